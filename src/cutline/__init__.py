@@ -1,0 +1,27 @@
+"""Train, measure, run and serve image captioners.
+
+>>> import cutline
+>>> cutline.load().caption("photo.jpg").text
+'a dog runs through the grass'
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cutline.captioner import Captioner as Captioner
+    from cutline.captioner import load as load
+    from cutline.records import Caption as Caption
+
+__version__ = "0.1.0"
+__all__ = ["Caption", "Captioner", "__version__", "load"]
+
+_HOMES = {"Caption": "records", "Captioner": "captioner", "load": "captioner"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the rest when it is asked for: `import cutline` itself costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cutline' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"cutline.{_HOMES[name]}"), name)

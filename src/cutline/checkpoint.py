@@ -1,0 +1,148 @@
+"""A model is a folder; every file is written beside and renamed, and none is a pickle that runs.
+
+    recipe.json          every option of every part, defaults written out
+    vocabulary.txt       one word a line; line number = word id
+    weights.safetensors  encoder and decoder; in its metadata the vocabulary's hash and the card
+    card.json            scores, data, versions: the same card, for people
+    model.onnx           the one-file form (`cutline export`)
+    resume.pt            only to go on training
+
+Weights and card are one file and so change at one moment: whenever a run is killed, the folder
+holds the old model or the new one, whole.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from cutline.errors import ModelError
+from cutline.model import CaptionModel, fill, read_tensors
+from cutline.recipe import Recipe
+from cutline.vocabulary import Vocabulary
+
+RECIPE, VOCABULARY, WEIGHTS = "recipe.json", "vocabulary.txt", "weights.safetensors"
+CARD, GRAPH, RESUME = "card.json", "model.onnx", "resume.pt"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model, read from its folder."""
+
+    recipe: Recipe
+    vocabulary: Vocabulary
+    tensors: Mapping[str, Tensor]
+    card: Mapping[str, Any]
+
+
+def create_folder(folder: Path, recipe: Recipe, vocabulary: Vocabulary) -> None:
+    """A new model folder with what never changes during a run."""
+    if folder.exists():
+        raise ModelError(f"{folder} exists already; name another with --out")
+    beside = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+    beside.mkdir(parents=True)
+    (beside / RECIPE).write_text(json.dumps(recipe.as_json(), indent=2) + "\n", encoding="utf8")
+    vocabulary.save(beside / VOCABULARY)
+    beside.rename(folder)
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a model folder, every default as it was when the run began."""
+    try:
+        return Recipe.of(json.loads((folder / RECIPE).read_text(encoding="utf8")))
+    except OSError as error:
+        raise ModelError(
+            f"{folder} is not a model folder: no {RECIPE} ({error.strerror})"
+        ) from None
+    except ValueError as error:
+        raise ModelError(f"{folder / RECIPE} is not JSON: {error}") from None
+
+
+def save_model(
+    folder: Path, model: nn.Module, vocabulary: Vocabulary, card: Mapping[str, Any]
+) -> None:
+    """Replace the folder's weights and card at one moment."""
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {"vocabulary": vocabulary.hash, "card": json.dumps(card)}
+    replace(folder / WEIGHTS, lambda beside: save_file(tensors, beside, metadata))
+    save_card(folder, card)
+
+
+def save_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Replace the card that people read."""
+    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+    replace(folder / CARD, lambda beside: beside.write_text(text, encoding="utf8"))
+
+
+def read_model(folder: Path) -> Checkpoint:
+    """A whole model, from its folder or from a file that `export` wrote.
+
+    Raises `ModelError` when something is missing, damaged or of another vocabulary.
+    """
+    if folder.suffix == ".onnx":
+        return _read_graph(folder)
+    recipe, vocabulary = read_recipe(folder), Vocabulary.load(folder / VOCABULARY)
+    if not (folder / WEIGHTS).exists():
+        raise ModelError(f"{folder} has no {WEIGHTS} yet: its training has not ended an epoch")
+    try:
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelError(f"{folder / WEIGHTS} is damaged: {error}") from None
+    vocabulary.check(metadata.get("vocabulary", ""))
+    return Checkpoint(recipe, vocabulary, tensors, json.loads(metadata.get("card", "{}")))
+
+
+def build(checkpoint: Checkpoint) -> CaptionModel:
+    """The trained network of a checkpoint, in evaluation mode."""
+    encoder = checkpoint.recipe.build("encoder")
+    decoder = checkpoint.recipe.build("decoder", encoder.width, len(checkpoint.vocabulary))
+    model = CaptionModel(encoder, decoder)
+    fill(model, checkpoint.tensors, "the checkpoint")
+    return model.eval()
+
+
+def save_resume(folder: Path, state: Mapping[str, Any]) -> None:
+    """Replace what a run needs to go on."""
+    replace(folder / RESUME, lambda beside: torch.save(dict(state), beside))
+
+
+def read_resume(folder: Path) -> dict[str, Any] | None:
+    """What a run needs to go on, or None when it has not begun."""
+    path = folder / RESUME
+    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+
+def _read_graph(path: Path) -> Checkpoint:
+    """What an exported file was made from: its weights by name, the rest from its metadata."""
+    tensors = read_tensors(path)
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    if "recipe" not in metadata:
+        raise ModelError(f"{path} carries no recipe: it was not made by `cutline export`")
+    return Checkpoint(
+        Recipe.of(json.loads(metadata["recipe"])),
+        Vocabulary(tuple(metadata["vocabulary"].split("\n"))),
+        tensors,
+        json.loads(metadata["card"]),
+    )
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place and rename it there: the old one or the new one, never half."""
+    beside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    try:
+        write(beside)
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,387 @@
+"""The command line: words into calls. torch is imported only by the commands that train."""
+
+import glob
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+from cutline import __version__
+from cutline.errors import CutlineError, DataError
+from cutline.records import Caption, Report
+
+if TYPE_CHECKING:
+    from cutline.experiment import Validated
+
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2"}
+"""What a folder is searched for; a file that is named is opened whatever it is called."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="cutline")
+def commands() -> None:
+    """Train, measure, run and serve image captioners."""
+
+
+def main() -> None:
+    """The `cutline` command: a user's mistake is one sentence and exit code 1."""
+    try:
+        commands(standalone_mode=False)
+    except CutlineError as error:
+        sys.exit(f"cutline: {error}")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has gone; say nothing more
+        sys.exit(141)
+
+
+# --------------------------------------------------------------------------------------- caption
+
+
+@commands.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option(
+    "-m", "--model", type=Path, help="Model folder or one-file model [default: built in]."
+)
+@click.option("-r", "--recursive", is_flag=True, help="Search folders to the bottom.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--best", default=1, show_default=True, help="How many candidates a picture.")
+@click.option("--threads", type=int, help="Cores to use [default: all].")
+def caption(
+    paths: tuple[str, ...],
+    model: Path | None,
+    recursive: bool,
+    as_json: bool,
+    best: int,
+    threads: int | None,
+) -> None:
+    """Write a caption under each picture.
+
+    PATHS are pictures, folders, glob patterns, or - for a list of paths on standard input. One
+    that cannot be read gets a line that says why, the rest go on, and the exit code is 1.
+    """
+    from cutline.captioner import load
+
+    captioner = load(model, threads=threads)
+    found = list(find_pictures(paths, recursive=recursive))
+    readable = (Path(path) for path, problem in found if problem is None)
+    answers = captioner.caption_each(readable, best=best)
+    failed = False
+    for path, problem in found:
+        answer = problem or next(answers)
+        failed |= isinstance(answer, CutlineError)
+        _say(path, answer, as_json=as_json, alone=len(found) == 1)
+    sys.exit(1 if failed else 0)
+
+
+def find_pictures(
+    paths: Iterable[str], *, recursive: bool
+) -> Iterator[tuple[str, DataError | None]]:
+    """Files as they are named, the pictures of folders sorted, glob patterns spelt out.
+
+    A folder or a pattern in which there is none comes with what to say about it.
+    """
+    for path in paths:
+        if path == "-":
+            lines = (line.rstrip("\r\n") for line in sys.stdin)
+            yield from find_pictures((line for line in lines if line), recursive=recursive)
+        elif Path(path).is_dir():
+            inside = Path(path).rglob("*") if recursive else Path(path).iterdir()
+            pictures = sorted(str(p) for p in inside if p.suffix.lower() in PICTURES)
+            deeper = "" if recursive else " (--recursive looks deeper)"
+            yield from _or_say(pictures, path, f"{path} has no pictures in it{deeper}")
+        elif not Path(path).exists() and glob.has_magic(path):
+            matching = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 (may be absolute)
+            yield from _or_say(matching, path, f"{path} matches nothing")
+        else:
+            yield path, None
+
+
+def _or_say(
+    pictures: list[str], path: str, sentence: str
+) -> Iterator[tuple[str, DataError | None]]:
+    yield from ((picture, None) for picture in pictures)
+    if not pictures:
+        yield path, DataError(sentence)
+
+
+def _say(picture: str, answer: Caption | CutlineError, *, as_json: bool, alone: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_as_json(picture, answer), ensure_ascii=False))
+    elif isinstance(answer, CutlineError):
+        click.echo(f"cutline: {answer}", err=True)
+    else:
+        for candidate in (answer, *answer.alternatives):
+            click.echo(candidate.text if alone else f"{picture}\t{candidate.text}")
+
+
+def _as_json(picture: str, answer: Caption | CutlineError) -> dict[str, Any]:
+    if isinstance(answer, CutlineError):
+        return {"path": picture, "error": str(answer)}
+    described = {"path": picture, **_describe(answer)}
+    if answer.alternatives:
+        described["best"] = [_describe(each) for each in (answer, *answer.alternatives)]
+    return described
+
+
+def _describe(caption: Caption) -> dict[str, Any]:
+    return {
+        "caption": caption.text,
+        "confidence": round(caption.confidence, 4),
+        "log_prob": round(caption.log_prob, 4),
+    }
+
+
+# ----------------------------------------------------------------------------------- measuring
+
+
+@commands.command()
+@click.argument("predictions", type=Path)
+@click.option("--references", type=Path, required=True, help="COCO, Karpathy, Flickr8k, JSON(L).")
+@click.option("--partial", is_flag=True, help="Score the images that both files have.")
+@click.option("--json", "as_json", is_flag=True, help="Scores and signature as JSON.")
+def score(predictions: Path, references: Path, partial: bool, as_json: bool) -> None:
+    """Score captions against what people wrote: BLEU-1..4 and CIDEr-D.
+
+    The numbers are those of the COCO evaluator; the signature says how they were made.
+    """
+    from cutline import metrics
+    from cutline.caption_files import read_predictions, read_references
+
+    report = metrics.score(
+        read_predictions(predictions), read_references(references), partial=partial
+    )
+    _show_report(report, as_json=as_json)
+
+
+@commands.command()
+@click.argument("model", type=Path, required=False)
+@click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
+@click.option("--kind", default="flickr8k", show_default=True, help="What data it is.")
+@click.option("--split", default="test", show_default=True, help="train, validation or test.")
+@click.option("--out", type=Path, help="Write the captions here, as COCO results.")
+@click.option("--json", "as_json", is_flag=True, help="Scores and signature as JSON.")
+def evaluate(
+    model: Path | None, data: Path, kind: str, split: str, out: Path | None, as_json: bool
+) -> None:
+    """Caption a split of a data set and score the captions.
+
+    MODEL is a model folder or a one-file model [default: built in].
+    """
+    from cutline.captioner import load
+    from cutline.evaluation import caption_split, score_split
+    from cutline.recipe import find
+
+    source = find("source", {"kind": kind})(data)
+    examples = [example for example in source if example.split == split]
+    if not examples:
+        raise DataError(f"{data} has no pictures in the split {split!r}")
+    captioned = []
+    bars = _Bars()
+    for number, each in enumerate(caption_split(load(model), examples), 1):
+        captioned.append(each)
+        bars.show("captioned", number, len(examples))
+    if out:
+        found = [{"image_id": c.example.id, "caption": str(c.answer)} for c in captioned]
+        out.write_text(json.dumps(found, indent=0, ensure_ascii=False), encoding="utf8")
+    _show_report(score_split(captioned), as_json=as_json)
+
+
+def _show_report(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2))
+        return
+    for name, value in report.scores.items():
+        click.echo(f"{name:<8} {100 * value:6.1f}")
+    click.echo(report.signature)
+
+
+# ------------------------------------------------------------------------------------- training
+
+
+@commands.command()
+@click.argument("recipe", type=Path)
+@click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
+@click.option("--out", type=Path, help="Model folder [default: runs/NAME OF THE RECIPE].")
+@click.option("--weights", type=Path, help="The encoder's weights [default: the built-in model's].")
+@click.option("--cache", type=Path, help="Where encoded pictures are kept [~/.cache/cutline].")
+@click.option("--device", default="auto", show_default=True, help="auto or cpu.")
+@click.option("--save-every", default=60.0, show_default=True, help="Seconds between savings.")
+def train(
+    recipe: Path,
+    data: Path,
+    out: Path | None,
+    weights: Path | None,
+    cache: Path | None,
+    device: str,
+    save_every: float,
+) -> None:
+    """Train a captioner. The same command goes on with a run that was stopped or killed."""
+    with _needs_training():
+        from cutline.experiment import Begun, Experiment, Validated
+        from cutline.features import Encoded
+        from cutline.recipe import Recipe
+        from cutline.training import Step
+
+    folder = out or Path("runs") / recipe.stem
+    command = f"cutline train {recipe.name} --data {data.name}"
+    experiment = Experiment(
+        Recipe.read(recipe),
+        data,
+        folder,
+        weights=weights,
+        cache=cache,
+        device=device,
+        save_every=save_every,
+        command=command,
+    )
+    events, steps, bars = experiment.run(), 0, _Bars()
+    with _stop_after_the_event() as stop:
+        for event in events:
+            match event:
+                case Encoded(done=done, total=total, damaged=damaged):
+                    for sentence in damaged:
+                        _line(f"left out: {sentence}")
+                    bars.show("encoded", done, total)
+                case Begun(pictures=pictures, words=words, step=begun, steps=steps):
+                    counts = ", ".join(f"{n} {split}" for split, n in pictures.items())
+                    resumed = f", going on after step {begun}" if begun else ""
+                    _line(f"{folder}: {counts} pictures, {words} words{resumed}")
+                case Step(number=number, loss=loss):
+                    bars.show("step", number, steps, f"loss {loss:.3f}")
+                case Validated():
+                    _show_epoch(event)
+            if stop.is_set():
+                events.close()
+                bars.close()
+                _line(f"stopped; the same command goes on from here ({folder})")
+                sys.exit(130)
+    _export(folder, folder / "model.onnx", "fp32")
+    _line(f"done: `cutline caption --model {folder} PICTURE` runs it")
+
+
+def _show_epoch(event: "Validated") -> None:
+    scores = event.report.scores if event.report else {}
+    told = "  ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
+    _line(f"epoch {event.epoch + 1}  loss {event.loss:.3f}  {told}{'  *' * event.is_best}")
+    for example, caption in event.samples:
+        _line(f"    {example.image.name}: {caption.text}")
+
+
+@commands.command()
+@click.argument("model", type=Path)
+@click.option("-o", "--out", type=Path, help="The file [default: model.onnx in the folder].")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="How the weights are stored; they compute in single precision.",
+)
+def export(model: Path, out: Path | None, precision: str) -> None:
+    """Turn a model folder into the one-file form: pixels in, captions out, in one ONNX file."""
+    _export(model, out or model / "model.onnx", precision)
+
+
+def _export(model: Path, out: Path, precision: Any) -> None:
+    with _needs_training():
+        from cutline.checkpoint import read_model
+        from cutline.export import export
+    export(read_model(model), out, precision=precision)
+    _line(f"{out}: {out.stat().st_size / 1e6:.1f} MB, weights in {precision}")
+
+
+# ----------------------------------------------------------------------------------------- data
+
+
+@commands.group()
+def data() -> None:
+    """Look at training data."""
+
+
+@data.command()
+@click.argument("folder", type=Path)
+@click.option("--kind", default="folder", show_default=True, help="flickr8k, coco, folder ...")
+def check(folder: Path, kind: str) -> None:
+    """Name everything that is wrong with a data set, by file and line."""
+    from cutline.recipe import find
+    from cutline.validation import check
+
+    problems = check(find("source", {"kind": kind})(folder))
+    for problem in problems:
+        click.echo(str(problem))
+    fatal = sum(problem.is_fatal for problem in problems)
+    click.echo(f"{fatal} to mend, {len(problems) - fatal} worth knowing", err=True)
+    sys.exit(1 if fatal else 0)
+
+
+# ------------------------------------------------------------------------------------- progress
+
+
+class _Bars:
+    """A bar for whatever is under way, with the time left; silent where nobody looks."""
+
+    def __init__(self) -> None:
+        self._name, self._bar = "", tqdm(disable=True)
+
+    def show(self, name: str, done: int, total: int, more: str = "") -> None:
+        """`done` of `total`; a new name begins a new bar."""
+        if name != self._name:
+            self.close()
+            self._name = name
+            self._bar = tqdm(
+                desc=name, total=total, initial=done - 1, disable=None, leave=False, smoothing=0.05
+            )
+        self._bar.set_postfix_str(more, refresh=False)
+        self._bar.update(done - self._bar.n)
+        if done == total:
+            self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+        self._name = ""
+
+
+def _line(text: str) -> None:
+    """A line that stays, above whatever bar there is."""
+    tqdm.write(text, file=sys.stderr)
+
+
+@contextmanager
+def _stop_after_the_event() -> Iterator[threading.Event]:
+    """Ctrl-C asks to stop where everything is whole; a second one insists."""
+    asked = threading.Event()
+
+    def ask(*_: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _needs_training() -> Iterator[None]:
+    """Without torch, say how to get it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CutlineError(
+            f"this command trains and needs {error.name}: pip install 'cutline[train]'"
+        ) from None

@@ -1,0 +1,56 @@
+"""Show and Tell (Vinyals et al. 2015, arXiv 1411.4555): an LSTM whose first input is the picture.
+
+x[-1]  = CNN(I)         (10)  `see`: the picture enters once, before the first word
+x[t]   = We S[t]        (11)  `read`: then the words, beginning with the start marker
+p[t+1] = LSTM(x[t])     (12)  `remember`, and `speak` says how likely each next word is
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+State = tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]
+
+
+class ShowAndTell(nn.Module):
+    """One LSTM layer between an embedding and a linear layer (figure 3)."""
+
+    def __init__(
+        self,
+        regions_width: int,
+        vocabulary_size: int,
+        *,
+        embedding: int = 512,
+        hidden: int = 512,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.see = nn.Linear(regions_width, embedding)
+        self.read = nn.Embedding(vocabulary_size, embedding)
+        self.remember = nn.LSTMCell(embedding, hidden)
+        self.speak = nn.Linear(hidden, vocabulary_size)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, regions: Float[Tensor, "rows regions width"], words: Int[Tensor, "rows time"]
+    ) -> Float[Tensor, "rows time vocabulary"]:
+        """Log-probabilities of each next word, given the picture and all the words before it."""
+        state, remembered = self.start(regions), []
+        for word in self.dropout(self.read(words)).unbind(dim=1):
+            state = self.remember(word, state)
+            remembered.append(state[0])
+        return self._next_word(torch.stack(remembered, dim=1))
+
+    def start(self, regions: Float[Tensor, "rows regions width"]) -> State:
+        """The memory after the picture, before the first word."""
+        return self.remember(self.dropout(self.see(regions.mean(dim=1))))
+
+    def step(
+        self, words: Int[Tensor, " rows"], state: State
+    ) -> tuple[Float[Tensor, "rows vocabulary"], State]:
+        """Read one word a row; log-probabilities of the next, and the memory after it."""
+        state = self.remember(self.dropout(self.read(words)), state)
+        return self._next_word(state[0]), state
+
+    def _next_word(self, hidden: Float[Tensor, "... hidden"]) -> Float[Tensor, "... vocabulary"]:
+        return self.speak(self.dropout(hidden)).log_softmax(dim=-1)

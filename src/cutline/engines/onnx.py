@@ -1,0 +1,68 @@
+"""The engine that needs no torch: one onnx file, run by onnxruntime."""
+
+import json
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from cutline.errors import ModelError
+from cutline.images import View
+from cutline.records import Written
+from cutline.vocabulary import Vocabulary
+
+
+class OnnxEngine:
+    """A captioner in one file: graph, vocabulary, view and card.
+
+    `threads` is how many cores one picture may use (default: all that this process may).
+    """
+
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or _usable_cores()
+        options.inter_op_num_threads = 1  # the graph is one chain: nothing could run beside it
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's errors share no base class but this
+            if not path.exists():
+                raise ModelError(f"there is no model {path}") from None
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"{path} is not a model that runs: {reason}") from None
+        self.path, self._metadata = path, self._session.get_modelmeta().custom_metadata_map
+        if "vocabulary" not in self._metadata:
+            raise ModelError(f"{path} carries no vocabulary: it was not made by `cutline export`")
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The words that the graph knows by number."""
+        return Vocabulary(tuple(self._metadata["vocabulary"].split("\n")))
+
+    @cached_property
+    def view(self) -> View:
+        """How the model was trained to look at pictures."""
+        return View.from_dict(json.loads(self._metadata["view"]))
+
+    @cached_property
+    def card(self) -> Mapping[str, Any]:
+        """What the model was trained on and how well it does."""
+        return json.loads(self._metadata["card"])
+
+    def write(self, pixels: NDArray[np.uint8]) -> Written:
+        """Captions of pictures of shape (rows, size, size, 3)."""
+        return Written(*self._session.run(["words", "log_probs", "scores"], {"pixels": pixels}))
+
+
+def _usable_cores() -> int:
+    """Cores this process may run on: in a container fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

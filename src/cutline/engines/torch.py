@@ -1,0 +1,51 @@
+"""The engine of training: the same captioner, run by PyTorch on any device."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cutline.checkpoint import build, read_model
+from cutline.features import encode
+from cutline.images import View
+from cutline.model import CaptionModel
+from cutline.recipe import Recipe
+from cutline.records import Written
+from cutline.vocabulary import Vocabulary
+
+
+class TorchEngine:
+    """A captioner from a model folder or a one-file model."""
+
+    def __init__(
+        self,
+        model: CaptionModel,
+        recipe: Recipe,
+        vocabulary: Vocabulary,
+        card: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model, self.vocabulary, self.card = model, vocabulary, card or {}
+        self.view: View = recipe.build("view")
+        self._search = recipe.partial("search")
+
+    @classmethod
+    def open(cls, path: Path, *, device: str = "cpu") -> "TorchEngine":
+        """The captioner in a model folder or in a file that `cutline export` wrote."""
+        saved = read_model(path)
+        return cls(build(saved).to(device), saved.recipe, saved.vocabulary, saved.card)
+
+    def write(self, pixels: NDArray[np.uint8]) -> Written:
+        """Captions of pictures of shape (rows, size, size, 3)."""
+        return self.read(encode(self.model.encoder, pixels))
+
+    @torch.inference_mode()
+    def read(self, regions: Float[Tensor, "rows regions width"]) -> Written:
+        """Captions of pictures that were encoded before."""
+        device = next(self.model.decoder.parameters()).device
+        found = self._search(self.model.decoder, regions.float().to(device))
+        return Written(*(tensor.cpu().numpy() for tensor in found))

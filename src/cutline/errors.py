@@ -1,0 +1,45 @@
+"""Users' mistakes, each told in one sentence: what is wrong, where, and the nearest right answer.
+
+CutlineError
+├── ImageError        a picture that cannot be read
+├── DataError         captions, splits or data files that do not fit together
+├── RecipeError       a recipe that names what does not exist
+├── ModelError        a model folder or file that is damaged, foreign or does not fit
+└── TrainingError     a run that cannot go on (a loss that is not a number, say)
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class CutlineError(Exception):
+    """Anything a user can mend; the command line prints the sentence and exits with 1."""
+
+
+class ImageError(CutlineError):
+    """A picture that cannot be read."""
+
+
+class DataError(CutlineError):
+    """Captions, splits or data files that are missing, broken or do not fit together."""
+
+
+class RecipeError(CutlineError):
+    """A recipe names a part, an option or a value that does not exist."""
+
+
+class ModelError(CutlineError):
+    """A model folder or file that is missing, damaged, foreign or does not fit its parts."""
+
+
+class TrainingError(CutlineError):
+    """A training run that cannot go on."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence that helps: `; did you mean 'width'?` for `nearest("widht", ...)`."""
+    known = sorted(known)
+    close = get_close_matches(word, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are {', '.join(map(repr, known))}" if known else "; there are none"

@@ -1,0 +1,31 @@
+"""Caption the pictures of a split and score what was written."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cutline import metrics
+from cutline.captioner import Captioner
+from cutline.errors import ImageError
+from cutline.records import Caption, Example, Report
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """One picture of the split has its caption, or cannot have one."""
+
+    example: Example
+    answer: Caption | ImageError
+
+
+def caption_split(captioner: Captioner, examples: Sequence[Example]) -> Iterator[Captioned]:
+    """Caption every picture, in order."""
+    answers = captioner.caption_each(example.image for example in examples)
+    for example, answer in zip(examples, answers, strict=True):
+        yield Captioned(example, answer)
+
+
+def score_split(captioned: Iterable[Captioned]) -> Report:
+    """Scores of the captions against what people wrote; a picture without caption scores as ''."""
+    pairs = [(each.example, each.answer) for each in captioned]
+    predictions = {e.id: "" if isinstance(a, ImageError) else a.text for e, a in pairs}
+    return metrics.score(predictions, {example.id: example.captions for example, _ in pairs})

@@ -1,0 +1,149 @@
+"""A model folder becomes ONE onnx file: pixels in, captions out, usable from any language.
+
+Input   `pixels`     uint8 (rows, size, size, 3), RGB
+Outputs `words`      int64 (rows, candidates, time): word ids, the best candidate first
+        `log_probs`  float (rows, candidates, time): of each word given those before it
+        `scores`     float (rows, candidates): what the candidates are ranked by
+
+The graph holds the encoder with its normalisation, the decoder, and the beam search traced from
+`search.py`. Vocabulary, view and card are in the file's metadata, so that it needs nothing beside.
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+import torch
+from jaxtyping import Float, Int, UInt8
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from cutline.checkpoint import Checkpoint, build, replace
+from cutline.images import View
+from cutline.recipe import Recipe
+
+Precision = Literal["fp32", "fp16", "int8"]
+SMALL = 4096  # tensors with fewer values stay in single precision: they weigh nothing
+
+
+class WholeCaptioner(nn.Module):
+    """Everything between a picture and its word ids."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, recipe: Recipe) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+        self.search = recipe.partial("search")
+
+    def forward(
+        self, pixels: UInt8[Tensor, "rows height across 3"]
+    ) -> tuple[
+        Int[Tensor, "rows candidates time"],
+        Float[Tensor, "rows candidates time"],
+        Float[Tensor, "rows candidates"],
+    ]:
+        """Words, log-probabilities and scores of the candidates, as `search.Found`."""
+        regions = self.encoder(pixels.permute(0, 3, 1, 2).float())
+        words, log_probs, scores = self.search(self.decoder, regions)
+        return words, log_probs, scores
+
+
+def export(checkpoint: Checkpoint, path: Path, *, precision: Precision = "fp32") -> None:
+    """Write the one-file form; `precision` is how the weights are stored, not how they compute."""
+    model, recipe = build(checkpoint), checkpoint.recipe
+    whole = WholeCaptioner(model.encoder, model.decoder, recipe).eval()
+    view = recipe.build("view")
+    graph = _trace(whole, view)
+    if precision != "fp32":
+        _shrink_weights(graph, precision)
+    metadata = {
+        "cutline": json.dumps({"format": 1}),
+        "vocabulary": "\n".join(checkpoint.vocabulary.words),
+        "view": json.dumps(view.as_dict()),
+        "recipe": json.dumps(recipe.as_json()),
+        "card": json.dumps({**checkpoint.card, "weights_stored_as": precision}),
+    }
+    set_metadata(graph, metadata)
+    onnx.checker.check_model(graph)
+    replace(path, lambda beside: onnx.save(graph, beside))
+
+
+def set_metadata(graph: onnx.ModelProto, metadata: dict[str, str]) -> None:
+    """Put named texts beside a graph, in place of those of the same names."""
+    kept = {entry.key: entry.value for entry in graph.metadata_props}
+    del graph.metadata_props[:]
+    helper.set_model_props(graph, {**kept, **metadata})
+
+
+def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
+    pixels = torch.zeros(2, view.size, view.size, 3, dtype=torch.uint8)
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            whole,
+            (pixels,),
+            dynamo=True,
+            dynamic_shapes={"pixels": {0: torch.export.Dim("rows", min=1, max=4096)}},
+            input_names=["pixels"],
+            output_names=["words", "log_probs", "scores"],
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _shrink_weights(graph: onnx.ModelProto, precision: Precision) -> None:
+    """Store the big weights in 8 or 16 bits; the graph widens them again as it is loaded."""
+    widen = []
+    for tensor in list(graph.graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.size > SMALL:
+            graph.graph.initializer.remove(tensor)
+            stored, nodes = _narrow(tensor.name, values, precision)
+            graph.graph.initializer.extend(stored)
+            widen.extend(nodes)
+    nodes = [*widen, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+
+
+def _narrow(
+    name: str, values: np.ndarray, precision: Precision
+) -> tuple[list[TensorProto], list[onnx.NodeProto]]:
+    """A weight as stored, and the nodes that make it `name` again.
+
+    In 8 bits each output channel (first axis) has its own scale, its largest value becoming 127.
+    """
+    if precision == "fp16":
+        half = numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16")
+        return [half], [helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT)]
+    axes = tuple(range(1, values.ndim))
+    scale = np.abs(values).max(axis=axes, keepdims=True).clip(1e-12) / 127
+    whole = np.rint(values / scale).astype(np.int8)
+    nodes = [
+        helper.make_node("Cast", [f"{name}.int8"], [f"{name}.wide"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{name}.wide", f"{name}.scale"], [name]),
+    ]
+    stored = [
+        numpy_helper.from_array(whole, f"{name}.int8"),
+        numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale"),
+    ]
+    return stored, nodes
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """The exporter warns of torchvision, which we do not use, and of its own coming changes."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,157 @@
+"""Stored features: a picture is encoded once for all its captions and all epochs.
+
+Enters: pictures, an encoder, a view. Leaves: their regions, in half precision, on disk and mapped
+into memory. A store belongs to one encoder (the hash of its weights) and one view. It is two files
+that only ever grow: `regions.f16`, one picture after another, and `index.jsonl`, a line a picture
+with its size and time of change, written after its regions. So a killed run loses at most a batch,
+and a picture that has changed since is noticed and encoded again.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cutline.errors import ImageError
+from cutline.images import View, open_image
+from cutline.model import fingerprint
+
+PICTURES_A_BATCH = 8  # with more, eager ResNets get slower per picture: they run out of cache
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Some more pictures are stored."""
+
+    done: int
+    total: int
+    damaged: tuple[str, ...]
+    """One sentence for each picture of this batch that could not be read."""
+
+
+class FeatureStore:
+    """The regions of pictures as one encoder sees them through one view."""
+
+    def __init__(self, folder: Path, encoder: nn.Module, view: View) -> None:
+        self.encoder, self.view = encoder.eval(), view
+        folder = folder / _key(encoder, view)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._regions, self._journal = folder / "regions.f16", folder / "index.jsonl"
+        self._regions.touch()
+        self._index = _read_index(self._journal)
+
+    def missing(self, images: Sequence[Path]) -> list[Path]:
+        """Those that are not stored yet, or have changed since."""
+        return [i for i in images if self._index.get(str(i), {}).get("state") != _state(i)]
+
+    def encode(self, images: Sequence[Path]) -> Iterator[Encoded]:
+        """Store what is missing of these pictures, a batch at a time."""
+        todo = self.missing(images)
+        starts = range(0, len(todo), PICTURES_A_BATCH)
+        batches = [todo[start : start + PICTURES_A_BATCH] for start in starts]
+        done = len(images) - len(todo)
+        for batch, pictures in zip(batches, self._open_ahead(batches), strict=True):
+            self._append(batch, pictures)
+            done += len(batch)
+            damaged = tuple(str(p) for p in pictures if isinstance(p, ImageError))
+            yield Encoded(done, len(images), damaged)
+
+    def load(self, images: Sequence[Path]) -> list[Tensor | None]:
+        """Regions of each picture, (regions, width) in half precision; None for a damaged one."""
+        entries = [self._index[str(image)] for image in images]
+        shape = next((entry["shape"] for entry in entries if "shape" in entry), None)
+        if shape is None:
+            return [None] * len(images)
+        values = np.memmap(self._regions, np.float16, mode="c")
+        rows = len(values) // (shape[0] * shape[1])
+        stored = torch.from_numpy(values[: rows * shape[0] * shape[1]]).view(rows, *shape)
+        return [stored[entry["row"]] if "row" in entry else None for entry in entries]
+
+    def _open_ahead(self, batches: list[list[Path]]) -> Iterator[list[np.ndarray | ImageError]]:
+        """Decode the next batch while the network looks at this one."""
+        with ThreadPoolExecutor(2) as pool:
+            waiting: list[list[Future[Any]]] = []
+            for batch in batches:
+                waiting.append([pool.submit(self._open, image) for image in batch])
+                if len(waiting) > 1:
+                    yield [future.result() for future in waiting.pop(0)]
+            for futures in waiting:
+                yield [future.result() for future in futures]
+
+    def _open(self, image: Path) -> np.ndarray | ImageError:
+        try:
+            return open_image(image, self.view)
+        except ImageError as error:
+            return error
+
+    def _append(self, images: list[Path], pictures: list[np.ndarray | ImageError]) -> None:
+        """Regions first, then the journal: what the journal names is whole."""
+        entries: dict[str, dict[str, Any]] = {str(i): {"state": _state(i)} for i in images}
+        readable = {
+            str(i): p for i, p in zip(images, pictures, strict=True) if isinstance(p, np.ndarray)
+        }
+        if readable:
+            regions = encode(self.encoder, np.stack(list(readable.values()))).half()
+            row = self._append_rows(regions)
+            for offset, image in enumerate(readable):
+                entries[image] |= {"row": row + offset, "shape": list(regions.shape[1:])}
+        lines = (json.dumps({"image": image, **entry}) for image, entry in entries.items())
+        _append_bytes(self._journal, "".join(line + "\n" for line in lines).encode())
+        self._index |= entries
+
+    def _append_rows(self, regions: Tensor) -> int:
+        """Write the rows; the number of the first. A row that a kill cut off is overwritten."""
+        row_bytes = regions[0].numel() * regions.element_size()
+        row = self._regions.stat().st_size // row_bytes
+        os.truncate(self._regions, row * row_bytes)
+        _append_bytes(self._regions, regions.numpy().tobytes())
+        return row
+
+
+@torch.inference_mode()
+def encode(encoder: nn.Module, pictures: np.ndarray) -> Float[Tensor, "rows regions width"]:
+    """What an encoder sees in pictures of shape (rows, height, across, 3), as single precision."""
+    device = next(encoder.buffers()).device
+    pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)  # channels stay innermost
+    return encoder(pixels).float().cpu()
+
+
+def _key(encoder: nn.Module, view: View) -> str:
+    described = json.dumps([fingerprint(encoder), repr(encoder), view.as_dict()])
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+def _state(image: Path) -> list[int]:
+    """What changes when a file changes: its size in bytes and its time of change."""
+    try:
+        status = image.stat()
+    except OSError:
+        return [0, 0]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _read_index(journal: Path) -> dict[str, dict[str, Any]]:
+    """The last line of each picture counts; a last line that a kill cut off does not."""
+    if not journal.exists():
+        return {}
+    *lines, cut_off = journal.read_bytes().split(b"\n")
+    if cut_off:
+        os.truncate(journal, journal.stat().st_size - len(cut_off))
+    entries = map(json.loads, lines)
+    return {entry.pop("image"): entry for entry in entries}
+
+
+def _append_bytes(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,134 @@
+"""Recipes: every part of a run by name, checked against the parts' own signatures.
+
+There are no configuration classes. What a part accepts is what its constructor accepts, so a
+recipe is right when the constructors say so, and an error names the option that came close. A
+completed recipe has every default written out, so that a saved run never changes its meaning.
+"""
+
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from cutline.errors import RecipeError, nearest
+
+FAMILIES = {
+    "source": "cutline.sources:SOURCES",
+    "encoder": "cutline.encoders:ENCODERS",
+    "decoder": "cutline.decoders:DECODERS",
+    "search": "cutline.search:SEARCHES",
+}
+"""Sections that choose one of several by `kind`; each table maps a name to `module:constructor`."""
+
+PARTS = {
+    "view": "cutline.images:View",
+    "vocabulary": "cutline.vocabulary:Vocabulary.of",
+    "training": "cutline.training:Training",
+}
+"""Sections with one part only."""
+
+CLAIM = {"title", "paper", "command", "hours", "expected"}
+"""What a recipe says of itself: a recipe is a claim."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run, described: a claim, and the options of every part."""
+
+    claim: Mapping[str, Any]
+    sections: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path) -> "Recipe":
+        """Read and complete a TOML file; `RecipeError` says what is wrong in it and where."""
+        try:
+            return cls.of(tomllib.loads(path.read_text(encoding="utf8")))
+        except FileNotFoundError:
+            raise RecipeError(f"there is no recipe {path}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path} is not TOML: {error}") from None
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error}") from None
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> "Recipe":
+        """Check every section against the signature of its part and write out the defaults."""
+        known = CLAIM | FAMILIES.keys() | PARTS.keys()
+        for name in table:
+            if name not in known:
+                raise RecipeError(f"a recipe has no section {name!r}{nearest(name, known)}")
+        for name in FAMILIES:
+            if "kind" not in table.get(name, {}):
+                raise RecipeError(f"section [{name}] must say which `kind`")
+        sections = {name: complete(name, table.get(name, {})) for name in (*FAMILIES, *PARTS)}
+        return cls({name: table[name] for name in table if name in CLAIM}, sections)
+
+    def build(self, section: str, *given: Any) -> Any:
+        """Construct the part of a section; `given` is what no recipe can know."""
+        return self.partial(section)(*given)
+
+    def partial(self, section: str) -> Callable[..., Any]:
+        """The part of a section with its options filled in, still waiting for what is given."""
+        options = {name: v for name, v in self.sections[section].items() if name != "kind"}
+        part = find(section, self.sections[section])
+        return lambda *given: part(*given, **options)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same shape as the TOML file, every default written out."""
+        return {**self.claim, **{name: dict(options) for name, options in self.sections.items()}}
+
+
+def find(section: str, options: Mapping[str, Any]) -> Callable[..., Any]:
+    """The constructor that a section means: a known kind, or any `module:Class` of the user's."""
+    if section in PARTS:
+        return _import(PARTS[section])
+    family, kind = _import(FAMILIES[section]), options["kind"]
+    address = family.get(kind, kind)
+    if ":" not in address:
+        raise RecipeError(f"there is no {section} {kind!r}{nearest(kind, family)}")
+    return _import(address)
+
+
+def complete(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a section with every default written out."""
+    part = find(section, options)
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(part).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    kind = {"kind": options["kind"]} if "kind" in options else {}
+    chosen = {name: value for name, value in options.items() if name != "kind"}
+    for name, value in chosen.items():
+        if name not in parameters:
+            raise RecipeError(f"{section} has no option {name!r}{nearest(name, parameters)}")
+        _check_type(section, name, value, parameters[name].default)
+    defaults = {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if isinstance(parameter.default, bool | int | float | str)
+    }
+    return {**kind, **defaults, **chosen}
+
+
+def _check_type(section: str, name: str, value: Any, default: Any) -> None:
+    """A whole number passes for a fraction; otherwise the default shows what type is meant."""
+    accepted = (int, float) if type(default) is float else type(default)
+    wrong = not isinstance(value, accepted) or isinstance(value, bool) != isinstance(default, bool)
+    if isinstance(default, bool | int | float | str) and wrong:
+        meant = type(default).__name__
+        raise RecipeError(f"{section}.{name} is {value!r}, but it must be of type {meant}")
+
+
+def _import(address: str) -> Any:
+    module, _, name = address.partition(":")
+    try:
+        found = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise RecipeError(f"cannot import {address!r}: {error}") from None
+    return found

@@ -1,0 +1,75 @@
+"""The nouns that travel between the rooms: an example, a caption, a report of scores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import exp
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One picture and what people wrote about it."""
+
+    id: str
+    """How the data set names the picture: a file name in Flickr8k, the image id in COCO."""
+    image: Path
+    captions: tuple[str, ...]
+    split: str
+    """One of `SPLITS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """One sentence about one picture, and how sure the model is of it."""
+
+    text: str
+    """The sentence as people write it: `a dog's toy`."""
+    words: tuple[str, ...]
+    """The sentence as the model wrote it, word by word: `a`, `dog`, `'s`, `toy`."""
+    log_prob: float
+    """Natural logarithm of the probability of the whole sentence, its end included."""
+    word_log_probs: tuple[float, ...]
+    """The same for each word given those before; one more than `words` when the end was written."""
+    alternatives: tuple["Caption", ...] = field(default=(), repr=False)
+    """Other sentences the search found, best first."""
+
+    @property
+    def confidence(self) -> float:
+        """Geometric mean of the words' probabilities, between 0 and 1."""
+        return exp(self.log_prob / max(1, len(self.word_log_probs)))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Written(NamedTuple):
+    """What an engine writes under some pictures; the best candidate of each comes first."""
+
+    words: NDArray[np.int64]
+    """(rows, candidates, time): word ids; after the end marker only padding."""
+    log_probs: NDArray[np.float32]
+    """(rows, candidates, time): log-probability of each word given those before it."""
+    scores: NDArray[np.float32]
+    """(rows, candidates): what the candidates are ranked by; -inf where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Scores of a set of predictions, over the set and for each picture."""
+
+    scores: Mapping[str, float]
+    """`{"BLEU-1": 0.63, ..., "CIDEr-D": 0.48}`: fractions, as the COCO evaluator returns them."""
+    per_image: Mapping[str, Mapping[str, float]]
+    """The same names for each image id."""
+    signature: str
+    """What was measured and how, so that two numbers can be compared."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Scores and signature, ready for `json.dumps`."""
+        return {"scores": dict(self.scores), "signature": self.signature}

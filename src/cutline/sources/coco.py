@@ -1,0 +1,180 @@
+"""COCO captions: 123,287 photographs with five captions each (Chen et al., 2015; arXiv 1504.00325).
+
+The folder as the official zips leave it: `annotations/captions_train2017.json` and its like beside
+`train2017/`, `val2017/`, `test2017/`; the same for 2014. The JSON files may also lie in the folder
+itself, and a part of COCO may call itself `captions_train2017_80.json` beside `train2017-80/`.
+
+Official splits: `train` is training, `val` is validation. `test` was published without captions
+(`image_info_test2017.json`): its examples have none. A file whose folder of pictures is not there
+is left out and told as a problem that is not fatal, because few people keep all 25 GB.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from cutline.errors import DataError
+from cutline.records import Example
+from cutline.validation import Entry, Problem, Reading, assemble, list_pictures
+
+_NAMES = {
+    "train": "captions_train{year}",
+    "validation": "captions_val{year}",
+    "test": "image_info_test{year}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One JSON file and the folder of its pictures."""
+
+    file: Path
+    folder: Path
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """What one JSON file says, and which of its pictures are there."""
+
+    part: _Part
+    pictures: Mapping[str, Path]
+    entries: tuple[Entry | Problem, ...]
+
+    def unlabelled(self) -> Iterator[Example]:
+        """The test photographs, published without captions."""
+        if self.part.split == "test":
+            for name, path in self.pictures.items():
+                yield Example(name, path, (), "test")
+
+
+class Coco:
+    """The data as its owner has it; an example's id is COCO's image id."""
+
+    def __init__(self, folder: Path | str, *, year: int = 2017) -> None:
+        """`year` is 2017 or 2014: the same photographs, divided differently."""
+        self.folder = Path(folder)
+        self.year = year
+
+    def __iter__(self) -> Iterator[Example]:
+        return self.read().insist()
+
+    def read(self) -> Reading:
+        """Examples in the order of the files: train, validation, test."""
+        parts = list(self._find_parts())
+        there = [part for part in parts if part.folder.is_dir()]
+        if not there:
+            return Reading((), (self._nothing_found(parts),))
+        documents = [_read_part(part) for part in there]
+        told = assemble(
+            chain.from_iterable(document.entries for document in documents),
+            {name: path for document in documents for name, path in document.pictures.items()},
+        )
+        unlabelled = (example for document in documents for example in document.unlabelled())
+        absent = (_folder_is_absent(part) for part in parts if part not in there)
+        return Reading((*told.examples, *unlabelled), (*absent, *told.problems))
+
+    def _find_parts(self) -> Iterator[_Part]:
+        for split, name in _NAMES.items():
+            stem = name.format(year=self.year)
+            for folder in (self.folder / "annotations", self.folder):
+                for file in sorted((*folder.glob(f"{stem}.json"), *folder.glob(f"{stem}_*.json"))):
+                    pictures = file.stem.removeprefix("captions_").removeprefix("image_info_")
+                    yield _Part(file, self.folder / pictures.replace("_", "-"), split)
+
+    def _nothing_found(self, parts: list[_Part]) -> Problem:
+        if parts:
+            folders = " or ".join(part.folder.name for part in parts)
+            return Problem(self.folder, None, f"has no folder of pictures called {folders}")
+        sentence = f"has no annotations/captions_train{self.year}.json nor any other of its files"
+        return Problem(self.folder, None, sentence)
+
+
+def _folder_is_absent(part: _Part) -> Problem:
+    sentence = f"left out, because there is no folder {part.folder.name}/ of its pictures"
+    return Problem(part.file, None, sentence, is_fatal=False)
+
+
+def _read_part(part: _Part) -> _Document:
+    """One file; when it is broken as a whole, one problem and nothing else."""
+    try:
+        images, annotations = _parse_document(part)
+    except json.JSONDecodeError as error:
+        problem = Problem(
+            part.file, error.lineno, f"broken JSON, column {error.colno}: {error.msg}"
+        )
+    except UnicodeDecodeError as error:
+        problem = Problem(part.file, None, f"byte {error.start + 1} of this file is not UTF-8")
+    except DataError as error:
+        problem = Problem(part.file, None, str(error))
+    else:
+        return _read_document(part, images, annotations)
+    return _Document(part, {}, (problem,))
+
+
+def _parse_document(part: _Part) -> tuple[list[Any], list[Any]]:
+    """The lists `images` and `annotations`; the second is empty for the test photographs."""
+    document = json.loads(part.file.read_text(encoding="utf-8-sig"))
+    lists = ("images",) if part.split == "test" else ("images", "annotations")
+    for name in lists:
+        if not isinstance(document, dict) or not isinstance(document.get(name), list):
+            raise DataError(f"this is not a file of COCO captions: it has no list {name!r}")
+    return document["images"], document["annotations"] if "annotations" in lists else []
+
+
+def _read_document(part: _Part, images: list[Any], annotations: list[Any]) -> _Document:
+    paths, problems = _find_pictures(part, images)
+    captions, more = _find_captions(part, annotations, paths)
+    captioned = {entry.picture for entry in captions}
+    there = {name: path for name, path in paths.items() if path}
+    if part.split != "test":
+        problems += [
+            Problem(part.file, None, f"left out: image {name} has no captions", is_fatal=False)
+            for name in there.keys() - captioned
+        ]
+    order = [Entry(part.file, None, name, None, part.split) for name in there if name in captioned]
+    return _Document(part, there, (*problems, *order, *more, *captions))
+
+
+def _find_pictures(
+    part: _Part, images: list[Any]
+) -> tuple[dict[str, Path | None], list[Entry | Problem]]:
+    """Image id -> its file, or None when that is not there."""
+    listing, paths = list_pictures(part.folder), dict[str, Path | None]()
+    problems: list[Entry | Problem] = []
+    for index, image in enumerate(images):
+        try:
+            name, file = str(image["id"]), PurePosixPath(image["file_name"]).name
+        except (TypeError, KeyError):
+            sentence = f"images[{index}] must have an 'id' and a 'file_name'"
+            problems.append(Problem(part.file, None, sentence))
+            continue
+        paths[name] = listing.get(file)
+        if file not in listing:
+            sentence = f"images[{index}]: there is no {file} in {part.folder.name}/"
+            problems.append(Problem(part.file, None, sentence))
+    return paths, problems
+
+
+def _find_captions(
+    part: _Part, annotations: list[Any], paths: Mapping[str, Path | None]
+) -> tuple[list[Entry], list[Problem]]:
+    """An entry for each caption of a picture that is there; absent ones have been told once."""
+    entries, problems = [], []
+    for index, annotation in enumerate(annotations):
+        try:
+            name, caption = str(annotation["image_id"]), annotation["caption"]
+        except (TypeError, KeyError):
+            name, caption = "", None
+        if not isinstance(caption, str):
+            sentence = f"annotations[{index}] must have an 'image_id' and a 'caption'"
+            problems.append(Problem(part.file, None, sentence))
+        elif name not in paths:
+            sentence = f"annotations[{index}] is about image {name}, which `images` does not list"
+            problems.append(Problem(part.file, None, sentence))
+        elif paths[name]:
+            entries.append(Entry(part.file, None, name, caption))
+    return entries, problems

@@ -1,0 +1,163 @@
+"""The training loop. It yields what happened; whoever runs it decides what to print or keep.
+
+Enters: a model, batches, options. Leaves: a `Step` for every optimizer step and an `EpochEnd`
+after every pass over the data. Whatever decides the next step (weights, optimizer, random numbers,
+position) is in `Trainer.state_dict`, so a run that is resumed has the losses, to the last bit, of
+one that never stopped.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from torch import Tensor, nn
+
+from cutline.errors import RecipeError, TrainingError
+from cutline.objectives import cross_entropy
+
+
+@dataclass(frozen=True)
+class Training:
+    """The options of a run."""
+
+    epochs: int = 20
+    captions_a_step: int = 128
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = 1e-3
+    """At its highest: it rises over `warmup` (a share of the run), then follows `schedule`."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = 0.02
+    weight_decay: float = 0.0
+    clip: float = 5.0
+    """Gradients longer than this are shortened to it."""
+    smoothing: float = 0.0
+    """Label smoothing: the share of the target that is spread over the whole vocabulary."""
+    patience: int = 5
+    """Stop after this many epochs without a better validation score."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, accepted in (
+            ("optimizer", ("adamw", "adam")),
+            ("schedule", ("cosine", "constant")),
+            ("precision", ("no", "bf16", "fp16")),
+        ):
+            if getattr(self, name) not in accepted:
+                kinds = ", ".join(map(repr, accepted))
+                raise RecipeError(f"training.{name} is {getattr(self, name)!r}; there are {kinds}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step."""
+
+    number: int
+    epoch: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """One pass over the data."""
+
+    epoch: int
+    loss: float
+    """Mean of the epoch's steps."""
+
+
+Batch = tuple[Tensor, Tensor]
+"""What the model sees (regions or pixels) and the words people wrote, markers included."""
+
+
+Plan = Callable[[int], Sequence[Callable[[], Batch]]]
+"""The batches of an epoch, each read when it is called."""
+
+
+class Trainer:
+    """A model in training: steps forward, and can be put away and taken up again."""
+
+    def __init__(
+        self, model: nn.Module, options: Training, *, steps_an_epoch: int, device: str = "auto"
+    ) -> None:
+        self.options, self.steps_an_epoch = options, steps_an_epoch
+        self.accelerator = Accelerator(mixed_precision=options.precision, cpu=device == "cpu")
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]
+        learnt = [p for p in model.parameters() if p.requires_grad]
+        optimizer = kind(learnt, lr=options.learning_rate, weight_decay=options.weight_decay)
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.step, self.epoch, self.epoch_loss = 0, 0, 0.0
+
+    @property
+    def steps(self) -> int:
+        """Where the run ends if nobody stops it early."""
+        return self.options.epochs * self.steps_an_epoch
+
+    def run(self, plan: Plan) -> Iterator[Step | EpochEnd]:
+        """Train to the last epoch; `plan(epoch)` gives the batches of an epoch, each on demand."""
+        while self.epoch < self.options.epochs:
+            done = self.step - self.epoch * self.steps_an_epoch
+            for load in plan(self.epoch)[done:]:
+                began = time.perf_counter()
+                loss = self._learn(*load())
+                yield Step(self.step, self.epoch, loss, time.perf_counter() - began)
+            ended = EpochEnd(self.epoch, self.epoch_loss / self.steps_an_epoch)
+            self.epoch, self.epoch_loss = self.epoch + 1, 0.0
+            yield ended
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides the next step."""
+        return {
+            "model": self.accelerator.unwrap_model(self.model).state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "epoch": self.epoch,
+            "epoch_loss": self.epoch_loss,
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where `state_dict` was taken."""
+        self.accelerator.unwrap_model(self.model).load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.epoch = state["step"], state["epoch"]
+        self.epoch_loss = state["epoch_loss"]
+        torch.set_rng_state(state["random"])
+        torch.cuda.set_rng_state_all(state["random_cuda"])
+
+    def _learn(self, seen: Tensor, words: Tensor) -> float:
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.learning_rate * self._pace()
+        seen, words = seen.to(self.accelerator.device), words.to(self.accelerator.device)
+        log_probs = self.model(seen, words[:, :-1])
+        loss = cross_entropy(log_probs, words[:, 1:], smoothing=self.options.smoothing)
+        self.optimizer.zero_grad()
+        if not math.isfinite(value := loss.item()):
+            raise TrainingError(
+                f"the loss at step {self.step} is {value}; the last good state is kept: "
+                "go on from it with a lower learning_rate"
+            )
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), self.options.clip)
+        self.optimizer.step()
+        self.step += 1
+        self.epoch_loss += value
+        return value
+
+    def _pace(self) -> float:
+        """The share of the highest learning rate that this step takes."""
+        done = self.step / self.steps
+        if done < self.options.warmup:
+            return (done + 1e-3) / (self.options.warmup + 1e-3)
+        if self.options.schedule == "constant":
+            return 1.0
+        return 0.5 * (
+            1 + math.cos(math.pi * (done - self.options.warmup) / (1 - self.options.warmup))
+        )

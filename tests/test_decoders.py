@@ -1,0 +1,102 @@
+"""What every decoder promises, whichever it is."""
+
+import pytest
+import torch
+
+from cutline.decoders import DECODERS
+from cutline.recipe import find
+from cutline.search import StepDecoder, beam, pick_rows
+from naive import END, PAD, START, log_prob
+
+VOCABULARY = 11
+
+
+@pytest.fixture(params=sorted(DECODERS))
+def decoder(request):
+    torch.manual_seed(0)
+    part = find("decoder", {"kind": request.param})
+    decoder = part(6, VOCABULARY, embedding=8, hidden=10).eval()
+    decoder.vocabulary_size = VOCABULARY
+    return decoder
+
+
+@pytest.fixture
+def regions():
+    return torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def words():
+    chance = torch.Generator().manual_seed(2)
+    return torch.randint(VOCABULARY, (3, 7), generator=chance)
+
+
+@torch.no_grad()
+def test_reading_word_by_word_agrees_with_reading_at_once(decoder, regions, words):
+    at_once = decoder(regions, words)
+
+    state, one_by_one = decoder.start(regions), []
+    for word in words.unbind(dim=1):
+        log_probs, state = decoder.step(word, state)
+        one_by_one.append(log_probs)
+
+    assert isinstance(decoder, StepDecoder)
+    torch.testing.assert_close(torch.stack(one_by_one, dim=1), at_once)
+    torch.testing.assert_close(at_once.exp().sum(dim=-1), torch.ones(3, 7))
+
+
+@torch.no_grad()
+def test_the_future_is_not_seen(decoder, regions, words):
+    changed = words.clone()
+    changed[:, 4:] = (changed[:, 4:] + 1) % VOCABULARY
+
+    before, after = decoder(regions, words), decoder(regions, changed)
+
+    torch.testing.assert_close(before[:, :4], after[:, :4])
+    assert not torch.allclose(before[:, 4:], after[:, 4:])
+
+
+@torch.no_grad()
+def test_the_picture_is_seen(decoder, regions, words):
+    assert not torch.allclose(decoder(regions, words), decoder(regions.flip(0), words))
+
+
+@torch.no_grad()
+def test_rows_do_not_touch_and_can_be_picked(decoder, regions, words):
+    together, state = decoder.step(words[:, 0], decoder.start(regions))
+    rows = torch.tensor([2, 0, 0])
+
+    alone, _ = decoder.step(words[1:2, 0], decoder.start(regions[1:2]))
+    picked, _ = decoder.step(words[rows, 1], pick_rows(state, rows))
+    unpicked, _ = decoder.step(words[:, 1], state)
+
+    torch.testing.assert_close(alone, together[1:2])
+    torch.testing.assert_close(picked, unpicked[rows])
+
+
+@torch.no_grad()
+def test_beams_report_the_log_probability_the_decoder_gives(decoder, regions):
+    found = beam(decoder, regions, max_words=5, width=3)
+
+    for picture in range(3):
+        for words, log_probs in zip(found.words[picture], found.log_probs[picture], strict=True):
+            caption = tuple(word for word in words.tolist() if word != PAD)
+            expected = log_prob(decoder, regions[picture : picture + 1], caption)
+            assert float(log_probs.sum()) == pytest.approx(expected, abs=1e-4)
+
+
+def test_four_captions_can_be_learnt_by_heart(decoder):
+    captions = torch.tensor([[4, 5, END, PAD], [6, END, PAD, PAD], [4, 7, 8, END], [8, 4, 5, END]])
+    words = torch.cat([torch.full((4, 1), START), captions], dim=1)
+    regions = torch.randn(4, 3, 6, generator=torch.Generator().manual_seed(0))
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=0.02)
+
+    for _ in range(150):
+        likely = decoder(regions, words[:, :-1]).gather(2, words[:, 1:, None]).squeeze(2)
+        loss = -(likely * (words[:, 1:] != PAD)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    learnt = beam(decoder, regions, max_words=4, width=2).words[:, 0]
+    assert torch.equal(learnt, captions)

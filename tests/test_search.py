@@ -1,0 +1,202 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cutline.search import MARKERS, Found, beam, greedy, sample
+from naive import END, PAD, START, UNKNOWN, every_caption
+
+A, B = UNKNOWN + 1, UNKNOWN + 2
+
+
+class TableDecoder:
+    """A decoder that is a table: the next word depends on the picture and the last word alone."""
+
+    vocabulary_size = 6
+
+    def __init__(self, seed: int) -> None:
+        table = torch.randn(3, 6, 6, generator=torch.Generator().manual_seed(seed))
+        self.log_probs = table.log_softmax(dim=-1)
+
+    def start(self, regions):
+        return (regions[:, 0, 0].long(),)
+
+    def step(self, words, state):
+        return self.log_probs[state[0], words], state
+
+
+class BaitDecoder:
+    """The likelier first word leads nowhere: greedy takes it, a beam of two does not.
+
+    A (.6) is followed by six equally likely words, B (.4) by its end for certain.
+    """
+
+    vocabulary_size = 10
+
+    def start(self, regions):
+        return (regions[:, 0, 0],)
+
+    def step(self, words, state):
+        table = torch.full((10, 10), 1e-9)
+        table[START, A], table[START, B] = 0.6, 0.4
+        table[A, A:] = 1 / 6
+        table[B, END] = table[B + 1 :, END] = 1.0
+        return table.log()[words], state
+
+
+def pictures(*kinds: int) -> torch.Tensor:
+    return torch.tensor(kinds, dtype=torch.float).view(-1, 1, 1)
+
+
+def captions(found: Found, picture: int = 0) -> dict[tuple[int, ...], float]:
+    """Each candidate with its log-probability, best first."""
+    return {
+        tuple(word for word in words if word != PAD): sum(log_probs)
+        for words, log_probs, score in zip(
+            found.words[picture].tolist(),
+            found.log_probs[picture].tolist(),
+            found.scores[picture].tolist(),
+            strict=True,
+        )
+        if score > -torch.inf
+    }
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_beam_as_wide_as_the_space_finds_what_trying_everything_finds(seed):
+    decoder = TableDecoder(seed)
+
+    found = captions(beam(decoder, pictures(0), max_words=3, width=15))
+
+    expected = every_caption(decoder, pictures(0), max_words=3)
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10_000), width=st.integers(1, 6))
+def test_candidates_are_what_the_decoder_thinks_of_them(seed, width):
+    decoder = TableDecoder(seed)
+
+    found = captions(beam(decoder, pictures(1), max_words=4, width=width))
+
+    expected = every_caption(decoder, pictures(1), max_words=4)
+    assert found == pytest.approx({caption: expected[caption] for caption in found}, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_beam_of_one_is_greedy(seed):
+    decoder, images = TableDecoder(seed), pictures(0, 1, 2)
+
+    narrow, first = beam(decoder, images, max_words=6, width=1), greedy(decoder, images, max_words=6)
+
+    assert torch.equal(narrow.words, first.words)
+    torch.testing.assert_close(narrow.log_probs, first.log_probs)
+
+
+def test_a_wider_beam_is_not_taken_in_by_a_likely_first_word():
+    decoder = BaitDecoder()
+
+    [first, *_] = captions(greedy(decoder, pictures(0), max_words=3))
+    [best, *_] = captions(beam(decoder, pictures(0), max_words=3, width=2))
+
+    assert first[0] == A
+    assert best == (B, END)
+
+
+@pytest.mark.parametrize("width", [1, 3, 7])
+def test_a_picture_gets_the_same_captions_alone_and_in_company(width):
+    decoder = TableDecoder(seed=7)
+
+    together = beam(decoder, pictures(0, 1, 2), max_words=5, width=width)
+
+    for kind in range(3):
+        alone = beam(decoder, pictures(kind), max_words=5, width=width)
+        assert captions(together, kind) == pytest.approx(captions(alone))
+
+
+@pytest.mark.parametrize("find", [greedy, beam, sample])
+@pytest.mark.parametrize("seed", range(5))
+def test_no_marker_is_ever_written_but_the_end(find, seed):
+    decoder = TableDecoder(seed)
+    decoder.log_probs[:, :, [PAD, START, UNKNOWN]] = -0.01  # by far the likeliest
+
+    found = find(decoder, pictures(0, 1, 2), max_words=8)
+
+    for picture in range(3):
+        for caption in captions(found, picture):
+            assert START not in caption
+            assert UNKNOWN not in caption
+            assert END not in caption[:-1]
+
+
+def test_the_length_penalty_divides_by_the_words_and_the_end():
+    decoder = TableDecoder(seed=3)
+
+    plain = captions(beam(decoder, pictures(0), max_words=3, width=15))
+    found = beam(decoder, pictures(0), max_words=3, width=15, length_penalty=0.5)
+
+    expected = {caption: total / len(caption) ** 0.5 for caption, total in plain.items()}
+    ranked = sorted(expected, key=lambda caption: -expected[caption])
+    assert list(captions(found)) == ranked
+    existing = found.scores[0][found.scores[0] > -torch.inf]
+    assert existing.tolist() == pytest.approx([expected[caption] for caption in ranked])
+
+
+def test_sampling_follows_the_distribution():
+    decoder, images = TableDecoder(seed=3), pictures(*[0] * 20_000)
+
+    found = sample(decoder, images, max_words=1, generator=torch.Generator().manual_seed(0))
+
+    allowed = decoder.log_probs[0, START, [END, A, B]].exp()
+    shares = [(found.words[:, 0, 0] == word).float().mean() for word in (END, A, B)]
+    assert shares == pytest.approx((allowed / allowed.sum()).tolist(), abs=0.02)
+
+
+def test_sampling_repeats_itself_under_the_same_generator():
+    decoder, images = TableDecoder(seed=3), pictures(*[0] * 50)
+
+    first, again, other = (
+        sample(decoder, images, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+
+    assert torch.equal(first.words, again.words)
+    assert not torch.equal(first.words, other.words)
+
+
+@pytest.mark.parametrize("option", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}])
+def test_sampling_only_the_likeliest_is_greedy(option):
+    decoder, images = TableDecoder(seed=5), pictures(0, 1, 2)
+
+    found = sample(decoder, images, max_words=5, **option)
+
+    assert torch.equal(found.words, greedy(decoder, images, max_words=5).words)
+
+
+def test_top_k_and_top_p_leave_out_the_unlikely():
+    decoder, images = TableDecoder(seed=3), pictures(*[0] * 2_000)
+    ranked = sorted((END, A, B), key=lambda word: -decoder.log_probs[0, START, word])
+    shares = decoder.log_probs[0, START, ranked].exp()
+    top_p = float((shares[0] + shares[1] / 2) / shares.sum())
+
+    by_k = sample(decoder, images, max_words=1, top_k=2)
+    by_p = sample(decoder, images, max_words=1, top_p=top_p)
+
+    assert set(by_k.words.flatten().tolist()) == set(ranked[:2])
+    assert set(by_p.words.flatten().tolist()) == set(ranked[:2])
+
+
+def test_what_is_reported_is_the_models_own_probability_whatever_the_temperature():
+    decoder = TableDecoder(seed=5)
+
+    found = captions(sample(decoder, pictures(2), max_words=4, temperature=3.0, top_k=2))
+
+    [(caption, total)] = found.items()
+    assert total == pytest.approx(every_caption(decoder, pictures(2), 4)[caption], abs=1e-5)
+
+
+def test_markers_are_numbered_as_in_every_vocabulary():
+    from cutline import vocabulary
+
+    numbers = (vocabulary.PAD, vocabulary.START, vocabulary.END, vocabulary.UNKNOWN)
+    assert (MARKERS.pad, MARKERS.start, MARKERS.end, MARKERS.unk) == numbers
