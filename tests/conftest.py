@@ -1,4 +1,4 @@
-"""What all tests share: where the shared data is, and one thread for tiny tensors."""
+"""What all tests share: where the shared data is, a tiny trained model, one thread for tensors."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,8 @@ import torch
 
 torch.set_num_threads(1)  # tiny tensors: more threads only get in each other's way
 
-SHARED = Path(os.environ.get("CUTLINE_SHARED", Path(__file__).parents[2] / "shared"))
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("CUTLINE_SHARED", ROOT.parent / "shared"))
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +18,45 @@ def shared() -> Path:
     if not (SHARED / "README.md").exists():
         pytest.skip(f"no shared data at {SHARED} (set CUTLINE_SHARED to where it is)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of drawn shapes."""
+    from cutline.sources.shapes import Shapes
+
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    list(Shapes(folder, count=120, size=32))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
+    """A tiny captioner of drawn shapes, trained for a second and exported: a model folder."""
+    from cutline.checkpoint import read_model
+    from cutline.experiment import Experiment
+    from cutline.export import export
+    from cutline.recipe import Recipe
+
+    recipe = Recipe.of(
+        {
+            "title": "Tiny",
+            "source": {"kind": "shapes", "count": 120, "size": 32},
+            "view": {"size": 32},
+            "vocabulary": {"min_count": 1},
+            "encoder": {"kind": "mosaic", "tiles": 8},
+            "decoder": {"kind": "show-and-tell", "embedding": 32, "hidden": 64, "dropout": 0.0},
+            "training": {
+                "epochs": 25,
+                "captions_a_step": 16,
+                "learning_rate": 5e-3,
+                "patience": 25,
+            },
+            "search": {"kind": "beam", "width": 3, "max_words": 10, "length_penalty": 0.5},
+        }
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    for _ in Experiment(recipe, drawn, folder, cache=folder.parent / "cache", device="cpu").run():
+        pass
+    export(read_model(folder), folder / "model.onnx")
+    return folder

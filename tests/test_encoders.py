@@ -124,9 +124,7 @@ def test_the_imagenet_weights_give_the_golden_features(shared, folded):
     weights = read_tensors(shared / "weights/resnet50-v1-imagenet.safetensors")
     encoder = ResNet(50, stride_on="1x1", pool=True, folded=folded).eval()
     fill(encoder, weights, "the ImageNet weights")
-    photographs = [
-        open_image(shared / "data/flickr8k/images" / name, View(224)) for name in golden
-    ]
+    photographs = [open_image(shared / "data/flickr8k/images" / name, View(224)) for name in golden]
 
     seen = encoder(torch.from_numpy(np.stack(photographs)).permute(0, 3, 1, 2))[:, 0]
 
@@ -158,7 +156,11 @@ def test_tensors_that_are_missing_unexpected_or_misshapen_are_named():
     with pytest.raises(ModelError, match="x.pth lacks 1 tensor that this .*layer3.0.conv1.weight"):
         fill(ResNet(18), without, "x.pth")
     with pytest.raises(ModelError, match="x.pth has 2 tensors that .* lacks: extra.a, extra.b"):
-        fill(ResNet(18), {**tensors, "extra.a": tensors["bn1.bias"], "extra.b": tensors["bn1.bias"]}, "x.pth")
+        fill(
+            ResNet(18),
+            {**tensors, "extra.a": tensors["bn1.bias"], "extra.b": tensors["bn1.bias"]},
+            "x.pth",
+        )
     with pytest.raises(ModelError, match=r"shape of conv1.weight is \[1\], but .* \[64, 3, 7, 7\]"):
         fill(ResNet(18), {**tensors, "conv1.weight": torch.ones(1)}, "x.pth")
 

@@ -88,7 +88,10 @@ def test_candidates_are_what_the_decoder_thinks_of_them(seed, width):
 def test_a_beam_of_one_is_greedy(seed):
     decoder, images = TableDecoder(seed), pictures(0, 1, 2)
 
-    narrow, first = beam(decoder, images, max_words=6, width=1), greedy(decoder, images, max_words=6)
+    narrow, first = (
+        beam(decoder, images, max_words=6, width=1),
+        greedy(decoder, images, max_words=6),
+    )
 
     assert torch.equal(narrow.words, first.words)
     torch.testing.assert_close(narrow.log_probs, first.log_probs)

@@ -1,6 +1,7 @@
 import hashlib
 import json
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 from hypothesis import given
@@ -102,6 +103,15 @@ def test_no_text_breaks_the_splitting_and_no_word_has_a_space_or_capital(text: s
 
     for word in words:
         assert word and word.split() == [word] and word == word.lower() and word not in DROPPED
+
+
+@pytest.mark.parametrize("piece", ["-", "a.-", "1.a", "a'", "a@", "<a"])
+def test_the_time_grows_with_the_length_of_the_text_and_not_with_its_square(piece: str):
+    start = perf_counter()
+
+    split_words(piece * 30_000)
+
+    assert perf_counter() - start < 4  # 0.3 s when written; with a square 7 to 30 s
 
 
 @given(st.lists(st.from_regex(r"[a-z]{2,9}(-[a-z]{2,9})?", fullmatch=True)))

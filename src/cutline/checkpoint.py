@@ -21,7 +21,7 @@ from typing import Any
 import onnx
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from cutline.errors import ModelError
@@ -48,7 +48,7 @@ def create_folder(folder: Path, recipe: Recipe, vocabulary: Vocabulary) -> None:
     if folder.exists():
         raise ModelError(f"{folder} exists already; name another with --out")
     beside = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
-    beside.mkdir(parents=True)
+    beside.mkdir(parents=True, exist_ok=True)  # a killed run of this number may have left one
     (beside / RECIPE).write_text(json.dumps(recipe.as_json(), indent=2) + "\n", encoding="utf8")
     vocabulary.save(beside / VOCABULARY)
     beside.rename(folder)
@@ -57,13 +57,16 @@ def create_folder(folder: Path, recipe: Recipe, vocabulary: Vocabulary) -> None:
 def read_recipe(folder: Path) -> Recipe:
     """The recipe of a model folder, every default as it was when the run began."""
     try:
-        return Recipe.of(json.loads((folder / RECIPE).read_text(encoding="utf8")))
+        table = json.loads((folder / RECIPE).read_text(encoding="utf8"))
     except OSError as error:
         raise ModelError(
             f"{folder} is not a model folder: no {RECIPE} ({error.strerror})"
         ) from None
     except ValueError as error:
         raise ModelError(f"{folder / RECIPE} is not JSON: {error}") from None
+    if not isinstance(table, dict):
+        raise ModelError(f"{folder / RECIPE} is not a recipe: it holds no sections")
+    return Recipe.of(table)
 
 
 def save_model(
@@ -72,7 +75,7 @@ def save_model(
     """Replace the folder's weights and card at one moment."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"vocabulary": vocabulary.hash, "card": json.dumps(card)}
-    replace(folder / WEIGHTS, lambda beside: save_file(tensors, beside, metadata))
+    replace(folder / WEIGHTS, lambda beside: beside.write_bytes(save(tensors, metadata)))
     save_card(folder, card)
 
 
@@ -117,9 +120,21 @@ def save_resume(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_resume(folder: Path) -> dict[str, Any] | None:
-    """What a run needs to go on, or None when it has not begun."""
+    """What a run needs to go on, or None when it has not begun; `ModelError` when damaged."""
     path = folder / RESUME
-    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # for a file that is none, torch raises nearly anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{path} is damaged: {reason} (without it the run begins anew)") from None
+
+
+def sweep(folder: Path) -> None:
+    """Take away the unfinished files of a run that was killed."""
+    for unfinished in folder.glob("*.tmp-*"):
+        unfinished.unlink(missing_ok=True)
 
 
 def _read_graph(path: Path) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 import glob
 import json
+import os
 import signal
 import sys
 import threading
@@ -42,7 +43,7 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read us has gone; say nothing more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads us any more
         sys.exit(141)
 
 
@@ -168,12 +169,12 @@ def score(predictions: Path, references: Path, partial: bool, as_json: bool) -> 
 @commands.command()
 @click.argument("model", type=Path, required=False)
 @click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
-@click.option("--kind", default="flickr8k", show_default=True, help="What data it is.")
+@click.option("--kind", help="What data it is [default: what the model was trained on].")
 @click.option("--split", default="test", show_default=True, help="train, validation or test.")
 @click.option("--out", type=Path, help="Write the captions here, as COCO results.")
 @click.option("--json", "as_json", is_flag=True, help="Scores and signature as JSON.")
 def evaluate(
-    model: Path | None, data: Path, kind: str, split: str, out: Path | None, as_json: bool
+    model: Path | None, data: Path, kind: str | None, split: str, out: Path | None, as_json: bool
 ) -> None:
     """Caption a split of a data set and score the captions.
 
@@ -181,15 +182,16 @@ def evaluate(
     """
     from cutline.captioner import load
     from cutline.evaluation import caption_split, score_split
-    from cutline.recipe import find
+    from cutline.recipe import open_source
 
-    source = find("source", {"kind": kind})(data)
+    captioner = load(model)
+    source = open_source({"kind": kind} if kind else captioner.card["source"], data)
     examples = [example for example in source if example.split == split]
     if not examples:
         raise DataError(f"{data} has no pictures in the split {split!r}")
     captioned = []
     bars = _Bars()
-    for number, each in enumerate(caption_split(load(model), examples), 1):
+    for number, each in enumerate(caption_split(captioner, examples), 1):
         captioned.append(each)
         bars.show("captioned", number, len(examples))
     if out:
@@ -315,10 +317,10 @@ def data() -> None:
 @click.option("--kind", default="folder", show_default=True, help="flickr8k, coco, folder ...")
 def check(folder: Path, kind: str) -> None:
     """Name everything that is wrong with a data set, by file and line."""
-    from cutline.recipe import find
+    from cutline.recipe import open_source
     from cutline.validation import check
 
-    problems = check(find("source", {"kind": kind})(folder))
+    problems = check(open_source({"kind": kind}, folder))
     for problem in problems:
         click.echo(str(problem))
     fatal = sum(problem.is_fatal for problem in problems)
@@ -385,3 +387,7 @@ def _needs_training() -> Iterator[None]:
         raise CutlineError(
             f"this command trains and needs {error.name}: pip install 'cutline[train]'"
         ) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -26,13 +26,15 @@ from cutline.checkpoint import (
     create_folder,
     read_recipe,
     read_resume,
+    replace,
     save_model,
     save_resume,
+    sweep,
 )
 from cutline.engines.torch import TorchEngine
 from cutline.errors import DataError, ModelError
 from cutline.features import Encoded, FeatureStore
-from cutline.model import CaptionModel, fill, part_of, read_tensors
+from cutline.model import CaptionModel, fill, fingerprint, part_of, read_tensors
 from cutline.recipe import Recipe
 from cutline.records import SPLITS, Caption, Example, Report
 from cutline.training import Batch, EpochEnd, Plan, Step, Trainer, Training
@@ -108,8 +110,8 @@ class Experiment:
         self.recipe, self.data, self.folder = recipe, data, folder
         self.device, self.save_every, self.command = device, save_every, command
         self.options: Training = recipe.build("training")
-        torch.manual_seed(self.options.seed)
         self.encoder = _load_encoder(recipe, weights)
+        self.encoder_hash = fingerprint(self.encoder)
         cache = cache or Path.home() / ".cache" / "cutline"
         self.store = FeatureStore(cache, self.encoder, recipe.build("view"))
 
@@ -123,9 +125,9 @@ class Experiment:
         trainer = Trainer(
             self.engine.model.decoder, self.options, steps_an_epoch=len(plan(0)), device=self.device
         )
-        standing = self._resume(trainer)
         counts = {name: len(pairs) for name, pairs in splits.items()}
         self._data = {**counts, "sha256": _fingerprint(examples)}
+        standing = self._resume(trainer)
         yield Begun(counts, len(self.engine.vocabulary), trainer.step, trainer.steps)
         yield from self._train(trainer, plan, standing, splits["validation"])
 
@@ -146,6 +148,7 @@ class Experiment:
             create_folder(self.folder, self.recipe, vocabulary)
         elif Vocabulary.load(self.folder / "vocabulary.txt") != vocabulary:
             raise DataError(f"the captions of {self.data} have changed since {self.folder} began")
+        torch.manual_seed(self.options.seed)
         decoder = self.recipe.build("decoder", self.encoder.width, len(vocabulary))
         return TorchEngine(CaptionModel(self.encoder, decoder), self.recipe, vocabulary)
 
@@ -166,11 +169,19 @@ class Experiment:
         return plan
 
     def _resume(self, trainer: Trainer) -> _Standing:
+        sweep(self.folder)
         state = read_resume(self.folder)
         if state:
+            self._check(state["given"])
             trainer.load_state_dict(state["trainer"])
-        self._history = _History(self.folder / HISTORY, trainer.step)
         return _Standing(**state["standing"]) if state else _Standing()
+
+    def _check(self, given: dict[str, Any]) -> None:
+        """A run goes on only with what it began with."""
+        if given["data"] != self._data:
+            raise DataError(f"{self.data} has changed since {self.folder} began")
+        if given["encoder"] != self.encoder_hash:
+            raise ModelError(f"{self.folder} began with other weights of its encoder")
 
     def _train(
         self,
@@ -179,10 +190,11 @@ class Experiment:
         standing: _Standing,
         validation: Pairs,
     ) -> Generator[Event]:
-        saved = time.monotonic()
+        saved, patience = time.monotonic(), max(1, self.options.patience)
         events = trainer.run(plan)
+        self._history = _History(self.folder / HISTORY, trainer.step)
         try:
-            while standing.epochs_since <= self.options.patience and (event := next(events, None)):
+            while standing.epochs_since < patience and (event := next(events, None)):
                 if isinstance(event, Step):
                     self._history.add(event)
                     yield event
@@ -194,6 +206,8 @@ class Experiment:
         except GeneratorExit:  # whoever listens has had enough; a step is whole at every `yield`
             self._save(trainer, standing)
             raise
+        finally:
+            self._history.close()
 
     def _end_epoch(self, ended: EpochEnd, standing: _Standing, validation: Pairs) -> Validated:
         """Score the epoch, and keep its weights if they are the best so far."""
@@ -230,12 +244,15 @@ class Experiment:
 
     def _save(self, trainer: Trainer, standing: _Standing) -> None:
         self._history.flush()
-        save_resume(self.folder, {"trainer": trainer.state_dict(), "standing": asdict(standing)})
+        given = {"data": self._data, "encoder": self.encoder_hash}
+        state = {"trainer": trainer.state_dict(), "standing": asdict(standing), "given": given}
+        save_resume(self.folder, state)
 
     def _card(self, ended: EpochEnd, report: Report | None) -> dict[str, Any]:
         return {
             **self.recipe.claim,
-            "data": {**self.recipe.sections["source"], **self._data},
+            "source": dict(self.recipe.sections["source"]),
+            "data": self._data,
             "scores": {"validation": report.as_json()} if report else {},
             "epoch": ended.epoch + 1,
             "training_loss": ended.loss,
@@ -253,7 +270,8 @@ class _History:
 
     def __init__(self, path: Path, step: int) -> None:
         lines = path.read_text().splitlines() if path.exists() else []
-        path.write_text("".join(line + "\n" for line in lines[:step]))
+        kept = "".join(line + "\n" for line in lines[:step])
+        replace(path, lambda beside: beside.write_text(kept))
         self._file = path.open("a")
 
     def add(self, step: Step) -> None:
@@ -261,6 +279,9 @@ class _History:
 
     def flush(self) -> None:
         self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def _fingerprint(examples: Sequence[Example]) -> str:

@@ -59,8 +59,7 @@ def export(checkpoint: Checkpoint, path: Path, *, precision: Precision = "fp32")
     whole = WholeCaptioner(model.encoder, model.decoder, recipe).eval()
     view = recipe.build("view")
     graph = _trace(whole, view)
-    if precision != "fp32":
-        _shrink_weights(graph, precision)
+    shrink_weights(graph, precision)
     metadata = {
         "cutline": json.dumps({"format": 1}),
         "vocabulary": "\n".join(checkpoint.vocabulary.words),
@@ -80,6 +79,23 @@ def set_metadata(graph: onnx.ModelProto, metadata: dict[str, str]) -> None:
     helper.set_model_props(graph, {**kept, **metadata})
 
 
+def shrink_weights(graph: onnx.ModelProto, precision: Precision) -> None:
+    """Store the big weights in 8 or 16 bits; the graph widens them again as it is loaded."""
+    if precision == "fp32":
+        return
+    widen = []
+    for tensor in list(graph.graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.size > SMALL:
+            graph.graph.initializer.remove(tensor)
+            stored, nodes = _narrow(tensor.name, values, precision)
+            graph.graph.initializer.extend(stored)
+            widen.extend(nodes)
+    nodes = [*widen, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+
+
 def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
     pixels = torch.zeros(2, view.size, view.size, 3, dtype=torch.uint8)
     with _quiet_exporter():
@@ -94,21 +110,6 @@ def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
         )
     assert program is not None
     return program.model_proto
-
-
-def _shrink_weights(graph: onnx.ModelProto, precision: Precision) -> None:
-    """Store the big weights in 8 or 16 bits; the graph widens them again as it is loaded."""
-    widen = []
-    for tensor in list(graph.graph.initializer):
-        values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size > SMALL:
-            graph.graph.initializer.remove(tensor)
-            stored, nodes = _narrow(tensor.name, values, precision)
-            graph.graph.initializer.extend(stored)
-            widen.extend(nodes)
-    nodes = [*widen, *graph.graph.node]
-    del graph.graph.node[:]
-    graph.graph.node.extend(nodes)
 
 
 def _narrow(

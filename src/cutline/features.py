@@ -1,18 +1,22 @@
 """Stored features: a picture is encoded once for all its captions and all epochs.
 
 Enters: pictures, an encoder, a view. Leaves: their regions, in half precision, on disk and mapped
-into memory. A store belongs to one encoder (the hash of its weights) and one view. It is two files
-that only ever grow: `regions.f16`, one picture after another, and `index.jsonl`, a line a picture
-with its size and time of change, written after its regions. So a killed run loses at most a batch,
-and a picture that has changed since is noticed and encoded again.
+into memory. A store belongs to one encoder (its options and the hash of its weights) and one view.
+It is two files that only ever grow: `regions.f16`, one picture after another, and `index.jsonl`, a
+line a picture with its size and time of change, written after its regions. So a killed run loses at
+most a batch, a picture that has changed since is noticed and encoded again, and several runs may
+fill one store: each batch is written under a lock.
 """
 
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,9 @@ from torch import Tensor, nn
 from cutline.errors import ImageError
 from cutline.images import View, open_image
 from cutline.model import fingerprint
+
+if sys.platform != "win32":
+    import fcntl
 
 PICTURES_A_BATCH = 8  # with more, eager ResNets get slower per picture: they run out of cache
 
@@ -46,8 +53,10 @@ class FeatureStore:
         folder = folder / _key(encoder, view)
         folder.mkdir(parents=True, exist_ok=True)
         self._regions, self._journal = folder / "regions.f16", folder / "index.jsonl"
+        self._lock = folder / "lock"
         self._regions.touch()
-        self._index = _read_index(self._journal)
+        with _alone(self._lock):
+            self._index = _read_index(self._journal)
 
     def missing(self, images: Sequence[Path]) -> list[Path]:
         """Those that are not stored yet, or have changed since."""
@@ -55,6 +64,7 @@ class FeatureStore:
 
     def encode(self, images: Sequence[Path]) -> Iterator[Encoded]:
         """Store what is missing of these pictures, a batch at a time."""
+        images = list(dict.fromkeys(images))
         todo = self.missing(images)
         starts = range(0, len(todo), PICTURES_A_BATCH)
         batches = [todo[start : start + PICTURES_A_BATCH] for start in starts]
@@ -71,9 +81,8 @@ class FeatureStore:
         shape = next((entry["shape"] for entry in entries if "shape" in entry), None)
         if shape is None:
             return [None] * len(images)
-        values = np.memmap(self._regions, np.float16, mode="c")
-        rows = len(values) // (shape[0] * shape[1])
-        stored = torch.from_numpy(values[: rows * shape[0] * shape[1]]).view(rows, *shape)
+        rows = self._regions.stat().st_size // (2 * shape[0] * shape[1])
+        stored = torch.from_numpy(np.memmap(self._regions, np.float16, "c", shape=(rows, *shape)))
         return [stored[entry["row"]] if "row" in entry else None for entry in entries]
 
     def _open_ahead(self, batches: list[list[Path]]) -> Iterator[list[np.ndarray | ImageError]]:
@@ -99,13 +108,14 @@ class FeatureStore:
         readable = {
             str(i): p for i, p in zip(images, pictures, strict=True) if isinstance(p, np.ndarray)
         }
-        if readable:
-            regions = encode(self.encoder, np.stack(list(readable.values()))).half()
-            row = self._append_rows(regions)
-            for offset, image in enumerate(readable):
-                entries[image] |= {"row": row + offset, "shape": list(regions.shape[1:])}
-        lines = (json.dumps({"image": image, **entry}) for image, entry in entries.items())
-        _append_bytes(self._journal, "".join(line + "\n" for line in lines).encode())
+        seen = encode(self.encoder, np.stack([*readable.values()])).half() if readable else None
+        with _alone(self._lock):
+            if seen is not None:
+                row, shape = self._append_rows(seen), list(seen.shape[1:])
+                for offset, image in enumerate(readable):
+                    entries[image] |= {"row": row + offset, "shape": shape}
+            lines = (json.dumps({"image": image, **entry}) for image, entry in entries.items())
+            _append_bytes(self._journal, "".join(line + "\n" for line in lines).encode())
         self._index |= entries
 
     def _append_rows(self, regions: Tensor) -> int:
@@ -120,13 +130,18 @@ class FeatureStore:
 @torch.inference_mode()
 def encode(encoder: nn.Module, pictures: np.ndarray) -> Float[Tensor, "rows regions width"]:
     """What an encoder sees in pictures of shape (rows, height, across, 3), as single precision."""
-    device = next(encoder.buffers()).device
+    device = next(chain(encoder.parameters(), encoder.buffers()), torch.empty(0)).device
     pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)  # channels stay innermost
     return encoder(pixels).float().cpu()
 
 
 def _key(encoder: nn.Module, view: View) -> str:
-    described = json.dumps([fingerprint(encoder), repr(encoder), view.as_dict()])
+    options = {
+        name: value
+        for name, value in vars(encoder).items()
+        if isinstance(value, bool | int | float | str) and not name.startswith("_")
+    }
+    described = json.dumps([fingerprint(encoder), repr(encoder), options, view.as_dict()])
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
@@ -148,6 +163,16 @@ def _read_index(journal: Path) -> dict[str, dict[str, Any]]:
         os.truncate(journal, journal.stat().st_size - len(cut_off))
     entries = map(json.loads, lines)
     return {entry.pop("image"): entry for entry in entries}
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One writer at a time, where the system has locks; a killed one lets go of its own."""
+    with lock.open("ab") as file:
+        if sys.platform != "win32":
+            with suppress(OSError):  # some network drives have none
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _append_bytes(path: Path, content: bytes) -> None:

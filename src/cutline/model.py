@@ -101,19 +101,18 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def _read_onnx(path: Path) -> dict[str, Tensor]:
-    """The weights inside an exported captioner, 8-bit ones multiplied out."""
-    stored = {
-        t.name: torch.from_numpy(to_array(t).copy()) for t in onnx.load(path).graph.initializer
-    }
+    """The weights inside an exported captioner under their own names, narrow ones widened."""
+    graph = onnx.load(path).graph
+    stored = {t.name: torch.from_numpy(to_array(t).copy()) for t in graph.initializer}
     weights = {n: t for n, t in stored.items() if n.startswith(("encoder.", "decoder."))}
-    scales = {n: t for n, t in weights.items() if n.endswith(".scale")}
-    return {
-        n.removesuffix(".int8"): t * scales[n.replace(".int8", ".scale")]
-        if n.endswith(".int8")
-        else t.float()
-        for n, t in weights.items()
-        if n not in scales
-    }
+    widened = {}
+    for name, tensor in weights.items():
+        own, _, kind = name.rpartition(".")
+        if kind == "int8":
+            widened[own] = tensor * weights[f"{own}.scale"]
+        elif kind != "scale":
+            widened[own if kind == "fp16" else name] = tensor.float()
+    return widened
 
 
 def _without_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from cutline.errors import RecipeError, nearest
 
@@ -81,6 +81,12 @@ class Recipe:
         return {**self.claim, **{name: dict(options) for name, options in self.sections.items()}}
 
 
+def open_source(options: Mapping[str, Any], folder: Path) -> Any:
+    """The data in a folder, read as `options` say: `open_source({"kind": "coco"}, folder)`."""
+    chosen = {name: value for name, value in options.items() if name != "kind"}
+    return find("source", options)(folder, **chosen)
+
+
 def find(section: str, options: Mapping[str, Any]) -> Callable[..., Any]:
     """The constructor that a section means: a known kind, or any `module:Class` of the user's."""
     if section in PARTS:
@@ -105,7 +111,7 @@ def complete(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in chosen.items():
         if name not in parameters:
             raise RecipeError(f"{section} has no option {name!r}{nearest(name, parameters)}")
-        _check_type(section, name, value, parameters[name].default)
+        _check_value(f"{section}.{name}", value, parameters[name])
     defaults = {
         name: parameter.default
         for name, parameter in parameters.items()
@@ -114,13 +120,17 @@ def complete(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**kind, **defaults, **chosen}
 
 
-def _check_type(section: str, name: str, value: Any, default: Any) -> None:
-    """A whole number passes for a fraction; otherwise the default shows what type is meant."""
-    accepted = (int, float) if type(default) is float else type(default)
-    wrong = not isinstance(value, accepted) or isinstance(value, bool) != isinstance(default, bool)
-    if isinstance(default, bool | int | float | str) and wrong:
-        meant = type(default).__name__
-        raise RecipeError(f"{section}.{name} is {value!r}, but it must be of type {meant}")
+def _check_value(name: str, value: Any, parameter: inspect.Parameter) -> None:
+    """A `Literal` lists what is accepted; elsewhere the default shows what type is meant."""
+    if get_origin(parameter.annotation) is Literal:
+        accepted = get_args(parameter.annotation)
+        if value not in accepted:
+            raise RecipeError(f"{name} is {value!r}{nearest(str(value), accepted)}")
+    elif isinstance(parameter.default, bool | int | float | str):
+        meant = type(parameter.default)
+        fits = isinstance(value, int | float if meant is float else meant)
+        if not fits or isinstance(value, bool) != (meant is bool):
+            raise RecipeError(f"{name} is {value!r}, but it must be of type {meant.__name__}")
 
 
 def _import(address: str) -> Any:

@@ -16,7 +16,7 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from cutline.errors import RecipeError, TrainingError
+from cutline.errors import TrainingError
 from cutline.objectives import cross_entropy
 
 
@@ -40,16 +40,6 @@ class Training:
     """Stop after this many epochs without a better validation score."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, accepted in (
-            ("optimizer", ("adamw", "adam")),
-            ("schedule", ("cosine", "constant")),
-            ("precision", ("no", "bf16", "fp16")),
-        ):
-            if getattr(self, name) not in accepted:
-                kinds = ", ".join(map(repr, accepted))
-                raise RecipeError(f"training.{name} is {getattr(self, name)!r}; there are {kinds}")
 
 
 @dataclass(frozen=True)

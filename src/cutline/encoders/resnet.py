@@ -36,7 +36,7 @@ class ResNet(nn.Module):
     With `pool` the grid is averaged into one region, which is all that Show and Tell reads. A
     `folded` network has biases in place of its batch normalisations: for a frozen encoder the same
     function, smaller and faster.
-    Raises `RecipeError` for a depth or a `stride_on` that does not exist.
+    Raises `RecipeError` for a depth that does not exist.
     """
 
     mean: Tensor
@@ -54,8 +54,6 @@ class ResNet(nn.Module):
         if depth not in BLOCKS:
             known = ", ".join(map(str, BLOCKS))
             raise RecipeError(f"there is no ResNet-{depth}; there are {known}")
-        if stride_on not in ("1x1", "3x3"):
-            raise RecipeError(f"stride_on is '1x1' or '3x3', not {stride_on!r}")
         self.pool, self.folded = pool, folded
         if depth < 50:
             block: Callable[..., nn.Module] = partial(Basic, folded=folded)

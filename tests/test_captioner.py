@@ -1,0 +1,149 @@
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cutline
+from cutline import Caption, Captioner
+from cutline.captioner import caption_of
+from cutline.errors import ImageError, ModelError
+from cutline.images import View
+from cutline.records import Written
+from cutline.vocabulary import MARKERS, Vocabulary
+
+
+class ColourEngine:
+    """A hand-written engine: it says whether a picture is more red or more blue."""
+
+    vocabulary = Vocabulary((*MARKERS, "red", "blue", "dog", "'s", "toy"))
+    view = View(8)
+    card = {"title": "Colours"}
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def write(self, pixels: np.ndarray) -> Written:
+        self.batches.append(len(pixels))
+        mean = pixels.astype(float).mean(axis=(1, 2))
+        first = np.where(mean[:, 0] > mean[:, 2], 4, 5)
+        words = np.stack([[[word, 2, 0, 0], [6, 7, 8, 2]] for word in first])
+        log_probs = np.log([[0.5, 0.8, 1.0, 1.0], [0.1, 0.5, 0.5, 0.5]]).astype(np.float32)
+        scores = np.zeros((len(pixels), 2), np.float32)
+        return Written(words.astype(np.int64), np.stack([log_probs] * len(pixels)), scores)
+
+
+@pytest.fixture
+def red(tmp_path) -> Path:
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "red.png")
+    return tmp_path / "red.png"
+
+
+def test_a_caption_says_how_sure_the_model_is_of_it(red):
+    caption = Captioner(ColourEngine()).caption(red)
+
+    assert caption.text == str(caption) == "red"
+    assert caption.words == ("red",)
+    assert caption.log_prob == pytest.approx(math.log(0.4))
+    assert caption.confidence == pytest.approx(math.sqrt(0.4))
+    assert [math.exp(p) for p in caption.word_log_probs] == pytest.approx([0.5, 0.8])
+    assert caption.alternatives == ()
+
+
+def test_the_best_candidates_come_on_request(red):
+    caption = Captioner(ColourEngine()).caption(red, best=2)
+
+    [other] = caption.alternatives
+    assert other.text == "dog's toy"
+    assert other.words == ("dog", "'s", "toy")
+    assert other.log_prob == pytest.approx(math.log(0.1 * 0.5**3))
+    with pytest.raises(ModelError, match="writes 2 candidates a picture: ask for 1 to 2"):
+        Captioner(ColourEngine()).caption(red, best=3)
+
+
+def test_one_gives_one_and_a_list_gives_a_list(red):
+    captioner = Captioner(ColourEngine())
+
+    assert isinstance(captioner.caption(red), Caption)
+    assert [c.text for c in captioner.caption([red, red])] == ["red", "red"]
+    assert captioner.caption([]) == []
+
+
+def test_whatever_holds_a_picture_is_accepted(red):
+    image, array = Image.open(red), np.asarray(Image.open(red))
+    pictures = [str(red), red, red.read_bytes(), io.BytesIO(red.read_bytes()), image, array]
+
+    captions = Captioner(ColourEngine()).caption(pictures)
+
+    assert {caption.text for caption in captions} == {"red"}
+    assert Captioner(ColourEngine()).caption(array).text == "red"
+
+
+def test_a_bad_picture_raises_alone_and_is_answered_among_others(red, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"")
+    captioner = Captioner(ColourEngine())
+
+    answers = list(captioner.caption_each([red, tmp_path / "bad.jpg", red]))
+
+    assert [type(answer) for answer in answers] == [Caption, ImageError, Caption]
+    with pytest.raises(ImageError, match="bad.jpg is empty"):
+        captioner.caption([red, tmp_path / "bad.jpg"])
+
+
+def test_pictures_are_answered_in_order_and_only_a_few_are_held_at_once(red):
+    engine, opened = ColourEngine(), []
+
+    def pictures():
+        for number in range(100):
+            opened.append(number)
+            yield Image.new("RGB", (4, 4), "red" if number % 3 else "blue")
+
+    answers = Captioner(engine).caption_each(pictures())
+
+    first = next(answers)
+    assert first.text == "blue"
+    assert len(opened) <= 24
+    assert [a.text for a in answers] == ["red" if n % 3 else "blue" for n in range(1, 100)]
+    assert max(engine.batches) <= 8
+
+
+def test_a_caption_of_no_words_has_a_confidence():
+    empty = caption_of(
+        np.array([[2, 0]]), np.array([[-0.5, 0.0]], np.float32), ColourEngine.vocabulary
+    )
+
+    assert empty.text == ""
+    assert empty.confidence == pytest.approx(math.exp(-0.5))
+
+
+def test_a_model_folder_and_a_file_are_both_loaded(tiny, drawn):
+    picture = sorted(drawn.glob("*.png"))[0]
+
+    from_folder, from_file = cutline.load(tiny), cutline.load(tiny / "model.onnx")
+
+    assert from_folder.caption(picture) == from_file.caption(picture)
+    assert from_file.card["title"] == "Tiny"
+
+
+def test_a_folder_whose_graph_is_older_than_its_weights_is_run_by_torch(tiny, drawn, tmp_path):
+    import os
+    import shutil
+
+    folder = Path(shutil.copytree(tiny, tmp_path / "stale"))
+    graph, weights = folder / "model.onnx", folder / "weights.safetensors"
+    os.utime(graph, ns=(0, weights.stat().st_mtime_ns - 1))
+
+    captioner = cutline.load(folder)
+
+    assert type(captioner.engine).__name__ == "TorchEngine"
+    picture = sorted(drawn.glob("*.png"))[0]
+    assert captioner.caption(picture).text == cutline.load(tiny).caption(picture).text
+
+
+def test_a_model_that_is_not_there_is_one_sentence(tmp_path):
+    with pytest.raises(ModelError, match="there is no model"):
+        cutline.load(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="is not a model folder"):
+        cutline.load(tmp_path)

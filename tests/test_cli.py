@@ -1,0 +1,203 @@
+"""The command line, as a user meets it: in a process of its own where torch or pipes matter."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from cutline.cli import commands, main
+
+
+@pytest.fixture
+def album(tmp_path) -> Path:
+    """Two pictures, one of them in a folder below."""
+    (tmp_path / "album" / "deep").mkdir(parents=True)
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "album" / "one.png")
+    Image.new("RGB", (48, 64), "blue").save(tmp_path / "album" / "deep" / "two.jpg")
+    (tmp_path / "album" / "notes.txt").write_text("no picture")
+    return tmp_path / "album"
+
+
+@pytest.fixture
+def run(tiny, monkeypatch, capsys):
+    """Run `cutline caption` with the tiny model: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cutline", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+            sys.exit(0)
+        said = capsys.readouterr()
+        code = stopped.value.code
+        if isinstance(code, str):  # what Python prints for `sys.exit("sentence")`
+            return 1, said.out, said.err + code
+        return code or 0, said.out, said.err
+
+    return run
+
+
+def test_one_picture_is_one_caption_and_no_path(run, tiny, album):
+    code, out, err = run("caption", "--model", tiny, album / "one.png")
+
+    assert (code, err) == (0, "")
+    [line] = out.splitlines()
+    assert "one.png" not in line
+    assert len(line.split()) >= 3
+
+
+def test_a_folder_is_captioned_with_paths_and_recursive_goes_deeper(run, tiny, album):
+    code, out, _ = run("caption", "--model", tiny, "--recursive", album)
+
+    paths = [line.split("\t")[0] for line in out.splitlines()]
+    assert code == 0
+    assert paths == [str(album / "deep" / "two.jpg"), str(album / "one.png")]
+    _, flat, _ = run("caption", "--model", tiny, album, album / "deep")
+    assert len(flat.splitlines()) == 2
+    _, alone, _ = run("caption", "--model", tiny, album)
+    assert "\t" not in alone
+
+
+def test_glob_patterns_and_standard_input_name_pictures(run, tiny, album, monkeypatch):
+    import io
+
+    _, globbed, _ = run("caption", "--model", tiny, album / "**" / "*.*g")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{album}/one.png\n\n{album}/deep/two.jpg\n"))
+    _, piped, _ = run("caption", "--model", tiny, "-")
+
+    assert sorted(globbed.splitlines()) == sorted(piped.splitlines())
+    assert len(piped.splitlines()) == 2
+
+
+def test_json_is_one_object_a_line_with_candidates_on_request(run, tiny, album):
+    _, out, _ = run("caption", "--model", tiny, "--json", "--best", 2, album / "one.png")
+
+    answer = json.loads(out)
+    assert set(answer) == {"path", "caption", "confidence", "log_prob", "best"}
+    assert answer["path"] == str(album / "one.png")
+    assert 0 < answer["confidence"] <= 1
+    assert [each["caption"] for each in answer["best"]][0] == answer["caption"]
+    assert len(answer["best"]) == 2
+
+
+def test_one_bad_file_is_told_and_the_rest_go_on(run, tiny, album):
+    bad = album / "bad.jpg"
+    bad.write_bytes(b"")
+
+    code, out, err = run("caption", "--model", tiny, bad, album / "one.png", album / "none.png")
+
+    assert code == 1
+    assert len(out.splitlines()) == 1
+    assert out.startswith(f"{album}/one.png\t")
+    assert f"{bad} is empty" in err.splitlines()[0]
+    assert "none.png does not exist" in err.splitlines()[1]
+
+
+def test_one_bad_file_is_an_object_with_its_error(run, tiny, album):
+    code, out, err = run(
+        "caption", "--model", tiny, "--json", album / "none.png", album / "one.png"
+    )
+
+    first, second = map(json.loads, out.splitlines())
+    assert (code, err) == (1, "")
+    assert set(first) == {"path", "error"}
+    assert "caption" in second
+
+
+def test_where_there_are_no_pictures_a_line_says_so_and_the_rest_go_on(run, tiny, album, tmp_path):
+    (tmp_path / "empty").mkdir()
+
+    code, out, err = run("caption", "--model", tiny, tmp_path / "empty", album / "one.png", "x*.q")
+
+    assert code == 1
+    assert len(out.splitlines()) == 1
+    assert "empty has no pictures in it (--recursive looks deeper)" in err
+    assert "x*.q matches nothing" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["caption", "--model", "nowhere", "x.jpg"], "cutline: there is no model nowhere"),
+        (["caption"], "Missing argument 'PATHS...'"),
+        (["captoin"], "No such command 'captoin'"),
+        (["score", "a.json", "--references", "b.json"], "a.json"),
+        (["train", "no.toml", "--data", "."], "there is no recipe no.toml"),
+        (["export", "nowhere"], "nowhere is not a model folder"),
+        (["evaluate", "--data", "nowhere"], "nowhere"),
+        (["data", "check", "nowhere", "--kind", "flikr8k"], "did you mean 'flickr8k'?"),
+    ],
+)
+def test_a_users_mistake_is_a_sentence_and_no_traceback(run, arguments, sentence):
+    code, out, err = run(*arguments)
+
+    assert code in (1, 2)
+    assert sentence in err
+    assert "Traceback" not in err + out
+
+
+def test_score_prints_the_scores_and_how_they_were_made(run, tmp_path):
+    references = {"1": ["a dog runs", "the dog is running"], "2": ["a cat sleeps", "a cat"]}
+    (tmp_path / "references.json").write_text(json.dumps(references))
+    (tmp_path / "predictions.json").write_text(json.dumps({"1": "a dog runs", "2": "a cat sleeps"}))
+
+    code, out, _ = run(
+        "score", tmp_path / "predictions.json", "--references", tmp_path / "references.json"
+    )
+
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].split() == ["BLEU-1", "100.0"]
+    assert [line.split()[0] for line in lines[:5]] == [
+        "BLEU-1",
+        "BLEU-2",
+        "BLEU-3",
+        "BLEU-4",
+        "CIDEr-D",
+    ]
+    assert "images:2" in lines[5]
+
+
+def test_evaluate_captions_a_split_scores_it_and_keeps_the_captions(run, tiny, drawn, tmp_path):
+    code, out, _ = run(
+        "evaluate", tiny, "--data", drawn, "--out", tmp_path / "captions.json", "--json"
+    )
+
+    found = json.loads((tmp_path / "captions.json").read_text())
+    assert code == 0
+    assert json.loads(out)["scores"]["BLEU-1"] > 0.3
+    assert len(found) == 12
+    assert set(found[0]) == {"image_id", "caption"}
+
+
+def test_check_names_what_is_wrong_by_file_and_line(run, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "captions.csv").write_text("image,caption\na.png,a thing\nb.png,nothing\n")
+
+    code, out, err = run("data", "check", tmp_path)
+
+    assert code == 1
+    assert "captions.csv:3" in out
+    assert "1 to mend" in err
+
+
+def test_every_command_has_help():
+    for name, command in commands.commands.items():
+        told = CliRunner().invoke(commands, [name, "--help"])
+        assert told.exit_code == 0
+        assert command.help
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(tiny, album):
+    command = f"{sys.executable} -m cutline.cli caption --model {tiny} {album}/one.png"
+    listed = " ".join([f"{album}/one.png"] * 50)
+
+    piped = subprocess.run(
+        f"{command} {listed} | head -n 1", shell=True, capture_output=True, text=True, check=False
+    )
+
+    assert len(piped.stdout.splitlines()) == 1
+    assert piped.stderr == ""

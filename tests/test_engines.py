@@ -1,0 +1,203 @@
+"""What every engine promises; the exported graph and torch must write the same."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cutline.captioner import PACKAGED, Engine
+from cutline.checkpoint import build, read_model
+from cutline.engines.onnx import OnnxEngine
+from cutline.engines.torch import TorchEngine
+from cutline.errors import ModelError
+from cutline.export import export, shrink_weights
+from cutline.images import View, open_image
+from cutline.model import read_tensors
+from cutline.recipe import Recipe
+from naive import END, PAD, log_prob
+
+
+@pytest.fixture(params=["onnx", "torch"])
+def engine(request, tiny) -> Engine:
+    return OnnxEngine(tiny / "model.onnx") if request.param == "onnx" else TorchEngine.open(tiny)
+
+
+@pytest.fixture
+def pixels(drawn) -> np.ndarray:
+    pictures = sorted(drawn.glob("*.png"))[:12]
+    return np.stack([open_image(picture, View(32)) for picture in pictures])
+
+
+def test_an_engine_knows_its_words_its_view_and_its_card(engine, tiny):
+    assert isinstance(engine, Engine)
+    assert engine.view == View(32)
+    assert engine.vocabulary == read_model(tiny).vocabulary
+    assert engine.card["title"] == "Tiny"
+    assert engine.card["scores"]["validation"]["scores"]["CIDEr-D"] > 0.5
+
+
+def test_a_batch_equals_its_pictures_one_by_one(engine, pixels):
+    together = engine.write(pixels)
+
+    for number in range(len(pixels)):
+        alone = engine.write(pixels[number : number + 1])
+        time = alone.words.shape[2]
+        assert np.array_equal(together.words[number, :, :time], alone.words[0])
+        np.testing.assert_allclose(
+            together.log_probs[number, :, :time], alone.log_probs[0], atol=1e-4
+        )
+
+
+def test_the_log_probabilities_are_those_of_scoring_the_words_again(engine, pixels, tiny):
+    model = build(read_model(tiny))
+    with torch.no_grad():
+        regions = model.encoder(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
+
+    written = engine.write(pixels)
+
+    for number in range(4):
+        for words, log_probs in zip(written.words[number], written.log_probs[number], strict=True):
+            caption = tuple(word for word in words.tolist() if word != PAD)
+            with torch.no_grad():
+                expected = log_prob(model.decoder, regions[number : number + 1], caption)
+            assert log_probs.sum() == pytest.approx(expected, abs=1e-4)
+
+
+def test_candidates_come_best_first_and_after_the_end_only_padding(engine, pixels):
+    written = engine.write(pixels)
+
+    assert (np.diff(written.scores, axis=1) <= 0).all()
+    after_end = np.cumsum(written.words == END, axis=2) - (written.words == END) > 0
+    assert (written.words[after_end] == PAD).all()
+    assert (written.log_probs[written.words == PAD] == 0).all()
+
+
+def test_both_engines_write_the_same(tiny, pixels):
+    graph, eager = (
+        OnnxEngine(tiny / "model.onnx").write(pixels),
+        TorchEngine.open(tiny).write(pixels),
+    )
+
+    _assert_same(graph, eager)
+
+
+def _assert_same(graph, eager) -> None:
+    time = eager.words.shape[2]  # torch stops when every caption has ended
+    assert np.array_equal(graph.words[:, :, :time], eager.words)
+    assert (graph.words[:, :, time:] == PAD).all()
+    np.testing.assert_allclose(graph.log_probs[:, :, :time], eager.log_probs, atol=1e-4)
+    np.testing.assert_allclose(graph.scores, eager.scores, atol=1e-4)
+
+
+def test_the_file_alone_is_enough_to_caption_from_any_language(tiny, pixels):
+    """What a browser or a program in another language does, with nothing of cutline."""
+    session = onnxruntime.InferenceSession(tiny / "model.onnx")
+    metadata = session.get_modelmeta().custom_metadata_map
+
+    words, _, _ = session.run(None, {"pixels": pixels[:1]})
+
+    vocabulary = metadata["vocabulary"].split("\n")
+    spoken = " ".join(vocabulary[word] for word in words[0, 0] if word > END)
+    assert spoken == " ".join(_first_caption(tiny, pixels))
+    assert json.loads(metadata["view"]) == {"size": 32, "fit": "squash"}
+
+
+def _first_caption(tiny: Path, pixels: np.ndarray) -> tuple[str, ...]:
+    engine = TorchEngine.open(tiny)
+    return engine.vocabulary.decode(engine.write(pixels[:1]).words[0, 0])
+
+
+def test_the_captions_depend_on_the_picture(engine, pixels):
+    written = engine.write(pixels)
+
+    assert len({tuple(words[0]) for words in written.words}) > 3
+
+
+@pytest.mark.parametrize(("precision", "share"), [("fp16", 0.55), ("int8", 0.4)])
+def test_narrow_weights_make_a_smaller_file_with_nearly_the_same_weights(
+    tiny, tmp_path, precision, share
+):
+    graph = onnx.load(tiny / "model.onnx")
+    shrink_weights(graph, precision)
+    onnx.save(graph, tmp_path / "narrow.onnx")
+
+    exact, narrow = load_file(tiny / "weights.safetensors"), read_tensors(tmp_path / "narrow.onnx")
+    stored = sum(t.numel() * 4 for t in exact.values() if t.numel() > 4096)
+    saved = (tiny / "model.onnx").stat().st_size - (tmp_path / "narrow.onnx").stat().st_size
+    assert saved > (1 - share) * stored
+    for name in narrow:
+        error = (narrow[name] - exact[name]).abs().max() / exact[name].abs().max()
+        assert error < 0.005
+
+
+def test_an_exported_file_can_be_opened_by_torch_again(tiny, tmp_path, pixels):
+    graph = onnx.load(tiny / "model.onnx")
+    shrink_weights(graph, "int8")
+    onnx.save(graph, tmp_path / "narrow.onnx")
+
+    eager = TorchEngine.open(tmp_path / "narrow.onnx").write(pixels)
+
+    _assert_same(OnnxEngine(tmp_path / "narrow.onnx").write(pixels), eager)
+
+
+def test_a_file_that_is_no_captioner_is_one_sentence(tiny, tmp_path):
+    (tmp_path / "text.onnx").write_text("not a graph")
+    foreign = onnx.load(tiny / "model.onnx")
+    del foreign.metadata_props[:]
+    onnx.save(foreign, tmp_path / "foreign.onnx")
+
+    with pytest.raises(ModelError, match=r"text.onnx is not a model that runs: "):
+        OnnxEngine(tmp_path / "text.onnx")
+    with pytest.raises(ModelError, match=r"foreign.onnx carries no vocabulary: it was not made by"):
+        OnnxEngine(tmp_path / "foreign.onnx")
+    with pytest.raises(ModelError, match=r"there is no model .*absent.onnx"):
+        OnnxEngine(tmp_path / "absent.onnx")
+
+
+@pytest.mark.slow
+def test_both_engines_write_the_same_under_100_photographs(shared):
+    """The model in the package; its 8-bit weights are multiplied out in both."""
+    photographs = sorted((shared / "data/flickr8k/originals").glob("*.jpg"))[:100]
+    graph, eager = OnnxEngine(PACKAGED), TorchEngine.open(PACKAGED)
+    pixels = np.stack([open_image(photograph, graph.view) for photograph in photographs])
+
+    different = _count_different(graph, eager, pixels)
+
+    assert len(photographs) == 100
+    assert different <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1, 2])
+def test_both_engines_write_the_same_at_other_widths(shared, tmp_path, width):
+    saved = read_model(PACKAGED)
+    table = saved.recipe.as_json()
+    recipe = Recipe.of({**table, "search": {**table["search"], "width": width}})
+    other = type(saved)(recipe, saved.vocabulary, saved.tensors, saved.card)
+    export(other, tmp_path / "other.onnx")
+    photographs = sorted((shared / "data/flickr8k/originals").glob("*.jpg"))[:100]
+    graph = OnnxEngine(tmp_path / "other.onnx")
+    pixels = np.stack([open_image(photograph, graph.view) for photograph in photographs])
+
+    different = _count_different(graph, TorchEngine(build(other), recipe, saved.vocabulary), pixels)
+
+    assert different <= 1
+
+
+def _count_different(graph: OnnxEngine, eager: TorchEngine, pixels: np.ndarray) -> int:
+    """Pictures whose best captions differ; those that agree must agree in log-probability too."""
+    different = 0
+    for start in range(0, len(pixels), 10):
+        ours, theirs = (e.write(pixels[start : start + 10]) for e in (graph, eager))
+        time = theirs.words.shape[2]
+        same = (ours.words[:, 0, :time] == theirs.words[:, 0]).all(axis=1)
+        different += int((~same).sum())
+        np.testing.assert_allclose(
+            ours.log_probs[same, 0, :time], theirs.log_probs[same, 0], atol=1e-4
+        )
+    return different

@@ -1,0 +1,89 @@
+import pytest
+
+from cutline.errors import RecipeError
+from cutline.recipe import Recipe, complete, find
+
+MINIMAL = {
+    "source": {"kind": "shapes"},
+    "encoder": {"kind": "mosaic"},
+    "decoder": {"kind": "show-and-tell"},
+    "search": {"kind": "beam"},
+}
+
+
+def with_option(section: str, **options: object) -> dict:
+    return {**MINIMAL, section: {**MINIMAL.get(section, {}), **options}}
+
+
+def test_every_default_is_written_out():
+    recipe = Recipe.of(with_option("decoder", hidden=64))
+
+    assert recipe.sections["decoder"] == {
+        "kind": "show-and-tell",
+        "embedding": 512,
+        "hidden": 64,
+        "dropout": 0.5,
+    }
+    assert recipe.sections["training"]["seed"] == 0
+    assert recipe.sections["search"]["width"] == 3
+
+
+def test_a_completed_recipe_completes_to_itself():
+    recipe = Recipe.of({**MINIMAL, "title": "A claim", "hours": 0.5})
+
+    assert Recipe.of(recipe.as_json()) == recipe
+
+
+def test_a_part_is_built_from_what_is_given_and_its_options():
+    recipe = Recipe.of(with_option("decoder", hidden=6, embedding=5))
+
+    decoder = recipe.build("decoder", 7, 9)
+
+    assert (decoder.see.in_features, decoder.see.out_features) == (7, 5)
+    assert (decoder.speak.in_features, decoder.speak.out_features) == (6, 9)
+
+
+def test_a_part_of_the_users_own_needs_no_registration():
+    assert find("decoder", {"kind": "collections:OrderedDict"}).__name__ == "OrderedDict"
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        (with_option("decoder", hiden=8), "decoder has no option 'hiden'; did you mean 'hidden'?"),
+        (
+            with_option("decoder", kind="show-n-tell"),
+            "no decoder 'show-n-tell'; did you mean 'show-",
+        ),
+        (with_option("decoder", kind="nowhere:Thing"), "cannot import 'nowhere:Thing'"),
+        (with_option("decoder", hidden="many"), "decoder.hidden is 'many', but .* of type int"),
+        (with_option("encoder", tiles=True), "encoder.tiles is True, but it must be of type int"),
+        (
+            with_option("training", epoch=3),
+            "training has no option 'epoch'; did you mean 'epochs'?",
+        ),
+        (with_option("training", schedule="cosin"), "schedule is 'cosin'; did you mean 'cosine'?"),
+        ({**MINIMAL, "decoders": {}}, "no section 'decoders'; did you mean 'decoder'?"),
+        ({}, r"section \[source\] must say which `kind`"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_nearest_neighbour(table, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        Recipe.of(table)
+
+
+def test_a_whole_number_passes_for_a_fraction():
+    assert complete("training", {"clip": 5})["clip"] == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"[source", "broken.toml is not TOML"), (b"\xff", "broken.toml is not TOML")],
+)
+def test_a_broken_file_is_one_sentence(tmp_path, content, sentence):
+    (tmp_path / "broken.toml").write_bytes(content)
+
+    with pytest.raises(RecipeError, match=sentence):
+        Recipe.read(tmp_path / "broken.toml")
+    with pytest.raises(RecipeError, match="there is no recipe"):
+        Recipe.read(tmp_path / "absent.toml")

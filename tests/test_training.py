@@ -1,0 +1,133 @@
+import math
+import warnings
+
+import pytest
+import torch
+
+from cutline.decoders.show_and_tell import ShowAndTell
+from cutline.errors import TrainingError
+from cutline.objectives import cross_entropy
+from cutline.training import EpochEnd, Step, Trainer, Training
+from naive import END, PAD, START
+
+WORDS = torch.tensor([[START, 4, 5, END, PAD], [START, 6, END, PAD, PAD], [START, 7, 8, 4, END]])
+
+
+def make_trainer(**options: object) -> Trainer:
+    torch.manual_seed(0)
+    decoder = ShowAndTell(6, 9, embedding=8, hidden=8, dropout=0.5)
+    return Trainer(decoder, Training(**options), steps_an_epoch=4, device="cpu")
+
+
+def plan(epoch: int):
+    """Four batches an epoch, all different."""
+    chance = torch.Generator().manual_seed(epoch)
+    pictures = [torch.randn(3, 1, 6, generator=chance) for _ in range(4)]
+    return [lambda seen=seen: (seen, WORDS) for seen in pictures]
+
+
+def losses(trainer: Trainer) -> list[float]:
+    return [event.loss for event in trainer.run(plan) if isinstance(event, Step)]
+
+
+def test_cross_entropy_is_the_mean_surprise_of_the_words_before_padding():
+    log_probs = torch.randn(3, 4, 9).log_softmax(dim=-1)
+
+    loss = cross_entropy(log_probs, WORDS[:, 1:])
+
+    written = [(r, t, int(w)) for r, row in enumerate(WORDS[:, 1:]) for t, w in enumerate(row) if w]
+    expected = -sum(float(log_probs[at]) for at in written) / len(written)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_label_smoothing_is_that_of_torch():
+    logits, words = torch.randn(3, 4, 9), WORDS[:, 1:]
+
+    loss = cross_entropy(logits.log_softmax(dim=-1), words, smoothing=0.1)
+
+    expected = torch.nn.functional.cross_entropy(
+        logits.transpose(1, 2), words, ignore_index=PAD, label_smoothing=0.1
+    )
+    torch.testing.assert_close(loss, expected)
+
+
+def test_a_run_ends_every_epoch_and_tells_every_step():
+    events = list(make_trainer(epochs=3).run(plan))
+
+    assert [type(event) for event in events] == 3 * [Step, Step, Step, Step, EpochEnd]
+    assert [event.number for event in events if isinstance(event, Step)] == list(range(1, 13))
+    for epoch in range(3):
+        *steps, end = events[5 * epoch : 5 * epoch + 5]
+        assert end.epoch == epoch
+        assert end.loss == pytest.approx(sum(step.loss for step in steps) / 4)
+
+
+def test_the_same_seed_gives_the_same_losses():
+    assert losses(make_trainer(epochs=2)) == losses(make_trainer(epochs=2))
+
+
+@pytest.mark.parametrize("stop", range(1, 10))
+def test_a_run_taken_up_again_has_the_losses_of_one_that_never_stopped(stop, tmp_path):
+    whole = losses(make_trainer(epochs=2))
+    first = make_trainer(epochs=2)
+    events = first.run(plan)
+    before = [next(events) for _ in range(stop)]
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    torch.manual_seed(999)  # whatever happens in between
+
+    second = make_trainer(epochs=2)
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+
+    resumed = [event.loss for event in before if isinstance(event, Step)] + losses(second)
+    assert resumed == whole
+
+
+def test_the_learning_rate_rises_and_falls():
+    trainer, paces = make_trainer(epochs=10, warmup=0.1, learning_rate=0.5), []
+
+    for event in trainer.run(plan):
+        if isinstance(event, Step):
+            paces.append(trainer.optimizer.param_groups[0]["lr"])
+
+    top = paces.index(max(paces))
+    assert paces[:top] == sorted(paces[:top])
+    assert paces[top:] == sorted(paces[top:], reverse=True)
+    assert max(paces) == pytest.approx(0.5)
+    assert paces[-1] < 0.01
+
+
+def test_a_loss_that_is_no_number_stops_with_a_sentence_and_changes_nothing():
+    trainer = make_trainer(epochs=1)
+    before = {name: t.clone() for name, t in trainer.state_dict()["model"].items()}
+    seen = torch.full((3, 1, 6), math.nan)
+
+    with pytest.raises(TrainingError, match="the loss at step 0 is nan; the last good state is"):
+        list(trainer.run(lambda epoch: [lambda: (seen, WORDS)] * 4))
+
+    for name, tensor in trainer.state_dict()["model"].items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_gradients_are_clipped():
+    trainer = make_trainer(epochs=1, clip=1e-9, optimizer="adam", learning_rate=1.0, warmup=0.0)
+    before = trainer.model.see.weight.clone()
+
+    next(trainer.run(plan))
+
+    # Adam divides by the gradient's size plus 1e-8, so only tiny gradients make small steps.
+    assert (trainer.model.see.weight - before).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("precision", ["bf16"])
+def test_mixed_precision_trains(precision):
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)  # one precision a process
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values = losses(make_trainer(epochs=30, precision=precision, learning_rate=0.02))
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+    assert values[-1] < values[0]
