@@ -3,19 +3,17 @@
 import glob
 import json
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
 from cutline import __version__
 from cutline.errors import CutlineError, DataError
+from cutline.progress import Bars, say, stop_after_the_event
 from cutline.records import Caption, Report
 
 if TYPE_CHECKING:
@@ -172,15 +170,22 @@ def score(predictions: Path, references: Path, partial: bool, as_json: bool) -> 
 @click.option("--kind", help="What data it is [default: what the model was trained on].")
 @click.option("--split", default="test", show_default=True, help="train, validation or test.")
 @click.option("--out", type=Path, help="Write the captions here, as COCO results.")
+@click.option("--record", is_flag=True, help="Write the scores into the one-file model's card.")
 @click.option("--json", "as_json", is_flag=True, help="Scores and signature as JSON.")
 def evaluate(
-    model: Path | None, data: Path, kind: str | None, split: str, out: Path | None, as_json: bool
+    model: Path | None,
+    data: Path,
+    kind: str | None,
+    split: str,
+    out: Path | None,
+    record: bool,
+    as_json: bool,
 ) -> None:
     """Caption a split of a data set and score the captions.
 
     MODEL is a model folder or a one-file model [default: built in].
     """
-    from cutline.captioner import load
+    from cutline.captioner import PACKAGED, load
     from cutline.evaluation import caption_split, score_split
     from cutline.recipe import open_source
 
@@ -190,14 +195,29 @@ def evaluate(
     if not examples:
         raise DataError(f"{data} has no pictures in the split {split!r}")
     captioned = []
-    bars = _Bars()
+    bars = Bars()
     for number, each in enumerate(caption_split(captioner, examples), 1):
         captioned.append(each)
         bars.show("captioned", number, len(examples))
     if out:
         found = [{"image_id": c.example.id, "caption": str(c.answer)} for c in captioned]
         out.write_text(json.dumps(found, indent=0, ensure_ascii=False), encoding="utf8")
-    _show_report(score_split(captioned), as_json=as_json)
+    report = score_split(captioned)
+    _show_report(report, as_json=as_json)
+    if record:
+        with _needs_training():
+            from cutline.export import record_scores
+        record_scores(model or PACKAGED, split, report)
+
+
+@commands.command()
+@click.argument("model", type=Path, required=False)
+def card(model: Path | None) -> None:
+    """Show what a model was trained on, how well it does, and what it gets wrong."""
+    from cutline.captioner import load
+    from cutline.card import write_card
+
+    click.echo(write_card(load(model).card), nl=False)
 
 
 def _show_report(report: Report, *, as_json: bool) -> None:
@@ -248,18 +268,18 @@ def train(
         save_every=save_every,
         command=command,
     )
-    events, steps, bars = experiment.run(), 0, _Bars()
-    with _stop_after_the_event() as stop:
+    events, steps, bars = experiment.run(), 0, Bars()
+    with stop_after_the_event() as stop:
         for event in events:
             match event:
                 case Encoded(done=done, total=total, damaged=damaged):
                     for sentence in damaged:
-                        _line(f"left out: {sentence}")
+                        say(f"left out: {sentence}")
                     bars.show("encoded", done, total)
                 case Begun(pictures=pictures, words=words, step=begun, steps=steps):
                     counts = ", ".join(f"{n} {split}" for split, n in pictures.items())
                     resumed = f", going on after step {begun}" if begun else ""
-                    _line(f"{folder}: {counts} pictures, {words} words{resumed}")
+                    say(f"{folder}: {counts} pictures, {words} words{resumed}")
                 case Step(number=number, loss=loss):
                     bars.show("step", number, steps, f"loss {loss:.3f}")
                 case Validated():
@@ -267,18 +287,18 @@ def train(
             if stop.is_set():
                 events.close()
                 bars.close()
-                _line(f"stopped; the same command goes on from here ({folder})")
+                say(f"stopped; the same command goes on from here ({folder})")
                 sys.exit(130)
     _export(folder, folder / "model.onnx", "fp32")
-    _line(f"done: `cutline caption --model {folder} PICTURE` runs it")
+    say(f"done: `cutline caption --model {folder} PICTURE` runs it")
 
 
 def _show_epoch(event: "Validated") -> None:
     scores = event.report.scores if event.report else {}
     told = "  ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
-    _line(f"epoch {event.epoch + 1}  loss {event.loss:.3f}  {told}{'  *' * event.is_best}")
+    say(f"epoch {event.epoch + 1}  loss {event.loss:.3f}  {told}{'  *' * event.is_best}")
     for example, caption in event.samples:
-        _line(f"    {example.image.name}: {caption.text}")
+        say(f"    {example.image.name}: {caption.text}")
 
 
 @commands.command()
@@ -301,7 +321,7 @@ def _export(model: Path, out: Path, precision: Any) -> None:
         from cutline.checkpoint import read_model
         from cutline.export import export
     export(read_model(model), out, precision=precision)
-    _line(f"{out}: {out.stat().st_size / 1e6:.1f} MB, weights in {precision}")
+    say(f"{out}: {out.stat().st_size / 1e6:.1f} MB, weights in {precision}")
 
 
 # ----------------------------------------------------------------------------------------- data
@@ -326,56 +346,6 @@ def check(folder: Path, kind: str) -> None:
     fatal = sum(problem.is_fatal for problem in problems)
     click.echo(f"{fatal} to mend, {len(problems) - fatal} worth knowing", err=True)
     sys.exit(1 if fatal else 0)
-
-
-# ------------------------------------------------------------------------------------- progress
-
-
-class _Bars:
-    """A bar for whatever is under way, with the time left; silent where nobody looks."""
-
-    def __init__(self) -> None:
-        self._name, self._bar = "", tqdm(disable=True)
-
-    def show(self, name: str, done: int, total: int, more: str = "") -> None:
-        """`done` of `total`; a new name begins a new bar."""
-        if name != self._name:
-            self.close()
-            self._name = name
-            self._bar = tqdm(
-                desc=name, total=total, initial=done - 1, disable=None, leave=False, smoothing=0.05
-            )
-        self._bar.set_postfix_str(more, refresh=False)
-        self._bar.update(done - self._bar.n)
-        if done == total:
-            self.close()
-
-    def close(self) -> None:
-        """Take the bar away."""
-        self._bar.close()
-        self._name = ""
-
-
-def _line(text: str) -> None:
-    """A line that stays, above whatever bar there is."""
-    tqdm.write(text, file=sys.stderr)
-
-
-@contextmanager
-def _stop_after_the_event() -> Iterator[threading.Event]:
-    """Ctrl-C asks to stop where everything is whole; a second one insists."""
-    asked = threading.Event()
-
-    def ask(*_: object) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

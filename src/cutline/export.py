@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from cutline.checkpoint import Checkpoint, build, replace
 from cutline.images import View
 from cutline.recipe import Recipe
+from cutline.records import Report
 
 Precision = Literal["fp32", "fp16", "int8"]
 SMALL = 4096  # tensors with fewer values stay in single precision: they weigh nothing
@@ -69,6 +70,15 @@ def export(checkpoint: Checkpoint, path: Path, *, precision: Precision = "fp32")
     }
     set_metadata(graph, metadata)
     onnx.checker.check_model(graph)
+    replace(path, lambda beside: onnx.save(graph, beside))
+
+
+def record_scores(path: Path, split: str, report: Report) -> None:
+    """Write the scores of a split into the card of a one-file model; all else stays as it is."""
+    graph = onnx.load(path)
+    card = json.loads({entry.key: entry.value for entry in graph.metadata_props}["card"])
+    card.setdefault("scores", {})[split] = report.as_json()
+    set_metadata(graph, {"card": json.dumps(card)})
     replace(path, lambda beside: onnx.save(graph, beside))
 
 

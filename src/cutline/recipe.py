@@ -30,7 +30,7 @@ PARTS = {
 }
 """Sections with one part only."""
 
-CLAIM = {"title", "paper", "command", "hours", "expected"}
+CLAIM = {"title", "paper", "command", "hours", "expected", "licence", "limits"}
 """What a recipe says of itself: a recipe is a claim."""
 
 

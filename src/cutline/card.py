@@ -1,0 +1,29 @@
+"""What a model says of itself, as people read it: its card as Markdown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def write_card(card: Mapping[str, Any]) -> str:
+    """A model's card as Markdown."""
+    scores = [
+        f"- {split}: "
+        + ", ".join(f"{name} {100 * value:.1f}" for name, value in report["scores"].items())
+        + f"  \n  `{report['signature']}`"
+        for split, report in card["scores"].items()
+    ]
+    data = ", ".join(
+        f"{name} {value}" for name, value in {**card["source"], **card["data"]}.items()
+    )
+    made = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
+    parts = [
+        f"# {card.get('title', 'A captioner')}",
+        f"Paper: {card.get('paper', 'none named')}",
+        f"Recipe: `{card['command']}` ({made}; epoch {card['epoch']} was the best on validation)",
+        f"Data: {data}",
+        "Scores:\n" + "\n".join(scores),
+        f"Weights stored as {card.get('weights_stored_as', 'fp32')}",
+        f"Licence: {card.get('licence', 'not said')}",
+        f"What it gets wrong: {card.get('limits', 'not said')}",
+    ]
+    return "\n\n".join(parts) + "\n"
