@@ -16,6 +16,7 @@ from cutline.engines.onnx import OnnxEngine
 from cutline.engines.torch import TorchEngine
 from cutline.errors import ModelError
 from cutline.export import export, shrink_weights
+from cutline.features import FeatureStore
 from cutline.images import View, open_image
 from cutline.model import read_tensors
 from cutline.recipe import Recipe
@@ -201,3 +202,36 @@ def _count_different(graph: OnnxEngine, eager: TorchEngine, pixels: np.ndarray) 
             ours.log_probs[same, 0, :time], theirs.log_probs[same, 0], atol=1e-4
         )
     return different
+
+
+def test_stored_features_give_the_captions_of_the_pictures(tiny, drawn, tmp_path):
+    """Half precision on disk changes no word."""
+    engine, pictures = TorchEngine.open(tiny), sorted(drawn.glob("*.png"))
+    store = FeatureStore(tmp_path, engine.model.encoder, engine.view)
+    list(store.encode(pictures))
+
+    stored = engine.read(torch.stack(store.load(pictures)))
+
+    raw = engine.write(np.stack([open_image(picture, engine.view) for picture in pictures]))
+    assert np.array_equal(stored.words[:, 0], raw.words[:, 0])
+
+
+@pytest.mark.slow
+def test_stored_features_give_the_captions_of_100_photographs(shared, tmp_path):
+    engine = TorchEngine.open(PACKAGED)
+    photographs = sorted((shared / "data/flickr8k/originals").glob("*.jpg"))[:100]
+    store = FeatureStore(tmp_path, engine.model.encoder, engine.view)
+    list(store.encode(photographs))
+
+    stored = engine.read(torch.stack(store.load(photographs))).words[:, 0].tolist()
+
+    pixels = [open_image(photograph, engine.view) for photograph in photographs]
+    raw = [engine.write(picture[None]).words[0, 0].tolist() for picture in pixels]
+    different = sum(
+        _without_padding(a) != _without_padding(b) for a, b in zip(stored, raw, strict=True)
+    )
+    assert different <= 1
+
+
+def _without_padding(words: list[int]) -> list[int]:
+    return [word for word in words if word != PAD]

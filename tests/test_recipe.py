@@ -64,6 +64,7 @@ def test_a_part_of_the_users_own_needs_no_registration():
         ),
         (with_option("training", schedule="cosin"), "schedule is 'cosin'; did you mean 'cosine'?"),
         ({**MINIMAL, "decoders": {}}, "no section 'decoders'; did you mean 'decoder'?"),
+        ({**MINIMAL, "encoder": 3}, r"\[encoder\] is 3, but it must be a section"),
         ({}, r"section \[source\] must say which `kind`"),
     ],
 )

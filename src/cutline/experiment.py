@@ -37,7 +37,7 @@ from cutline.features import Encoded, FeatureStore
 from cutline.model import CaptionModel, fill, fingerprint, part_of, read_tensors
 from cutline.recipe import Recipe
 from cutline.records import SPLITS, Caption, Example, Report
-from cutline.training import Batch, EpochEnd, Plan, Step, Trainer, Training
+from cutline.training import Batch, EpochEnd, Plan, Step, Trainer, Training, pick_device
 from cutline.vocabulary import Vocabulary
 
 HISTORY = "history.jsonl"
@@ -110,7 +110,7 @@ class Experiment:
         self.recipe, self.data, self.folder = recipe, data, folder
         self.device, self.save_every, self.command = device, save_every, command
         self.options: Training = recipe.build("training")
-        self.encoder = _load_encoder(recipe, weights)
+        self.encoder = _load_encoder(recipe, weights).to(pick_device(device))
         self.encoder_hash = fingerprint(self.encoder)
         cache = cache or Path.home() / ".cache" / "cutline"
         self.store = FeatureStore(cache, self.encoder, recipe.build("view"))

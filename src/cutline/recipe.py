@@ -60,6 +60,9 @@ class Recipe:
         for name in table:
             if name not in known:
                 raise RecipeError(f"a recipe has no section {name!r}{nearest(name, known)}")
+        for name in (FAMILIES.keys() | PARTS.keys()) & table.keys():
+            if not isinstance(table[name], Mapping):
+                raise RecipeError(f"[{name}] is {table[name]!r}, but it must be a section")
         for name in FAMILIES:
             if "kind" not in table.get(name, {}):
                 raise RecipeError(f"section [{name}] must say which `kind`")

@@ -69,6 +69,12 @@ Plan = Callable[[int], Sequence[Callable[[], Batch]]]
 """The batches of an epoch, each read when it is called."""
 
 
+def pick_device(name: str) -> torch.device:
+    """`auto` is the machine's accelerator if it has one."""
+    found = torch.accelerator.current_accelerator() if name == "auto" else None
+    return found or torch.device("cpu")
+
+
 class Trainer:
     """A model in training: steps forward, and can be put away and taken up again."""
 
@@ -110,6 +116,7 @@ class Trainer:
             "epoch_loss": self.epoch_loss,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all(),
+            "scaler": scaler.state_dict() if (scaler := self.accelerator.scaler) else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -119,7 +126,10 @@ class Trainer:
         self.step, self.epoch = state["step"], state["epoch"]
         self.epoch_loss = state["epoch_loss"]
         torch.set_rng_state(state["random"])
-        torch.cuda.set_rng_state_all(state["random_cuda"])
+        if len(state["random_cuda"]) == torch.cuda.device_count():  # else: another machine
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+        if self.accelerator.scaler and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
 
     def _learn(self, seen: Tensor, words: Tensor) -> float:
         self.model.train()

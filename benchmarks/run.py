@@ -1,0 +1,158 @@
+"""Measure the packaged model and write the figures where the documents show them.
+
+    python benchmarks/run.py --data FLICKR8K     scores on the test split, sizes, speed
+    python benchmarks/run.py --write             only rewrite the documents from results.json
+
+Writes benchmarks/results.json, the marked parts of README.md, and docs/model-card.md. The speed is
+compared with the tutorials' own way: eager PyTorch, a picture at a time, greedy.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cutline
+from cutline.captioner import PACKAGED
+from cutline.card import write_card
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results.json"
+EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
+SHOWN = "astronaut.jpg"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    if options.data:
+        results = measure(options.data)
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    write_documents(json.loads(RESULTS.read_text()))
+
+
+def measure(data: Path) -> dict[str, Any]:
+    return {
+        "date": str(date.today()),
+        "machine": f"{len(_cores())} cores of {_processor()}",
+        "model_mb": round(PACKAGED.stat().st_size / 1e6, 1),
+        "test": _evaluate(data),
+        "seconds": measure_speed(),
+        "captions": {e.name: cutline.load().caption(e).text for e in EXAMPLES},
+    }
+
+
+def measure_speed() -> dict[str, float]:
+    """Medians, in seconds; the engines take turns, so that ratios hold on a noisy machine."""
+    import torch
+
+    from cutline.engines.torch import TorchEngine
+    from cutline.images import open_image
+    from cutline.search import greedy
+
+    captioner, eager = cutline.load(), TorchEngine.open(PACKAGED)
+    pixels = open_image(EXAMPLES[0], captioner.engine.view)[None]
+
+    def tutorial() -> None:
+        with torch.no_grad():
+            x = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+            greedy(eager.model.decoder, eager.model.encoder(x))
+
+    ours, theirs, one_file = [], [], []
+    for _ in range(20):
+        ours.append(_seconds(lambda: captioner.engine.write(pixels)))
+        theirs.append(_seconds(tutorial))
+        one_file.append(_seconds(lambda: captioner.caption(EXAMPLES[0])))
+    return {
+        "cold start to the first caption": round(median(_cold_start() for _ in range(5)), 2),
+        "a picture, file to caption": round(median(one_file), 4),
+        "a picture, pixels to caption": round(median(ours), 4),
+        "the same in eager PyTorch, greedy": round(median(theirs), 4),
+    }
+
+
+def write_documents(results: dict[str, Any]) -> None:
+    """The marked parts of the README, and the model card."""
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf8")
+    for name, content in readme_parts(results).items():
+        inside = content if name == "size" else f"\n{content}\n"
+        pattern = f"(<!-- {name} -->).*?(<!-- /{name} -->)"
+        text = re.sub(pattern, lambda m, new=inside: m[1] + new + m[2], text, flags=re.S)
+    readme.write_text(text, encoding="utf8")
+    (ROOT / "docs" / "model-card.md").write_text(write_card(cutline.load().card), encoding="utf8")
+
+
+def readme_parts(results: dict[str, Any]) -> dict[str, str]:
+    seconds, scores = results["seconds"], results["test"]["scores"]
+    columns = list(scores)
+    table = [
+        "| Flickr8k test, official split | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+        "| **the model in the package** | "
+        + " | ".join(f"{100 * scores[name]:.1f}" for name in columns)
+        + " |",
+        "| Show and Tell, the paper | 63 | 41 | 27 | - | - |",
+        "",
+        f"`{results['test']['signature']}`",
+        "",
+        "| " + " | ".join(seconds) + " |",
+        "|---" * len(seconds) + "|",
+        "| " + " | ".join(_spoken(value) for value in seconds.values()) + " |",
+        "",
+        f"Measured {results['date']} on {results['machine']} by `python benchmarks/run.py --data "
+        "Flickr8k`. The paper's row is from its table 2 and as Xu et al. (2015) report it.",
+    ]
+    return {
+        "first-caption": f"{_image(SHOWN)}\n\n> {results['captions'][SHOWN]}",
+        "size": f"{results['model_mb']:.0f}",
+        "results": "\n".join(table),
+    }
+
+
+def _image(name: str) -> str:
+    return f'<img src="examples/{name}" width="240" alt="{name}">'
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 0.5 else f"{1000 * seconds:.0f} ms"
+
+
+def _evaluate(data: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "cutline.cli", "evaluate", "--data", str(data), "--json"]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def _cold_start() -> float:
+    command = [sys.executable, "-m", "cutline.cli", "caption", str(EXAMPLES[0])]
+    return _seconds(lambda: subprocess.run(command, capture_output=True, check=True))
+
+
+def _seconds(work: Any) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    return names[0] if names else platform.machine()
+
+
+def _cores() -> set[int]:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Documents are true: commands exist, numbers come from the results, links lead somewhere."""
+
+import importlib.util
+import json
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from conftest import ROOT
+from cutline.captioner import PACKAGED
+from cutline.cli import commands
+from cutline.engines.onnx import OnnxEngine
+from cutline.recipe import Recipe
+
+README = (ROOT / "README.md").read_text(encoding="utf8")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
+RECIPES = sorted(ROOT.glob("recipes/*.toml"))
+
+
+def benchmarks():
+    spec = importlib.util.spec_from_file_location("run", ROOT / "benchmarks" / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_first_screen_holds_a_photograph_and_two_commands():
+    first = README.splitlines()[:30]
+
+    assert sum(line.startswith("    python3 -m venv .venv && ") for line in first) == 2
+    assert any("<img src" in line for line in first)
+
+
+def test_the_numbers_in_the_readme_are_those_of_the_results():
+    results = json.loads((ROOT / "benchmarks" / "results.json").read_text())
+
+    for name, content in benchmarks().readme_parts(results).items():
+        shown = re.search(f"<!-- {name} -->(.*?)<!-- /{name} -->", README, re.S)[1]
+        assert shown.strip() == content
+
+
+def test_the_card_in_the_documents_is_the_models_own():
+    from cutline.card import write_card
+
+    card = OnnxEngine(PACKAGED).card
+
+    assert (ROOT / "docs" / "model-card.md").read_text(encoding="utf8") == write_card(card)
+    assert set(card["scores"]) == {"validation", "test"}
+
+
+def test_the_model_in_the_package_is_small_enough():
+    assert PACKAGED.stat().st_size <= 45_000_000
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    text = document.read_text(encoding="utf8")
+
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", text) + re.findall(r'src="(?!http)([^"]+)"', text)
+
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_that_is_shown_exists_with_its_options(document):
+    text = document.read_text(encoding="utf8")
+    shown = re.findall(r"^(?:    )?(cutline .+?)(?:   .*)?$", text, re.M)
+    shown += re.findall(r"`(cutline [^`]+)`", text)
+
+    for line in shown:
+        words = shlex.split(line.split(" | ")[0].split(" && ")[0])[1:]
+        command, context = commands, click.Context(commands)
+        while isinstance(command, click.Group) and words:
+            command = command.get_command(context, words.pop(0))
+            assert command is not None, line
+        known = {name for parameter in command.params for name in parameter.opts}
+        assert {w for w in words if w.startswith("--")} <= known | {"--help"}, line
+
+
+def test_every_command_is_documented():
+    for name, command in commands.commands.items():
+        for leaf in getattr(command, "commands", {"": None}):
+            assert f"cutline {name} {leaf}".strip() in README + _changelog()
+
+
+def _changelog() -> str:
+    return (ROOT / "CHANGELOG.md").read_text(encoding="utf8")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_is_complete_and_a_claim(path):
+    recipe = Recipe.read(path)
+
+    assert {"title", "paper", "command", "expected"} <= recipe.claim.keys()
+    for section in ("view", "training", "encoder"):
+        recipe.build(section)
+    assert recipe.build("decoder", 8, 10)
+
+
+def test_the_changelog_knows_the_version():
+    import cutline
+
+    assert f"## {cutline.__version__}" in _changelog()
+
+
+def test_nothing_names_a_place_of_one_machine():
+    tracked = [p for p in ROOT.rglob("*") if p.suffix in {".md", ".py", ".toml", ".json", ""}]
+    here = str(Path.home()) + "/"
+
+    for path in tracked:
+        hidden = any(
+            part.startswith(".") and part != ".ci" for part in path.relative_to(ROOT).parts
+        )
+        if path.is_file() and not hidden and "runs" not in path.parts:
+            text = path.read_text(encoding="utf8", errors="ignore")
+            assert here not in text or here == "/", path
+            assert str(ROOT.parent) + "/" not in text, path
+
+
+def test_the_constraints_admit_what_the_package_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert not any(need.startswith("torch") for need in project["dependencies"])
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()

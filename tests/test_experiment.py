@@ -1,0 +1,470 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from cutline import metrics
+from cutline.captioner import caption_of, load
+from cutline.checkpoint import read_model, read_resume
+from cutline.engines.torch import TorchEngine
+from cutline.errors import DataError, ModelError
+from cutline.experiment import Begun, Event, Experiment, Validated
+from cutline.features import Encoded, FeatureStore
+from cutline.recipe import Recipe
+from cutline.sources.shapes import Shapes
+from cutline.training import Step
+
+TABLE: dict[str, dict[str, Any]] = {
+    "source": {"kind": "shapes", "count": 40, "size": 32},
+    "view": {"size": 32},
+    "vocabulary": {"min_count": 1},
+    "encoder": {"kind": "mosaic", "tiles": 4},
+    "decoder": {"kind": "show-and-tell", "embedding": 16, "hidden": 32, "dropout": 0.5},
+    "training": {"epochs": 3, "captions_a_step": 20, "learning_rate": 0.01},
+    "search": {"kind": "beam", "width": 2, "max_words": 12},
+}
+STEPS_AN_EPOCH = 5  # 32 training pictures with 3 captions each
+
+
+def make_recipe(**sections: dict[str, Any]) -> Recipe:
+    """The recipe of all tests here, but for these options; a new `kind` takes its own."""
+    changed = {
+        name: options if "kind" in options else {**TABLE[name], **options}
+        for name, options in sections.items()
+    }
+    return Recipe.of({**TABLE, **changed})
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the drawn pictures and their features are kept, so that a run is only its training."""
+    return tmp_path_factory.mktemp("drawn")
+
+
+@pytest.fixture(scope="module")
+def whole(drawn: Path) -> Path:
+    """The folder of a run that nobody stopped."""
+    folder = drawn / "whole"
+    folders = {"data": drawn / "data", "folder": folder, "cache": drawn / "cache"}
+    list(Experiment(make_recipe(), **folders, device="cpu").run())
+    return folder
+
+
+@pytest.fixture
+def begin(drawn: Path, tmp_path: Path):
+    """An experiment in `tmp_path`; called again it is the same command again."""
+
+    def open_experiment(recipe: Recipe | None = None, **options: Any) -> Experiment:
+        options = {"cache": drawn / "cache", "device": "cpu", "save_every": 3600.0, **options}
+        data, folder = options.pop("data", drawn / "data"), tmp_path / options.pop("out", "model")
+        return Experiment(recipe or make_recipe(), data, folder, **options)
+
+    return open_experiment
+
+
+def pick(kind: type, events: Iterable[Event]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's history without the time they took."""
+    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    return [{name: line[name] for name in line if name != "seconds"} for line in lines]
+
+
+def write_folder(
+    folder: Path, *, splits: str, edit: Callable[[list[str]], list[str]] = list
+) -> list[Path]:
+    """Pictures and captions as a user has them; `edit` is what was done to the captions since."""
+    examples = list(Shapes(folder, count=len(splits), size=32))
+    captions = edit([example.captions[0] for example in examples])
+    named = {"t": "train", "v": "validation"}
+    lines = [
+        {"image": example.id, "caption": caption, "split": named[split]}
+        for example, caption, split in zip(examples, captions, splits, strict=True)
+    ]
+    (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return [example.image for example in examples]
+
+
+FOLDER = {"kind": "folder"}
+
+
+# ----------------------------------------------------------------------------- a whole run
+
+
+def test_a_run_tells_what_happens_in_order(begin, tmp_path):
+    events = list(begin(cache=tmp_path / "cache").run())
+
+    encoded, rest = events[:5], events[5:]
+    assert [event.done for event in encoded] == [8, 16, 24, 32, 40]
+    epoch = STEPS_AN_EPOCH * [Step] + [Validated]
+    assert [type(event) for event in rest] == [Begun, *epoch, *epoch, *epoch]
+    assert rest[0].pictures == {"train": 32, "validation": 4, "test": 4}
+    assert (rest[0].step, rest[0].steps) == (0, 3 * STEPS_AN_EPOCH)
+    assert [step.number for step in pick(Step, events)] == list(range(1, 16))
+    assert [validated.epoch for validated in pick(Validated, events)] == [0, 1, 2]
+
+
+def test_a_run_leaves_a_model_that_writes_captions(begin):
+    experiment = begin()
+    events = list(experiment.run())
+
+    captioner = load(experiment.folder)
+    caption = captioner.caption(experiment.data / "seed0-32px-00008.png")
+
+    assert isinstance(captioner.engine, TorchEngine)
+    assert set(caption.words) <= set(captioner.engine.vocabulary.words)
+    assert len(captioner.engine.vocabulary) == pick(Begun, events)[0].words
+    assert captioner.card["data"]["train"] == 32
+
+
+def test_every_step_is_in_the_history(begin):
+    experiment = begin()
+
+    steps = pick(Step, experiment.run())
+
+    told = [{"number": s.number, "epoch": s.epoch, "loss": s.loss} for s in steps]
+    assert read_history(experiment.folder) == told
+
+
+def test_training_lowers_the_loss(begin):
+    first, *_, last = pick(Validated, begin(make_recipe(training={"epochs": 8})).run())
+
+    assert last.loss < 0.8 * first.loss
+
+
+def test_samples_are_captions_of_validation_pictures(begin):
+    for validated in pick(Validated, begin().run()):
+        assert len(validated.samples) == 3
+        for example, caption in validated.samples:
+            assert example.split == "validation"
+            assert set(validated.report.per_image) > {example.id}
+            assert caption.word_log_probs
+
+
+def test_the_best_epoch_by_cider_is_the_one_kept(begin, drawn):
+    wild = {"epochs": 30, "learning_rate": 1.0, "schedule": "constant", "patience": 1}
+    experiment = begin(make_recipe(training=wild))
+
+    validated = pick(Validated, experiment.run())
+
+    scores = [event.report.scores["CIDEr-D"] for event in validated]
+    assert [event.is_best for event in validated] == [True] * (len(scores) - 1) + [False]
+    best = validated[-2]
+    assert best.report.scores["CIDEr-D"] == max(scores) > scores[-1]
+    card = read_model(experiment.folder).card
+    assert card["scores"]["validation"] == best.report.as_json()
+    assert (card["epoch"], card["training_loss"]) == (best.epoch + 1, best.loss)
+    assert score_again(experiment, drawn / "cache") == max(scores)
+
+
+def score_again(experiment: Experiment, cache: Path) -> float:
+    """CIDEr-D of the model in the folder, from its weights and the stored features."""
+    engine = TorchEngine.open(experiment.folder)
+    source = experiment.recipe.build("source", experiment.data)
+    examples = [example for example in source if example.split == "validation"]
+    store = FeatureStore(cache, engine.model.encoder, engine.view)
+    written = engine.read(torch.stack(store.load([example.image for example in examples])))
+    captions = [
+        caption_of(words, log_probs, engine.vocabulary)
+        for words, log_probs in zip(written.words, written.log_probs, strict=True)
+    ]
+    predictions = {e.id: c.text for e, c in zip(examples, captions, strict=True)}
+    return metrics.score(predictions, {e.id: e.captions for e in examples}).scores["CIDEr-D"]
+
+
+@pytest.mark.parametrize("patience", [1, 2, 4])
+def test_a_run_stops_after_so_many_epochs_without_a_better_score(patience, begin):
+    still = {"epochs": 20, "learning_rate": 0.0, "patience": patience}  # it learns nothing
+    experiment = begin(make_recipe(training=still))
+
+    validated = pick(Validated, experiment.run())
+
+    assert [event.is_best for event in validated] == [True] + patience * [False]
+    assert read_model(experiment.folder).card["epoch"] == 1
+    assert [type(event) for event in experiment.run()] == [Begun]
+
+
+def test_a_finished_run_says_so_and_does_nothing(begin):
+    list(begin().run())
+    before = {path.name: path.read_bytes() for path in begin().folder.iterdir()}
+
+    events = list(begin().run())
+
+    assert [type(event) for event in events] == [Begun]
+    assert events[0].step == events[0].steps
+    assert {path.name: path.read_bytes() for path in begin().folder.iterdir()} == before
+
+
+# ------------------------------------------------------------------------------- going on
+
+
+def test_the_same_seed_gives_the_same_losses_whatever_happened_before(begin, whole):
+    experiment = begin()
+    torch.randn(7)
+
+    list(experiment.run())
+
+    assert read_history(experiment.folder) == read_history(whole)
+
+
+def test_another_seed_gives_other_losses(begin, whole):
+    experiment = begin(make_recipe(training={"seed": 1}))
+
+    list(experiment.run())
+
+    assert read_history(experiment.folder) != read_history(whole)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 6, 7, 13, 19])
+def test_a_run_closed_and_begun_again_has_the_losses_of_one_that_never_stopped(stop, begin, whole):
+    events = begin().run()
+    before = pick(Step, list(islice(events, stop)))
+    events.close()
+
+    torch.manual_seed(999)  # whatever happens in between
+    after = pick(Step, begin().run())
+
+    history = read_history(whole)
+    assert [step.loss for step in before + after] == [line["loss"] for line in history]
+    assert read_history(begin().folder) == history
+    assert_same_model(begin().folder, whole)
+
+
+def test_a_run_closed_after_every_step_has_the_losses_of_one_that_never_stopped(begin, whole):
+    for _ in range(3 * STEPS_AN_EPOCH):
+        events = begin().run()
+        next(event for event in events if isinstance(event, Step))
+        events.close()
+    list(begin().run())
+
+    assert read_history(begin().folder) == read_history(whole)
+    assert_same_model(begin().folder, whole)
+
+
+def assert_same_model(one: Path, other: Path) -> None:
+    first, second = read_model(one), read_model(other)
+    assert first.card == second.card
+    for name, tensor in first.tensors.items():
+        assert torch.equal(tensor, second.tensors[name])
+
+
+def test_steps_that_were_told_and_not_saved_happen_again(begin, whole):
+    stopped = begin()
+    events = stopped.run()
+    list(islice(events, 4))
+    events.close()
+    with (stopped.folder / "history.jsonl").open("a") as file:  # what a kill may leave behind
+        file.write('{"number": 4, "epoch": 0, "loss": 9.9, "seconds": 1}\n{"number": 5, "ep')
+    (stopped.folder / "resume.pt.tmp-1").write_bytes(b"half")
+
+    list(begin().run())
+
+    assert read_history(stopped.folder) == read_history(whole)
+    assert not list(stopped.folder.glob("*.tmp-*"))
+
+
+def test_a_run_is_saved_every_so_often_and_at_the_end_of_an_epoch(begin):
+    often, seldom = begin(out="often", save_every=0.0), begin(out="seldom")
+
+    assert steps_saved(often) == list(range(15))
+    assert steps_saved(seldom) == [0] * 5 + [5] * 5 + [10] * 5
+
+
+def steps_saved(experiment: Experiment) -> list[int]:
+    """At every step, how many of the steps before a kill would not undo."""
+    states = [read_resume(experiment.folder) for event in experiment.run() if type(event) is Step]
+    return [state["trainer"]["step"] if state else 0 for state in states]
+
+
+# ------------------------------------------------------------------- what does not go on
+
+
+def assert_is_a_sentence(error: BaseException, *mentioned: object) -> None:
+    assert "\n" not in str(error)
+    for each in mentioned:
+        assert str(each) in str(error)
+
+
+def test_a_folder_with_a_run_of_another_recipe_is_refused(begin):
+    list(begin().run())
+
+    with pytest.raises(ModelError, match="another recipe") as raised:
+        begin(make_recipe(decoder={"hidden": 48}))
+
+    assert_is_a_sentence(raised.value, begin().folder, "--out")
+
+
+def test_a_folder_with_something_else_in_it_is_refused(begin, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "diary.txt").write_text("dear diary")
+
+    with pytest.raises(ModelError, match="not a model folder") as raised:
+        begin()
+
+    assert_is_a_sentence(raised.value, tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda captions: ["a purple dog", *captions[1:]],
+        lambda captions: [captions[1], captions[0], *captions[2:]],
+    ],
+    ids=["a-new-word", "the-same-words"],
+)
+def test_a_run_does_not_go_on_with_other_captions(edit, begin, tmp_path):
+    recipe = make_recipe(source=FOLDER)
+    write_folder(tmp_path / "data", splits=20 * "t" + 4 * "v")
+    events = begin(recipe, data=tmp_path / "data").run()
+    next(event for event in events if isinstance(event, Step))
+    events.close()
+
+    write_folder(tmp_path / "data", splits=20 * "t" + 4 * "v", edit=edit)
+
+    with pytest.raises(DataError, match="changed since") as raised:
+        list(begin(recipe, data=tmp_path / "data").run())
+    assert_is_a_sentence(raised.value, tmp_path / "data", begin(recipe).folder)
+
+
+def test_a_run_does_not_go_on_without_a_picture_it_began_with(begin, tmp_path):
+    recipe = make_recipe(source=FOLDER)
+    pictures = write_folder(tmp_path / "data", splits=20 * "t" + 4 * "v")
+    events = begin(recipe, data=tmp_path / "data").run()
+    next(event for event in events if isinstance(event, Step))
+    events.close()
+
+    pictures[21].write_bytes(b"not a picture")
+
+    with pytest.raises(DataError, match="changed since"):
+        list(begin(recipe, data=tmp_path / "data").run())
+
+
+class Learnt(nn.Module):
+    """An encoder with a weight, so that a file of weights is needed."""
+
+    width = 3
+
+    def __init__(self, *, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
+        self.weight = nn.Parameter(torch.zeros(3))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return pixels.float().mean((2, 3))[:, None] * self.scale * self.weight
+
+
+def test_a_run_goes_on_only_with_the_weights_it_began_with(begin, tmp_path):
+    recipe = make_recipe(encoder={"kind": f"{__name__}:Learnt"})
+    for name, value in {"one": 0.01, "two": 0.02}.items():
+        save_file({"weight": torch.full((3,), value)}, tmp_path / f"{name}.safetensors")
+    events = begin(recipe, weights=tmp_path / "one.safetensors").run()
+    next(event for event in events if isinstance(event, Step))
+    events.close()
+
+    with pytest.raises(ModelError, match="other weights"):
+        list(begin(recipe, weights=tmp_path / "two.safetensors").run())
+
+    experiment = begin(recipe, weights=tmp_path / "one.safetensors")
+    list(experiment.run())
+    kept = read_model(experiment.folder).tensors["encoder.weight"]
+    assert torch.equal(kept, torch.full((3,), 0.01))
+
+
+# ------------------------------------------------------------------------ data as it comes
+
+
+def test_data_without_a_validation_split_trains_to_the_end(begin, tmp_path):
+    write_folder(tmp_path / "data", splits=20 * "t")
+    experiment = begin(make_recipe(source=FOLDER, training={"patience": 1}), data=tmp_path / "data")
+
+    validated = pick(Validated, experiment.run())
+
+    assert [(v.report, v.samples, v.is_best) for v in validated] == 3 * [(None, (), True)]
+    card = load(experiment.folder).card
+    assert (card["scores"], card["epoch"]) == ({}, 3)
+
+
+def test_a_damaged_training_picture_is_told_and_left_out(begin, tmp_path):
+    pictures = write_folder(tmp_path / "data", splits=20 * "t" + 4 * "v")
+    pictures[2].write_bytes(b"not a picture")
+    pictures[22].write_bytes(b"not a picture")
+    experiment = begin(make_recipe(source=FOLDER), data=tmp_path / "data")
+
+    events = list(experiment.run())
+
+    told = [sentence for event in pick(Encoded, events) for sentence in event.damaged]
+    assert [pictures[n].name in told[at] for at, n in enumerate((2, 22))] == [True, True]
+    assert pick(Begun, events)[0].pictures == {"train": 19, "validation": 3, "test": 0}
+    assert len(pick(Validated, events)) == 3
+
+
+def test_data_with_no_readable_training_picture_is_told_in_a_sentence(begin, tmp_path):
+    for picture in write_folder(tmp_path / "data", splits="tttvv")[:3]:
+        picture.write_bytes(b"not a picture")
+
+    with pytest.raises(DataError, match="no training pictures") as raised:
+        list(begin(make_recipe(source=FOLDER), data=tmp_path / "data").run())
+
+    assert_is_a_sentence(raised.value, tmp_path / "data")
+
+
+# ----------------------------------------------------------------------------------- killed
+
+TRAINS = """
+import json, sys
+from pathlib import Path
+from cutline.experiment import Experiment
+from cutline.recipe import Recipe
+
+home, out, save_every = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+recipe = Recipe.of(json.loads((home / "recipe.json").read_text()))
+folders = {"data": home / "data", "folder": home / out, "cache": home / "cache"}
+for event in Experiment(recipe, **folders, device="cpu", save_every=save_every).run():
+    pass
+"""
+
+
+def start(*arguments: object) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", TRAINS, *map(str, arguments)]
+    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def count_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("save_every", [0.0, 0.05])
+def test_a_run_killed_again_and_again_has_the_losses_of_one_that_was_not(save_every, tmp_path):
+    table = {**TABLE, "training": {"epochs": 8, "captions_a_step": 6, "learning_rate": 0.01}}
+    (tmp_path / "recipe.json").write_text(json.dumps(table))
+    assert start(tmp_path, "whole", 3600).wait() == 0
+    killed, steps = tmp_path / "killed", 8 * 16
+
+    for moment in (2, steps // 3, 2 * steps // 3):
+        process = start(tmp_path, "killed", save_every)
+        while count_lines(killed / "history.jsonl") < moment:
+            assert process.poll() is None, "it ended before it was killed"
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        if (killed / "weights.safetensors").exists():
+            read_model(killed)
+    assert start(tmp_path, "killed", save_every).wait() == 0
+
+    assert len(read_history(killed)) == steps
+    assert read_history(killed) == read_history(tmp_path / "whole")
+    assert_same_model(killed, tmp_path / "whole")
