@@ -302,3 +302,15 @@ def test_several_runs_may_fill_one_store(tmp_path):
     whole = FeatureStore(tmp_path / "cache", Counting(width=512), VIEW)
     assert whole.missing(images) == []
     assert_right(whole, images)
+
+
+def test_a_damaged_picture_is_told_again_when_the_store_is_used_again(tmp_path):
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"")
+    first = FeatureStore(tmp_path / "store", Counting(), VIEW)
+    [told] = first.encode([damaged])
+
+    [again] = FeatureStore(tmp_path / "store", Counting(), VIEW).encode([damaged])
+
+    assert again.damaged == told.damaged
+    assert "damaged.png is empty" in again.damaged[0]

@@ -42,7 +42,7 @@ class Encoded:
     done: int
     total: int
     damaged: tuple[str, ...]
-    """One sentence for each picture of this batch that could not be read."""
+    """One sentence for each picture that could not be read, of this batch or (first) before."""
 
 
 class FeatureStore:
@@ -60,7 +60,7 @@ class FeatureStore:
 
     def missing(self, images: Sequence[Path]) -> list[Path]:
         """Those that are not stored yet, or have changed since."""
-        return [i for i in images if self._index.get(str(i), {}).get("state") != _state(i)]
+        return [i for i in images if self._index.get(_name(i), {}).get("state") != _state(i)]
 
     def encode(self, images: Sequence[Path]) -> Iterator[Encoded]:
         """Store what is missing of these pictures, a batch at a time."""
@@ -69,6 +69,8 @@ class FeatureStore:
         starts = range(0, len(todo), PICTURES_A_BATCH)
         batches = [todo[start : start + PICTURES_A_BATCH] for start in starts]
         done = len(images) - len(todo)
+        if known := self._known_damaged(set(images) - set(todo)):
+            yield Encoded(done, len(images), known)
         for batch, pictures in zip(batches, self._open_ahead(batches), strict=True):
             self._append(batch, pictures)
             done += len(batch)
@@ -77,13 +79,17 @@ class FeatureStore:
 
     def load(self, images: Sequence[Path]) -> list[Tensor | None]:
         """Regions of each picture, (regions, width) in half precision; None for a damaged one."""
-        entries = [self._index[str(image)] for image in images]
+        entries = [self._index[_name(image)] for image in images]
         shape = next((entry["shape"] for entry in entries if "shape" in entry), None)
         if shape is None:
             return [None] * len(images)
         rows = self._regions.stat().st_size // (2 * shape[0] * shape[1])
         stored = torch.from_numpy(np.memmap(self._regions, np.float16, "c", shape=(rows, *shape)))
         return [stored[entry["row"]] if "row" in entry else None for entry in entries]
+
+    def _known_damaged(self, images: set[Path]) -> tuple[str, ...]:
+        entries = (self._index[_name(image)] for image in sorted(images))
+        return tuple(entry["error"] for entry in entries if "error" in entry)
 
     def _open_ahead(self, batches: list[list[Path]]) -> Iterator[list[np.ndarray | ImageError]]:
         """Decode the next batch while the network looks at this one."""
@@ -104,10 +110,13 @@ class FeatureStore:
 
     def _append(self, images: list[Path], pictures: list[np.ndarray | ImageError]) -> None:
         """Regions first, then the journal: what the journal names is whole."""
-        entries: dict[str, dict[str, Any]] = {str(i): {"state": _state(i)} for i in images}
-        readable = {
-            str(i): p for i, p in zip(images, pictures, strict=True) if isinstance(p, np.ndarray)
-        }
+        entries: dict[str, dict[str, Any]] = {_name(i): {"state": _state(i)} for i in images}
+        readable = {}
+        for image, picture in zip(entries, pictures, strict=True):
+            if isinstance(picture, ImageError):
+                entries[image] |= {"error": str(picture)}
+            else:
+                readable[image] = picture
         seen = encode(self.encoder, np.stack([*readable.values()])).half() if readable else None
         with _alone(self._lock):
             if seen is not None:
@@ -143,6 +152,11 @@ def _key(encoder: nn.Module, view: View) -> str:
     }
     described = json.dumps([fingerprint(encoder), repr(encoder), options, view.as_dict()])
     return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+def _name(image: Path) -> str:
+    """A picture's name in the journal, from wherever it is called."""
+    return os.path.abspath(image)  # noqa: PTH100  resolve() would follow links to other names
 
 
 def _state(image: Path) -> list[int]:
