@@ -1,5 +1,7 @@
 import io
+import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,6 @@ from PIL import Image
 
 import cutline
 from cutline import Caption, Captioner
-from cutline.captioner import caption_of
 from cutline.errors import ImageError, ModelError
 from cutline.images import View
 from cutline.records import Written
@@ -110,12 +111,28 @@ def test_pictures_are_answered_in_order_and_only_a_few_are_held_at_once(red):
 
 
 def test_a_caption_of_no_words_has_a_confidence():
-    empty = caption_of(
-        np.array([[2, 0]]), np.array([[-0.5, 0.0]], np.float32), ColourEngine.vocabulary
-    )
+    log_probs, scores = np.array([[[-0.5, 0.0]]], np.float32), np.zeros((1, 1), np.float32)
+    [empty] = captions_of(Written(np.array([[[2, 0]]]), log_probs, scores), ColourEngine.vocabulary)
 
     assert empty.text == ""
     assert empty.confidence == pytest.approx(math.exp(-0.5))
+
+
+def test_a_candidate_that_does_not_exist_is_not_shown(red):
+    class Lonely(ColourEngine):
+        def write(self, pixels: np.ndarray) -> Written:
+            words, log_probs, scores = super().write(pixels)
+            return Written(words, log_probs, np.where([True, False], scores, -np.inf).astype("f4"))
+
+    assert Captioner(Lonely()).caption(red, best=2).alternatives == ()
+
+
+def test_one_pil_image_may_come_many_times(red):
+    image = Image.open(red)
+
+    captions = Captioner(ColourEngine()).caption([image] * 40)
+
+    assert {caption.text for caption in captions} == {"red"}
 
 
 def test_a_model_folder_and_a_file_are_both_loaded(tiny, drawn):
@@ -127,13 +144,11 @@ def test_a_model_folder_and_a_file_are_both_loaded(tiny, drawn):
     assert from_file.card["title"] == "Tiny"
 
 
-def test_a_folder_whose_graph_is_older_than_its_weights_is_run_by_torch(tiny, drawn, tmp_path):
-    import os
-    import shutil
+def test_a_folder_whose_graph_is_of_other_weights_is_run_by_torch(tiny, drawn, tmp_path):
 
     folder = Path(shutil.copytree(tiny, tmp_path / "stale"))
-    graph, weights = folder / "model.onnx", folder / "weights.safetensors"
-    os.utime(graph, ns=(0, weights.stat().st_mtime_ns - 1))
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, "fingerprint": "another"}))
 
     captioner = cutline.load(folder)
 

@@ -1,6 +1,8 @@
 """The command line, as a user meets it: in a process of its own where torch or pipes matter."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +109,42 @@ def test_one_bad_file_is_an_object_with_its_error(run, tiny, album):
     assert "caption" in second
 
 
+def test_a_path_that_cannot_even_be_looked_at_is_told_and_the_rest_go_on(run, tiny, album):
+    code, out, err = run("caption", "--model", tiny, "a" * 300 + ".jpg", album / "one.png")
+
+    assert code == 1
+    assert len(out.splitlines()) == 1
+    assert "File name too long" in err
+
+
+def test_names_of_any_bytes_go_in_and_out(tiny, album):
+    odd = os.fsencode(album) + b"/caf\xe9.png"
+    shutil.copy(album / "one.png", odd)
+    environment = {**os.environ, "PYTHONIOENCODING": "utf8:strict"}
+    command = [sys.executable, "-m", "cutline.cli", "caption", "--model", tiny, "-"]
+
+    told = subprocess.run(
+        command, input=odd + b"\n" + odd, capture_output=True, env=environment, check=True
+    )
+
+    assert told.stdout.startswith(odd + b"\t")
+    assert len(told.stdout.splitlines()) == 2
+
+
+def test_captions_as_json_can_be_scored(run, tiny, album, tmp_path):
+    _, out, _ = run("caption", "--model", tiny, "--json", "-r", album, album / "none.jpg")
+    (tmp_path / "captions.jsonl").write_text(out)
+    people = {"one.png": ["a red thing"], "two.jpg": ["a blue thing"], "none.jpg": ["nothing"]}
+    (tmp_path / "people.json").write_text(json.dumps(people))
+
+    code, told, _ = run(
+        "score", tmp_path / "captions.jsonl", "--references", tmp_path / "people.json"
+    )
+
+    assert code == 0
+    assert "images:3" in told
+
+
 def test_where_there_are_no_pictures_a_line_says_so_and_the_rest_go_on(run, tiny, album, tmp_path):
     (tmp_path / "empty").mkdir()
 
@@ -127,7 +165,7 @@ def test_where_there_are_no_pictures_a_line_says_so_and_the_rest_go_on(run, tiny
         (["score", "a.json", "--references", "b.json"], "a.json"),
         (["train", "no.toml", "--data", "."], "there is no recipe no.toml"),
         (["export", "nowhere"], "nowhere is not a model folder"),
-        (["evaluate", "--data", "nowhere"], "nowhere"),
+        (["evaluate", "nowhere.onnx", "--data", "."], "there is no model nowhere.onnx"),
         (["data", "check", "nowhere", "--kind", "flikr8k"], "did you mean 'flickr8k'?"),
     ],
 )

@@ -1,7 +1,7 @@
 import pytest
 
 from cutline.errors import RecipeError
-from cutline.recipe import Recipe, complete, find
+from cutline.recipe import Recipe, complete, find, open_source
 
 MINIMAL = {
     "source": {"kind": "shapes"},
@@ -55,7 +55,10 @@ def test_a_part_of_the_users_own_needs_no_registration():
             with_option("decoder", kind="show-n-tell"),
             "no decoder 'show-n-tell'; did you mean 'show-",
         ),
-        (with_option("decoder", kind="nowhere:Thing"), "cannot import 'nowhere:Thing'"),
+        (
+            with_option("decoder", kind="nowhere:Thing"),
+            "is 'nowhere:Thing', code of somebody's own",
+        ),
         (with_option("decoder", hidden="many"), "decoder.hidden is 'many', but .* of type int"),
         (with_option("encoder", tiles=True), "encoder.tiles is True, but it must be of type int"),
         (
@@ -71,6 +74,23 @@ def test_a_part_of_the_users_own_needs_no_registration():
 def test_what_is_wrong_is_named_with_its_nearest_neighbour(table, sentence):
     with pytest.raises(RecipeError, match=sentence):
         Recipe.of(table)
+
+
+def test_code_of_the_users_own_is_run_when_it_is_trusted_only():
+    own = with_option("decoder", kind="collections:OrderedDict")
+
+    assert Recipe.of(own, trust=True).sections["decoder"]["kind"] == "collections:OrderedDict"
+    with pytest.raises(RecipeError, match="run only when you say that you trust it"):
+        Recipe.of(own)
+    with pytest.raises(RecipeError, match="cannot import 'nowhere:Thing'"):
+        Recipe.of(with_option("decoder", kind="nowhere:Thing"), trust=True)
+
+
+def test_a_source_named_by_a_models_card_runs_no_code(tmp_path):
+    with pytest.raises(RecipeError, match="code of somebody's own; it is not run"):
+        open_source({"kind": "subprocess:run", "executable": "/bin/sh"}, tmp_path)
+    with pytest.raises(RecipeError, match="source has no option 'executable'"):
+        open_source({"kind": "folder", "executable": "/bin/sh"}, tmp_path)
 
 
 def test_a_whole_number_passes_for_a_fraction():

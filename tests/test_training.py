@@ -101,11 +101,29 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence_and_changes_nothing():
     before = {name: t.clone() for name, t in trainer.state_dict()["model"].items()}
     seen = torch.full((3, 1, 6), math.nan)
 
-    with pytest.raises(TrainingError, match="the loss at step 0 is nan; the last good state is"):
+    with pytest.raises(
+        TrainingError, match="the loss at step 0 is nan; the model of the best epoch"
+    ):
         list(trainer.run(lambda epoch: [lambda: (seen, WORDS)] * 4))
 
     for name, tensor in trainer.state_dict()["model"].items():
         assert torch.equal(tensor, before[name])
+
+
+def test_a_gradient_that_is_no_number_stops_before_it_touches_the_weights():
+    trainer = make_trainer(epochs=1)
+    trainer.model.see.weight.register_hook(lambda gradient: gradient * math.inf)
+    before = trainer.model.speak.weight.clone()
+
+    with pytest.raises(TrainingError, match="the length of the gradient at step 0 is"):
+        list(trainer.run(plan))
+
+    assert torch.equal(trainer.model.speak.weight, before)
+
+
+def test_a_device_that_does_not_exist_is_told():
+    with pytest.raises(TrainingError, match="there is no device 'gpu': auto takes what there is"):
+        Trainer(torch.nn.Linear(1, 1), Training(), steps_an_epoch=1, device="gpu")
 
 
 def test_gradients_are_clipped():

@@ -1,4 +1,4 @@
-"""Train, measure, run and serve image captioners.
+"""Train, measure and run image captioners.
 
 >>> import cutline
 >>> cutline.load().caption("photo.jpg").text
@@ -10,18 +10,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cutline.captioner import Captioner as Captioner
     from cutline.captioner import load as load
+    from cutline.errors import CutlineError as CutlineError
+    from cutline.errors import ImageError as ImageError
     from cutline.records import Caption as Caption
 
 __version__ = "0.1.0"
-__all__ = ["Caption", "Captioner", "__version__", "load"]
+__all__ = ["Caption", "Captioner", "CutlineError", "ImageError", "__version__", "load"]
 
-_HOMES = {"Caption": "records", "Captioner": "captioner", "load": "captioner"}
+_HOMES = {
+    "Caption": "records",
+    "Captioner": "captioner",
+    "CutlineError": "errors",
+    "ImageError": "errors",
+    "load": "captioner",
+}
 
 
-def __getattr__(name: str) -> Any:
-    """Import the rest when it is asked for: `import cutline` itself costs nothing."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'cutline' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # else a misspelt name would be of type Any
 
-    return getattr(import_module(f"cutline.{_HOMES[name]}"), name)
+    def __getattr__(name: str) -> Any:
+        """Import the rest when it is asked for: `import cutline` itself costs nothing."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'cutline' has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(f"cutline.{_HOMES[name]}"), name)

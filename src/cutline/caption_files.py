@@ -18,7 +18,8 @@ ACCEPTED = (
     "lines of JSON with an id and a caption each, or Flickr8k's name#number<tab>caption"
 )
 ID_KEYS = ("image_id", "id", "image", "path")
-"""How an entry names its image; beside `image_id` an `id` is that of the caption."""
+"""How an entry names its image; beside `image_id` an `id` is that of the caption. Of a path the
+last part counts, as data sets name their images."""
 KARPATHY_SPLITS = {"train": ("train", "restval"), "validation": ("val",), "test": ("test",)}
 MANY_LINES = re.compile(r"\s*\{.*\}\s*\n\s*\{")
 FLICKR_LINE = re.compile(r"([^\t]+)#\d+\t(.*)")
@@ -189,6 +190,9 @@ def _read_record(record: Any, where: str) -> Entry:
     if not isinstance(record, dict):
         raise DataError(f"{where}: unknown kind of entry; accepted are {ACCEPTED}")
     id = next((record[key] for key in ID_KEYS if key in record), None)
+    if "path" in record and id == record["path"]:  # as `cutline caption --json` writes
+        id = re.split(r"[/\\]", str(id))[-1]
+        record = {"caption": "" if "error" in record else None, **record}
     if not isinstance(id, str | int):
         raise DataError(f"{where}: no image id; accepted are {ACCEPTED}")
     captions = record.get("captions", record.get("caption"))

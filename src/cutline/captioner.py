@@ -1,19 +1,19 @@
 """The whole thing for a user: a picture in, a caption out. Drives an engine, knows no network."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from importlib.resources import files
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cutline.decoding import Decoded, decode_ahead
 from cutline.engines.onnx import OnnxEngine
 from cutline.errors import ImageError, ModelError
-from cutline.images import Source, View, open_image
+from cutline.images import Source, View
 from cutline.records import Caption, Written
 from cutline.vocabulary import PAD, Vocabulary
 from cutline.words import join_words
@@ -80,19 +80,10 @@ class Captioner:
 
         Pictures are decoded while the network looks at those before; memory does not grow.
         """
-        with ThreadPoolExecutor(2) as pool:
-            for batch in _ahead(pool, self._open, pictures):
-                yield from self._write(batch, best)
+        for batch in decode_ahead(pictures, self.engine.view, batch=BATCH):
+            yield from self._write(batch, best)
 
-    def _open(self, picture: Source) -> NDArray[np.uint8] | ImageError:
-        try:
-            return open_image(picture, self.engine.view)
-        except ImageError as error:
-            return error
-
-    def _write(
-        self, batch: list[NDArray[np.uint8] | ImageError], best: int
-    ) -> Iterator[Caption | ImageError]:
+    def _write(self, batch: list[Decoded], best: int) -> Iterator[Caption | ImageError]:
         readable = [picture for picture in batch if isinstance(picture, np.ndarray)]
         captions = iter(self._caption_pixels(np.stack(readable), best) if readable else [])
         for picture in batch:
@@ -105,26 +96,24 @@ class Captioner:
             raise ModelError(
                 f"this model writes {candidates} candidates a picture: ask for 1 to {candidates}"
             )
-        return [
-            caption_of(words[:best], log_probs[:best], self.engine.vocabulary)
-            for words, log_probs in zip(written.words, written.log_probs, strict=True)
-        ]
+        return captions_of(written, self.engine.vocabulary, best=best)
 
 
 def load(model: str | Path | None = None, *, threads: int | None = None) -> Captioner:
     """The captioner in the package, or the one in a model folder or a one-file model.
 
-    A folder is run from its `model.onnx`, without torch; while it is in training, and has none as
-    new as its weights, by torch. Raises `ModelError` when there is no model that runs.
+    A folder is run from its `model.onnx`, without torch; while it is in training, and has none of
+    its present weights, by torch. Raises `ModelError` when there is no model that runs.
     """
     path = PACKAGED if model is None else Path(model)
     if not path.exists():
         raise ModelError(f"there is no model {path}")
     if not path.is_dir():
         return Captioner(OnnxEngine(path, threads=threads))
-    graph, weights = path / "model.onnx", path / "weights.safetensors"
-    if graph.exists() and not _is_older(graph, weights):
-        return Captioner(OnnxEngine(graph, threads=threads))
+    if (path / "model.onnx").exists():
+        engine = OnnxEngine(path / "model.onnx", threads=threads)
+        if engine.card.get("fingerprint") == _fingerprint_of(path):
+            return Captioner(engine)
     try:
         from cutline.engines.torch import TorchEngine
     except ImportError:
@@ -134,14 +123,17 @@ def load(model: str | Path | None = None, *, threads: int | None = None) -> Capt
     return Captioner(TorchEngine.open(path))
 
 
-def caption_of(
-    words: NDArray[np.int64], log_probs: NDArray[np.float32], vocabulary: Vocabulary
-) -> Caption:
-    """The best of some candidates, (candidates, time), with the others as its alternatives."""
-    first, *others = (
-        _read_candidate(ids, each, vocabulary) for ids, each in zip(words, log_probs, strict=True)
-    )
-    return replace(first, alternatives=tuple(others))
+def captions_of(written: Written, vocabulary: Vocabulary, *, best: int = 1) -> list[Caption]:
+    """A caption for each row that an engine wrote, with `best` - 1 more candidates beside it."""
+    captions = []
+    for words, log_probs, scores in zip(*written, strict=True):
+        first, *others = (
+            _read_candidate(words[candidate], log_probs[candidate], vocabulary)
+            for candidate in range(best)
+            if candidate == 0 or scores[candidate] > -np.inf
+        )
+        captions.append(replace(first, alternatives=tuple(others)))
+    return captions
 
 
 def _insist(answer: Caption | ImageError) -> Caption:
@@ -158,19 +150,9 @@ def _read_candidate(
     return Caption(join_words(words), words, sum(each), each)
 
 
-def _ahead(
-    pool: ThreadPoolExecutor, work: Any, pictures: Iterable[Source]
-) -> Iterator[list[NDArray[np.uint8] | ImageError]]:
-    """Batches of finished work, one batch further always under way."""
-    todo = iter(pictures)
-    waiting: list[list[Future[Any]]] = []
-    while batch := [pool.submit(work, picture) for picture in islice(todo, BATCH)]:
-        waiting.append(batch)
-        if len(waiting) > 1:
-            yield [future.result() for future in waiting.pop(0)]
-    for batch in waiting:
-        yield [future.result() for future in batch]
-
-
-def _is_older(graph: Path, weights: Path) -> bool:
-    return weights.exists() and graph.stat().st_mtime_ns < weights.stat().st_mtime_ns
+def _fingerprint_of(folder: Path) -> str | None:
+    """Which weights a folder's card speaks of."""
+    try:
+        return json.loads((folder / "card.json").read_text(encoding="utf8")).get("fingerprint")
+    except (OSError, ValueError, AttributeError):
+        return None

@@ -20,6 +20,8 @@ def write_card(card: Mapping[str, Any]) -> str:
         f"# {card.get('title', 'A captioner')}",
         f"Paper: {card.get('paper', 'none named')}",
         f"Recipe: `{card['command']}` ({made}; epoch {card['epoch']} was the best on validation)",
+        f"Encoder's weights: {card['encoder']['weights']}",
+        f"View: {card['view']['fit']} to {card['view']['size']} x {card['view']['size']} pixels",
         f"Data: {data}",
         "Scores:\n" + "\n".join(scores),
         f"Weights stored as {card.get('weights_stored_as', 'fp32')}",

@@ -54,7 +54,7 @@ def create_folder(folder: Path, recipe: Recipe, vocabulary: Vocabulary) -> None:
     beside.rename(folder)
 
 
-def read_recipe(folder: Path) -> Recipe:
+def read_recipe(folder: Path, *, trust: bool = False) -> Recipe:
     """The recipe of a model folder, every default as it was when the run began."""
     try:
         table = json.loads((folder / RECIPE).read_text(encoding="utf8"))
@@ -66,7 +66,7 @@ def read_recipe(folder: Path) -> Recipe:
         raise ModelError(f"{folder / RECIPE} is not JSON: {error}") from None
     if not isinstance(table, dict):
         raise ModelError(f"{folder / RECIPE} is not a recipe: it holds no sections")
-    return Recipe.of(table)
+    return Recipe.of(table, trust=trust)
 
 
 def save_model(
@@ -85,14 +85,15 @@ def save_card(folder: Path, card: Mapping[str, Any]) -> None:
     replace(folder / CARD, lambda beside: beside.write_text(text, encoding="utf8"))
 
 
-def read_model(folder: Path) -> Checkpoint:
+def read_model(folder: Path, *, trust: bool = False) -> Checkpoint:
     """A whole model, from its folder or from a file that `export` wrote.
 
-    Raises `ModelError` when something is missing, damaged or of another vocabulary.
+    Raises `ModelError` when something is missing, damaged or of another vocabulary, `RecipeError`
+    when it needs code of somebody's own and nobody said `trust`.
     """
     if folder.suffix == ".onnx":
-        return _read_graph(folder)
-    recipe, vocabulary = read_recipe(folder), Vocabulary.load(folder / VOCABULARY)
+        return _read_graph(folder, trust=trust)
+    recipe, vocabulary = read_recipe(folder, trust=trust), Vocabulary.load(folder / VOCABULARY)
     if not (folder / WEIGHTS).exists():
         raise ModelError(f"{folder} has no {WEIGHTS} yet: its training has not ended an epoch")
     try:
@@ -137,14 +138,15 @@ def sweep(folder: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _read_graph(path: Path) -> Checkpoint:
+def _read_graph(path: Path, *, trust: bool) -> Checkpoint:
     """What an exported file was made from: its weights by name, the rest from its metadata."""
     tensors = read_tensors(path)
-    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    graph = onnx.load(path, load_external_data=False)
+    metadata = {entry.key: entry.value for entry in graph.metadata_props}
     if "recipe" not in metadata:
         raise ModelError(f"{path} carries no recipe: it was not made by `cutline export`")
     return Checkpoint(
-        Recipe.of(json.loads(metadata["recipe"])),
+        Recipe.of(json.loads(metadata["recipe"]), trust=trust),
         Vocabulary(tuple(metadata["vocabulary"].split("\n"))),
         tensors,
         json.loads(metadata["card"]),

@@ -1,6 +1,7 @@
 """The command line: words into calls. torch is imported only by the commands that train."""
 
 import glob
+import io
 import json
 import os
 import sys
@@ -12,25 +13,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cutline import __version__
-from cutline.errors import CutlineError, DataError
+from cutline.errors import CutlineError, DataError, ModelError
 from cutline.progress import Bars, say, stop_after_the_event
 from cutline.records import Caption, Report
+from cutline.validation import is_picture
 
 if TYPE_CHECKING:
     from cutline.experiment import Validated
-
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2"}
-"""What a folder is searched for; a file that is named is opened whatever it is called."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="cutline")
 def commands() -> None:
-    """Train, measure, run and serve image captioners."""
+    """Train, measure and run image captioners."""
 
 
 def main() -> None:
     """The `cutline` command: a user's mistake is one sentence and exit code 1."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")  # file names may be any bytes
     try:
         commands(standalone_mode=False)
     except CutlineError as error:
@@ -95,16 +97,25 @@ def find_pictures(
         if path == "-":
             lines = (line.rstrip("\r\n") for line in sys.stdin)
             yield from find_pictures((line for line in lines if line), recursive=recursive)
-        elif Path(path).is_dir():
-            inside = Path(path).rglob("*") if recursive else Path(path).iterdir()
-            pictures = sorted(str(p) for p in inside if p.suffix.lower() in PICTURES)
-            deeper = "" if recursive else " (--recursive looks deeper)"
-            yield from _or_say(pictures, path, f"{path} has no pictures in it{deeper}")
-        elif not Path(path).exists() and glob.has_magic(path):
-            matching = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 (may be absolute)
-            yield from _or_say(matching, path, f"{path} matches nothing")
-        else:
-            yield path, None
+            continue
+        try:
+            found = list(_look_at(path, recursive=recursive))
+        except OSError as error:  # a name too long, a folder one may not enter
+            found = [(path, DataError(f"{path} cannot be read: {error.strerror}"))]
+        yield from found
+
+
+def _look_at(path: str, *, recursive: bool) -> Iterator[tuple[str, DataError | None]]:
+    if Path(path).is_dir():
+        inside = Path(path).rglob("*") if recursive else Path(path).iterdir()
+        pictures = sorted(str(p) for p in inside if is_picture(p.name))
+        deeper = "" if recursive else " (--recursive looks deeper)"
+        yield from _or_say(pictures, path, f"{path} has no pictures in it{deeper}")
+    elif not Path(path).exists() and glob.has_magic(path):
+        matching = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 (may be absolute)
+        yield from _or_say(matching, path, f"{path} matches nothing")
+    else:
+        yield path, None
 
 
 def _or_say(
@@ -117,7 +128,7 @@ def _or_say(
 
 def _say(picture: str, answer: Caption | CutlineError, *, as_json: bool, alone: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_as_json(picture, answer), ensure_ascii=False))
+        click.echo(json.dumps(_as_json(picture, answer)))
     elif isinstance(answer, CutlineError):
         click.echo(f"cutline: {answer}", err=True)
     else:
@@ -190,17 +201,19 @@ def evaluate(
     from cutline.recipe import open_source
 
     captioner = load(model)
+    if record and (model or PACKAGED).is_dir():
+        raise ModelError(f"{model} is a folder; scores are recorded in a file of `cutline export`")
     source = open_source({"kind": kind} if kind else captioner.card["source"], data)
-    examples = [example for example in source if example.split == split]
+    examples = [example for example in source if example.split == split and example.captions]
     if not examples:
-        raise DataError(f"{data} has no pictures in the split {split!r}")
+        raise DataError(f"{data} has no pictures with captions in the split {split!r}")
     captioned = []
     bars = Bars()
     for number, each in enumerate(caption_split(captioner, examples), 1):
         captioned.append(each)
         bars.show("captioned", number, len(examples))
     if out:
-        found = [{"image_id": c.example.id, "caption": str(c.answer)} for c in captioned]
+        found = [{"image_id": _as_id(c.example.id), "caption": c.text} for c in captioned]
         out.write_text(json.dumps(found, indent=0, ensure_ascii=False), encoding="utf8")
     report = score_split(captioned)
     _show_report(report, as_json=as_json)
@@ -208,6 +221,11 @@ def evaluate(
         with _needs_training():
             from cutline.export import record_scores
         record_scores(model or PACKAGED, split, report)
+
+
+def _as_id(id: str) -> int | str:
+    """COCO's ids are numbers."""
+    return int(id) if id.isdecimal() else id
 
 
 @commands.command()
@@ -238,7 +256,7 @@ def _show_report(report: Report, *, as_json: bool) -> None:
 @click.option("--out", type=Path, help="Model folder [default: runs/NAME OF THE RECIPE].")
 @click.option("--weights", type=Path, help="The encoder's weights [default: the built-in model's].")
 @click.option("--cache", type=Path, help="Where encoded pictures are kept [~/.cache/cutline].")
-@click.option("--device", default="auto", show_default=True, help="auto or cpu.")
+@click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
 @click.option("--save-every", default=60.0, show_default=True, help="Seconds between savings.")
 def train(
     recipe: Path,
@@ -257,7 +275,8 @@ def train(
         from cutline.training import Step
 
     folder = out or Path("runs") / recipe.stem
-    command = f"cutline train {recipe.name} --data {data.name}"
+    chosen = f" --weights {weights.name}" if weights else ""
+    command = f"cutline train recipes/{recipe.name} --data {data.resolve().name}{chosen}"
     experiment = Experiment(
         Recipe.read(recipe),
         data,
@@ -289,7 +308,7 @@ def train(
                 bars.close()
                 say(f"stopped; the same command goes on from here ({folder})")
                 sys.exit(130)
-    _export(folder, folder / "model.onnx", "fp32")
+    _export(folder, folder / "model.onnx", "fp32", trust=True)
     say(f"done: `cutline caption --model {folder} PICTURE` runs it")
 
 
@@ -311,16 +330,19 @@ def _show_epoch(event: "Validated") -> None:
     show_default=True,
     help="How the weights are stored; they compute in single precision.",
 )
-def export(model: Path, out: Path | None, precision: str) -> None:
+@click.option(
+    "--trust", is_flag=True, help="Run code of its maker's own, if its recipe names some."
+)
+def export(model: Path, out: Path | None, precision: str, trust: bool) -> None:
     """Turn a model folder into the one-file form: pixels in, captions out, in one ONNX file."""
-    _export(model, out or model / "model.onnx", precision)
+    _export(model, out or model / "model.onnx", precision, trust=trust)
 
 
-def _export(model: Path, out: Path, precision: Any) -> None:
+def _export(model: Path, out: Path, precision: Any, *, trust: bool) -> None:
     with _needs_training():
         from cutline.checkpoint import read_model
         from cutline.export import export
-    export(read_model(model), out, precision=precision)
+    export(read_model(model, trust=trust), out, precision=precision)
     say(f"{out}: {out.stat().st_size / 1e6:.1f} MB, weights in {precision}")
 
 
@@ -355,7 +377,8 @@ def _needs_training() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise CutlineError(
-            f"this command trains and needs {error.name}: pip install 'cutline[train]'"
+            f"this command trains and needs {error.name}: pip install 'cutline[train]', "
+            "or '.[train]' in a clone"
         ) from None
 
 

@@ -16,6 +16,11 @@ class Captioned:
     example: Example
     answer: Caption | ImageError
 
+    @property
+    def text(self) -> str:
+        """The caption; empty where there is none."""
+        return "" if isinstance(self.answer, ImageError) else self.answer.text
+
 
 def caption_split(captioner: Captioner, examples: Sequence[Example]) -> Iterator[Captioned]:
     """Caption every picture, in order."""
@@ -25,7 +30,7 @@ def caption_split(captioner: Captioner, examples: Sequence[Example]) -> Iterator
 
 
 def score_split(captioned: Iterable[Captioned]) -> Report:
-    """Scores of the captions against what people wrote; a picture without caption scores as ''."""
-    pairs = [(each.example, each.answer) for each in captioned]
-    predictions = {e.id: "" if isinstance(a, ImageError) else a.text for e, a in pairs}
-    return metrics.score(predictions, {example.id: example.captions for example, _ in pairs})
+    """Scores of the captions against what people wrote."""
+    pairs = list(captioned)
+    predictions = {each.example.id: each.text for each in pairs}
+    return metrics.score(predictions, {each.example.id: each.example.captions for each in pairs})

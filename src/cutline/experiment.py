@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from cutline import __version__, metrics
 from cutline.batches import encode_captions, pick_batch, plan_batches
-from cutline.captioner import PACKAGED, caption_of
+from cutline.captioner import PACKAGED, captions_of
 from cutline.checkpoint import (
     create_folder,
     read_recipe,
@@ -66,7 +66,7 @@ class Validated:
     epoch: int
     loss: float
     report: Report | None
-    """None when the data has no validation split."""
+    """None with fewer than two validation pictures: CIDEr-D means nothing then."""
     samples: tuple[tuple[Example, Caption], ...]
     is_best: bool
 
@@ -105,27 +105,30 @@ class Experiment:
         save_every: float = 60.0,
         command: str = "",
     ) -> None:
-        if folder.exists() and read_recipe(folder).sections != recipe.sections:
+        if folder.exists() and read_recipe(folder, trust=True).sections != recipe.sections:
             raise ModelError(f"{folder} holds a run of another recipe; name another with --out")
         self.recipe, self.data, self.folder = recipe, data, folder
         self.device, self.save_every, self.command = device, save_every, command
         self.options: Training = recipe.build("training")
         self.encoder = _load_encoder(recipe, weights).to(pick_device(device))
         self.encoder_hash = fingerprint(self.encoder)
+        self.weights = (weights or PACKAGED).name if list(self.encoder.parameters()) else None
         cache = cache or Path.home() / ".cache" / "cutline"
         self.store = FeatureStore(cache, self.encoder, recipe.build("view"))
 
     def run(self) -> Generator[Event]:
         """Train to the end; what happens is yielded. Closing the iterator saves where it is."""
         examples = list(self.recipe.build("source", self.data))
-        yield from self.store.encode([example.image for example in examples])
-        splits = self._split(examples)
+        learnt = [example for example in examples if example.split != "test"]
+        yield from self.store.encode([example.image for example in learnt])
+        splits = self._split(learnt)
         self.engine = self._build_engine(splits["train"])
         plan = self._plan(splits["train"])
         trainer = Trainer(
             self.engine.model.decoder, self.options, steps_an_epoch=len(plan(0)), device=self.device
         )
-        counts = {name: len(pairs) for name, pairs in splits.items()}
+        counts = {split: len(pairs) for split, pairs in splits.items()}
+        counts["test"] = len(examples) - len(learnt)
         self._data = {**counts, "sha256": _fingerprint(examples)}
         standing = self._resume(trainer)
         yield Begun(counts, len(self.engine.vocabulary), trainer.step, trainer.steps)
@@ -150,6 +153,8 @@ class Experiment:
             raise DataError(f"the captions of {self.data} have changed since {self.folder} began")
         torch.manual_seed(self.options.seed)
         decoder = self.recipe.build("decoder", self.encoder.width, len(vocabulary))
+        if hasattr(decoder, "adapt"):
+            decoder.adapt(torch.stack([regions for _, regions in train]))
         return TorchEngine(CaptionModel(self.encoder, decoder), self.recipe, vocabulary)
 
     def _plan(self, train: Pairs) -> Plan:
@@ -214,7 +219,7 @@ class Experiment:
         captions = self._caption(validation)
         predictions = {e.id: c.text for (e, _), c in zip(validation, captions, strict=True)}
         references = {example.id: example.captions for example, _ in validation}
-        report = metrics.score(predictions, references) if validation else None
+        report = metrics.score(predictions, references) if len(validation) > 1 else None
         score = report.scores[CHOSEN_BY] if report else None
         is_best = score is None or standing.best is None or score > standing.best
         if is_best:
@@ -235,11 +240,7 @@ class Experiment:
         captions = []
         for start in range(0, len(pairs), VALIDATION_BATCH):
             regions = torch.stack([seen for _, seen in pairs[start : start + VALIDATION_BATCH]])
-            written = self.engine.read(regions)
-            captions += [
-                caption_of(words[:1], log_probs[:1], self.engine.vocabulary)
-                for words, log_probs in zip(written.words, written.log_probs, strict=True)
-            ]
+            captions += captions_of(self.engine.read(regions), self.engine.vocabulary)
         return captions
 
     def _save(self, trainer: Trainer, standing: _Standing) -> None:
@@ -257,6 +258,9 @@ class Experiment:
             "epoch": ended.epoch + 1,
             "training_loss": ended.loss,
             "command": self.command,
+            "fingerprint": fingerprint(self.engine.model),
+            "view": self.engine.view.as_dict(),
+            "encoder": {"weights": self.weights, "sha256": self.encoder_hash},
             "versions": {
                 "cutline": __version__,
                 "torch": torch.__version__,

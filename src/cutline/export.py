@@ -14,6 +14,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,8 +25,11 @@ from jaxtyping import Float, Int, UInt8
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from cutline.checkpoint import Checkpoint, build, replace
+from cutline import checkpoint as files
+from cutline.checkpoint import Checkpoint, build
+from cutline.engines.onnx import FORMAT
 from cutline.images import View
+from cutline.model import fill, part_of
 from cutline.recipe import Recipe
 from cutline.records import Report
 
@@ -56,13 +60,14 @@ class WholeCaptioner(nn.Module):
 
 def export(checkpoint: Checkpoint, path: Path, *, precision: Precision = "fp32") -> None:
     """Write the one-file form; `precision` is how the weights are stored, not how they compute."""
+    checkpoint = _fold(checkpoint)
     model, recipe = build(checkpoint), checkpoint.recipe
     whole = WholeCaptioner(model.encoder, model.decoder, recipe).eval()
     view = recipe.build("view")
     graph = _trace(whole, view)
     shrink_weights(graph, precision)
     metadata = {
-        "cutline": json.dumps({"format": 1}),
+        "format": FORMAT,
         "vocabulary": "\n".join(checkpoint.vocabulary.words),
         "view": json.dumps(view.as_dict()),
         "recipe": json.dumps(recipe.as_json()),
@@ -70,7 +75,20 @@ def export(checkpoint: Checkpoint, path: Path, *, precision: Precision = "fp32")
     }
     set_metadata(graph, metadata)
     onnx.checker.check_model(graph)
-    replace(path, lambda beside: onnx.save(graph, beside))
+    files.replace(path, lambda beside: onnx.save(graph, beside))
+
+
+def _fold(checkpoint: Checkpoint) -> Checkpoint:
+    """The same model without normalisations, which the graph would lose and could not name."""
+    table = checkpoint.recipe.as_json()
+    if table["encoder"].get("folded", True):
+        return checkpoint
+    recipe = Recipe.of({**table, "encoder": {**table["encoder"], "folded": True}}, trust=True)
+    encoder = recipe.build("encoder")
+    fill(encoder, part_of(checkpoint.tensors, "encoder"), "the checkpoint")
+    folded = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    kept = {n: t for n, t in checkpoint.tensors.items() if not n.startswith("encoder.")}
+    return replace(checkpoint, recipe=recipe, tensors={**kept, **folded})
 
 
 def record_scores(path: Path, split: str, report: Report) -> None:
@@ -79,7 +97,7 @@ def record_scores(path: Path, split: str, report: Report) -> None:
     card = json.loads({entry.key: entry.value for entry in graph.metadata_props}["card"])
     card.setdefault("scores", {})[split] = report.as_json()
     set_metadata(graph, {"card": json.dumps(card)})
-    replace(path, lambda beside: onnx.save(graph, beside))
+    files.replace(path, lambda beside: onnx.save(graph, beside))
 
 
 def set_metadata(graph: onnx.ModelProto, metadata: dict[str, str]) -> None:

@@ -13,7 +13,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -25,8 +24,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cutline.decoding import Decoded, decode_ahead
 from cutline.errors import ImageError
-from cutline.images import View, open_image
+from cutline.images import View
 from cutline.model import fingerprint
 
 if sys.platform != "win32":
@@ -71,7 +71,8 @@ class FeatureStore:
         done = len(images) - len(todo)
         if known := self._known_damaged(set(images) - set(todo)):
             yield Encoded(done, len(images), known)
-        for batch, pictures in zip(batches, self._open_ahead(batches), strict=True):
+        decoded = decode_ahead(todo, self.view, batch=PICTURES_A_BATCH)
+        for batch, pictures in zip(batches, decoded, strict=True):
             self._append(batch, pictures)
             done += len(batch)
             damaged = tuple(str(p) for p in pictures if isinstance(p, ImageError))
@@ -91,24 +92,7 @@ class FeatureStore:
         entries = (self._index[_name(image)] for image in sorted(images))
         return tuple(entry["error"] for entry in entries if "error" in entry)
 
-    def _open_ahead(self, batches: list[list[Path]]) -> Iterator[list[np.ndarray | ImageError]]:
-        """Decode the next batch while the network looks at this one."""
-        with ThreadPoolExecutor(2) as pool:
-            waiting: list[list[Future[Any]]] = []
-            for batch in batches:
-                waiting.append([pool.submit(self._open, image) for image in batch])
-                if len(waiting) > 1:
-                    yield [future.result() for future in waiting.pop(0)]
-            for futures in waiting:
-                yield [future.result() for future in futures]
-
-    def _open(self, image: Path) -> np.ndarray | ImageError:
-        try:
-            return open_image(image, self.view)
-        except ImageError as error:
-            return error
-
-    def _append(self, images: list[Path], pictures: list[np.ndarray | ImageError]) -> None:
+    def _append(self, images: list[Path], pictures: list[Decoded]) -> None:
         """Regions first, then the journal: what the journal names is whole."""
         entries: dict[str, dict[str, Any]] = {_name(i): {"state": _state(i)} for i in images}
         readable = {}

@@ -102,7 +102,7 @@ def fingerprint(module: nn.Module) -> str:
 
 def _read_onnx(path: Path) -> dict[str, Tensor]:
     """The weights inside an exported captioner under their own names, narrow ones widened."""
-    graph = onnx.load(path).graph
+    graph = onnx.load(path, load_external_data=False).graph
     stored = {t.name: torch.from_numpy(to_array(t).copy()) for t in graph.initializer}
     weights = {n: t for n, t in stored.items() if n.startswith(("encoder.", "decoder."))}
     widened = {}
@@ -110,7 +110,7 @@ def _read_onnx(path: Path) -> dict[str, Tensor]:
         own, _, kind = name.rpartition(".")
         if kind == "int8":
             widened[own] = tensor * weights[f"{own}.scale"]
-        elif kind != "scale":
+        elif f"{own}.int8" not in weights:
             widened[own if kind == "fp16" else name] = tensor.float()
     return widened
 

@@ -43,9 +43,9 @@ class Recipe:
 
     @classmethod
     def read(cls, path: Path) -> "Recipe":
-        """Read and complete a TOML file; `RecipeError` says what is wrong in it and where."""
+        """Read and complete a user's own TOML file; `RecipeError` says what is wrong and where."""
         try:
-            return cls.of(tomllib.loads(path.read_text(encoding="utf8")))
+            return cls.of(tomllib.loads(path.read_text(encoding="utf8")), trust=True)
         except FileNotFoundError:
             raise RecipeError(f"there is no recipe {path}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -54,8 +54,12 @@ class Recipe:
             raise RecipeError(f"{path}: {error}") from None
 
     @classmethod
-    def of(cls, table: Mapping[str, Any]) -> "Recipe":
-        """Check every section against the signature of its part and write out the defaults."""
+    def of(cls, table: Mapping[str, Any], *, trust: bool = False) -> "Recipe":
+        """Check every section against the signature of its part and write out the defaults.
+
+        Only with `trust` may a `kind` be code of somebody's own (`module:Class`): a recipe that
+        came with a model or from elsewhere must not run what it likes.
+        """
         known = CLAIM | FAMILIES.keys() | PARTS.keys()
         for name in table:
             if name not in known:
@@ -66,6 +70,12 @@ class Recipe:
         for name in FAMILIES:
             if "kind" not in table.get(name, {}):
                 raise RecipeError(f"section [{name}] must say which `kind`")
+        for name in FAMILIES:
+            if not trust and ":" in str(table[name]["kind"]):
+                raise RecipeError(
+                    f"its {name} is {table[name]['kind']!r}, code of somebody's own, "
+                    "which is run only when you say that you trust it"
+                )
         sections = {name: complete(name, table.get(name, {})) for name in (*FAMILIES, *PARTS)}
         return cls({name: table[name] for name in table if name in CLAIM}, sections)
 
@@ -86,7 +96,11 @@ class Recipe:
 
 def open_source(options: Mapping[str, Any], folder: Path) -> Any:
     """The data in a folder, read as `options` say: `open_source({"kind": "coco"}, folder)`."""
-    chosen = {name: value for name, value in options.items() if name != "kind"}
+    if ":" in options["kind"]:
+        raise RecipeError(
+            f"the source {options['kind']!r} is code of somebody's own; it is not run"
+        )
+    chosen = {name: v for name, v in complete("source", options).items() if name != "kind"}
     return find("source", options)(folder, **chosen)
 
 

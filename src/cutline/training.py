@@ -71,8 +71,10 @@ Plan = Callable[[int], Sequence[Callable[[], Batch]]]
 
 def pick_device(name: str) -> torch.device:
     """`auto` is the machine's accelerator if it has one."""
-    found = torch.accelerator.current_accelerator() if name == "auto" else None
-    return found or torch.device("cpu")
+    if name not in ("auto", "cpu"):
+        raise TrainingError(f"there is no device {name!r}: auto takes what there is, or cpu")
+    usable = name == "auto" and torch.accelerator.is_available()
+    return (torch.accelerator.current_accelerator() if usable else None) or torch.device("cpu")
 
 
 class Trainer:
@@ -82,7 +84,13 @@ class Trainer:
         self, model: nn.Module, options: Training, *, steps_an_epoch: int, device: str = "auto"
     ) -> None:
         self.options, self.steps_an_epoch = options, steps_an_epoch
-        self.accelerator = Accelerator(mixed_precision=options.precision, cpu=device == "cpu")
+        pick_device(device)
+        try:
+            self.accelerator = Accelerator(mixed_precision=options.precision, cpu=device == "cpu")
+        except ValueError as error:  # accelerate keeps one state a process
+            raise TrainingError(
+                f"this process has trained with another precision: {error}"
+            ) from None
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]
         learnt = [p for p in model.parameters() if p.requires_grad]
         optimizer = kind(learnt, lr=options.learning_rate, weight_decay=options.weight_decay)
@@ -139,17 +147,22 @@ class Trainer:
         log_probs = self.model(seen, words[:, :-1])
         loss = cross_entropy(log_probs, words[:, 1:], smoothing=self.options.smoothing)
         self.optimizer.zero_grad()
-        if not math.isfinite(value := loss.item()):
-            raise TrainingError(
-                f"the loss at step {self.step} is {value}; the last good state is kept: "
-                "go on from it with a lower learning_rate"
-            )
+        self._insist(value := loss.item(), "loss")
         self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.model.parameters(), self.options.clip)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.options.clip)
+        if self.accelerator.scaler is None:  # a scaler skips such steps by itself
+            self._insist(float(norm), "length of the gradient")
         self.optimizer.step()
         self.step += 1
         self.epoch_loss += value
         return value
+
+    def _insist(self, value: float, what: str) -> None:
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the {what} at step {self.step} is {value}; the model of the best epoch is kept: "
+                "begin again with a lower learning_rate and another --out"
+            )
 
     def _pace(self) -> float:
         """The share of the highest learning rate that this step takes."""

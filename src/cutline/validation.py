@@ -64,6 +64,11 @@ class Readable(Protocol):
         """Examples and problems together; never raises because of what stands in the files."""
 
 
+SUFFIXES = frozenset(
+    (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+)
+"""What pictures are called; one that is named outright is opened whatever it is called."""
+
 Said = tuple[str, str | None, str | None]
 """Picture, caption, split: an entry without its place."""
 
@@ -75,6 +80,11 @@ def check(source: Iterable[Example]) -> list[Problem]:
     """
     reading = source.read() if isinstance(source, Readable) else Reading(tuple(source))
     return [*reading.problems, *_find_breaches(reading.examples)]
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file in a folder is taken for a picture; hidden ones are not."""
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
 
 
 def list_pictures(folder: Path) -> dict[str, Path]:

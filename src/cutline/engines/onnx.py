@@ -16,6 +16,9 @@ from cutline.images import View
 from cutline.records import Written
 from cutline.vocabulary import Vocabulary
 
+FORMAT = "1"
+"""Of the one-file form; raised when an older cutline could not read it."""
+
 
 class OnnxEngine:
     """A captioner in one file: graph, vocabulary, view and card.
@@ -40,6 +43,8 @@ class OnnxEngine:
         self.path, self._metadata = path, self._session.get_modelmeta().custom_metadata_map
         if "vocabulary" not in self._metadata:
             raise ModelError(f"{path} carries no vocabulary: it was not made by `cutline export`")
+        if self._metadata.get("format") != FORMAT:
+            raise ModelError(f"{path} was made by another cutline: export it again with this one")
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -63,6 +68,9 @@ class OnnxEngine:
 
 def _usable_cores() -> int:
     """Cores this process may run on: in a container fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return mine
+    return mine if quota == "max" else min(mine, max(1, int(quota) // int(period)))

@@ -29,9 +29,8 @@ from unicodedata import normalize
 
 from cutline.errors import DataError, nearest
 from cutline.records import SPLITS, Example
-from cutline.validation import Entry, Problem, Reading, Said, assemble, read_lines
+from cutline.validation import Entry, Problem, Reading, Said, assemble, is_picture, read_lines
 
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _SYNONYMS = {"dev": "validation", "val": "validation", "valid": "validation"}
 _FILES = ("captions.jsonl", "captions.csv", "captions.txt")
 _COLUMNS = ("image", "caption", "split")
@@ -94,7 +93,7 @@ def _find_pictures(folder: Path) -> dict[str, Path]:
     found = {}
     for path in folder.rglob("*"):
         inside = path.relative_to(folder)
-        if path.suffix.lower() in _SUFFIXES and not any(p.startswith(".") for p in inside.parts):
+        if is_picture(path.name) and not any(p.startswith(".") for p in inside.parts):
             found[normalize("NFC", inside.as_posix())] = path
     return dict(sorted(found.items()))
 
