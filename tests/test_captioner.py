@@ -10,6 +10,7 @@ from PIL import Image
 
 import cutline
 from cutline import Caption, Captioner
+from cutline.captioner import captions_of
 from cutline.errors import ImageError, ModelError
 from cutline.images import View
 from cutline.records import Written

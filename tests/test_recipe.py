@@ -77,9 +77,10 @@ def test_what_is_wrong_is_named_with_its_nearest_neighbour(table, sentence):
 
 
 def test_code_of_the_users_own_is_run_when_it_is_trusted_only():
-    own = with_option("decoder", kind="collections:OrderedDict")
+    address = "cutline.decoders.show_and_tell:ShowAndTell"
+    own = with_option("decoder", kind=address)
 
-    assert Recipe.of(own, trust=True).sections["decoder"]["kind"] == "collections:OrderedDict"
+    assert Recipe.of(own, trust=True).sections["decoder"]["kind"] == address
     with pytest.raises(RecipeError, match="run only when you say that you trust it"):
         Recipe.of(own)
     with pytest.raises(RecipeError, match="cannot import 'nowhere:Thing'"):
