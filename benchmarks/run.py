@@ -130,6 +130,7 @@ def _spoken(seconds: float) -> str:
 
 def _evaluate(data: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "cutline.cli", "evaluate", "--data", str(data), "--json"]
+    command.append("--record")
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 

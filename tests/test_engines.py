@@ -12,15 +12,17 @@ from safetensors.torch import load_file
 
 from cutline.captioner import PACKAGED, Engine
 from cutline.checkpoint import build, read_model
+from cutline.decoders.show_and_tell import ShowAndTell
+from cutline.encoders.resnet import ResNet
 from cutline.engines.onnx import OnnxEngine
 from cutline.engines.torch import TorchEngine
 from cutline.errors import ModelError
 from cutline.export import export, shrink_weights
 from cutline.features import FeatureStore
 from cutline.images import View, open_image
-from cutline.model import read_tensors
+from cutline.model import CaptionModel, read_tensors
 from cutline.recipe import Recipe
-from naive import END, PAD, log_prob
+from naive import END, PAD, log_prob, shake
 
 
 @pytest.fixture(params=["onnx", "torch"])
@@ -235,3 +237,26 @@ def test_stored_features_give_the_captions_of_100_photographs(shared, tmp_path):
 
 def _without_padding(words: list[int]) -> list[int]:
     return [word for word in words if word != PAD]
+
+
+@pytest.mark.slow
+def test_a_network_with_normalisations_is_folded_on_its_way_out(tiny, tmp_path):
+    saved = read_model(tiny)
+    table = saved.recipe.as_json()
+    encoder = {"kind": "resnet", "depth": 18, "pool": True}
+    recipe = Recipe.of({**table, "encoder": encoder, "search": {**table["search"], "max_words": 2}})
+    torch.manual_seed(0)
+    model = CaptionModel(shake(ResNet(18, pool=True)), ShowAndTell(512, len(saved.vocabulary)))
+    plain = type(saved)(
+        Recipe.of({**recipe.as_json(), "decoder": {"kind": "show-and-tell"}}),
+        saved.vocabulary,
+        model.state_dict(),
+        saved.card,
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+
+    export(plain, tmp_path / "folded.onnx")
+
+    expected = TorchEngine(build(plain), plain.recipe, plain.vocabulary).write(pixels)
+    _assert_same(OnnxEngine(tmp_path / "folded.onnx").write(pixels), expected)
+    _assert_same(TorchEngine.open(tmp_path / "folded.onnx").write(pixels), expected)

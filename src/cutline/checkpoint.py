@@ -25,7 +25,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from cutline.errors import ModelError
-from cutline.model import CaptionModel, fill, read_tensors
+from cutline.model import CaptionModel, fill, part_of, read_tensors
 from cutline.recipe import Recipe
 from cutline.vocabulary import Vocabulary
 
@@ -111,7 +111,8 @@ def build(checkpoint: Checkpoint) -> CaptionModel:
     encoder = checkpoint.recipe.build("encoder")
     decoder = checkpoint.recipe.build("decoder", encoder.width, len(checkpoint.vocabulary))
     model = CaptionModel(encoder, decoder)
-    fill(model, checkpoint.tensors, "the checkpoint")
+    for part in ("encoder", "decoder"):
+        fill(getattr(model, part), part_of(checkpoint.tensors, part), f"the checkpoint's {part}")
     return model.eval()
 
 

@@ -88,8 +88,12 @@ class ResNet(nn.Module):
         return regions.mean(dim=1, keepdim=True) if self.pool else regions
 
     def own_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What of an ImageNet checkpoint is this encoder's: no classifier, and folded if it is."""
-        own = {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
+        """What of a checkpoint is this encoder's: no classifier, and folded if it is.
+
+        An exported graph also names the constants that every picture is normalised with.
+        """
+        foreign = ("fc.weight", "fc.bias", "mean", "std")
+        own = {name: tensor for name, tensor in tensors.items() if name not in foreign}
         return fold(own) if self.folded and "bn1.weight" in own else own
 
 
