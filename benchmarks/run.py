@@ -27,7 +27,7 @@ from cutline.card import write_card
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
 EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
-SHOWN = "astronaut.jpg"
+SHOWN = "tourist.jpg"
 
 
 def main() -> None:
@@ -129,8 +129,8 @@ def _spoken(seconds: float) -> str:
 
 
 def _evaluate(data: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "cutline.cli", "evaluate", "--data", str(data), "--json"]
-    command.append("--record")
+    options = ["--data", str(data), "--record", "--json"]
+    command = [sys.executable, "-m", "cutline.cli", "evaluate", *options]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 

@@ -65,6 +65,7 @@ def export(checkpoint: Checkpoint, path: Path, *, precision: Precision = "fp32")
     whole = WholeCaptioner(model.encoder, model.decoder, recipe).eval()
     view = recipe.build("view")
     graph = _trace(whole, view)
+    _keep_all(graph, model)
     shrink_weights(graph, precision)
     metadata = {
         "format": FORMAT,
@@ -138,6 +139,14 @@ def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
         )
     assert program is not None
     return program.model_proto
+
+
+def _keep_all(graph: onnx.ModelProto, model: nn.Module) -> None:
+    """Weights that the exporter found needless (a bias of zeros) stay, for whoever reads them."""
+    present = {tensor.name for tensor in graph.graph.initializer}
+    for name, tensor in model.state_dict().items():
+        if name not in present:
+            graph.graph.initializer.append(numpy_helper.from_array(tensor.numpy(), name))
 
 
 def _narrow(
