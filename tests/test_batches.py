@@ -13,7 +13,9 @@ from cutline.batches import (
     encode_captions,
     padding_share,
     pick_batch,
+    pick_pictures,
     plan_batches,
+    plan_pictures,
 )
 from cutline.records import Example
 from cutline.sources.flickr import Flickr8k
@@ -164,3 +166,33 @@ def test_less_than_two_percent_of_flickr8k_is_padding(shared, batch_size):
 
     assert len(captions.images) == 30_000
     assert padding_share(captions.lengths, plan) < 0.02
+
+
+def test_pictures_come_once_an_epoch_with_all_their_captions():
+    texts = [tuple(f"a{' brown' * (n + k)} dog" for k in range(1 + n % 3)) for n in range(20)]
+    examples = [Example(str(n), Path(), own, "train") for n, own in enumerate([*texts, ()])]
+    captions = encode_captions(examples, VOCABULARY)
+
+    plan = plan_pictures(captions, captions_a_batch=12, seed=1)
+    batches = [pick_pictures(captions, pictures) for pictures in plan]
+
+    assert sorted(picture for batch in batches for picture in batch.images) == list(range(20))
+    for batch in batches:
+        each = len(batch.words) // len(batch.images)
+        for row, picture in enumerate(batch.images):
+            written = batch.words[row * each : (row + 1) * each]
+            own = [words.tolist() for words in written if words.any()]
+            expected = [
+                [START, *VOCABULARY.encode(text), END] for text in examples[picture].captions
+            ]
+            assert [[w for w in words if w != PAD] for words in own] == expected
+
+
+def test_the_plan_of_pictures_depends_on_seed_and_epoch_alone():
+    captions = encode_captions(14 * EXAMPLES, VOCABULARY)
+
+    first, again = (plan_pictures(captions, captions_a_batch=8, seed=3, epoch=2) for _ in range(2))
+    other = plan_pictures(captions, captions_a_batch=8, seed=3, epoch=3)
+
+    assert all(map(np.array_equal, first, again))
+    assert not all(map(np.array_equal, first, other))

@@ -46,6 +46,16 @@ def test_reading_word_by_word_agrees_with_reading_at_once(decoder, regions, word
 
 
 @torch.no_grad()
+def test_the_captions_of_a_picture_share_its_regions(decoder, regions, words):
+    twice = words.repeat_interleave(2, 0)
+    twice[1::2] = (twice[1::2] + 3) % VOCABULARY
+
+    shared = decoder(regions, twice)
+
+    torch.testing.assert_close(shared, decoder(regions.repeat_interleave(2, 0), twice))
+
+
+@torch.no_grad()
 def test_the_future_is_not_seen(decoder, regions, words):
     changed = words.clone()
     changed[:, 4:] = (changed[:, 4:] + 1) % VOCABULARY

@@ -260,3 +260,24 @@ def test_a_network_with_normalisations_is_folded_on_its_way_out(tiny, tmp_path):
     expected = TorchEngine(build(plain), plain.recipe, plain.vocabulary).write(pixels)
     _assert_same(OnnxEngine(tmp_path / "folded.onnx").write(pixels), expected)
     _assert_same(TorchEngine.open(tmp_path / "folded.onnx").write(pixels), expected)
+
+
+@pytest.mark.slow
+def test_a_captioner_with_attention_says_the_same_in_both_engines(tiny, tmp_path):
+    saved = read_model(tiny)
+    parts = {
+        "view": {"size": 64},
+        "encoder": {"kind": "resnet", "depth": 18},
+        "decoder": {"kind": "show-attend-tell", "embedding": 24, "hidden": 16},
+    }
+    recipe = Recipe.of({**saved.recipe.as_json(), **parts})
+    torch.manual_seed(0)
+    decoder = recipe.build("decoder", 512, len(saved.vocabulary))
+    model = CaptionModel(shake(ResNet(18)), decoder)
+    attentive = type(saved)(recipe, saved.vocabulary, model.state_dict(), saved.card)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+
+    export(attentive, tmp_path / "attentive.onnx")
+
+    expected = TorchEngine(build(attentive), recipe, saved.vocabulary).write(pixels)
+    _assert_same(OnnxEngine(tmp_path / "attentive.onnx").write(pixels), expected)

@@ -90,6 +90,37 @@ def plan_batches(
     return [batches[index] for index in chance.permutation(len(batches))]
 
 
+def plan_pictures(
+    captions: EncodedCaptions, *, captions_a_batch: int = 80, seed: int = 0, epoch: int = 0
+) -> list[NDArray[np.int64]]:
+    """Which pictures come together, with all their captions: each exactly once.
+
+    For decoders whose captions of a picture share what is costly: its regions. Pictures are
+    shuffled and grouped by their longest caption as captions are in `plan_batches`.
+    """
+    pictures, own, counts = np.unique(captions.images, return_inverse=True, return_counts=True)
+    longest = np.zeros(len(pictures), np.int64)
+    np.maximum.at(longest, own, captions.lengths)
+    batch_size = max(1, captions_a_batch // int(counts.max(initial=1)))
+    planned = plan_batches(longest, batch_size=batch_size, seed=seed, epoch=epoch)
+    return [pictures[rows] for rows in planned]
+
+
+def pick_pictures(captions: EncodedCaptions, pictures: NDArray[np.int64]) -> Batch:
+    """The pictures of one element of a plan and all their captions, as many rows for each.
+
+    A picture with fewer captions than another has rows of nothing but `<pad>`.
+    """
+    first = np.searchsorted(captions.images, [pictures, pictures + 1])
+    rows = [np.arange(start, end) for start, end in first.T]
+    each = max(map(len, rows))
+    places = [row * each + np.arange(len(own)) for row, own in enumerate(rows)]
+    written = pick_batch(captions, np.concatenate(rows)).words
+    words = np.full((len(pictures) * each, written.shape[1]), PAD)
+    words[np.concatenate(places)] = written
+    return Batch(pictures, words)
+
+
 def pick_batch(captions: EncodedCaptions, rows: NDArray[np.int64]) -> Batch:
     """The captions of one element of a plan, padded to the longest of them."""
     starts = captions.starts[rows]

@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cutline import __version__, metrics
-from cutline.batches import encode_captions, pick_batch, plan_batches
+from cutline.batches import (
+    encode_captions,
+    pick_batch,
+    pick_pictures,
+    plan_batches,
+    plan_pictures,
+)
 from cutline.captioner import PACKAGED, captions_of
 from cutline.checkpoint import (
     create_folder,
@@ -161,14 +167,19 @@ class Experiment:
         captions = encode_captions([example for example, _ in train], self.engine.vocabulary)
         regions = [seen for _, seen in train]
 
+        by_picture = self.options.together == "picture"
+
         def load(rows: NDArray[np.int64]) -> Batch:
-            batch = pick_batch(captions, rows)
+            batch = pick_pictures(captions, rows) if by_picture else pick_batch(captions, rows)
             seen = torch.stack([regions[image] for image in batch.images])
             return seen.float(), torch.from_numpy(batch.words)
 
         def plan(epoch: int) -> Sequence[Callable[[], Batch]]:
             size, seed = self.options.captions_a_step, self.options.seed
-            planned = plan_batches(captions.lengths, batch_size=size, seed=seed, epoch=epoch)
+            if by_picture:
+                planned = plan_pictures(captions, captions_a_batch=size, seed=seed, epoch=epoch)
+            else:
+                planned = plan_batches(captions.lengths, batch_size=size, seed=seed, epoch=epoch)
             return [partial(load, rows) for rows in planned]
 
         return plan

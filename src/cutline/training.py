@@ -26,6 +26,9 @@ class Training:
 
     epochs: int = 20
     captions_a_step: int = 128
+    together: Literal["length", "picture"] = "length"
+    """Batches of captions of one length, or of all captions of some pictures, whose regions a
+    decoder with attention then sees once."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 1e-3
     """At its highest: it rises over `warmup` (a share of the run), then follows `schedule`."""

@@ -1,9 +1,11 @@
 """Decoders: regions and the words so far in, the next word's log-probabilities out.
 
 Each file is one alternative. All answer the same two questions: `forward` scores whole captions at
-once (training), `start` and `step` read them word by word (search). Both must agree.
+once (training; several captions of a picture follow each other, and it is given once), `start` and
+`step` read them word by word (search). Both must agree.
 """
 
 DECODERS = {
     "show-and-tell": "cutline.decoders.show_and_tell:ShowAndTell",
+    "show-attend-tell": "cutline.decoders.show_attend_tell:ShowAttendTell",
 }

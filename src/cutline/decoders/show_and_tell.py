@@ -38,10 +38,15 @@ class ShowAndTell(nn.Module):
         self._remember_the_picture()
 
     def forward(
-        self, regions: Float[Tensor, "rows regions width"], words: Int[Tensor, "rows time"]
+        self, regions: Float[Tensor, "pictures regions width"], words: Int[Tensor, "rows time"]
     ) -> Float[Tensor, "rows time vocabulary"]:
-        """Log-probabilities of each next word, given the picture and all the words before it."""
-        state, remembered = self.start(regions), []
+        """Log-probabilities of each next word, given the picture and all the words before it.
+
+        Every picture has as many captions, one after another: rows = pictures x captions.
+        """
+        each = len(words) // len(regions)
+        hidden, cell = (part.repeat_interleave(each, 0) for part in self.start(regions))
+        state, remembered = (hidden, cell), []
         for word in self.dropout(self.read(words)).unbind(dim=1):
             state = self.remember(word, state)
             remembered.append(state[0])

@@ -1,0 +1,115 @@
+"""Show, Attend and Tell (Xu et al. 2015, arXiv 1502.03044): each word looks at the picture again.
+
+a[i]   = the picture's regions                 (1)    `see`
+z[t]   = sum of alpha[t, i] a[i]               (13)   `_look`: soft attention, gated (4.2.1)
+h[t]   = LSTM(E y[t-1], h[t-1], z[t])          (1-3)  `remember`
+p[t]   ~ exp(Lo(E y[t-1] + Lh h[t] + Lz z[t])) (7)    `speak`
+
+One difference: what a word looks for is compared with the regions by a scaled product (Vaswani et
+al. 2017, eq. 1), not by a small network for every pair of them, so that all captions of a picture
+share its regions and attention is two matrix products.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+State = tuple[
+    Float[Tensor, "rows regions hidden"], Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]
+]
+PICTURES_AT_ONCE = 256
+
+
+class ShowAttendTell(nn.Module):
+    """An LSTM that looks at the regions anew before every word."""
+
+    middle: Tensor
+    spread: Tensor
+
+    def __init__(
+        self,
+        regions_width: int,
+        vocabulary_size: int,
+        *,
+        embedding: int = 512,
+        hidden: int = 512,
+        dropout: float = 0.5,
+        gated: bool = True,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("middle", torch.zeros(regions_width))
+        self.register_buffer("spread", torch.ones(regions_width))
+        self.see = nn.Linear(regions_width, hidden)
+        self.begin = nn.Linear(hidden, 2 * hidden)
+        self.read = nn.Embedding(vocabulary_size, embedding)
+        self.look_for = nn.Linear(hidden, hidden)
+        self.gate = nn.Linear(hidden, 1) if gated else None
+        self.remember = nn.LSTMCell(embedding + hidden, hidden)
+        self.tell = nn.Linear(2 * hidden, embedding)
+        self.speak = nn.Linear(embedding, vocabulary_size)
+        self.dropout = nn.Dropout(dropout)
+        self._remember_long()
+
+    def forward(
+        self, regions: Float[Tensor, "pictures regions width"], words: Int[Tensor, "rows time"]
+    ) -> Float[Tensor, "rows time vocabulary"]:
+        """Log-probabilities of each next word, given the picture and all the words before it.
+
+        Every picture has as many captions, one after another: rows = pictures x captions.
+        """
+        seen, hidden, cell = self.start(regions)
+        each = len(words) // len(regions)
+        hidden, cell = hidden.repeat_interleave(each, 0), cell.repeat_interleave(each, 0)
+        told, read = [], self.dropout(self.read(words))
+        for word in read.unbind(dim=1):
+            looked = self._look(seen, hidden)
+            hidden, cell = self.remember(torch.cat([word, looked], dim=1), (hidden, cell))
+            told.append(torch.cat([hidden, looked], dim=1))
+        return self._next_word(torch.stack(told, dim=1), read)
+
+    @torch.no_grad()
+    def adapt(self, regions: Float[Tensor, "pictures regions width"]) -> None:
+        """Measure the training pictures' features once, so that `see` learns from standard ones."""
+        total = torch.zeros(2, regions.shape[2], dtype=torch.float64)
+        for some in regions.split(PICTURES_AT_ONCE):
+            features = some.flatten(0, 1).float()
+            total += torch.stack([features.sum(dim=0), features.square().sum(dim=0)])
+        mean, mean_square = total / regions.shape[:2].numel()
+        self.middle.copy_(mean)
+        self.spread.copy_((mean_square - mean.square()).clamp(min=0).sqrt().clamp(min=1e-2))
+
+    def start(self, regions: Float[Tensor, "rows regions width"]) -> State:
+        """The regions as seen, and a memory of their mean."""
+        seen = self.dropout(self.see((regions - self.middle) / self.spread).relu())
+        hidden, cell = self.begin(seen.mean(dim=1)).tanh().chunk(2, dim=1)
+        return seen, hidden, cell
+
+    def step(
+        self, words: Int[Tensor, " rows"], state: State
+    ) -> tuple[Float[Tensor, "rows vocabulary"], State]:
+        """Read one word a row; log-probabilities of the next, and the memory after it."""
+        seen, hidden, cell = state
+        word, looked = self.dropout(self.read(words)), self._look(seen, hidden)
+        hidden, cell = self.remember(torch.cat([word, looked], dim=1), (hidden, cell))
+        return self._next_word(torch.cat([hidden, looked], dim=1), word), (seen, hidden, cell)
+
+    def _look(
+        self, seen: Float[Tensor, "pictures regions hidden"], hidden: Float[Tensor, "rows hidden"]
+    ) -> Float[Tensor, "rows hidden"]:
+        """What each row finds in its picture; rows = pictures x captions."""
+        wanted = self.look_for(hidden).view(seen.shape[0], -1, seen.shape[2])
+        alike = wanted @ seen.transpose(1, 2) / seen.shape[2] ** 0.5
+        found = (alike.softmax(dim=-1) @ seen).view_as(hidden)
+        return found if self.gate is None else found * self.gate(hidden).sigmoid()
+
+    def _next_word(
+        self, told: Float[Tensor, "... both"], read: Float[Tensor, "... embedding"]
+    ) -> Float[Tensor, "... vocabulary"]:
+        return self.speak(self.dropout(read + self.tell(told))).float().log_softmax(dim=-1)
+
+    @torch.no_grad()
+    def _remember_long(self) -> None:
+        """A forget gate's bias of 1 in place of 0 (Jozefowicz et al. 2015)."""
+        hidden = self.remember.hidden_size
+        self.remember.bias_ih[hidden : 2 * hidden] = 1.0
+        self.remember.bias_hh[hidden : 2 * hidden] = 0.0
