@@ -137,8 +137,9 @@ def test_captions_as_json_can_be_scored(run, tiny, album, tmp_path):
     people = {"one.png": ["a red thing"], "two.jpg": ["a blue thing"], "none.jpg": ["nothing"]}
     (tmp_path / "people.json").write_text(json.dumps(people))
 
+    people, only = tmp_path / "people.json", "BLEU,CIDEr-D"
     code, told, _ = run(
-        "score", tmp_path / "captions.jsonl", "--references", tmp_path / "people.json"
+        "score", tmp_path / "captions.jsonl", "--references", people, "--only", only
     )
 
     assert code == 0
@@ -183,12 +184,17 @@ def test_score_prints_the_scores_and_how_they_were_made(run, tmp_path):
     (tmp_path / "predictions.json").write_text(json.dumps({"1": "a dog runs", "2": "a cat sleeps"}))
 
     code, out, _ = run(
-        "score", tmp_path / "predictions.json", "--references", tmp_path / "references.json"
+        "score",
+        tmp_path / "predictions.json",
+        "--references",
+        tmp_path / "references.json",
+        "--only",
+        "BLEU,CIDEr-D",
     )
 
     lines = out.splitlines()
     assert code == 0
-    assert lines[0].split() == ["BLEU-1", "100.0"]
+    assert lines[0].split() == ["BLEU-1", "100.0", "[100.0,", "100.0]"]
     assert [line.split()[0] for line in lines[:5]] == [
         "BLEU-1",
         "BLEU-2",
@@ -196,7 +202,8 @@ def test_score_prints_the_scores_and_how_they_were_made(run, tmp_path):
         "BLEU-4",
         "CIDEr-D",
     ]
-    assert "images:2" in lines[5]
+    assert lines[5].startswith("(CIDEr weighs words by these 2 images alone")
+    assert all("|images:2|" in line for line in lines[6:8])
 
 
 def test_evaluate_captions_a_split_scores_it_and_keeps_the_captions(run, tiny, drawn, tmp_path):

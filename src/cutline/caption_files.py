@@ -23,6 +23,8 @@ last part counts, as data sets name their images."""
 KARPATHY_SPLITS = {"train": ("train", "restval"), "validation": ("val",), "test": ("test",)}
 MANY_LINES = re.compile(r"\s*\{.*\}\s*\n\s*\{")
 FLICKR_LINE = re.compile(r"([^\t]+)#\d+\t(.*)")
+LONGEST = 10_000
+"""Characters of a caption; a longer one is another thing by mistake, and would take for ever."""
 
 
 class Entry(NamedTuple):
@@ -127,6 +129,8 @@ def _parse(text: str, path: Path, line: int | None = None) -> Any:
     except json.JSONDecodeError as error:
         place = f"{path}, line {line or error.lineno}, column {error.colno}"
         raise DataError(f"{place}: broken JSON, {error.msg}") from error
+    except RecursionError:
+        raise DataError(f"{where}: lists within lists beyond any use") from None
 
 
 def _without_twins(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
@@ -144,7 +148,7 @@ def _read_flickr(text: str, path: Path) -> Iterator[Entry]:
         where = f"{path}, line {number}"
         if not (found := FLICKR_LINE.fullmatch(line)):
             raise DataError(f"{where}: unknown kind of file or line; accepted are {ACCEPTED}")
-        yield Entry(found[1], [found[2]], where)
+        yield _enter(found[1], [found[2]], where)
 
 
 def _read_lines(text: str, path: Path) -> Iterator[Entry]:
@@ -199,7 +203,16 @@ def _read_record(record: Any, where: str) -> Entry:
     texts = [_text_of(caption) for caption in _as_list(captions)]
     if not texts or not all(isinstance(text, str) for text in texts):
         raise DataError(f"{where}: no caption for {str(id)!r}; accepted are {ACCEPTED}")
-    return Entry(str(id), texts, where)
+    return _enter(str(id), texts, where)
+
+
+def _enter(id: str, captions: list[str], where: str) -> Entry:
+    longest = max(map(len, captions))
+    if longest > LONGEST:
+        raise DataError(
+            f"{where}: the caption for {id!r} has {longest:,} characters; the limit is {LONGEST:,}"
+        )
+    return Entry(id, captions, where)
 
 
 def _as_list(captions: Any) -> list[Any]:

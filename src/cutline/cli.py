@@ -1,22 +1,19 @@
 """The command line: words into calls. torch is imported only by the commands that train."""
 
-import glob
 import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cutline import __version__
-from cutline.errors import CutlineError, DataError, ModelError
-from cutline.progress import Bars, say, stop_after_the_event
-from cutline.records import Caption, Report
-from cutline.validation import is_picture
+from cutline import __version__, measuring
+from cutline.errors import CutlineError
+from cutline.pictures import find_pictures
+from cutline.progress import Bars, needs_training, say, stop_after_the_event
+from cutline.records import Caption
 
 if TYPE_CHECKING:
     from cutline.experiment import Validated
@@ -26,6 +23,10 @@ if TYPE_CHECKING:
 @click.version_option(__version__, prog_name="cutline")
 def commands() -> None:
     """Train, measure and run image captioners."""
+
+
+for command in (measuring.score, measuring.compare, measuring.evaluate, measuring.card):
+    commands.add_command(command)
 
 
 def main() -> None:
@@ -86,46 +87,6 @@ def caption(
     sys.exit(1 if failed else 0)
 
 
-def find_pictures(
-    paths: Iterable[str], *, recursive: bool
-) -> Iterator[tuple[str, DataError | None]]:
-    """Files as they are named, the pictures of folders sorted, glob patterns spelt out.
-
-    A folder or a pattern in which there is none comes with what to say about it.
-    """
-    for path in paths:
-        if path == "-":
-            lines = (line.rstrip("\r\n") for line in sys.stdin)
-            yield from find_pictures((line for line in lines if line), recursive=recursive)
-            continue
-        try:
-            found = list(_look_at(path, recursive=recursive))
-        except OSError as error:  # a name too long, a folder one may not enter
-            found = [(path, DataError(f"{path} cannot be read: {error.strerror}"))]
-        yield from found
-
-
-def _look_at(path: str, *, recursive: bool) -> Iterator[tuple[str, DataError | None]]:
-    if Path(path).is_dir():
-        inside = Path(path).rglob("*") if recursive else Path(path).iterdir()
-        pictures = sorted(str(p) for p in inside if is_picture(p.name))
-        deeper = "" if recursive else " (--recursive looks deeper)"
-        yield from _or_say(pictures, path, f"{path} has no pictures in it{deeper}")
-    elif not Path(path).exists() and glob.has_magic(path):
-        matching = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 (may be absolute)
-        yield from _or_say(matching, path, f"{path} matches nothing")
-    else:
-        yield path, None
-
-
-def _or_say(
-    pictures: list[str], path: str, sentence: str
-) -> Iterator[tuple[str, DataError | None]]:
-    yield from ((picture, None) for picture in pictures)
-    if not pictures:
-        yield path, DataError(sentence)
-
-
 def _say(picture: str, answer: Caption | CutlineError, *, as_json: bool, alone: bool) -> None:
     if as_json:
         click.echo(json.dumps(_as_json(picture, answer)))
@@ -153,100 +114,6 @@ def _describe(caption: Caption) -> dict[str, Any]:
     }
 
 
-# ----------------------------------------------------------------------------------- measuring
-
-
-@commands.command()
-@click.argument("predictions", type=Path)
-@click.option("--references", type=Path, required=True, help="COCO, Karpathy, Flickr8k, JSON(L).")
-@click.option("--partial", is_flag=True, help="Score the images that both files have.")
-@click.option("--json", "as_json", is_flag=True, help="Scores and signature as JSON.")
-def score(predictions: Path, references: Path, partial: bool, as_json: bool) -> None:
-    """Score captions against what people wrote: BLEU-1..4 and CIDEr-D.
-
-    The numbers are those of the COCO evaluator; the signature says how they were made.
-    """
-    from cutline import metrics
-    from cutline.caption_files import read_predictions, read_references
-
-    report = metrics.score(
-        read_predictions(predictions), read_references(references), partial=partial
-    )
-    _show_report(report, as_json=as_json)
-
-
-@commands.command()
-@click.argument("model", type=Path, required=False)
-@click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
-@click.option("--kind", help="What data it is [default: what the model was trained on].")
-@click.option("--split", default="test", show_default=True, help="train, validation or test.")
-@click.option("--out", type=Path, help="Write the captions here, as COCO results.")
-@click.option("--record", is_flag=True, help="Write the scores into the one-file model's card.")
-@click.option("--json", "as_json", is_flag=True, help="Scores and signature as JSON.")
-def evaluate(
-    model: Path | None,
-    data: Path,
-    kind: str | None,
-    split: str,
-    out: Path | None,
-    record: bool,
-    as_json: bool,
-) -> None:
-    """Caption a split of a data set and score the captions.
-
-    MODEL is a model folder or a one-file model [default: built in].
-    """
-    from cutline.captioner import PACKAGED, load
-    from cutline.evaluation import caption_split, score_split
-    from cutline.recipe import open_source
-
-    captioner = load(model)
-    if record and (model or PACKAGED).is_dir():
-        raise ModelError(f"{model} is a folder; scores are recorded in a file of `cutline export`")
-    source = open_source({"kind": kind} if kind else captioner.card["source"], data)
-    examples = [example for example in source if example.split == split and example.captions]
-    if not examples:
-        raise DataError(f"{data} has no pictures with captions in the split {split!r}")
-    captioned = []
-    bars = Bars()
-    for number, each in enumerate(caption_split(captioner, examples), 1):
-        captioned.append(each)
-        bars.show("captioned", number, len(examples))
-    if out:
-        found = [{"image_id": _as_id(c.example.id), "caption": c.text} for c in captioned]
-        out.write_text(json.dumps(found, indent=0, ensure_ascii=False), encoding="utf8")
-    report = score_split(captioned)
-    _show_report(report, as_json=as_json)
-    if record:
-        with _needs_training():
-            from cutline.export import record_scores
-        record_scores(model or PACKAGED, split, report)
-
-
-def _as_id(id: str) -> int | str:
-    """COCO's ids are numbers."""
-    return int(id) if id.isdecimal() else id
-
-
-@commands.command()
-@click.argument("model", type=Path, required=False)
-def card(model: Path | None) -> None:
-    """Show what a model was trained on, how well it does, and what it gets wrong."""
-    from cutline.captioner import load
-    from cutline.card import write_card
-
-    click.echo(write_card(load(model).card), nl=False)
-
-
-def _show_report(report: Report, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(report.as_json(), indent=2))
-        return
-    for name, value in report.scores.items():
-        click.echo(f"{name:<8} {100 * value:6.1f}")
-    click.echo(report.signature)
-
-
 # ------------------------------------------------------------------------------------- training
 
 
@@ -268,7 +135,7 @@ def train(
     save_every: float,
 ) -> None:
     """Train a captioner. The same command goes on with a run that was stopped or killed."""
-    with _needs_training():
+    with needs_training():
         from cutline.experiment import Begun, Experiment, Validated
         from cutline.features import Encoded
         from cutline.recipe import Recipe
@@ -339,7 +206,7 @@ def export(model: Path, out: Path | None, precision: str, trust: bool) -> None:
 
 
 def _export(model: Path, out: Path, precision: Any, *, trust: bool) -> None:
-    with _needs_training():
+    with needs_training():
         from cutline.checkpoint import read_model
         from cutline.export import export
     export(read_model(model, trust=trust), out, precision=precision)
@@ -368,18 +235,6 @@ def check(folder: Path, kind: str) -> None:
     fatal = sum(problem.is_fatal for problem in problems)
     click.echo(f"{fatal} to mend, {len(problems) - fatal} worth knowing", err=True)
     sys.exit(1 if fatal else 0)
-
-
-@contextmanager
-def _needs_training() -> Iterator[None]:
-    """Without torch, say how to get it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise CutlineError(
-            f"this command trains and needs {error.name}: pip install 'cutline[train]', "
-            "or '.[train]' in a clone"
-        ) from None
 
 
 if __name__ == "__main__":

@@ -67,9 +67,20 @@ class Report:
     """`{"BLEU-1": 0.63, ..., "CIDEr-D": 0.48}`: fractions, as the COCO evaluator returns them."""
     per_image: Mapping[str, Mapping[str, float]]
     """The same names for each image id."""
-    signature: str
-    """What was measured and how, so that two numbers can be compared."""
+    signatures: tuple[str, ...]
+    """For each metric what was measured and how, so that two numbers can be compared."""
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """For some names where 95 of 100 other draws of the images would put them."""
+
+    counts: Mapping[str, float] = field(default_factory=dict)
+    """What does not add up over images, and has no interval: `distinct`, `vocabulary`."""
 
     def as_json(self) -> dict[str, Any]:
-        """Scores and signature, ready for `json.dumps`."""
-        return {"scores": dict(self.scores), "signature": self.signature}
+        """Scores, intervals and signatures, ready for `json.dumps`."""
+        intervals = {name: list(ends) for name, ends in self.intervals.items()}
+        told = {"scores": dict(self.scores), "signature": " ".join(self.signatures)}
+        return told | {
+            name: value
+            for name, value in (("intervals", intervals), ("counts", dict(self.counts)))
+            if value
+        }

@@ -4,12 +4,13 @@ A caption comes in as people write it; lower-case words leave, without punctuati
 the COCO evaluator splits them, which is the way of the Penn Treebank: `don't` is `do n't`,
 `t-shirt` stays one word. The rules were found by asking the Stanford tokeniser (CoreNLP 3.4.1) that
 the evaluator calls, never by reading its source. A caption is read alone; the evaluator reads all
-of them as one text, where a full stop may depend on how the next caption begins.
+of them as one text, where a full stop may depend on how the next caption begins, and where a sign
+that ends a line (U+2028, U+2029, a lone carriage return, vertical tab or form feed) moves every
+later caption to the words of another; here such a sign only parts words.
 """
 
 import re
-from collections.abc import Iterable
-from html import unescape
+from collections.abc import Iterable, Iterator
 from unicodedata import category
 
 DROPPED = frozenset(["''", "'", "``", "`", '"', ".", "?", "!", ",", ":", "-", "--", "...", ";"])
@@ -17,35 +18,43 @@ DROPPED = frozenset(["''", "'", "``", "`", '"', ".", "?", "!", ",", ":", "-", "-
 other brackets too, but when it looks they are in small letters, and so they stay."""
 
 RESPELT = str.maketrans(
-    dict.fromkeys("‘’‛‹›", "'")
-    | dict.fromkeys("“”«»", '"')
-    | dict.fromkeys("―—–‒", "--")
-    | dict.fromkeys("\u200b\u200c\ufeff", " ")
-    | {"…": "...", "\u00ad": None}
-    | {"¼": " 1/4", "½": " 1/2", "¾": " 3/4", "⅓": " 1/3", "⅔": " 2/3"}
-    | {"€": "$", "¤": "$", "£": "#", "¢": " cents "}
+    dict.fromkeys("‘‛‹\x91", "`")
+    | dict.fromkeys("’›\x92", "'")
+    | dict.fromkeys("“«\x93", "``")
+    | dict.fromkeys("”»\x94", "''")
+    | dict.fromkeys("―—–\x96\x97", "--")
+    | dict.fromkeys("…\x85", "...")
+    | dict.fromkeys("¤€₠\x80", "$")
+    | {"¼": "1/4", "½": "1/2", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "£": "#", "¢": "cents"}
 )
-"""Signs outside ASCII that are read as if they were written with signs inside it."""
+"""Signs outside ASCII that leave as signs inside it."""
 
 SPELT = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"} | {
-    eyes + mouth: eyes + name
-    for eyes in (":", ":-", ";", ";-", "=", "=-")
-    for mouth, name in (("(", "-lrb-"), (")", "-rrb-"))
+    "&amp;": "&",
+    "&lt;": "<",
+    "&gt;": ">",
+    "&nbsp;": "",
+    "&mdash;": "--",
+    "&ndash;": "--",
 }
-"""Signs that leave as words of letters: brackets, and the faces made of them."""
+"""Signs that leave as words of letters, and the signs of HTML."""
 
 ABBREVIATIONS = """
-    adm al ala alex apr ariz assn asst atty attys aug ave bhd bldg blvd brig bros calif capt cf
-    cie cmdr co col colo comdr conn corp cos cpl ct dak dec dept dr drs elec esq est etc ext feb
-    fla fri ft ga gen gov govs hon inc ind insp intl invt jan jos jr jul jun kan kans ky lieut
-    lt ltd maj mar md messrs mich minn mlle mme mo mon mont mr mrs ms msgr mt natl neb nev nov
-    oct okla penn pfc ph plc pres prof profs pty pvt rd rep reps rev rt sen sens sep sept seq
-    sgt spc sq sr st ste supt supts tel tenn thu thurs tue tues univ va vs vt wed wis wisc wm
-    wyo
+    adj adm alex asst atty attys ave brig capt cf cie cmdr col comdr cpl dept dr drs elec ens ft gen
+    gov govs hon insp invt jos lieut lt maj messrs mfg mlle mme mr mrs ms msgr mt mtg natl p.l.c pfc
+    ph pres prof profs prop pte pvt rep reps rev s.p.a sen sens sgt spc st ste supt supts treas vs
+    wm
 """
 """Words that keep their full stop."""
-PLACES = "Ark Del Ill La Mass Miss Ore Pa Tex Wash"
-"""Words that keep it when they begin with a capital."""
+ENDINGS = """
+    al ala apr ariz assn assoc aug bhd bldg blvd bros calif co colo conn corp cos ct dak dec esq est
+    etc ext feb fla fri ga inc ind intl jan jr jul jun kan kans ky ltd mar md mich minn mo mon mont
+    neb nev nov oct okla penn ph.d plc pty rd rt sep sept seq sq sr tel tenn thu thurs tue tues univ
+    va vt wed wis wisc wyo
+"""
+"""Words that keep it even before a letter: `etc.a` is `etc. a`."""
+PLACES = "Ark Az Del Ill La Mass Miss Ore Pa Tex Wash"
+"""Such words where they begin with a capital."""
 COUNTERS = "art ca fig figs no nos op p pp"
 """Words that keep it before a number."""
 OPENINGS = """
@@ -54,57 +63,179 @@ OPENINGS = """
 """
 """Words that begin a sentence: a single letter before them gives up its full stop."""
 
+FILES = """
+    bat bmp c cgi class cpp dll doc docx exe gif gz h htm html jar java jpeg jpg mov mp3 pdf php pl
+    png ppt ps py sql tar txt wav x xml zip
+"""
+"""Names of kinds of file."""
+
 MARKS = "".join(chr(code) for code in range(0x300, 0x3100) if category(chr(code)) in ("Mn", "Mc"))
 """Accents and vowels written over, under or after a letter, which `re` takes for signs."""
+NUMERALS = (
+    "²³¹¼-¾\u2070\u2074-\u2079\u2080-\u2089\u2150-\u2189\u2460-\u249b\u24ea-\u24ff\u2776-\u2793"
+)
+"""Numbers that `re` takes for letters."""
+SIGNS = (
+    "!-/:-@\\[-`{-~\x80\x85\x91-\x94\x96\x97¡-©«¬®-±´¶-¹»-¿×÷;·"
+    "\u0589\u05be\u05c0\u05c3\u05c6\u05f3\u05f4\u0606-\u060c\u061b\u061e\u061f\u066a\u066d\u06d4\u0964\u0965"
+    "฿๏–—―‖‗‘-‣‰-‸‹-›※‾-⁂⁄⁴-⁾₀-₎₠₤€℀℁℃-℆℈℉℔№-℘℞-℣℥℧℩℮℺℻⅀-⅄⅊-⅍⅓-⅞←-⯿"
+    "、。〒・！-／：-＠［-｀｛-･￠￡￥￦"
+)
+"""Signs that are words by themselves; any other, an emoji among them, only parts words."""
 
-LETTER = rf"(?:[^\W\d_]|[{MARKS}])"
-PART = rf"(?:[^\W_]|[{MARKS}])+(?:_+[^\W_]+)*"
+LETTER = rf"(?:[^\W\d_{NUMERALS}]|&[AEIOUaeiou](?i:acute|grave|uml);)"
+LETTERS = rf"(?:{LETTER}|[{MARKS}\xad])"
+PART = rf"(?:\d(?:\d|{LETTER})*|{LETTER}(?:\d|\xad|{LETTER})*)(?:_(?:\d|{LETTER})+)*"
+WORD = rf"{LETTERS}(?:\d|{LETTERS})*(?:[.!?]{LETTERS}(?:\d|{LETTERS})*)*"
+"""Letters and figures between hyphens, and a word with no hyphen."""
+QUOTE = r"(?:['’\x92]|(?i:&apos;))"
+TICK = rf"(?:{QUOTE}|[‘‛`\x91])"
+"""Quotation marks that may stand for an apostrophe, and those that may inside some words only."""
+LIMB = rf"(?:[DLOdlo]{TICK}(?=[^\W_]{{2}}))?{PART}"
+THING = rf"{LIMB}(?:[-‐‑]\xad*{LIMB})*"
+MILE = r"[A-Za-z0-9]+(?:[.,][A-Za-z0-9]*){,9}(?:-[A-Za-z0-9]+)+"
+FIRM = r"[A-Z]+(?:(?:(?i:&amp;)|[+&])[A-Z]+)+"
+"""Words with hyphens; with a full stop or comma before a hyphen; capitals about an `&`."""
+TAG = r"[A-Za-z][A-Za-z0-9_:.-]*"
+LINK = r"[^ \t\r\n\x0c\"<>|(){}]"
+LAST = r"[^ \t\r\n\x0c\"<>|.!?(){},-]"
+SITE = r"(?i:www\.)(?:[^ \t\r\n\x0c\"<>|.!?(){},]{1,63}\.){1,9}[A-Za-z]{2,4}"
+NAME = r"(?:[^ \t\r\n\x0c\"$'(),-_`{|}.!?]{1,63}\.){1,9}(?i:com|edu|net|org|gov)"
+HOST = r"[^ \t\r\n\x0c\xa0\"<>|.(){}]"
+"""Parts of tags and of addresses: all lengths have a bound, to keep the time in proportion."""
 
 
 def _any_of(words: Iterable[str]) -> str:
     return f"(?:{'|'.join(sorted(map(re.escape, words), reverse=True))})"
 
 
+def _titles(words: str) -> str:
+    return f"(?:{'|'.join(f'{word[0]}(?i:{word[1:]})' for word in words.split())})"
+
+
 RULES = {
-    "can|not": r"(?i:can(?=not\b)|(?:gim|lem)(?=me\b)|gon(?=na\b)|got(?=ta\b)|wan(?=na\b))(?!\w+-)",
-    "dog": r"[^\W\d_]+(?![^\s,])",
-    "do|n't": rf"(?i:{LETTER}+?(?=n't)|n't)",
-    "'s": rf"'(?i:s|m|d|ll|re|ve)(?!{LETTER})",
-    "'em": rf"(?i:'n'|'(?:cause|em|n|till?|\d\ds?(?!'))(?!{PART})|'t(?=is\b|was\b))",
-    "ol'": rf"(?i:(?:ol|j|y)'|[dl]'(?!{LETTER}))",
-    "o'clock": rf"(?i:[dlno]'{LETTER}{{2,}})|[A-HJ-XZ]'{LETTER}{{2,}}",
-    "ma'am": r"(?i:ma'ams?|c'est|c'mon|[eo]'er|nor'easter|qu'(?:elle|ils?)|s'mores)(?!\w)",
-    "Pe'e": rf"(?i:{LETTER}+[aeiouy]'[aeiou]{LETTER}*)",
-    "dog@toys.com": r"\w[\w.-]{,63}@[\w.-]*\w",
-    "toys.com/dog": r"https?://[^\s\"<>]+|(?:\w+\.){1,9}(?:com|edu|net|org)/[\w/]+",
-    "St.": rf"(?:(?i:{_any_of(ABBREVIATIONS.split())})|{_any_of(PLACES.split())})\.(?!{LETTER})",
-    "no. 1": rf"(?i:{_any_of(COUNTERS.split())})\.(?=\s?\d)",
-    "U.S.": rf"(?i:ph\.d\.)|{LETTER}(?:\.{LETTER})+\.(?:-{PART})*(?!{LETTER})",
-    "B.": rf"{LETTER}\.(?!{LETTER}|\s+{_any_of(OPENINGS.split())}(?!\S))",
-    "dog.The": rf"{LETTER}+(?:\.{LETTER}+)+(?:-{PART})*",
-    "dog.,": rf"{LETTER}+\.(?=[,;:])",
-    "AT&T": r"[A-Z]+&[A-Z]+",
-    "US$": r"(?:US|[AC])\$|[CcFf]#|[Cc]\+\+",
-    "1:30": rf"[-+]?(?:\d+(?:[.,:]\d+)+|[.,:]\d+)(?:-{LETTER}(?:{PART})?)*|[-+]\d+",
-    "t-shirt": rf"{PART}(?:[-‐‑/](?:[DLOdlo]'(?={LETTER}{{2}}))?{PART})*",
-    "#dog": r"[#@](?:[^\W\d]|_)+|</?[A-Za-z!][^<>\s]*>",
-    ":-)": rf"{_any_of(SPELT)}|[:;=]-?[DdPp|](?!{PART})|\^_\^|(?i:-[lr][rcs]b-)",
-    "?!": r"\.\.\.|--|''|[?!]{2,}|\*{2,}|#{2,}|_+",
-    "&": r"[^\s\x00-\x1f\x7f\ufe0f\U00010000-\U0010ffff]",
+    "can|not": r"(?i:(can)not|(gim|lem)me|(gon|wan)na|(got)ta)",
+    "do|n't": rf"([A-Za-z]*?[A-MO-Za-mo-z])(?i:n{TICK}t)|(?i:n{TICK}t)",
+    "dog|'s": rf"({WORD})(?i:{QUOTE}(?:s|m|d|ll|re|ve))",
+    "n'tn": rf"(?i:n{TICK}t){LETTER}+",
+    "'s": r"('(?i:s|m|d|ll|re|ve))[^A-Za-z]|(?i:(?:’|\x92|&apos;)(?:s|m|d|ll|re|ve))",
+    "'em": rf"(?i:{QUOTE}(?:n{QUOTE}?|em|till?|cause|[0-9]0s)|({QUOTE}[0-9]{{2}})\s)",
+    "'t|is": r"(?i:('t)(?:is|was))",
+    "'|ab": r"(')[A-Za-z][^ \t\r\n\xa0]",
+    "ol'": rf"(?i:(?:ol|[djl]){QUOTE}|(y{QUOTE}){LETTER})",
+    "o'clock": rf"[A-HJ-XZdlno]{TICK}{LETTER}{{2,}}",
+    "e'er": rf"(?i:e'er|o'o|c'mon|nor'easter|s'mores|c{QUOTE}est)",
+    "Pe'e": rf"{LETTER}+[AEIOUYaeiouy]{TICK}[aeiouA-Z]{LETTER}*",
+    "dog@toys.com": (
+        rf"(?:<|&lt;)?[A-Za-z0-9](?:{HOST}|\.){{,63}}?@(?:{HOST}{{1,63}}\.){{,9}}{HOST}{{1,63}}"
+        r"(?:>|&gt;)?"
+    ),
+    "http://toys.com": rf"(?i:https?)://{LINK}+{LAST}",
+    "www.toys.com": SITE,
+    "www.toys.com/dog": rf"{SITE}/{LINK}+{LAST}",
+    "t~y.com": NAME,
+    "toys.com/dog": rf"{NAME}/{LINK}+{LAST}",
+    "<a b>": (
+        r"<[!?][A-Za-z-][^>\r\n]{,255}>"
+        rf"|</?{TAG}(?: +{TAG}(?:=\"[^\"]{{,255}}\"|='[^']{{,255}}')?){{,9}} *(?:/ *)?>"
+    ),
+    "dog.The": WORD,
+    "etc.": rf"((?:(?i:{_any_of(ENDINGS.split())})|{_titles(PLACES)})\.)(?s:..)",
+    "St.": rf"(?i:{_any_of(ABBREVIATIONS.split())})\.",
+    "no. 1": rf"((?i:{_any_of(COUNTERS.split())})\.)\s?\d",
+    "U.S.": (
+        r"(?:[A-Za-z0-9]+(?:[.,][A-Za-z0-9]*){,9}-(?:[A-Za-z0-9]+-){,9})?"
+        r"[A-Za-z](?:\.[A-Za-z])+\.(?:-[A-Za-z0-9]+)*"
+    ),
+    "B.": rf"[A-Za-z]\.(?!\s+(?:{_titles(OPENINGS)}|</?[A-Za-z!?][^<>]*>)\s)",
+    "t-shirt": THING,
+    "anti-": r"(?i:anti|pro)-",
+    "dog.|,": rf"((?:{WORD}|{THING}|{MILE}|{FIRM})\.)[,;:、]",
+    "1.5-mile": MILE,
+    "red/blue": r"[A-Za-z0-9]+(?:-[A-Za-z]+){,2}(?:\\?/[A-Za-z0-9]+(?:-[A-Za-z]+){,2}){1,2}",
+    "AT&T": FIRM,
+    "2.jpg": (
+        rf"(?:(?:\d|{LETTER})+\.){{1,9}}(?i:{_any_of(FILES.split())})"
+        r"(?=[\s.,!?])"
+    ),
+    "US$": r"[A-Z]+\$|[CcFf]#|[Cc]\+\+",
+    "1:30": r"[-+]?(?:[\d\xad]+(?:[.,:٫٬]\d+)*|(?:[.,:٫٬]\d+)+)",
+    "1/2": r"(?:\d{1,4}[- \xa0])?\d{1,4}(?:\\?/|⁄)\d{1,4}",
+    "(415) 555-1234": (
+        r"(?:\+?[0-9]{2,4}[- \xa0])?(?:\([0-9]{2,3}\)[ \xa0]?|\+?[0-9]{2,4}[- \xa0])"
+        r"[0-9]{3,4}[- \xa0]?[0-9]{3,5}"
+    ),
+    "12/31-99": r"[0-9]{1,2}[-/][0-9]{1,2}[-/][0-9]{2,4}",
+    "#dog": rf"#{LETTERS}+|@[A-Za-z_][A-Za-z0-9_]*",
+    ":-)": r"[<>]?[:;=][-o*']?[()DPdpO\\{@|\[\]](?![A-Za-z0-9])",
+    "^_^": r"[<>=^x-]_[<>=^x-]|\([<>=~^x-][_.-]?[<>=~^x-]\)|(?i:-[lr][rcs]b-)",
+    "&#39;": r"&\#\d+;|(?i:&(?:amp|lt|gt|nbsp|[mn]dash|quot|apos);)",
+    "„‚": r"[`‘’“”«»‹›„‚‛‟\x91-\x94]{1,2}",
+    "x|²": r"[⁺⁻]?[²³¹⁰⁴-⁹]+|[₊₋]?[₀-₉]+",
+    "?!": r"\.{3,5}|\. \. \.(?: \.){,2}|-{2,}|''|``|<<|>>|[?!]{2,}|\*{2,}|\#{2,}|@{2,}|_+",
+    "&": f"[{SIGNS}]",
 }
-"""An example of each kind of word, and how to find it; the first rule that fits has the word."""
-TOKEN = re.compile(rf"(?!\s)(?:{'|'.join(RULES.values())})")
-ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp);")
+"""An example of each kind of word, and how to find it: the rule that takes the most characters has
+the word, of two such the first. Of what a rule takes, its group is the word, the rest is only
+looked at."""
+FINDERS = [re.compile(rule) for rule in RULES.values()]
+DOG = re.compile(
+    rf"(?:[A-Za-z]+(?:-[A-Za-z]+)*|(?:{LETTER}|[{MARKS}])+)(?=,?[ \n]|'s )"
+    r"|[A-Za-z]{2,}(?=\. *\n)|\.(?= *\n)|'s(?= )|,(?= )"
+)
+"""A word that no rule would take otherwise, if it is not among `UNSURE`; looked for first."""
+DOGS = re.compile(r"(?:[A-Za-z]+[ ,]+)*(?:[A-Za-z]{2,})? *\.? *")
+"""A caption that has only such words, as nearly all have."""
+SPLIT = frozenset(["cannot", "gimme", "lemme", "gonna", "gotta", "wanna"])
+STOPPED = frozenset([*ABBREVIATIONS.split(), *ENDINGS.split(), *PLACES.lower().split()])
+UNSURE = SPLIT | STOPPED
+QUOTED = re.compile(rf"(?i:n{TICK}t|{QUOTE}(?:s|m|d|ll|re|ve))|[`‘’“”«»‹›„‚‛‟\x91-\x94]+")
+"""Words whose quotation marks are respelt; in all others they stay as they are."""
 CLITIC = re.compile(r" (?=(?:n't|'(?:s|m|d|ll|re|ve))(?: |$))")
 
 
 def split_words(text: str) -> list[str]:
     """The words of a caption: `split_words("A dog's toy.")  # ['a', 'dog', "'s", 'toy']`."""
-    if not text.isascii():
-        text = text.translate(RESPELT)
-    if "&" in text:
-        text = ENTITY.sub(lambda entity: unescape(entity[0]), text)
-    return [SPELT.get(word, word).lower() for word in TOKEN.findall(text) if word not in DROPPED]
+    if DOGS.fullmatch(text):
+        words = text.lower().replace(",", " ").replace(".", " ").split()
+        if SPLIT.isdisjoint(words) and not ("." in text and STOPPED.intersection(words[-1:])):
+            return words
+    return [word for word in " ".join(_words(text)).split() if word not in DROPPED]
+
+
+def _words(text: str) -> Iterator[str]:
+    end = len(text)
+    text = text.replace("\n", " ") + "\n\n"
+    at = 0
+    while at < end:
+        if text[at] == " ":
+            at += 1
+        elif (dog := DOG.match(text, at)) and dog[0].lower() not in UNSURE:
+            yield dog[0].lower()
+            at = dog.end()
+        elif found := [match for finder in FINDERS if (match := finder.match(text, at))]:
+            longest = max(found, key=lambda match: match.end())
+            group = longest.lastindex or 0
+            yield _spelt(longest[group])
+            at = longest.end(group)
+        else:
+            at += 1
+
+
+def _spelt(word: str) -> str:
+    if "@" not in word and "/" not in word:
+        word = word.replace("\xad", "")
+    if QUOTED.fullmatch(word) or len(word) <= 1:
+        word = word.replace("&apos;", "'").translate(RESPELT)
+    elif word[0] in ".-" and word.strip(".- ") == "":
+        word = word if len(word) > 4 and word[0] == "-" else word[:1]
+    elif word in ("&quot;", "&apos;"):
+        word = "'"
+    elif "&" in word and re.fullmatch(FIRM, word):
+        word = word.lower().replace("&amp;", "&")
+    elif word[-1] != ">":
+        word = word.replace("(", "-lrb-").replace(")", "-rrb-")
+    return SPELT.get(word.lower(), word.lower())
 
 
 def join_words(words: Iterable[str]) -> str:

@@ -5,25 +5,33 @@ image, signed with what was measured and how. A new metric is a file and a line 
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial as partial_of
 from importlib import import_module
 from typing import Protocol, runtime_checkable
-
-import numpy as np
 
 from cutline import __version__
 from cutline.caption_files import pair
 from cutline.errors import DataError, RecipeError, nearest
-from cutline.metrics.ngrams import Floats, Words
+from cutline.metrics.diversity import Diversity, count_distinct
+from cutline.metrics.ngrams import Floats, Watch, Words
+from cutline.metrics.significance import Difference, compare_paired, find_intervals
 from cutline.records import Report
 from cutline.words import split_words
 
 METRICS = {
     "BLEU": "cutline.metrics.bleu:Bleu",
+    "METEOR": "cutline.metrics.meteor:Meteor",
+    "ROUGE-L": "cutline.metrics.rouge:RougeL",
     "CIDEr-D": "cutline.metrics.cider:CiderD",
+    "CIDEr": "cutline.metrics.cider:Cider",
+    "SPICE": "cutline.metrics.spice:Spice",
+    "diversity": "cutline.metrics.diversity:Diversity",
 }
-TOKENISER = "ptb-like"
-"""`split_words` follows the evaluator's PTB tokeniser without being a proven copy."""
+USUAL = ("BLEU", "ROUGE-L", "CIDEr-D")
+"""What is measured unless somebody asks: quick, and with nothing to install."""
+TOKENISER = "ptb"
 
 
 @runtime_checkable
@@ -47,73 +55,145 @@ class Metric(Protocol):
         """Rows of statistics, or sums of rows, to one value a name."""
 
 
-def open_metric(name: str) -> Metric:
-    """The metric of that name in `METRICS`, or `RecipeError`."""
-    if name not in METRICS:
-        raise RecipeError(f"there is no metric {name!r}{nearest(name, METRICS)}")
-    module, _, part = METRICS[name].partition(":")
-    metric: Metric = getattr(import_module(module), part)()
-    return metric
+@runtime_checkable
+class Slow(Protocol):
+    """A metric that tells how far its statistics are."""
+
+    watch: Watch | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one metric counted in each image."""
+
+    metric: Metric
+    rows: Floats
+    """(images, columns): statistics that add up."""
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Counts of several metrics for the same images: scores, intervals and tests start here."""
+
+    ids: tuple[str, ...]
+    measured: tuple[Measured, ...]
+    counts: Mapping[str, float]
+    """Of the captions as a set: `count_distinct`, where diversity was asked for."""
+
+    def report(self, *, draws: int = 0, seed: int = 0) -> Report:
+        """Scores; with `draws` of the bootstrap also their 95 % intervals."""
+        scores: dict[str, float] = {}
+        intervals: dict[str, tuple[float, float]] = {}
+        per_image: dict[str, dict[str, float]] = {id: {} for id in self.ids}
+        for each in self.measured:
+            names, score = each.metric.names, each.metric.score
+            scores |= zip(names, score(each.rows.sum(axis=0)).tolist(), strict=True)
+            for own, row in zip(per_image.values(), score(each.rows).tolist(), strict=True):
+                own |= zip(names, row, strict=True)
+            if draws:
+                found = find_intervals(score, each.rows, draws=draws, seed=seed)
+                intervals |= zip(names, map(tuple, found.tolist()), strict=True)
+        signatures = tuple(each.signature for each in self.measured)
+        return Report(scores, per_image, signatures, intervals, self.counts)
+
+
+def open_metric(metric: str | Metric) -> Metric:
+    """The metric of that name in `METRICS`, or `RecipeError`; one that is open already stays."""
+    if not isinstance(metric, str):
+        return metric
+    if metric not in METRICS:
+        raise RecipeError(f"there is no metric {metric!r}{nearest(metric, METRICS)}")
+    module, _, part = METRICS[metric].partition(":")
+    opened: Metric = getattr(import_module(module), part)()
+    return opened
 
 
 def score(
     predictions: Mapping[str, str],
     references: Mapping[str, Sequence[str]],
     *,
-    metrics: Sequence[str] = tuple(METRICS),
+    metrics: Sequence[str | Metric] = USUAL,
     partial: bool = False,
+    draws: int = 0,
 ) -> Report:
     """Scores captions against references, as fractions, over the set and for each image.
 
-    Raises `DataError` when ids do not match (`partial` scores those that do) or an image has no
-    reference, `RecipeError` for an unknown metric. Warns when one image makes CIDEr-D meaningless.
+    `draws` of the bootstrap give 95 % intervals. Raises `DataError` when ids do not match
+    (`partial` scores those that do) or an image has no reference, `RecipeError` for an unknown
+    metric. Warns when one image makes CIDEr meaningless.
     """
-    opened = [open_metric(name) for name in metrics]
+    measurement = measure(predictions, references, metrics=metrics, partial=partial)
+    return measurement.report(draws=draws)
+
+
+def measure(
+    predictions: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    *,
+    metrics: Sequence[str | Metric] = USUAL,
+    partial: bool = False,
+    watch: Callable[[str, int, int], None] | None = None,
+) -> Measurement:
+    """What each metric counts in each image; errors are those of `score`.
+
+    `watch` is told of metrics that take long: name, comparisons done, and all.
+    """
+    opened = [open_metric(metric) for metric in metrics]
     pairs = pair(predictions, references, partial=partial)
-    _check(pairs, metrics)
+    _check(pairs, opened)
     predicted = [split_words(caption) for caption, _ in pairs.values()]
     expected = [[split_words(text) for text in texts] for _, texts in pairs.values()]
-    measured = [_measure(metric, predicted, expected) for metric in opened]
-    names = [name for metric in opened for name in metric.names]
-    total = np.concatenate([whole for whole, _ in measured])
-    each = np.concatenate([rows for _, rows in measured], axis=-1)
-    return Report(
-        scores=dict(zip(names, total.tolist(), strict=True)),
-        per_image={
-            id: dict(zip(names, row, strict=True))
-            for id, row in zip(pairs, each.tolist(), strict=True)
-        },
-        signature=_sign(metrics, opened, expected, len(references)),
-    )
+    measured = []
+    for metric in opened:
+        if watch and isinstance(metric, Slow):
+            metric.watch = partial_of(watch, _name(metric))
+        rows = metric.statistics(predicted, expected)
+        measured.append(Measured(metric, rows, _sign(metric, expected, len(references))))
+    diverse = any(isinstance(metric, Diversity) for metric in opened)
+    counts = count_distinct(predicted) if diverse else {}
+    return Measurement(tuple(pairs), tuple(measured), counts)
 
 
-def _check(pairs: Mapping[str, tuple[str, Sequence[str]]], metrics: Sequence[str]) -> None:
+def compare(
+    one: Measurement, other: Measurement, *, draws: int = 1000, seed: int = 0
+) -> dict[str, Difference]:
+    """By how much the second scores higher, with an interval and a p-value, for each score.
+
+    Raises `DataError` unless both measured the same images.
+    """
+    places = {id: place for place, id in enumerate(other.ids)}
+    if places.keys() != set(one.ids):
+        raise DataError("the two captioners were measured on different images")
+    order = [places[id] for id in one.ids]
+    differences: dict[str, Difference] = {}
+    for mine, theirs in zip(one.measured, other.measured, strict=True):
+        rows, others = mine.rows, theirs.rows[order]
+        found = compare_paired(mine.metric.score, rows, others, draws=draws, seed=seed)
+        differences |= zip(mine.metric.names, found, strict=True)
+    return differences
+
+
+def _check(pairs: Mapping[str, tuple[str, Sequence[str]]], metrics: Sequence[Metric]) -> None:
     bare = [id for id, (_, texts) in pairs.items() if not texts]
     if bare:
         raise DataError(f"image {bare[0]!r} has no references ({len(bare)} such images)")
-    if len(pairs) == 1 and "CIDEr-D" in metrics:
+    if len(pairs) == 1 and any(metric.settings.get("df") == "refs" for metric in metrics):
         warnings.warn(
-            "CIDEr-D of a single image is always 0: it weighs a word by how few images have it",
-            stacklevel=3,
+            "CIDEr of a single image is always 0: it weighs a word by how few images have it; "
+            "document frequencies of other images help (--df coco)",
+            stacklevel=4,
         )
 
 
-def _measure(
-    metric: Metric, predicted: Sequence[Words], expected: Sequence[Sequence[Words]]
-) -> tuple[Floats, Floats]:
-    rows = metric.statistics(predicted, expected)
-    return metric.score(rows.sum(axis=0)), metric.score(rows)
-
-
-def _sign(
-    metrics: Sequence[str],
-    opened: Sequence[Metric],
-    expected: Sequence[Sequence[Words]],
-    given: int,
-) -> str:
-    settings = {name: value for metric in opened for name, value in metric.settings.items()}
+def _sign(metric: Metric, expected: Sequence[Sequence[Words]], given: int) -> str:
     images = f"{len(expected)}" if len(expected) == given else f"{len(expected)}/{given}"
     references = sum(map(len, expected)) / len(expected)
-    parts = {"tok": TOKENISER, **settings, "images": images, "refs": f"{references:.1f}"}
+    parts = {"tok": TOKENISER, **metric.settings, "images": images, "refs": f"{references:.1f}"}
     parts["cutline"] = __version__
-    return "|".join([*metrics, *(f"{name}:{value}" for name, value in parts.items())])
+    return "|".join([_name(metric), *(f"{key}:{value}" for key, value in parts.items())])
+
+
+def _name(metric: Metric) -> str:
+    kind = f"{type(metric).__module__}:{type(metric).__qualname__}"
+    return next((name for name, part in METRICS.items() if part == kind), kind)

@@ -1,16 +1,37 @@
-"""CIDEr-D: how alike a prediction and its references are in n-grams that tell images apart.
+"""CIDEr-D and CIDEr: what a prediction and its references share that tells images apart.
 
 Vedantam, Zitnick and Parikh 2015 (section 4 and its robust variant D), as the COCO evaluator
 computes it. A sentence is a vector of its n-grams, each weighted by how often it stands there and
 by how few images have it in their references; alike is the cosine of two vectors, counts clipped.
 """
 
-from collections.abc import Mapping, Sequence
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
-from cutline.metrics.ngrams import Counts, Floats, Ints, Numbering, Words, add_up, flatten, look_up
+from cutline.errors import DataError
+from cutline.metrics.ngrams import (
+    Counts,
+    Floats,
+    Ints,
+    Numbering,
+    Words,
+    add_up,
+    flatten,
+    join,
+    look_up,
+)
+
+ORDER = 4
+"""Words of the longest n-grams."""
+COCO = "coco-val2017"
+"""The table inside the package, made from the 5,000 images of captions_val2017.json (COCO, CC BY
+4.0) by benchmarks/document_frequencies.py: with it the score of a single image means something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +42,60 @@ class DocumentFrequencies:
     images: tuple[Ints, ...]
     """For single words, pairs, ...: the number of images for each n-gram's number."""
     total: int
+    name: str = ""
+    """Where they are from, for the signature."""
 
     @classmethod
-    def of(cls, references: Sequence[Sequence[Words]], *, order: int) -> "DocumentFrequencies":
+    def of(
+        cls, references: Sequence[Sequence[Words]], *, order: int = ORDER, name: str = ""
+    ) -> "DocumentFrequencies":
         """Counts an image once, however many of its references have the n-gram."""
         sentences, owner = flatten(references)
         numbering = Numbering.of(sentences, order=order)
         grams = [Counts.of(owner[c.sentence], c.gram).gram for c in numbering.count(sentences)]
-        return cls(numbering, tuple(np.bincount(gram) for gram in grams), len(references))
+        images = tuple(np.bincount(gram) for gram in grams)
+        return cls(numbering, images, len(references), name or f"given/{len(references)}")
+
+    @classmethod
+    def coco(cls) -> "DocumentFrequencies":
+        """Those of COCO's 2017 validation images, which come with the package."""
+        return cls.load(Path(str(files("cutline.metrics") / f"{COCO}.df.gz")))
+
+    @classmethod
+    def load(cls, path: Path) -> "DocumentFrequencies":
+        """The table that `save` wrote; `DataError` when it is none."""
+        try:
+            with gzip.open(path, "rt", encoding="utf8") as file:
+                total = int(next(file).removeprefix("images\t"))
+                lines = [line.rstrip("\n").split("\t") for line in file]
+            counts = {tuple(gram.split(" ")): int(images) for images, gram in lines}
+            numbering, images = _number_table(counts)
+            if total < 1:
+                raise ValueError("it counts no images")
+        except (OSError, EOFError, ValueError, KeyError, StopIteration, zlib.error) as error:
+            reason = str(error) or type(error).__name__
+            raise DataError(f"{path} is no table of document frequencies: {reason}") from None
+        return cls(numbering, images, total, path.name.removesuffix(".df.gz"))
+
+    def save(self, path: Path) -> None:
+        """Lines of text, compressed: how many images, then count and n-gram.
+
+        N-grams of a single image are left out: they weigh as much as those of none.
+        """
+        with gzip.GzipFile(path, "wb", mtime=0) as file:
+            file.write(f"images\t{self.total}\n".encode())
+            for gram, images in self._list():
+                file.write(f"{images}\t{' '.join(gram)}\n".encode())
+
+    def _list(self) -> Iterator[tuple[tuple[str, ...], int]]:
+        words = list(self.numbering.words)
+        grams: list[tuple[str, ...]] = [(word,) for word in words]
+        for order, images in enumerate(self.images):
+            if order:
+                parts = zip(*self.numbering.split(order), strict=True)
+                grams = [(*grams[beginning], words[last]) for beginning, last in parts]
+            counts = zip(grams, images.tolist(), strict=True)
+            yield from ((gram, count) for gram, count in counts if count > 1)
 
     def weights(self, counts: Counts, order: int) -> Floats:
         """How often the n-gram stands there x log(images / images that have it), as in eq. 1."""
@@ -37,26 +104,28 @@ class DocumentFrequencies:
         return counts.times * (np.log(self.total) - np.log(np.maximum(1, has_it)))
 
 
-class CiderD:
-    """CIDEr-D; the document frequencies are given, or those of the references that are scored."""
+class Cider:
+    """CIDEr (section 4); document frequencies are given, or those of the references scored."""
 
-    names = ("CIDEr-D",)
+    names: tuple[str, ...] = ("CIDEr",)
 
     def __init__(
         self,
         documents: DocumentFrequencies | None = None,
         *,
-        order: int = 4,
+        order: int = ORDER,
         sigma: float = 6.0,
     ):
         self.documents, self.order, self.sigma = documents, order, sigma
-        source = "refs" if documents is None else f"given/{documents.total}"
-        self.settings: Mapping[str, str] = {"df": source, "n": str(order), "sigma": f"{sigma:g}"}
+        self.settings: Mapping[str, str] = {
+            "df": documents.name if documents else "refs",
+            "n": str(order),
+        }
 
     @classmethod
     def from_references(
-        cls, references: Sequence[Sequence[Words]], *, order: int = 4, sigma: float = 6.0
-    ) -> "CiderD":
+        cls, references: Sequence[Sequence[Words]], *, order: int = ORDER, sigma: float = 6.0
+    ) -> "Cider":
         """A scorer that keeps the frequencies of these images, say of a whole training set."""
         documents = DocumentFrequencies.of(references, order=order)
         return cls(documents, order=order, sigma=sigma)
@@ -69,7 +138,7 @@ class CiderD:
         others, owner = flatten(references)
         counts = documents.numbering.count([*predictions, *others])
         alike = sum(
-            _cosine(*count.part(len(predictions)), owner, documents, order)
+            self._compare(*count.part(len(predictions)), owner, documents, order)
             for order, count in enumerate(counts, start=1)
         )
         scores = 10 / self.order * alike * self._length_penalty(predictions, others, owner)
@@ -80,6 +149,50 @@ class CiderD:
         """The mean over images."""
         return sums[..., :1] / sums[..., 1:]
 
+    def _compare(
+        self,
+        predicted: Counts,
+        reference: Counts,
+        owner: Ints,
+        documents: DocumentFrequencies,
+        order: int,
+    ) -> Floats:
+        """For each reference the cosine with its image's prediction (eq. 2; CIDEr-D: eq. 4)."""
+        images = int(owner[-1]) + 1
+        ours, theirs = documents.weights(predicted, order), documents.weights(reference, order)
+        shared = look_up(predicted.keys(np.arange(images)), ours, reference.keys(owner))
+        norm = _norms(predicted, ours, images)[owner] * _norms(reference, theirs, len(owner))
+        weighed = self._clip(shared.astype(float), theirs) * theirs
+        product = add_up(reference.sentence, weighed, len(owner))
+        return np.divide(product, norm, out=np.zeros(len(owner)), where=norm > 0)
+
+    def _clip(self, ours: Floats, _theirs: Floats) -> Floats:
+        return ours
+
+    def _length_penalty(
+        self, _predictions: Sequence[Words], _references: Sequence[Words], owner: Ints
+    ) -> Floats:
+        return np.ones(len(owner))
+
+
+class CiderD(Cider):
+    """CIDEr-D, the robust variant: what is said too often, too long or too short does not pay."""
+
+    names = ("CIDEr-D",)
+
+    def __init__(
+        self,
+        documents: DocumentFrequencies | None = None,
+        *,
+        order: int = ORDER,
+        sigma: float = 6.0,
+    ):
+        super().__init__(documents, order=order, sigma=sigma)
+        self.settings = {**self.settings, "sigma": f"{sigma:g}"}
+
+    def _clip(self, ours: Floats, theirs: Floats) -> Floats:
+        return np.minimum(ours, theirs)
+
     def _length_penalty(
         self, predictions: Sequence[Words], references: Sequence[Words], owner: Ints
     ) -> Floats:
@@ -89,18 +202,24 @@ class CiderD:
         return np.exp(-((length[owner] - others) ** 2) / (2 * self.sigma**2))
 
 
-def _cosine(
-    predicted: Counts, reference: Counts, owner: Ints, documents: DocumentFrequencies, order: int
-) -> Floats:
-    """For each reference the clipped cosine with its image's prediction (CIDEr-D, eq. 4)."""
-    images = int(owner[-1]) + 1
-    ours, theirs = documents.weights(predicted, order), documents.weights(reference, order)
-    keys = predicted.keys(np.arange(images))
-    clipped = np.minimum(look_up(keys, ours, reference.keys(owner)), theirs) * theirs
-    norm = _norms(predicted, ours, images)[owner] * _norms(reference, theirs, len(owner))
-    product = add_up(reference.sentence, clipped, len(owner))
-    return np.divide(product, norm, out=np.zeros(len(owner)), where=norm > 0)
-
-
 def _norms(counts: Counts, weights: Floats, sentences: int) -> Floats:
     return np.sqrt(add_up(counts.sentence, weights**2, sentences))
+
+
+def _number_table(counts: Mapping[tuple[str, ...], int]) -> tuple[Numbering, tuple[Ints, ...]]:
+    """The numbering of a table's n-grams, and the images of each number, length by length."""
+    numbers: dict[tuple[str, ...], int] = {}
+    numbers |= {gram: number for number, gram in enumerate(g for g in counts if len(g) == 1)}
+    words = {gram[0]: number for gram, number in numbers.items()}
+    images, longer = [_in_order(numbers, counts)], []
+    for order in range(2, max([ORDER, *map(len, counts)]) + 1):
+        grams = [gram for gram in counts if len(gram) == order]
+        keys = {gram: join(numbers[gram[:-1]], words[gram[-1]]) for gram in grams}
+        numbers = {gram: number for number, gram in enumerate(sorted(grams, key=keys.__getitem__))}
+        longer.append(np.array(sorted(keys.values()), np.int64))
+        images.append(_in_order(numbers, counts))
+    return Numbering(words, tuple(longer)), tuple(images)
+
+
+def _in_order(grams: Iterable[tuple[str, ...]], counts: Mapping[tuple[str, ...], int]) -> Ints:
+    return np.array([counts[gram] for gram in grams], np.int64)

@@ -5,7 +5,7 @@ is sorting and searching in NumPy arrays. An n-gram's key is the number of its b
 shorter, and that of its last word.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -15,6 +15,8 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Words = Sequence[str]
+Watch = Callable[[int, int], None]
+"""Told how far long counting is: comparisons done, and all of them."""
 
 _BASE = 2**31
 """More than there are words or n-grams, so that two numbers fit into one."""
@@ -65,6 +67,11 @@ class Numbering:
             gram = np.searchsorted(longer[-1], keys)
         return cls(words, tuple(longer))
 
+    def split(self, order: int) -> tuple[list[int], list[int]]:
+        """Of each n-gram one word longer than `order`: its beginning's number, its last word's."""
+        keys = self.longer[order - 1]
+        return (keys // _BASE).tolist(), (keys % _BASE).tolist()
+
     def count(self, sentences: Sequence[Words]) -> Iterator[Counts]:
         """Counts single words, then pairs, and so on."""
         text = _Text.of(sentences, dict(self.words))
@@ -80,6 +87,11 @@ def flatten(references: Sequence[Sequence[Words]]) -> tuple[list[Words], Ints]:
     """All references one after another, and which image each belongs to."""
     sizes = [len(own) for own in references]
     return list(chain.from_iterable(references)), np.repeat(np.arange(len(sizes)), sizes)
+
+
+def join(beginning: int, last: int) -> int:
+    """The key of an n-gram, from the number of its beginning and of its last word."""
+    return beginning * _BASE + last
 
 
 def look_up(keys: Ints, values: Ints | Floats, wanted: Ints) -> Ints | Floats:

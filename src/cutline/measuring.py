@@ -1,0 +1,201 @@
+"""The commands that measure: score, compare, evaluate, card."""
+
+import json
+from pathlib import Path
+
+import click
+
+from cutline import metrics
+from cutline.caption_files import read_predictions
+from cutline.errors import DataError, ModelError
+from cutline.metrics import METRICS
+from cutline.progress import Bars, needs_training, say
+from cutline.scoring import (
+    choose_metrics,
+    describe_differences,
+    find_most_changed,
+    read_expected,
+    tell_differences,
+    tell_most_changed,
+    tell_scores,
+    write_each,
+)
+
+references_option = click.option(
+    "--references",
+    type=Path,
+    required=True,
+    help="COCO, Karpathy, JSON(L), Flickr8k file or folder.",
+)
+split_option = click.option("--split", help="Of a Karpathy file or Flickr8k folder [there: test].")
+partial_option = click.option("--partial", is_flag=True, help="Score the images that both have.")
+only_option = click.option(
+    "--only", help=f"Metrics, with commas between them [all but SPICE]: {', '.join(METRICS)}."
+)
+df_option = click.option(
+    "--df",
+    default="refs",
+    show_default=True,
+    help="CIDEr's document frequencies: refs, coco, a table, or captions to count.",
+)
+draws_option = click.option(
+    "--draws",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Bootstrap draws for intervals; 0: none.",
+)
+
+
+@click.command()
+@click.argument("predictions", type=Path)
+@references_option
+@split_option
+@partial_option
+@only_option
+@df_option
+@click.option("--train", type=Path, help="Training captions: what is not among them is novel.")
+@draws_option
+@click.option(
+    "--per-image", type=Path, help="Write each image's scores here, a JSON object a line."
+)
+@click.option("--json", "as_json", is_flag=True, help="Scores, intervals and signatures as JSON.")
+def score(
+    predictions: Path,
+    references: Path,
+    split: str | None,
+    partial: bool,
+    only: str | None,
+    df: str,
+    train: Path | None,
+    draws: int,
+    per_image: Path | None,
+    as_json: bool,
+) -> None:
+    """Score captions against what people wrote.
+
+    The numbers are those of the COCO evaluator; the signatures say how they were made.
+    """
+    given = read_predictions(predictions)
+    if per_image and not per_image.parent.is_dir():
+        raise DataError(f"--per-image {per_image}: there is no folder {per_image.parent}")
+    measurement = metrics.measure(
+        given,
+        read_expected(references, split),
+        metrics=choose_metrics(only, df=df, train=train, leave_out=say),
+        partial=partial,
+        watch=Bars().show,
+    )
+    report = measurement.report(draws=draws)
+    if per_image:
+        write_each(report, given, per_image)
+    click.echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
+
+
+@click.command()
+@click.argument("one", type=Path)
+@click.argument("other", type=Path)
+@references_option
+@split_option
+@partial_option
+@only_option
+@df_option
+@click.option("--draws", type=click.IntRange(min=20), default=1000, show_default=True)
+@click.option("--by", help="The score to order images by [default: CIDEr-D, or the last one].")
+@click.option("--show", default=5, show_default=True, help="How many images of either kind.")
+@click.option("--json", "as_json", is_flag=True, help="Differences as JSON.")
+def compare(
+    one: Path,
+    other: Path,
+    references: Path,
+    split: str | None,
+    partial: bool,
+    only: str | None,
+    df: str,
+    draws: int,
+    by: str | None,
+    show: int,
+    as_json: bool,
+) -> None:
+    """Say which of two captioners is better, how sure that is, and where they differ most."""
+    expected = read_expected(references, split)
+    captions = [read_predictions(path) for path in (one, other)]
+    if partial:
+        both = captions[0].keys() & captions[1].keys()
+        captions = [{id: own[id] for id in own if id in both} for own in captions]
+    chosen = choose_metrics(only, df=df, train=None, leave_out=say)
+    measured = [
+        metrics.measure(own, expected, metrics=chosen, partial=partial, watch=Bars().show)
+        for own in captions
+    ]
+    differences = metrics.compare(*measured, draws=draws)
+    if as_json:
+        click.echo(json.dumps(describe_differences(differences), indent=2))
+        return
+    click.echo(tell_differences(differences, one=one.stem, other=other.stem))
+    by = by or ("CIDEr-D" if "CIDEr-D" in differences else list(differences)[-1])
+    change = find_most_changed(measured[0].report(), measured[1].report(), by=by, show=show)
+    click.echo(tell_most_changed(change, *captions, by=by))
+
+
+@click.command()
+@click.argument("model", type=Path, required=False)
+@click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
+@click.option("--kind", help="What data it is [default: what the model was trained on].")
+@click.option("--split", default="test", show_default=True, help="train, validation or test.")
+@click.option("--out", type=Path, help="Write the captions here, as COCO results.")
+@click.option("--record", is_flag=True, help="Write the scores into the one-file model's card.")
+@click.option("--json", "as_json", is_flag=True, help="Scores and signature as JSON.")
+def evaluate(
+    model: Path | None,
+    data: Path,
+    kind: str | None,
+    split: str,
+    out: Path | None,
+    record: bool,
+    as_json: bool,
+) -> None:
+    """Caption a split of a data set and score the captions.
+
+    MODEL is a model folder or a one-file model [default: built in].
+    """
+    from cutline.captioner import PACKAGED, load
+    from cutline.evaluation import caption_split, score_split
+    from cutline.recipe import open_source
+
+    captioner = load(model)
+    if record and (model or PACKAGED).is_dir():
+        raise ModelError(f"{model} is a folder; scores are recorded in a file of `cutline export`")
+    source = open_source({"kind": kind} if kind else captioner.card["source"], data)
+    examples = [example for example in source if example.split == split and example.captions]
+    if not examples:
+        raise DataError(f"{data} has no pictures with captions in the split {split!r}")
+    captioned = []
+    bars = Bars()
+    for number, each in enumerate(caption_split(captioner, examples), 1):
+        captioned.append(each)
+        bars.show("captioned", number, len(examples))
+    if out:
+        found = [{"image_id": _as_id(c.example.id), "caption": c.text} for c in captioned]
+        out.write_text(json.dumps(found, indent=0, ensure_ascii=False), encoding="utf8")
+    report = score_split(captioned)
+    click.echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
+    if record:
+        with needs_training():
+            from cutline.export import record_scores
+        record_scores(model or PACKAGED, split, report)
+
+
+def _as_id(id: str) -> int | str:
+    """COCO's ids are numbers."""
+    return int(id) if id.isdecimal() else id
+
+
+@click.command()
+@click.argument("model", type=Path, required=False)
+def card(model: Path | None) -> None:
+    """Show what a model was trained on, how well it does, and what it gets wrong."""
+    from cutline.captioner import load
+    from cutline.card import write_card
+
+    click.echo(write_card(load(model).card), nl=False)

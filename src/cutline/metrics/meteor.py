@@ -1,0 +1,93 @@
+"""METEOR 1.5, English, without Java: words that mean the same, and how torn their order is.
+
+Denkowski and Lavie 2014, with the parameters tuned for English that the COCO evaluator uses. The
+value of a set comes from statistics summed over images; it is not the mean of the images' values.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cutline.metrics.alignment import STAGES, align, count_chunks
+from cutline.metrics.lexicon import Lexicon
+from cutline.metrics.ngrams import Floats, Ints, Watch, Words, flatten
+
+ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
+"""Recall over precision; shape and weight of the penalty; content words over function words."""
+WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
+"""Of a word matched by each stage."""
+LENGTHS, FUNCTION_WORDS, STAGED = slice(0, 2), slice(2, 4), slice(4, 20)
+CHUNKS, MATCHED, COLUMNS = slice(20, 21), slice(21, 23), 23
+
+
+class Meteor:
+    """METEOR from statistics of the reference that gives each image's prediction the most.
+
+    `statistics` raises `CutlineError` when the dictionaries are not installed.
+    """
+
+    names = ("METEOR",)
+    settings: Mapping[str, str] = {"meteor": "1.5", "lang": "en"}
+
+    def __init__(self) -> None:
+        self.watch: Watch | None = None
+
+    def statistics(
+        self, predictions: Sequence[Words], references: Sequence[Sequence[Words]]
+    ) -> Floats:
+        """One row an image, of counts in pairs: the prediction's, the best reference's.
+
+        Words; function words; for each stage content words and function words matched; at the end
+        chunks, and words matched.
+        """
+        others, owner = flatten(references)
+        lexicon = Lexicon([*predictions, *others])
+        rows = np.empty((len(others), COLUMNS))
+        for row, (image, other) in enumerate(zip(owner, others, strict=True)):
+            rows[row] = _compare(predictions[image], other, lexicon)
+            if self.watch and (row + 1 == len(others) or row % 100 == 0):
+                self.watch(row + 1, len(others))
+        return rows[_pick_best(self.score(rows)[:, 0], owner)]
+
+    def score(self, sums: Floats) -> Floats:
+        """(1 - penalty) x F-mean (section 2.2), of one image's row or of rows summed."""
+        matched = np.einsum("...skn,s->...kn", _by_stage(sums), WEIGHTS)
+        hits = DELTA * matched[..., 0, :] + (1 - DELTA) * matched[..., 1, :]
+        function = sums[..., FUNCTION_WORDS]
+        sizes = DELTA * (sums[..., LENGTHS] - function) + (1 - DELTA) * function
+        precision, recall = np.split(_divide(hits, sizes), 2, axis=-1)
+        mean = _divide(precision * recall, ALPHA * precision + (1 - ALPHA) * recall)
+        torn = _divide(sums[..., CHUNKS], sums[..., MATCHED].mean(axis=-1, keepdims=True))
+        return mean * (1 - GAMMA * torn**BETA)
+
+
+def _by_stage(sums: Floats) -> Floats:
+    """Words matched: stage, content or function word, prediction or reference."""
+    return sums[..., STAGED].reshape(*sums.shape[:-1], len(STAGES), 2, 2)
+
+
+def _divide(above: Floats, below: Floats) -> Floats:
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+
+
+def _compare(prediction: Words, reference: Words, lexicon: Lexicon) -> list[int]:
+    """The statistics of a prediction against one of its references."""
+    one, other = lexicon.look_up(tuple(prediction)), lexicon.look_up(tuple(reference))
+    function = [[word in lexicon.function_words for word in side.words] for side in (one, other)]
+    matches = align(one, other)
+    counts = np.zeros((len(STAGES), 2, 2), int)
+    for match in matches:
+        for side, (start, length) in enumerate((match[2:4], match[0:2])):
+            of_function = sum(function[side][start : start + length])
+            counts[match.stage, :, side] += (length - of_function, of_function)
+    lengths, matched = [len(one.words), len(other.words)], counts.sum(axis=(0, 1)).tolist()
+    chunks = count_chunks(matches)
+    if chunks == 1 and matched == lengths:
+        chunks = 0  # nothing is torn in a prediction that says all of the reference
+    return [*lengths, *map(sum, function), *counts.ravel().tolist(), chunks, *matched]
+
+
+def _pick_best(scores: Floats, owner: Ints) -> Ints:
+    """The row with the highest score of each owner; of equal ones the first."""
+    best_first = np.lexsort((-scores, owner))
+    return best_first[np.searchsorted(owner, np.arange(owner[-1] + 1))]

@@ -1,0 +1,77 @@
+"""How sure a score is, and whether one captioner is better than another.
+
+Both ask the images again: the bootstrap draws as many images with replacement (Koehn 2004),
+approximate randomisation swaps the two captioners' captions of an image at random (Noreen 1989).
+Statistics of images add up, so that each draw is one row of a matrix product.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from cutline.metrics.ngrams import Floats
+
+BLOCK = 250
+"""Draws at a time, so that memory stays flat."""
+
+Score = Callable[[Floats], Floats]
+"""Summed statistics, one row a draw, to the values of a metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much higher the second of two captioners scores, as fractions."""
+
+    value: float
+    low: float
+    high: float
+    """95 of 100 draws of the images lie between `low` and `high`."""
+    p: float
+    """How often captions that were swapped at random differ as much, two-sided."""
+
+
+def find_intervals(score: Score, rows: Floats, *, draws: int = 1000, seed: int = 0) -> Floats:
+    """The 95 % interval of each of a metric's values: (values, 2)."""
+    drawn = [score(counts @ rows) for counts in _draw_images(len(rows), draws, seed)]
+    return np.quantile(np.concatenate(drawn), [0.025, 0.975], axis=0).T
+
+
+def compare_paired(
+    score: Score, rows: Floats, others: Floats, *, draws: int = 1000, seed: int = 0
+) -> list[Difference]:
+    """For each of a metric's values: what the second captioner's is higher by.
+
+    Both captioners' statistics are of the same images in the same order.
+    """
+    value = score(others.sum(axis=0)) - score(rows.sum(axis=0))
+    drawn = [
+        score(counts @ others) - score(counts @ rows)
+        for counts in _draw_images(len(rows), draws, seed)
+    ]
+    low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975], axis=0)
+    change, trials = others - rows, 10 * draws
+    as_far = np.zeros(len(value))
+    for swapped in _draw_swaps(len(rows), trials, seed + 1):
+        moved = swapped @ change
+        chance = score(others.sum(axis=0) - moved) - score(rows.sum(axis=0) + moved)
+        as_far += (np.abs(chance) >= np.abs(value) - 1e-12).sum(axis=0)
+    p = (as_far + 1) / (trials + 1)
+    return [Difference(*map(float, row)) for row in zip(value, low, high, p, strict=True)]
+
+
+def _draw_images(images: int, draws: int, seed: int) -> Iterator[Floats]:
+    """How often each image is drawn, one row a draw."""
+    chance = np.random.default_rng(seed)
+    for start in range(0, draws, BLOCK):
+        rows = min(BLOCK, draws - start)
+        drawn = chance.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
+        yield (
+            np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(float)
+        )
+
+
+def _draw_swaps(images: int, trials: int, seed: int) -> Iterator[Floats]:
+    chance = np.random.default_rng(seed)
+    for start in range(0, trials, BLOCK):
+        yield chance.integers(2, size=(min(BLOCK, trials - start), images)).astype(float)
