@@ -164,10 +164,14 @@ def test_predictions_meet_their_references_in_the_order_of_the_predictions():
 @pytest.mark.parametrize(
     ("predictions", "sentence"),
     [
-        ({"1": ""}, "1 image has no prediction ('2'); partial scores the 1 that have both"),
+        ({"1": "a"}, "1 image has no prediction ('2'); partial scores the 1 that have both"),
         (
-            {"1": "", "2": "", "x": "", "y": ""},
+            {"1": "a", "2": "b", "x": "", "y": ""},
             "2 predictions have no references ('x', 'y'); partial scores the 2 that have both",
+        ),
+        (
+            {"1": "a", "2": " "},
+            "1 prediction has no words ('2'); partial scores the 2 that have both",
         ),
     ],
 )

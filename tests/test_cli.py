@@ -137,11 +137,14 @@ def test_captions_as_json_can_be_scored(run, tiny, album, tmp_path):
     people = {"one.png": ["a red thing"], "two.jpg": ["a blue thing"], "none.jpg": ["nothing"]}
     (tmp_path / "people.json").write_text(json.dumps(people))
 
-    people, only = tmp_path / "people.json", "BLEU,CIDEr-D"
+    captions, people = tmp_path / "captions.jsonl", tmp_path / "people.json"
+    refused, _, why = run("score", captions, "--references", people, "--only", "BLEU,CIDEr-D")
     code, told, _ = run(
-        "score", tmp_path / "captions.jsonl", "--references", people, "--only", only
+        "score", captions, "--references", people, "--only", "BLEU,CIDEr-D", "--partial"
     )
 
+    assert refused == 1
+    assert "1 prediction has no words ('none.jpg')" in why
     assert code == 0
     assert "images:3" in told
 

@@ -70,15 +70,19 @@ def pair(
 ) -> dict[str, tuple[str, Sequence[str]]]:
     """The prediction and the references of each image, in the order of the predictions.
 
-    Raises `DataError` when an image has only one of them; `partial` leaves such images out.
+    Raises `DataError` when an image has only one of them, or an empty prediction; `partial` leaves
+    the first out and keeps the second, which score nothing.
     """
     both = {id: (text, references[id]) for id, text in predictions.items() if id in references}
     problems = _describe(predictions.keys() - both.keys(), "prediction", "references")
     problems += _describe(references.keys() - both.keys(), "image", "prediction")
+    empty = {id for id, (text, _) in both.items() if not text.strip()}
+    problems += _describe(empty, "prediction", "words")
     if not both:
         raise DataError("; ".join(["nothing to score", *problems]))
     if problems and not partial:
-        raise DataError("; ".join([*problems, f"partial scores the {len(both)} that have both"]))
+        rest = f"partial scores the {len(both)} that have both"
+        raise DataError("; ".join([*problems, rest]))
     return both
 
 

@@ -230,7 +230,9 @@ class Experiment:
         captions = self._caption(validation)
         predictions = {e.id: c.text for (e, _), c in zip(validation, captions, strict=True)}
         references = {example.id: example.captions for example, _ in validation}
-        report = metrics.score(predictions, references) if len(validation) > 1 else None
+        report = (
+            metrics.score(predictions, references, partial=True) if len(validation) > 1 else None
+        )
         score = report.scores[CHOSEN_BY] if report else None
         is_best = score is None or standing.best is None or score > standing.best
         if is_best:
