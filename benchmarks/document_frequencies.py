@@ -1,6 +1,6 @@
 """Count in how many images' captions each n-gram stands: the table for `--df coco`.
 
-    python benchmarks/document_frequencies.py captions_val2017.json OUT.df.gz
+python benchmarks/document_frequencies.py captions_val2017.json OUT.df.gz
 """
 
 import sys

@@ -64,6 +64,4 @@ def main(predictions: Path, references: Path, *, meteor: bool, rounds: int) -> N
 if __name__ == "__main__":
     arguments = sys.argv[1:]
     rounds = int(arguments[arguments.index("--rounds") + 1]) if "--rounds" in arguments else 3
-    main(
-        Path(arguments[0]), Path(arguments[1]), meteor="--meteor" in arguments, rounds=rounds
-    )
+    main(Path(arguments[0]), Path(arguments[1]), meteor="--meteor" in arguments, rounds=rounds)

@@ -60,6 +60,7 @@ def test_an_empty_caption_and_an_empty_reference_count_as_nothing(dictionaries: 
     assert Meteor().score(rows).tolist() == [[0], [0], [0]]
 
 
+@pytest.mark.slow
 def test_how_far_it_is_is_told_to_the_end(dictionaries: Path):
     metric, told = Meteor(), []
     metric.watch = lambda done, total: told.append((done, total))

@@ -241,6 +241,7 @@ def test_no_text_breaks_the_splitting_and_no_word_has_a_space_or_capital(text: s
         assert word and word.split() == [word] and word == word.lower() and word not in DROPPED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["-", "a.-", "1.a", "1,a", "a'", "a@", "&a", "<a", "<!a", '<a b="', "http://", "~a"]
 )

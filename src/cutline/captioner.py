@@ -18,7 +18,7 @@ from cutline.records import Caption, Written
 from cutline.vocabulary import PAD, Vocabulary
 from cutline.words import join_words
 
-PACKAGED = Path(str(files("cutline"))) / "models" / "flickr8k-show-and-tell.onnx"
+PACKAGED = Path(str(files("cutline"))) / "models" / "flickr8k-show-attend-tell.onnx"
 """The model inside the package."""
 
 BATCH = 8

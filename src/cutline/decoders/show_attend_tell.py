@@ -80,7 +80,9 @@ class ShowAttendTell(nn.Module):
 
     def start(self, regions: Float[Tensor, "rows regions width"]) -> State:
         """The regions as seen, and a memory of their mean."""
-        seen = self.dropout(self.see((regions - self.middle) / self.spread).relu())
+        standard = ((regions - self.middle) / self.spread).flatten(0, 1)
+        # flat, because of a layer on more axes the exporter would store a turned copy
+        seen = self.dropout(self.see(standard).view(*regions.shape[:2], -1).relu())
         hidden, cell = self.begin(seen.mean(dim=1)).tanh().chunk(2, dim=1)
         return seen, hidden, cell
 
