@@ -41,11 +41,7 @@ def cider_d(
     documents: Sequence[Sequence[Words]],
 ) -> list[float]:
     """Vedantam et al. 2015, variant D: one score an image, frequencies from `documents`."""
-    scores = []
-    for words, others in zip(predictions, references, strict=True):
-        alike = [_alike(words, other, n, documents) for other in others for n in (1, 2, 3, 4)]
-        scores.append(10 * sum(alike) / 4 / len(others))
-    return scores
+    return _consensus(predictions, references, documents, _alike)
 
 
 def cider(
@@ -54,11 +50,7 @@ def cider(
     documents: Sequence[Sequence[Words]],
 ) -> list[float]:
     """The same, section 4: plain cosines."""
-    scores = []
-    for words, others in zip(predictions, references, strict=True):
-        alike = [_cosine(words, other, n, documents) for other in others for n in (1, 2, 3, 4)]
-        scores.append(10 * sum(alike) / 4 / len(others))
-    return scores
+    return _consensus(predictions, references, documents, _cosine)
 
 
 def rouge_l(
@@ -106,6 +98,19 @@ def meteor_score(statistics: Sequence[float]) -> float:
     mean = precision * recall / (alpha * precision + (1 - alpha) * recall)
     penalty = gamma * (statistics[20] / ((statistics[21] + statistics[22]) / 2)) ** beta
     return (1 - penalty) * mean
+
+
+def _consensus(
+    predictions: Sequence[Words],
+    references: Sequence[Sequence[Words]],
+    documents: Sequence[Sequence[Words]],
+    compare: Callable[[Words, Words, int, Sequence[Sequence[Words]]], float],
+) -> list[float]:
+    scores = []
+    for words, others in zip(predictions, references, strict=True):
+        alike = [compare(words, other, n, documents) for other in others for n in (1, 2, 3, 4)]
+        scores.append(10 * sum(alike) / 4 / len(others))
+    return scores
 
 
 def _alike(words: Words, other: Words, length: int, documents: Sequence[Sequence[Words]]) -> float:

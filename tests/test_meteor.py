@@ -62,8 +62,8 @@ def test_an_empty_caption_and_an_empty_reference_count_as_nothing(dictionaries: 
 
 @pytest.mark.slow
 def test_how_far_it_is_is_told_to_the_end(dictionaries: Path):
-    metric, told = Meteor(), []
-    metric.watch = lambda done, total: told.append((done, total))
+    told = []
+    metric = Meteor(watch=lambda *how_far: told.append(how_far))
 
     metric.statistics([["a"]] * 60, [[["a"], ["b"]]] * 60)
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from cutline import __version__
 from cutline.errors import CutlineError, DataError, RecipeError
-from cutline.metrics import METRICS, Metric, Slow, measure, open_metric, score
+from cutline.metrics import METRICS, Metric, open_metric, score
 from cutline.metrics.bleu import Bleu
 from cutline.metrics.cider import Cider, CiderD, DocumentFrequencies
 from cutline.metrics.diversity import Diversity, count_distinct
 from cutline.metrics.lexicon import find_dictionaries
 from cutline.metrics.meteor import COLUMNS, Meteor
-from cutline.metrics.ngrams import Floats, Words
+from cutline.metrics.ngrams import Words
 from cutline.metrics.rouge import RougeL, count_shared
 from naive_metrics import (
     bleu,
@@ -231,28 +231,6 @@ def test_diversity_counts_what_repeats_itself_breaks_off_and_is_new():
         {"length": 18 / 6, "bad endings": 2 / 6, "repeats": 2 / 6, "novel": 4 / 6}
     )
     assert count_distinct([*predictions, ["a", "bird"]]) == {"distinct": 6 / 7, "vocabulary": 6}
-
-
-def test_a_slow_metric_is_watched_by_name():
-    class Sleepy(RougeL):
-        watch = None
-
-        def statistics(self, predictions: list[Words], references: list[list[Words]]) -> Floats:
-            self.watch(1, len(predictions))
-            return super().statistics(predictions, references)
-
-    told = []
-
-    measure(
-        dict.fromkeys(REFERENCES, "a dog"),
-        REFERENCES,
-        metrics=[Sleepy()],
-        watch=lambda *how_far: told.append(how_far),
-    )
-
-    assert isinstance(Sleepy(), Slow)
-    [(name, done, total)] = told
-    assert name.endswith("Sleepy") and (done, total) == (1, 3)
 
 
 @given(IMAGES)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cutline import __version__, measuring
-from cutline.errors import CutlineError
+from cutline.errors import CutlineError, needs_training
 from cutline.pictures import find_pictures
-from cutline.progress import Bars, needs_training, say, stop_after_the_event
+from cutline.progress import Bars, say, stop_after_the_event
 from cutline.records import Caption
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ CutlineError
 └── TrainingError     a run that cannot go on (a loss that is not a number, say)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -43,3 +44,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; there are {', '.join(map(repr, known))}" if known else "; there are none"
+
+
+@contextmanager
+def needs_training() -> Iterator[None]:
+    """Without torch, say how to get it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CutlineError(
+            f"this command trains and needs {error.name}: pip install 'cutline[train]', "
+            "or '.[train]' in a clone"
+        ) from None

@@ -7,9 +7,9 @@ import click
 
 from cutline import metrics
 from cutline.caption_files import read_predictions
-from cutline.errors import DataError, ModelError
+from cutline.errors import DataError, ModelError, needs_training
 from cutline.metrics import METRICS
-from cutline.progress import Bars, needs_training, say
+from cutline.progress import Bars, say
 from cutline.scoring import (
     choose_metrics,
     describe_differences,
@@ -82,9 +82,8 @@ def score(
     measurement = metrics.measure(
         given,
         read_expected(references, split),
-        metrics=choose_metrics(only, df=df, train=train, leave_out=say),
+        metrics=choose_metrics(only, df=df, train=train, leave_out=say, watch=Bars().show),
         partial=partial,
-        watch=Bars().show,
     )
     report = measurement.report(draws=draws)
     if per_image:
@@ -123,11 +122,8 @@ def compare(
     if partial:
         both = captions[0].keys() & captions[1].keys()
         captions = [{id: own[id] for id in own if id in both} for own in captions]
-    chosen = choose_metrics(only, df=df, train=None, leave_out=say)
-    measured = [
-        metrics.measure(own, expected, metrics=chosen, partial=partial, watch=Bars().show)
-        for own in captions
-    ]
+    chosen = choose_metrics(only, df=df, train=None, leave_out=say, watch=Bars().show)
+    measured = [metrics.measure(own, expected, metrics=chosen, partial=partial) for own in captions]
     differences = metrics.compare(*measured, draws=draws)
     if as_json:
         click.echo(json.dumps(describe_differences(differences), indent=2))

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from cutline.errors import CutlineError
-
 
 class Bars:
     """A bar for whatever is under way, with the time left; silent where nobody looks."""
@@ -56,15 +54,3 @@ def stop_after_the_event() -> Iterator[threading.Event]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def needs_training() -> Iterator[None]:
-    """Without torch, say how to get it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise CutlineError(
-            f"this command trains and needs {error.name}: pip install 'cutline[train]', "
-            "or '.[train]' in a clone"
-        ) from None

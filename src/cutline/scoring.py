@@ -6,6 +6,7 @@ reports and differences become text.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from cutline.metrics import METRICS, Metric, open_metric
 from cutline.metrics.cider import Cider, CiderD, DocumentFrequencies
 from cutline.metrics.diversity import Diversity
 from cutline.metrics.lexicon import find_dictionaries
+from cutline.metrics.meteor import Meteor
 from cutline.metrics.significance import Difference
 from cutline.recipe import open_source
 from cutline.records import Report
@@ -28,7 +30,12 @@ FEW_IMAGES = 100
 
 
 def choose_metrics(
-    only: str | None, *, df: str, train: Path | None, leave_out: Callable[[str], None]
+    only: str | None,
+    *,
+    df: str,
+    train: Path | None,
+    leave_out: Callable[[str], None],
+    watch: Callable[[str, int, int], None],
 ) -> list[Metric]:
     """The metrics of `only`, or all but SPICE; METEOR is left out, aloud, without its data."""
     names = [name.strip() for name in only.split(",")] if only else _find_usual(leave_out)
@@ -37,6 +44,7 @@ def choose_metrics(
     special: dict[str, Callable[[], Metric]] = {
         "CIDEr": lambda: Cider(documents),
         "CIDEr-D": lambda: CiderD(documents),
+        "METEOR": lambda: Meteor(watch=partial(watch, "METEOR")),
         "diversity": lambda: Diversity(learnt),
     }
     return [special[name]() if name in special else open_metric(name) for name in names]

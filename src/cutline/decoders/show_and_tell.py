@@ -9,14 +9,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from cutline.decoders.standard import Standardised, open_forget_gate
+
 State = tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]
 
 
-class ShowAndTell(nn.Module):
+class ShowAndTell(Standardised):
     """One LSTM layer between an embedding and a linear layer (figure 3)."""
-
-    middle: Tensor
-    spread: Tensor
 
     def __init__(
         self,
@@ -27,15 +26,15 @@ class ShowAndTell(nn.Module):
         hidden: int = 512,
         dropout: float = 0.5,
     ) -> None:
-        super().__init__()
-        self.register_buffer("middle", torch.zeros(regions_width))
-        self.register_buffer("spread", torch.ones(regions_width))
+        super().__init__(regions_width)
         self.see = nn.Linear(regions_width, embedding)
         self.read = nn.Embedding(vocabulary_size, embedding)
         self.remember = nn.LSTMCell(embedding, hidden)
         self.speak = nn.Linear(hidden, vocabulary_size)
         self.dropout = nn.Dropout(dropout)
-        self._remember_the_picture()
+        open_forget_gate(self.remember)
+        nn.init.normal_(self.see.weight, std=regions_width**-0.5)  # as loud as a word
+        nn.init.zeros_(self.see.bias)
 
     def forward(
         self, regions: Float[Tensor, "pictures regions width"], words: Int[Tensor, "rows time"]
@@ -52,19 +51,16 @@ class ShowAndTell(nn.Module):
             remembered.append(state[0])
         return self._next_word(torch.stack(remembered, dim=1))
 
-    @torch.no_grad()
     def adapt(self, regions: Float[Tensor, "pictures regions width"]) -> None:
         """Measure the training pictures' features once, so that `see` learns from standard ones.
 
         Subtracting and dividing is linear, and so is `see`: equation 10 stays what it is.
         """
-        pictures = regions.mean(dim=1, dtype=torch.float32)
-        self.middle.copy_(pictures.mean(dim=0))
-        self.spread.copy_(pictures.std(dim=0).clamp(min=1e-2))
+        self.measure(regions.mean(dim=1, dtype=torch.float32))
 
     def start(self, regions: Float[Tensor, "rows regions width"]) -> State:
         """The memory after the picture, before the first word."""
-        picture = (regions.mean(dim=1) - self.middle) / self.spread
+        picture = self.standardise(regions.mean(dim=1))
         return self.remember(self.dropout(self.see(picture)))
 
     def step(
@@ -73,19 +69,6 @@ class ShowAndTell(nn.Module):
         """Read one word a row; log-probabilities of the next, and the memory after it."""
         state = self.remember(self.dropout(self.read(words)), state)
         return self._next_word(state[0]), state
-
-    @torch.no_grad()
-    def _remember_the_picture(self) -> None:
-        """Begin with a memory that lasts: what is seen once must be known ten words later.
-
-        A forget gate's bias of 1 (Jozefowicz et al. 2015) in place of 0 keeps 4 % of a memory over
-        ten words, not 0.1 %; and the picture comes in as loud as a word.
-        """
-        hidden = self.remember.hidden_size
-        self.remember.bias_ih[hidden : 2 * hidden] = 1.0
-        self.remember.bias_hh[hidden : 2 * hidden] = 0.0
-        nn.init.normal_(self.see.weight, std=self.see.in_features**-0.5)
-        nn.init.zeros_(self.see.bias)
 
     def _next_word(self, hidden: Float[Tensor, "... hidden"]) -> Float[Tensor, "... vocabulary"]:
         return self.speak(self.dropout(hidden)).log_softmax(dim=-1)

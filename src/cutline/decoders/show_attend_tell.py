@@ -14,17 +14,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from cutline.decoders.standard import Standardised, open_forget_gate
+
 State = tuple[
     Float[Tensor, "rows regions hidden"], Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]
 ]
-PICTURES_AT_ONCE = 256
 
 
-class ShowAttendTell(nn.Module):
+class ShowAttendTell(Standardised):
     """An LSTM that looks at the regions anew before every word."""
-
-    middle: Tensor
-    spread: Tensor
 
     def __init__(
         self,
@@ -36,9 +34,7 @@ class ShowAttendTell(nn.Module):
         dropout: float = 0.5,
         gated: bool = True,
     ) -> None:
-        super().__init__()
-        self.register_buffer("middle", torch.zeros(regions_width))
-        self.register_buffer("spread", torch.ones(regions_width))
+        super().__init__(regions_width)
         self.see = nn.Linear(regions_width, hidden)
         self.begin = nn.Linear(hidden, 2 * hidden)
         self.read = nn.Embedding(vocabulary_size, embedding)
@@ -48,7 +44,7 @@ class ShowAttendTell(nn.Module):
         self.tell = nn.Linear(2 * hidden, embedding)
         self.speak = nn.Linear(embedding, vocabulary_size)
         self.dropout = nn.Dropout(dropout)
-        self._remember_long()
+        open_forget_gate(self.remember)
 
     def forward(
         self, regions: Float[Tensor, "pictures regions width"], words: Int[Tensor, "rows time"]
@@ -67,20 +63,13 @@ class ShowAttendTell(nn.Module):
             told.append(torch.cat([hidden, looked], dim=1))
         return self._next_word(torch.stack(told, dim=1), read)
 
-    @torch.no_grad()
     def adapt(self, regions: Float[Tensor, "pictures regions width"]) -> None:
         """Measure the training pictures' features once, so that `see` learns from standard ones."""
-        total = torch.zeros(2, regions.shape[2], dtype=torch.float64)
-        for some in regions.split(PICTURES_AT_ONCE):
-            features = some.flatten(0, 1).float()
-            total += torch.stack([features.sum(dim=0), features.square().sum(dim=0)])
-        mean, mean_square = total / regions.shape[:2].numel()
-        self.middle.copy_(mean)
-        self.spread.copy_((mean_square - mean.square()).clamp(min=0).sqrt().clamp(min=1e-2))
+        self.measure(regions.flatten(0, 1))
 
     def start(self, regions: Float[Tensor, "rows regions width"]) -> State:
         """The regions as seen, and a memory of their mean."""
-        standard = ((regions - self.middle) / self.spread).flatten(0, 1)
+        standard = self.standardise(regions).flatten(0, 1)
         # flat, because of a layer on more axes the exporter would store a turned copy
         seen = self.dropout(self.see(standard).view(*regions.shape[:2], -1).relu())
         hidden, cell = self.begin(seen.mean(dim=1)).tanh().chunk(2, dim=1)
@@ -108,10 +97,3 @@ class ShowAttendTell(nn.Module):
         self, told: Float[Tensor, "... both"], read: Float[Tensor, "... embedding"]
     ) -> Float[Tensor, "... vocabulary"]:
         return self.speak(self.dropout(read + self.tell(told))).float().log_softmax(dim=-1)
-
-    @torch.no_grad()
-    def _remember_long(self) -> None:
-        """A forget gate's bias of 1 in place of 0 (Jozefowicz et al. 2015)."""
-        hidden = self.remember.hidden_size
-        self.remember.bias_ih[hidden : 2 * hidden] = 1.0
-        self.remember.bias_hh[hidden : 2 * hidden] = 0.0

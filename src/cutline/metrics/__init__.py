@@ -5,9 +5,8 @@ image, signed with what was measured and how. A new metric is a file and a line 
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial as partial_of
 from importlib import import_module
 from typing import Protocol, runtime_checkable
 
@@ -15,7 +14,7 @@ from cutline import __version__
 from cutline.caption_files import pair
 from cutline.errors import DataError, RecipeError, nearest
 from cutline.metrics.diversity import Diversity, count_distinct
-from cutline.metrics.ngrams import Floats, Watch, Words
+from cutline.metrics.ngrams import Floats, Words
 from cutline.metrics.significance import Difference, compare_paired, find_intervals
 from cutline.records import Report
 from cutline.words import split_words
@@ -53,13 +52,6 @@ class Metric(Protocol):
 
     def score(self, sums: Floats) -> Floats:
         """Rows of statistics, or sums of rows, to one value a name."""
-
-
-@runtime_checkable
-class Slow(Protocol):
-    """A metric that tells how far its statistics are."""
-
-    watch: Watch | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +125,8 @@ def measure(
     *,
     metrics: Sequence[str | Metric] = USUAL,
     partial: bool = False,
-    watch: Callable[[str, int, int], None] | None = None,
 ) -> Measurement:
-    """What each metric counts in each image; errors are those of `score`.
-
-    `watch` is told of metrics that take long: name, comparisons done, and all.
-    """
+    """What each metric counts in each image; errors are those of `score`."""
     opened = [open_metric(metric) for metric in metrics]
     pairs = pair(predictions, references, partial=partial)
     _check(pairs, opened)
@@ -146,8 +134,6 @@ def measure(
     expected = [[split_words(text) for text in texts] for _, texts in pairs.values()]
     measured = []
     for metric in opened:
-        if watch and isinstance(metric, Slow):
-            metric.watch = partial_of(watch, _name(metric))
         rows = metric.statistics(predicted, expected)
         measured.append(Measured(metric, rows, _sign(metric, expected, len(references))))
     diverse = any(isinstance(metric, Diversity) for metric in opened)

@@ -109,14 +109,8 @@ class Cider:
 
     names: tuple[str, ...] = ("CIDEr",)
 
-    def __init__(
-        self,
-        documents: DocumentFrequencies | None = None,
-        *,
-        order: int = ORDER,
-        sigma: float = 6.0,
-    ):
-        self.documents, self.order, self.sigma = documents, order, sigma
+    def __init__(self, documents: DocumentFrequencies | None = None, *, order: int = ORDER):
+        self.documents, self.order = documents, order
         self.settings: Mapping[str, str] = {
             "df": documents.name if documents else "refs",
             "n": str(order),
@@ -124,11 +118,10 @@ class Cider:
 
     @classmethod
     def from_references(
-        cls, references: Sequence[Sequence[Words]], *, order: int = ORDER, sigma: float = 6.0
+        cls, references: Sequence[Sequence[Words]], *, order: int = ORDER
     ) -> "Cider":
         """A scorer that keeps the frequencies of these images, say of a whole training set."""
-        documents = DocumentFrequencies.of(references, order=order)
-        return cls(documents, order=order, sigma=sigma)
+        return cls(DocumentFrequencies.of(references, order=order), order=order)
 
     def statistics(
         self, predictions: Sequence[Words], references: Sequence[Sequence[Words]]
@@ -187,7 +180,8 @@ class CiderD(Cider):
         order: int = ORDER,
         sigma: float = 6.0,
     ):
-        super().__init__(documents, order=order, sigma=sigma)
+        super().__init__(documents, order=order)
+        self.sigma = sigma
         self.settings = {**self.settings, "sigma": f"{sigma:g}"}
 
     def _clip(self, ours: Floats, theirs: Floats) -> Floats:

@@ -23,14 +23,15 @@ CHUNKS, MATCHED, COLUMNS = slice(20, 21), slice(21, 23), 23
 class Meteor:
     """METEOR from statistics of the reference that gives each image's prediction the most.
 
-    `statistics` raises `CutlineError` when the dictionaries are not installed.
+    `watch` is told how far it is. `statistics` raises `CutlineError` when the dictionaries are not
+    installed.
     """
 
     names = ("METEOR",)
     settings: Mapping[str, str] = {"meteor": "1.5", "lang": "en"}
 
-    def __init__(self) -> None:
-        self.watch: Watch | None = None
+    def __init__(self, *, watch: Watch | None = None) -> None:
+        self._watch = watch
 
     def statistics(
         self, predictions: Sequence[Words], references: Sequence[Sequence[Words]]
@@ -45,8 +46,8 @@ class Meteor:
         rows = np.empty((len(others), COLUMNS))
         for row, (image, other) in enumerate(zip(owner, others, strict=True)):
             rows[row] = _compare(predictions[image], other, lexicon)
-            if self.watch and (row + 1 == len(others) or row % 100 == 0):
-                self.watch(row + 1, len(others))
+            if self._watch and (row + 1 == len(others) or row % 100 == 0):
+                self._watch(row + 1, len(others))
         return rows[_pick_best(self.score(rows)[:, 0], owner)]
 
     def score(self, sums: Floats) -> Floats:
