@@ -35,10 +35,11 @@ def words():
 def test_reading_word_by_word_agrees_with_reading_at_once(decoder, regions, words):
     at_once = decoder(regions, words)
 
-    state, one_by_one = decoder.start(regions), []
+    (picture, state), one_by_one = decoder.start(regions), []
     for word in words.unbind(dim=1):
-        log_probs, state = decoder.step(word, state)
+        log_probs, gaze, state = decoder.step(word, picture, state)
         one_by_one.append(log_probs)
+        torch.testing.assert_close(gaze.sum(dim=1), torch.ones(3))
 
     assert isinstance(decoder, StepDecoder)
     torch.testing.assert_close(torch.stack(one_by_one, dim=1), at_once)
@@ -73,12 +74,13 @@ def test_the_picture_is_seen(decoder, regions, words):
 
 @torch.no_grad()
 def test_rows_do_not_touch_and_can_be_picked(decoder, regions, words):
-    together, state = decoder.step(words[:, 0], decoder.start(regions))
+    picture, state = decoder.start(regions)
+    together, _, state = decoder.step(words[:, 0], picture, state)
     rows = torch.tensor([2, 0, 0])
 
-    alone, _ = decoder.step(words[1:2, 0], decoder.start(regions[1:2]))
-    picked, _ = decoder.step(words[rows, 1], pick_rows(state, rows))
-    unpicked, _ = decoder.step(words[:, 1], state)
+    alone, _, _ = decoder.step(words[1:2, 0], *decoder.start(regions[1:2]))
+    picked, _, _ = decoder.step(words[rows, 1], pick_rows(picture, rows), pick_rows(state, rows))
+    unpicked, _, _ = decoder.step(words[:, 1], picture, state)
 
     torch.testing.assert_close(alone, together[1:2])
     torch.testing.assert_close(picked, unpicked[rows])

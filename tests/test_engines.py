@@ -1,6 +1,7 @@
 """What every engine promises; the exported graph and torch must write the same."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from cutline.captioner import PACKAGED, Engine
 from cutline.checkpoint import build, read_model
 from cutline.decoders.show_and_tell import ShowAndTell
 from cutline.encoders.resnet import ResNet
+from cutline.engines.ensemble import EnsembleEngine
 from cutline.engines.onnx import OnnxEngine
 from cutline.engines.torch import TorchEngine
 from cutline.errors import ModelError
@@ -22,6 +24,8 @@ from cutline.features import FeatureStore
 from cutline.images import View, open_image
 from cutline.model import CaptionModel, read_tensors
 from cutline.recipe import Recipe
+from cutline.soup import mix, save
+from cutline.vocabulary import Vocabulary
 from naive import END, PAD, log_prob, shake
 
 
@@ -95,6 +99,7 @@ def _assert_same(graph, eager) -> None:
     assert (graph.words[:, :, time:] == PAD).all()
     np.testing.assert_allclose(graph.log_probs[:, :, :time], eager.log_probs, atol=1e-4)
     np.testing.assert_allclose(graph.scores, eager.scores, atol=1e-4)
+    np.testing.assert_allclose(graph.gaze[:, :, :time], eager.gaze, atol=1e-4)
 
 
 def test_the_file_alone_is_enough_to_caption_from_any_language(tiny, pixels):
@@ -102,7 +107,7 @@ def test_the_file_alone_is_enough_to_caption_from_any_language(tiny, pixels):
     session = onnxruntime.InferenceSession(tiny / "model.onnx")
     metadata = session.get_modelmeta().custom_metadata_map
 
-    words, _, _ = session.run(None, {"pixels": pixels[:1]})
+    words, _, _, _ = session.run(None, {"pixels": pixels[:1]})
 
     vocabulary = metadata["vocabulary"].split("\n")
     spoken = " ".join(vocabulary[word] for word in words[0, 0] if word > END)
@@ -263,12 +268,13 @@ def test_a_network_with_normalisations_is_folded_on_its_way_out(tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_captioner_with_attention_says_the_same_in_both_engines(tiny, tmp_path):
+@pytest.mark.parametrize("kind", ["show-attend-tell", "transformer"])
+def test_a_captioner_with_attention_says_the_same_in_both_engines(kind, tiny, tmp_path):
     saved = read_model(tiny)
     parts = {
         "view": {"size": 64},
         "encoder": {"kind": "resnet", "depth": 18},
-        "decoder": {"kind": "show-attend-tell", "embedding": 24, "hidden": 16},
+        "decoder": {"kind": kind, "embedding": 24, "hidden": 16},
     }
     recipe = Recipe.of({**saved.recipe.as_json(), **parts})
     torch.manual_seed(0)
@@ -281,3 +287,85 @@ def test_a_captioner_with_attention_says_the_same_in_both_engines(tiny, tmp_path
 
     expected = TorchEngine(build(attentive), recipe, saved.vocabulary).write(pixels)
     _assert_same(OnnxEngine(tmp_path / "attentive.onnx").write(pixels), expected)
+
+
+def test_a_caption_tells_where_each_word_was_looked_for(tiny, pixels):
+    written = OnnxEngine(tiny / "model.onnx").write(pixels)
+
+    shares = written.gaze.sum(axis=3)
+    np.testing.assert_allclose(shares, written.words != PAD, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------- several models
+
+
+def shaken(path: Path, amount: float) -> TorchEngine:
+    """The model in a folder, every weight a little off."""
+    engine = TorchEngine.open(path)
+    chance = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in engine.model.decoder.parameters():
+            weight += amount * torch.randn(weight.shape, generator=chance)
+    return engine
+
+
+def test_an_ensemble_of_the_same_model_twice_writes_what_it_writes(tiny, pixels):
+    alone, twice = TorchEngine.open(tiny), [TorchEngine.open(tiny) for _ in range(2)]
+
+    together = EnsembleEngine(twice)
+
+    assert isinstance(together, Engine)
+    _assert_same(together.write(pixels), alone.write(pixels))
+
+
+def test_an_ensemble_averages_the_probabilities_of_every_word(tiny, pixels):
+    members = [TorchEngine.open(tiny), shaken(tiny, 0.05)]
+
+    written = EnsembleEngine(members).write(pixels[:3])
+
+    for number in range(3):
+        caption = written.words[number, 0]
+        each = [_read_again(member, pixels[number], caption) for member in members]
+        expected = np.log(np.exp(np.stack(each)).mean(axis=0))
+        end = len(expected)
+        np.testing.assert_allclose(written.log_probs[number, 0, :end], expected, atol=1e-4)
+
+
+@torch.no_grad()
+def _read_again(engine: TorchEngine, pixels: np.ndarray, caption: np.ndarray) -> np.ndarray:
+    """The log-probability of each word of a caption, markers not forbidden but unlikely."""
+    words = torch.from_numpy(caption[caption != PAD])[None]
+    regions = engine.model.encoder(torch.from_numpy(pixels)[None].permute(0, 3, 1, 2).float())
+    read = torch.cat([torch.ones(1, 1, dtype=torch.long), words[:, :-1]], dim=1)
+    return engine.model.decoder(regions, read).gather(2, words[..., None])[0, :, 0].numpy()
+
+
+def test_models_of_other_words_do_not_go_together(tiny):
+    other = TorchEngine.open(tiny)
+    other.vocabulary = Vocabulary((*other.vocabulary.words, "zebra"))
+
+    with pytest.raises(ModelError, match="needs models with the same words and the same view"):
+        EnsembleEngine([TorchEngine.open(tiny), other])
+
+
+def test_a_soup_is_the_mean_of_the_weights(tiny, tmp_path):
+    one = read_model(tiny)
+    other = replace(one, tensors={n: 3 * t for n, t in one.tensors.items()})
+
+    mixed = mix([one, other])
+    save(mixed, build(mixed), tmp_path / "soup")
+
+    again = read_model(tmp_path / "soup")
+    for name, tensor in one.tensors.items():
+        torch.testing.assert_close(again.tensors[name], 2 * tensor)
+    assert again.card["scores"] == {}
+    assert len(again.card["mixed"]) == 2
+
+
+def test_models_of_other_parts_do_not_mix(tiny):
+    one = read_model(tiny)
+    table = one.recipe.as_json()
+    other = Recipe.of({**table, "decoder": {**table["decoder"], "hidden": 8}})
+
+    with pytest.raises(ModelError, match="only of models with the same parts and words"):
+        mix([one, replace(one, recipe=other)])

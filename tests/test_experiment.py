@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from cutline import metrics
 from cutline.captioner import captions_of, load
-from cutline.checkpoint import read_model, read_resume
+from cutline.checkpoint import read_model, read_recipe, read_resume
+from cutline.encoders.resnet import ResNet
 from cutline.engines.torch import TorchEngine
 from cutline.errors import DataError, ModelError
 from cutline.experiment import Begun, Event, Experiment, Validated
 from cutline.features import Encoded, FeatureStore
+from cutline.model import part_of, read_tensors
 from cutline.recipe import Recipe
 from cutline.sources.shapes import Shapes
 from cutline.training import Step
@@ -471,3 +473,107 @@ def test_a_run_killed_again_and_again_has_the_losses_of_one_that_was_not(save_ev
     assert len(read_history(killed)) == steps
     assert read_history(killed) == read_history(tmp_path / "whole")
     assert_same_model(killed, tmp_path / "whole")
+
+
+# ------------------------------------------------------------------- several trainings, an encoder
+
+
+LEARNT = {"kind": "resnet", "depth": 18, "pool": False}
+PICTURES = {"together": "picture", "captions_a_step": 24}
+
+
+@pytest.fixture(scope="module")
+def eyes(drawn: Path) -> Path:
+    """Weights of a small ResNet, as anybody's checkpoint has them."""
+    torch.manual_seed(3)
+    path = drawn / "resnet18.safetensors"
+    save_file({n: t.contiguous() for n, t in ResNet(18).state_dict().items()}, path)
+    return path
+
+
+def test_the_last_stages_of_an_encoder_learn_and_the_others_do_not(begin, eyes):
+    options = {**PICTURES, "epochs": 2, "tuned": 2, "encoder_rate": 1e-3, "zoomed": 0.2}
+    experiment = begin(make_recipe(encoder=LEARNT, training=options), weights=eyes)
+
+    list(experiment.run())
+
+    before, after = read_tensors(eyes), part_of(read_model(experiment.folder).tensors, "encoder")
+    changed = {n.split(".")[0] for n in before if not torch.equal(before[n], after[n])}
+    assert changed == {"layer3", "layer4"}
+    statistics = [name for name in before if "running" in name]
+    assert all(torch.equal(before[name], after[name]) for name in statistics)
+
+
+def test_an_encoder_without_so_many_stages_is_told(begin):
+    experiment = begin(make_recipe(training={**PICTURES, "tuned": 1}))
+
+    with pytest.raises(ModelError, match="training.tuned is 1, but this encoder has 0 stages"):
+        list(experiment.run())
+
+
+CHAIN = {
+    "training": {**PICTURES, "epochs": 6, "mirrored": 0.5, "average": 0.5},
+    "then": [{"objective": "self-critical", "epochs": 2, "samples": 3, "learning_rate": 1e-3}],
+}
+
+
+@pytest.fixture(scope="module")
+def chained(drawn: Path) -> tuple[Path, list[Event]]:
+    """A run of two trainings that nobody stopped."""
+    folder = drawn / "chained"
+    experiment = Experiment(
+        Recipe.of({**TABLE, **CHAIN, "training": {**TABLE["training"], **CHAIN["training"]}}),
+        drawn / "data",
+        folder,
+        cache=drawn / "cache",
+        device="cpu",
+    )
+    return folder, list(experiment.run())
+
+
+def test_a_training_goes_on_from_the_best_of_the_one_before(chained):
+    begun = pick(Begun, chained[1])
+    validated = pick(Validated, chained[1])
+
+    assert [(each.training, each.trainings) for each in begun] == [(1, 2), (2, 2)]
+    assert [each.epoch for each in validated] == list(range(len(validated)))
+    assert [step.number for step in pick(Step, chained[1])] == list(range(1, begun[1].steps + 1))
+    best = max(each.report.scores["CIDEr-D"] for each in validated)
+    kept = read_model(chained[0]).card
+    assert kept["scores"]["validation"]["scores"]["CIDEr-D"] == best
+
+
+def test_what_a_later_training_does_not_say_is_as_in_the_first():
+    recipe = Recipe.of({**TABLE, **CHAIN})
+
+    first, then = recipe.trainings
+
+    assert (first.objective, then.objective) == ("cross-entropy", "self-critical")
+    assert (then.mirrored, then.average) == (0.5, 0.5)
+    assert Recipe.of(recipe.as_json()) == recipe
+
+
+@pytest.mark.parametrize("stop", [2, 3, 24, 25, 26, 30])
+def test_a_run_of_two_trainings_closed_and_begun_again_has_the_same_losses(stop, begin, chained):
+    folder, whole = chained
+    recipe = read_recipe(folder)
+    events = begin(recipe).run()
+    for _ in islice((e for e in events if isinstance(e, Step)), stop):
+        pass
+    events.close()
+
+    experiment = begin(recipe)
+    list(experiment.run())
+
+    assert read_history(experiment.folder) == read_history(folder)
+    assert read_model(experiment.folder).card["scores"] == read_model(folder).card["scores"]
+
+
+def test_a_run_can_start_from_a_model(begin, whole):
+    experiment = begin(make_recipe(training={"epochs": 1, "learning_rate": 1e-9}), start=whole)
+
+    [validated] = pick(Validated, experiment.run())
+
+    card = read_model(whole).card
+    assert validated.report.as_json() == card["scores"]["validation"]
+    assert read_model(experiment.folder).card["started_from"] == card["fingerprint"]

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutline.search import MARKERS, Found, beam, greedy, sample
+from cutline.search import MARKERS, Found, Read, beam, greedy, sample
 from naive import END, PAD, START, UNKNOWN, every_caption
 
 A, B = UNKNOWN + 1, UNKNOWN + 2
@@ -19,10 +19,10 @@ class TableDecoder:
         self.log_probs = table.log_softmax(dim=-1)
 
     def start(self, regions):
-        return (regions[:, 0, 0].long(),)
+        return (), (regions[:, 0, 0].long(),)
 
-    def step(self, words, state):
-        return self.log_probs[state[0], words], state
+    def step(self, words, picture, state):
+        return Read(self.log_probs[state[0], words], torch.ones(len(words), 1), state)
 
 
 class BaitDecoder:
@@ -34,14 +34,14 @@ class BaitDecoder:
     vocabulary_size = 10
 
     def start(self, regions):
-        return (regions[:, 0, 0],)
+        return (), (regions[:, 0, 0],)
 
-    def step(self, words, state):
+    def step(self, words, picture, state):
         table = torch.full((10, 10), 1e-9)
         table[START, A], table[START, B] = 0.6, 0.4
         table[A, A:] = 1 / 6
         table[B, END] = table[B + 1 :, END] = 1.0
-        return table.log()[words], state
+        return Read(table.log()[words], torch.ones(len(words), 1), state)
 
 
 def pictures(*kinds: int) -> torch.Tensor:

@@ -6,7 +6,8 @@ import torch
 
 from cutline.decoders.show_and_tell import ShowAndTell
 from cutline.errors import TrainingError
-from cutline.objectives import cross_entropy
+from cutline.model import CaptionModel
+from cutline.objectives import CrossEntropy, cross_entropy
 from cutline.training import EpochEnd, Step, Trainer, Training
 from naive import END, PAD, START
 
@@ -15,8 +16,9 @@ WORDS = torch.tensor([[START, 4, 5, END, PAD], [START, 6, END, PAD, PAD], [START
 
 def make_trainer(**options: object) -> Trainer:
     torch.manual_seed(0)
-    decoder = ShowAndTell(6, 9, embedding=8, hidden=8, dropout=0.5)
-    return Trainer(decoder, Training(**options), steps_an_epoch=4, device="cpu")
+    model = CaptionModel(torch.nn.Identity(), ShowAndTell(6, 9, embedding=8, hidden=8, dropout=0.5))
+    chosen = Training(**options)
+    return Trainer(model, chosen, CrossEntropy(), steps_an_epoch=4, device="cpu")
 
 
 def plan(epoch: int):
@@ -112,28 +114,34 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence_and_changes_nothing():
 
 def test_a_gradient_that_is_no_number_stops_before_it_touches_the_weights():
     trainer = make_trainer(epochs=1)
-    trainer.model.see.weight.register_hook(lambda gradient: gradient * math.inf)
-    before = trainer.model.speak.weight.clone()
+    trainer.model.decoder.see.weight.register_hook(lambda gradient: gradient * math.inf)
+    before = trainer.model.decoder.speak.weight.clone()
 
     with pytest.raises(TrainingError, match="the length of the gradient at step 0 is"):
         list(trainer.run(plan))
 
-    assert torch.equal(trainer.model.speak.weight, before)
+    assert torch.equal(trainer.model.decoder.speak.weight, before)
 
 
 def test_a_device_that_does_not_exist_is_told():
     with pytest.raises(TrainingError, match="there is no device 'gpu': auto takes what there is"):
-        Trainer(torch.nn.Linear(1, 1), Training(), steps_an_epoch=1, device="gpu")
+        Trainer(
+            make_trainer().model,
+            Training(),
+            CrossEntropy(),
+            steps_an_epoch=1,
+            device="gpu",
+        )
 
 
 def test_gradients_are_clipped():
     trainer = make_trainer(epochs=1, clip=1e-9, optimizer="adam", learning_rate=1.0, warmup=0.0)
-    before = trainer.model.see.weight.clone()
+    before = trainer.model.decoder.see.weight.clone()
 
     next(trainer.run(plan))
 
     # Adam divides by the gradient's size plus 1e-8, so only tiny gradients make small steps.
-    assert (trainer.model.see.weight - before).abs().max() < 0.1
+    assert (trainer.model.decoder.see.weight - before).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("precision", ["bf16"])

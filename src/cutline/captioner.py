@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.resources import files
+from math import isqrt
 from pathlib import Path
 from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cutline.calibration import Calibration
 from cutline.decoding import Decoded, decode_ahead
 from cutline.engines.onnx import OnnxEngine
 from cutline.errors import ImageError, ModelError
@@ -96,7 +98,8 @@ class Captioner:
             raise ModelError(
                 f"this model writes {candidates} candidates a picture: ask for 1 to {candidates}"
             )
-        return captions_of(written, self.engine.vocabulary, best=best)
+        calibration = Calibration.from_card(self.card)
+        return captions_of(written, self.engine.vocabulary, best=best, calibration=calibration)
 
 
 def load(model: str | Path | None = None, *, threads: int | None = None) -> Captioner:
@@ -123,12 +126,18 @@ def load(model: str | Path | None = None, *, threads: int | None = None) -> Capt
     return Captioner(TorchEngine.open(path))
 
 
-def captions_of(written: Written, vocabulary: Vocabulary, *, best: int = 1) -> list[Caption]:
+def captions_of(
+    written: Written,
+    vocabulary: Vocabulary,
+    *,
+    best: int = 1,
+    calibration: Calibration | None = None,
+) -> list[Caption]:
     """A caption for each row that an engine wrote, with `best` - 1 more candidates beside it."""
     captions = []
-    for words, log_probs, scores in zip(*written, strict=True):
+    for row, scores in enumerate(written.scores):
         first, *others = (
-            _read_candidate(words[candidate], log_probs[candidate], vocabulary)
+            _read_candidate(written, row, candidate, vocabulary, calibration)
             for candidate in range(best)
             if candidate == 0 or scores[candidate] > -np.inf
         )
@@ -143,11 +152,21 @@ def _insist(answer: Caption | ImageError) -> Caption:
 
 
 def _read_candidate(
-    ids: NDArray[np.int64], log_probs: NDArray[np.float32], vocabulary: Vocabulary
+    written: Written,
+    row: int,
+    candidate: int,
+    vocabulary: Vocabulary,
+    calibration: Calibration | None,
 ) -> Caption:
+    ids = written.words[row, candidate]
     words = vocabulary.decode(ids.tolist())
-    each = tuple(float(value) for value in log_probs[ids != PAD])
-    return Caption(join_words(words), words, sum(each), each)
+    each = tuple(float(value) for value in written.log_probs[row, candidate][ids != PAD])
+    gaze = None
+    if written.gaze is not None:
+        looked = written.gaze[row, candidate][ids != PAD]
+        gaze = looked.reshape(len(looked), isqrt(looked.shape[1]), -1)
+    chance = None if calibration is None else float(calibration.confidence([each])[0])
+    return Caption(join_words(words), words, sum(each), each, gaze=gaze, chance=chance)
 
 
 def _fingerprint_of(folder: Path) -> str | None:

@@ -16,7 +16,7 @@ from cutline.progress import Bars, say, stop_after_the_event
 from cutline.records import Caption
 
 if TYPE_CHECKING:
-    from cutline.experiment import Validated
+    from cutline.experiment import Begun, Validated
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -25,7 +25,14 @@ def commands() -> None:
     """Train, measure and run image captioners."""
 
 
-for command in (measuring.score, measuring.compare, measuring.evaluate, measuring.card):
+for command in (
+    measuring.score,
+    measuring.compare,
+    measuring.evaluate,
+    measuring.calibrate,
+    measuring.inspect,
+    measuring.card,
+):
     commands.add_command(command)
 
 
@@ -114,6 +121,28 @@ def _describe(caption: Caption) -> dict[str, Any]:
     }
 
 
+@commands.command()
+@click.argument("picture", type=Path)
+@click.option("-o", "--out", type=Path, required=True, help="The drawing: a .png or .jpg file.")
+@click.option(
+    "-m", "--model", type=Path, help="Model folder or one-file model [default: built in]."
+)
+def gaze(picture: Path, out: Path, model: Path | None) -> None:
+    """Draw where the model looked for each word of its caption."""
+    from cutline.captioner import load
+    from cutline.gaze import draw_gaze
+    from cutline.images import open_image
+
+    captioner = load(model)
+    caption = captioner.caption(picture)
+    drawing = draw_gaze(open_image(picture, captioner.engine.view), caption)
+    try:
+        drawing.save(out)
+    except (OSError, ValueError) as error:
+        raise CutlineError(f"{out} cannot be written: {error}") from None
+    click.echo(caption.text)
+
+
 # ------------------------------------------------------------------------------------- training
 
 
@@ -122,6 +151,7 @@ def _describe(caption: Caption) -> dict[str, Any]:
 @click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
 @click.option("--out", type=Path, help="Model folder [default: runs/NAME OF THE RECIPE].")
 @click.option("--weights", type=Path, help="The encoder's weights [default: the built-in model's].")
+@click.option("--start", type=Path, help="Go on from this model: its encoder, decoder and words.")
 @click.option("--cache", type=Path, help="Where encoded pictures are kept [~/.cache/cutline].")
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
 @click.option("--save-every", default=60.0, show_default=True, help="Seconds between savings.")
@@ -130,6 +160,7 @@ def train(
     data: Path,
     out: Path | None,
     weights: Path | None,
+    start: Path | None,
     cache: Path | None,
     device: str,
     save_every: float,
@@ -143,12 +174,14 @@ def train(
 
     folder = out or Path("runs") / recipe.stem
     chosen = f" --weights {weights.name}" if weights else ""
+    chosen += f" --start {start.name}" if start else ""
     command = f"cutline train recipes/{recipe.name} --data {data.resolve().name}{chosen}"
     experiment = Experiment(
         Recipe.read(recipe),
         data,
         folder,
         weights=weights,
+        start=start,
         cache=cache,
         device=device,
         save_every=save_every,
@@ -162,10 +195,9 @@ def train(
                     for sentence in damaged:
                         say(f"left out: {sentence}")
                     bars.show("encoded", done, total)
-                case Begun(pictures=pictures, words=words, step=begun, steps=steps):
-                    counts = ", ".join(f"{n} {split}" for split, n in pictures.items())
-                    resumed = f", going on after step {begun}" if begun else ""
-                    say(f"{folder}: {counts} pictures, {words} words{resumed}")
+                case Begun():
+                    steps = event.steps
+                    _show_beginning(folder, event)
                 case Step(number=number, loss=loss):
                     bars.show("step", number, steps, f"loss {loss:.3f}")
                 case Validated():
@@ -179,10 +211,19 @@ def train(
     say(f"done: `cutline caption --model {folder} PICTURE` runs it")
 
 
+def _show_beginning(folder: Path, begun: "Begun") -> None:
+    counts = ", ".join(f"{n} {split}" for split, n in begun.pictures.items())
+    which = f", training {begun.training} of {begun.trainings}" if begun.trainings > 1 else ""
+    resumed = f", going on after step {begun.step}" if begun.step else ""
+    say(f"{folder}: {counts} pictures, {begun.words} words{which}{resumed}")
+
+
 def _show_epoch(event: "Validated") -> None:
     scores = event.report.scores if event.report else {}
     told = "  ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
     say(f"epoch {event.epoch + 1}  loss {event.loss:.3f}  {told}{'  *' * event.is_best}")
+    for warning in event.warnings:
+        say(f"    look at this: {warning}")
     for example, caption in event.samples:
         say(f"    {example.image.name}: {caption.text}")
 
@@ -211,6 +252,19 @@ def _export(model: Path, out: Path, precision: Any, *, trust: bool) -> None:
         from cutline.export import export
     export(read_model(model, trust=trust), out, precision=precision)
     say(f"{out}: {out.stat().st_size / 1e6:.1f} MB, weights in {precision}")
+
+
+@commands.command()
+@click.argument("models", type=Path, nargs=-1, required=True)
+@click.option("-o", "--out", type=Path, required=True, help="The new model folder.")
+def soup(models: tuple[Path, ...], out: Path) -> None:
+    """Make one model whose weights are the mean of several models' of one kind."""
+    with needs_training():
+        from cutline.checkpoint import build, read_model
+        from cutline.soup import mix, save
+    mixed = mix([read_model(model) for model in models])
+    save(mixed, build(mixed), out)
+    say(f"{out}: the mean of {len(models)} models; `cutline evaluate {out}` scores it")
 
 
 # ----------------------------------------------------------------------------------------- data

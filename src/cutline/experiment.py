@@ -1,49 +1,45 @@
 """One run: a recipe and a folder of data go in, a model folder comes out, events on the way.
 
-The same call goes on with a run that was stopped or killed: `resume.pt` is replaced whole every so
-often, and everything after it happens again, to the last bit. Nothing here prints.
+A run is one training or several, each going on from the best epoch of the one before. The same call
+goes on with a run that was stopped or killed: `resume.pt` is replaced whole every so often, and
+everything after it happens again, to the last bit. Nothing here prints.
 """
 
 import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from cutline import __version__, metrics
-from cutline.batches import (
-    encode_captions,
-    pick_batch,
-    pick_pictures,
-    plan_batches,
-    plan_pictures,
-)
 from cutline.captioner import PACKAGED, captions_of
 from cutline.checkpoint import (
+    Checkpoint,
     create_folder,
+    read_model,
     read_recipe,
     read_resume,
-    replace,
     save_model,
     save_resume,
     sweep,
 )
+from cutline.checkpoint import replace as replace_file
 from cutline.engines.torch import TorchEngine
 from cutline.errors import DataError, ModelError
-from cutline.features import Encoded, FeatureStore
-from cutline.model import CaptionModel, fill, fingerprint, part_of, read_tensors
+from cutline.features import Encoded
+from cutline.habits import Habits
+from cutline.material import Material, Read, Sight, Stored, plan_training
+from cutline.model import CaptionModel, fill, fingerprint, part_of, read_tensors, unfreeze
+from cutline.objectives import CrossEntropy, SelfCritical
 from cutline.recipe import Recipe
 from cutline.records import SPLITS, Caption, Example, Report
-from cutline.training import Batch, EpochEnd, Plan, Step, Trainer, Training, pick_device
+from cutline.training import EpochEnd, Objective, Step, Trainer, Training, pick_device
 from cutline.vocabulary import Vocabulary
 
 HISTORY = "history.jsonl"
@@ -54,7 +50,7 @@ VALIDATION_BATCH = 64
 
 @dataclass(frozen=True)
 class Begun:
-    """The data is read; training begins or goes on."""
+    """The data is read; a training begins or goes on."""
 
     pictures: dict[str, int]
     """How many of each split."""
@@ -62,7 +58,9 @@ class Begun:
     """In the vocabulary."""
     step: int
     steps: int
-    """Where the run is, and where it ends if it is not stopped early."""
+    """Where the run is, and where this training ends if it is not stopped early."""
+    training: int = 1
+    trainings: int = 1
 
 
 @dataclass(frozen=True)
@@ -75,13 +73,11 @@ class Validated:
     """None with fewer than two validation pictures: CIDEr-D means nothing then."""
     samples: tuple[tuple[Example, Caption], ...]
     is_best: bool
+    warnings: tuple[str, ...] = ()
+    """What looks wrong with the captions, a sentence each."""
 
 
 Event = Encoded | Begun | Step | Validated
-
-
-Pairs = list[tuple[Example, Tensor]]
-"""Examples of one split with their regions; damaged pictures are left out."""
 
 
 @dataclass
@@ -90,12 +86,18 @@ class _Standing:
 
     best: float | None = None
     epochs_since: int = 0
+    training: int = 0
+    """Which of the recipe's trainings is under way."""
+    steps: int = 0
+    epochs: int = 0
+    """Of the trainings that are over."""
 
 
 class Experiment:
     """A recipe on its way to a model folder.
 
-    `weights` are the encoder's (default: those of the packaged model); `save_every` is in seconds.
+    `weights` are the encoder's (default: those of the packaged model); with `start`, a model folder
+    or a file, both parts and the vocabulary are that model's. `save_every` is in seconds.
     Raises `ModelError` when `folder` holds a run of another recipe.
     """
 
@@ -106,91 +108,103 @@ class Experiment:
         folder: Path,
         *,
         weights: Path | None = None,
+        start: Path | None = None,
         cache: Path | None = None,
         device: str = "auto",
         save_every: float = 60.0,
         command: str = "",
     ) -> None:
-        if folder.exists() and read_recipe(folder, trust=True).sections != recipe.sections:
+        if folder.exists() and not _same(read_recipe(folder, trust=True), recipe):
             raise ModelError(f"{folder} holds a run of another recipe; name another with --out")
         self.recipe, self.data, self.folder = recipe, data, folder
         self.device, self.save_every, self.command = device, save_every, command
-        self.options: Training = recipe.build("training")
-        self.encoder = _load_encoder(recipe, weights).to(pick_device(device))
+        self.trainings: list[Training] = recipe.trainings
+        self.start = read_model(start) if start else None
+        self.encoder = _load_encoder(recipe, weights, self.start).to(pick_device(device))
         self.encoder_hash = fingerprint(self.encoder)
-        self.weights = (weights or PACKAGED).name if list(self.encoder.parameters()) else None
+        self.weights = (weights or start or PACKAGED).name if _has_weights(self.encoder) else None
         cache = cache or Path.home() / ".cache" / "cutline"
-        self.store = FeatureStore(cache, self.encoder, recipe.build("view"))
+        self.sight = Sight(self.encoder, recipe.build("view"), cache)
 
     def run(self) -> Generator[Event]:
         """Train to the end; what happens is yielded. Closing the iterator saves where it is."""
-        examples = list(self.recipe.build("source", self.data))
-        learnt = [example for example in examples if example.split != "test"]
-        yield from self.store.encode([example.image for example in learnt])
-        splits = self._split(learnt)
-        self.engine = self._build_engine(splits["train"])
-        plan = self._plan(splits["train"])
-        trainer = Trainer(
-            self.engine.model.decoder, self.options, steps_an_epoch=len(plan(0)), device=self.device
-        )
-        counts = {split: len(pairs) for split, pairs in splits.items()}
-        counts["test"] = len(examples) - len(learnt)
-        self._data = {**counts, "sha256": _fingerprint(examples)}
-        standing = self._resume(trainer)
-        yield Begun(counts, len(self.engine.vocabulary), trainer.step, trainer.steps)
-        yield from self._train(trainer, plan, standing, splits["validation"])
+        self._examples = list(self.recipe.build("source", self.data))
+        sweep(self.folder)
+        state = read_resume(self.folder)
+        standing = _Standing(**state["standing"]) if state else _Standing()
+        while standing.training < len(self.trainings):
+            yield from self._run_training(standing, state)
+            standing.training, standing.epochs_since, state = standing.training + 1, 0, None
 
-    def _split(self, examples: Sequence[Example]) -> dict[str, Pairs]:
-        splits: dict[str, Pairs] = {split: [] for split in SPLITS}
-        regions = self.store.load([example.image for example in examples])
-        for example, seen in zip(examples, regions, strict=True):
-            if seen is not None:
-                splits[example.split].append((example, seen))
-        if not splits["train"]:
+    def _run_training(self, standing: _Standing, state: dict[str, Any] | None) -> Generator[Event]:
+        number, options = standing.training, self.trainings[standing.training]
+        best = read_model(self.folder, trust=True) if number else None
+        if best:
+            fill(self.encoder, part_of(best.tensors, "encoder"), self.folder)
+        material: Material = (Read if options.tuned else Stored)(self.sight, options)
+        splits = {s: [e for e in self._examples if e.split == s] for s in SPLITS}
+        yield from material.prepare(splits["train"], splits["validation"])
+        train, validation = (material.keep_readable(splits[s]) for s in ("train", "validation"))
+        if not train:
             raise DataError(f"{self.data} has no training pictures that can be read")
-        return splits
+        self.engine = self._build_engine(train, material, best or self.start)
+        plan = plan_training(material, train, self.engine.vocabulary, options)
+        trainer = self._build_trainer(options, train, steps_an_epoch=len(plan(0)))
+        counts = dict(zip(SPLITS, map(len, (train, validation, splits["test"])), strict=True))
+        self._data = {**counts, "sha256": _fingerprint(self._examples)}
+        if state:
+            self._check(state["given"])
+            trainer.load_state_dict(state["trainer"])
+        yield Begun(
+            counts,
+            len(self.engine.vocabulary),
+            standing.steps + trainer.step,
+            standing.steps + trainer.steps,
+            number + 1,
+            len(self.trainings),
+        )
+        yield from self._train(trainer, trainer.run(plan), standing, material, validation)
+        standing.steps += trainer.step
+        standing.epochs += trainer.epoch
 
-    def _build_engine(self, train: Pairs) -> TorchEngine:
-        captions = (caption for example, _ in train for caption in example.captions)
-        vocabulary = self.recipe.partial("vocabulary")(captions)
+    def _build_engine(
+        self, train: Sequence[Example], material: Material, start: Checkpoint | None
+    ) -> TorchEngine:
+        if start:
+            vocabulary = start.vocabulary
+        else:
+            captions = (caption for example in train for caption in example.captions)
+            vocabulary = self.recipe.partial("vocabulary")(captions)
         if not self.folder.exists():
             create_folder(self.folder, self.recipe, vocabulary)
         elif Vocabulary.load(self.folder / "vocabulary.txt") != vocabulary:
             raise DataError(f"the captions of {self.data} have changed since {self.folder} began")
-        torch.manual_seed(self.options.seed)
+        torch.manual_seed(self.trainings[0].seed)
         decoder = self.recipe.build("decoder", self.encoder.width, len(vocabulary))
-        if hasattr(decoder, "adapt"):
-            decoder.adapt(torch.stack([regions for _, regions in train]))
+        if start:
+            fill(decoder, part_of(start.tensors, "decoder"), "the model to start with")
+        elif hasattr(decoder, "adapt"):
+            decoder.adapt(material.look(train, self.encoder))
         return TorchEngine(CaptionModel(self.encoder, decoder), self.recipe, vocabulary)
 
-    def _plan(self, train: Pairs) -> Plan:
-        captions = encode_captions([example for example, _ in train], self.engine.vocabulary)
-        regions = [seen for _, seen in train]
-
-        by_picture = self.options.together == "picture"
-
-        def load(rows: NDArray[np.int64]) -> Batch:
-            batch = pick_pictures(captions, rows) if by_picture else pick_batch(captions, rows)
-            seen = torch.stack([regions[image] for image in batch.images])
-            return seen.float(), torch.from_numpy(batch.words)
-
-        def plan(epoch: int) -> Sequence[Callable[[], Batch]]:
-            size, seed = self.options.captions_a_step, self.options.seed
-            if by_picture:
-                planned = plan_pictures(captions, captions_a_batch=size, seed=seed, epoch=epoch)
-            else:
-                planned = plan_batches(captions.lengths, batch_size=size, seed=seed, epoch=epoch)
-            return [partial(load, rows) for rows in planned]
-
-        return plan
-
-    def _resume(self, trainer: Trainer) -> _Standing:
-        sweep(self.folder)
-        state = read_resume(self.folder)
-        if state:
-            self._check(state["given"])
-            trainer.load_state_dict(state["trainer"])
-        return _Standing(**state["standing"]) if state else _Standing()
+    def _build_trainer(
+        self, options: Training, train: Sequence[Example], *, steps_an_epoch: int
+    ) -> Trainer:
+        decoder, vocabulary = self.engine.model.decoder, self.engine.vocabulary
+        unfreeze(self.encoder, stages=options.tuned)
+        shown = self.encoder if options.tuned else nn.Identity()  # stored regions are seen already
+        if options.objective == "self-critical":
+            ids = [[vocabulary.encode(c) for c in example.captions] for example in train]
+            objective: Objective = SelfCritical.of(ids, bleu=options.bleu, samples=options.samples)
+        else:
+            objective = CrossEntropy(smoothing=options.smoothing, sampled=options.sampled)
+        return Trainer(
+            CaptionModel(shown, decoder),
+            options,
+            objective,
+            steps_an_epoch=steps_an_epoch,
+            device=self.device,
+        )
 
     def _check(self, given: dict[str, Any]) -> None:
         """A run goes on only with what it began with."""
@@ -202,20 +216,25 @@ class Experiment:
     def _train(
         self,
         trainer: Trainer,
-        plan: Plan,
+        events: Iterator[Step | EpochEnd],
         standing: _Standing,
-        validation: Pairs,
+        material: Material,
+        validation: Sequence[Example],
     ) -> Generator[Event]:
-        saved, patience = time.monotonic(), max(1, self.options.patience)
-        events = trainer.run(plan)
-        self._history = _History(self.folder / HISTORY, trainer.step)
+        saved, patience = time.monotonic(), max(1, trainer.options.patience)
+        self._history = _History(self.folder / HISTORY, standing.steps + trainer.step)
         try:
             while standing.epochs_since < patience and (event := next(events, None)):
                 if isinstance(event, Step):
+                    event = replace(event, number=standing.steps + event.number)
                     self._history.add(event)
                     yield event
                 else:
-                    yield self._end_epoch(event, standing, validation)
+                    shown = trainer.shown if trainer.options.tuned else None
+                    self.engine.model = CaptionModel(
+                        shown.encoder if shown else self.encoder, trainer.shown.decoder
+                    )
+                    yield self._end_epoch(event, standing, material, validation)
                 if isinstance(event, EpochEnd) or time.monotonic() - saved >= self.save_every:
                     self._save(trainer, standing)
                     saved = time.monotonic()
@@ -225,34 +244,37 @@ class Experiment:
         finally:
             self._history.close()
 
-    def _end_epoch(self, ended: EpochEnd, standing: _Standing, validation: Pairs) -> Validated:
+    def _end_epoch(
+        self,
+        ended: EpochEnd,
+        standing: _Standing,
+        material: Material,
+        validation: Sequence[Example],
+    ) -> Validated:
         """Score the epoch, and keep its weights if they are the best so far."""
-        captions = self._caption(validation)
-        predictions = {e.id: c.text for (e, _), c in zip(validation, captions, strict=True)}
-        references = {example.id: example.captions for example, _ in validation}
-        report = (
-            metrics.score(predictions, references, partial=True) if len(validation) > 1 else None
-        )
+        captions = self._caption(material, validation)
+        pairs = list(zip(validation, captions, strict=True))
+        predictions = {example.id: caption.text for example, caption in pairs}
+        references = {example.id: example.captions for example in validation}
+        report = metrics.score(predictions, references, partial=True) if len(pairs) > 1 else None
         score = report.scores[CHOSEN_BY] if report else None
         is_best = score is None or standing.best is None or score > standing.best
+        epoch = standing.epochs + ended.epoch
         if is_best:
             standing.best, standing.epochs_since = score, 0
-            save_model(
-                self.folder, self.engine.model, self.engine.vocabulary, self._card(ended, report)
-            )
+            card = self._card(epoch, ended.loss, report)
+            save_model(self.folder, self.engine.model, self.engine.vocabulary, card)
         else:
             standing.epochs_since += 1
-        pairs = [
-            (example, caption) for (example, _), caption in zip(validation, captions, strict=True)
-        ]
         samples = tuple(pairs[:: max(1, len(pairs) // SAMPLES)][:SAMPLES])
-        return Validated(ended.epoch, ended.loss, report, samples, is_best)
+        warnings = Habits.of([caption.words for caption in captions]).warnings if captions else ()
+        return Validated(epoch, ended.loss, report, samples, is_best, warnings)
 
-    def _caption(self, pairs: Pairs) -> list[Caption]:
-        self.engine.model.eval()
+    def _caption(self, material: Material, examples: Sequence[Example]) -> list[Caption]:
+        model = self.engine.model.eval()
         captions = []
-        for start in range(0, len(pairs), VALIDATION_BATCH):
-            regions = torch.stack([seen for _, seen in pairs[start : start + VALIDATION_BATCH]])
+        for start in range(0, len(examples), VALIDATION_BATCH):
+            regions = material.look(examples[start : start + VALIDATION_BATCH], model.encoder)
             captions += captions_of(self.engine.read(regions), self.engine.vocabulary)
         return captions
 
@@ -262,16 +284,17 @@ class Experiment:
         state = {"trainer": trainer.state_dict(), "standing": asdict(standing), "given": given}
         save_resume(self.folder, state)
 
-    def _card(self, ended: EpochEnd, report: Report | None) -> dict[str, Any]:
+    def _card(self, epoch: int, loss: float, report: Report | None) -> dict[str, Any]:
         return {
             **self.recipe.claim,
             "source": dict(self.recipe.sections["source"]),
             "data": self._data,
             "scores": {"validation": report.as_json()} if report else {},
-            "epoch": ended.epoch + 1,
-            "training_loss": ended.loss,
+            "epoch": epoch + 1,
+            "training_loss": loss,
             "command": self.command,
             "fingerprint": fingerprint(self.engine.model),
+            "started_from": self.start.card.get("fingerprint") if self.start else None,
             "view": self.engine.view.as_dict(),
             "encoder": {"weights": self.weights, "sha256": self.encoder_hash},
             "versions": {
@@ -288,7 +311,7 @@ class _History:
     def __init__(self, path: Path, step: int) -> None:
         lines = path.read_text().splitlines() if path.exists() else []
         kept = "".join(line + "\n" for line in lines[:step])
-        replace(path, lambda beside: beside.write_text(kept))
+        replace_file(path, lambda beside: beside.write_text(kept))
         self._file = path.open("a")
 
     def add(self, step: Step) -> None:
@@ -309,11 +332,19 @@ def _fingerprint(examples: Sequence[Example]) -> str:
     return digest.hexdigest()
 
 
-def _load_encoder(recipe: Recipe, weights: Path | None) -> nn.Module:
+def _same(one: Recipe, other: Recipe) -> bool:
+    return (one.sections, one.then) == (other.sections, other.then)
+
+
+def _has_weights(encoder: nn.Module) -> bool:
+    return next(encoder.parameters(), None) is not None
+
+
+def _load_encoder(recipe: Recipe, weights: Path | None, start: Checkpoint | None) -> nn.Module:
     """The recipe's encoder with its weights, frozen."""
     encoder = recipe.build("encoder").requires_grad_(False).eval()
-    if list(encoder.parameters()):
+    if _has_weights(encoder):
         path = weights or PACKAGED
-        tensors = read_tensors(path)
+        tensors = start.tensors if start and not weights else read_tensors(path)
         fill(encoder, part_of(tensors, "encoder") or tensors, path)
     return encoder.to(memory_format=torch.channels_last)

@@ -4,6 +4,7 @@ Input   `pixels`     uint8 (rows, size, size, 3), RGB
 Outputs `words`      int64 (rows, candidates, time): word ids, the best candidate first
         `log_probs`  float (rows, candidates, time): of each word given those before it
         `scores`     float (rows, candidates): what the candidates are ranked by
+        `gaze`       float (rows, candidates, time, regions): where each word looked
 
 The graph holds the encoder with its normalisation, the decoder, and the beam search traced from
 `search.py`. Vocabulary, view and card are in the file's metadata, so that it needs nothing beside.
@@ -12,11 +13,11 @@ The graph holds the encoder with its normalisation, the decoder, and the beam se
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -51,11 +52,12 @@ class WholeCaptioner(nn.Module):
         Int[Tensor, "rows candidates time"],
         Float[Tensor, "rows candidates time"],
         Float[Tensor, "rows candidates"],
+        Float[Tensor, "rows candidates time regions"],
     ]:
-        """Words, log-probabilities and scores of the candidates, as `search.Found`."""
+        """Words, log-probabilities, scores and gaze of the candidates, as `search.Found`."""
         regions = self.encoder(pixels.permute(0, 3, 1, 2).float())
-        words, log_probs, scores = self.search(self.decoder, regions)
-        return words, log_probs, scores
+        words, log_probs, scores, gaze = self.search(self.decoder, regions)
+        return words, log_probs, scores, gaze
 
 
 def export(checkpoint: Checkpoint, path: Path, *, precision: Precision = "fp32") -> None:
@@ -94,11 +96,22 @@ def _fold(checkpoint: Checkpoint) -> Checkpoint:
 
 def record_scores(path: Path, split: str, report: Report) -> None:
     """Write the scores of a split into the card of a one-file model; all else stays as it is."""
+    card = _read_card(path)
+    record(path, {"scores": {**card.get("scores", {}), split: report.as_json()}})
+
+
+def record(path: Path, entries: Mapping[str, Any]) -> None:
+    """Write entries into the card of a one-file model; all else stays as it is."""
     graph = onnx.load(path)
-    card = json.loads({entry.key: entry.value for entry in graph.metadata_props}["card"])
-    card.setdefault("scores", {})[split] = report.as_json()
+    card = {**_read_card(path), **entries}
     set_metadata(graph, {"card": json.dumps(card)})
     files.replace(path, lambda beside: onnx.save(graph, beside))
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    graph = onnx.load(path)
+    card: dict[str, Any] = json.loads({e.key: e.value for e in graph.metadata_props}["card"])
+    return card
 
 
 def set_metadata(graph: onnx.ModelProto, metadata: dict[str, str]) -> None:
@@ -134,7 +147,7 @@ def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
             dynamo=True,
             dynamic_shapes={"pixels": {0: torch.export.Dim("rows", min=1, max=4096)}},
             input_names=["pixels"],
-            output_names=["words", "log_probs", "scores"],
+            output_names=["words", "log_probs", "scores", "gaze"],
             verbose=False,
         )
     assert program is not None

@@ -1,7 +1,8 @@
 """Stored features: a picture is encoded once for all its captions and all epochs.
 
 Enters: pictures, an encoder, a view. Leaves: their regions, in half precision, on disk and mapped
-into memory. A store belongs to one encoder (its options and the hash of its weights) and one view.
+into memory. A store belongs to one encoder (its options and the hash of its weights) and one view,
+and holds the pictures as they are or all of them mirrored.
 It is two files that only ever grow: `regions.f16`, one picture after another, and `index.jsonl`, a
 line a picture with its size and time of change, written after its regions. So a killed run loses at
 most a batch, a picture that has changed since is noticed and encoded again, and several runs may
@@ -24,6 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cutline.augmentation import mirror
 from cutline.decoding import Decoded, decode_ahead
 from cutline.errors import ImageError
 from cutline.images import View
@@ -48,9 +50,18 @@ class Encoded:
 class FeatureStore:
     """The regions of pictures as one encoder sees them through one view."""
 
-    def __init__(self, folder: Path, encoder: nn.Module, view: View) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        encoder: nn.Module,
+        view: View,
+        *,
+        mirrored: bool = False,
+        precision: str = "no",
+    ) -> None:
         self.encoder, self.view = encoder.eval(), view
-        folder = folder / _key(encoder, view)
+        self.mirrored, self.precision = mirrored, precision
+        folder = folder / _key(encoder, view, mirrored=mirrored, precision=precision)
         folder.mkdir(parents=True, exist_ok=True)
         self._regions, self._journal = folder / "regions.f16", folder / "index.jsonl"
         self._lock = folder / "lock"
@@ -100,8 +111,9 @@ class FeatureStore:
             if isinstance(picture, ImageError):
                 entries[image] |= {"error": str(picture)}
             else:
-                readable[image] = picture
-        seen = encode(self.encoder, np.stack([*readable.values()])).half() if readable else None
+                readable[image] = mirror(picture) if self.mirrored else picture
+        pixels = np.stack([*readable.values()]) if readable else None
+        seen = None if pixels is None else encode(self.encoder, pixels, self.precision).half()
         with _alone(self._lock):
             if seen is not None:
                 row, shape = self._append_rows(seen), list(seen.shape[1:])
@@ -121,20 +133,27 @@ class FeatureStore:
 
 
 @torch.inference_mode()
-def encode(encoder: nn.Module, pictures: np.ndarray) -> Float[Tensor, "rows regions width"]:
-    """What an encoder sees in pictures of shape (rows, height, across, 3), as single precision."""
+def encode(
+    encoder: nn.Module, pictures: np.ndarray, precision: str = "no"
+) -> Float[Tensor, "rows regions width"]:
+    """What an encoder sees in pictures of shape (rows, height, across, 3), as single precision.
+
+    With `precision` bf16 or fp16 it computes in that: three times as fast where a processor can.
+    """
     device = next(chain(encoder.parameters(), encoder.buffers()), torch.empty(0)).device
     pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)  # channels stay innermost
-    return encoder(pixels).float().cpu()
+    kind = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    with torch.autocast(device.type, kind, enabled=precision != "no"):
+        return encoder(pixels).float().cpu()
 
 
-def _key(encoder: nn.Module, view: View) -> str:
+def _key(encoder: nn.Module, view: View, **more: bool | str) -> str:
     options = {
         name: value
         for name, value in vars(encoder).items()
         if isinstance(value, bool | int | float | str) and not name.startswith("_")
     }
-    described = json.dumps([fingerprint(encoder), repr(encoder), options, view.as_dict()])
+    described = json.dumps([fingerprint(encoder), repr(encoder), options, view.as_dict(), more])
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 

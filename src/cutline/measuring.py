@@ -1,15 +1,18 @@
 """The commands that measure: score, compare, evaluate, card."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cutline import metrics
 from cutline.caption_files import read_predictions
 from cutline.errors import DataError, ModelError, needs_training
-from cutline.metrics import METRICS
+from cutline.metrics import METRICS, USUAL
 from cutline.progress import Bars, say
+from cutline.records import Example
 from cutline.scoring import (
     choose_metrics,
     describe_differences,
@@ -20,6 +23,10 @@ from cutline.scoring import (
     tell_scores,
     write_each,
 )
+
+if TYPE_CHECKING:
+    from cutline.captioner import Captioner
+    from cutline.evaluation import Captioned
 
 references_option = click.option(
     "--references",
@@ -141,12 +148,24 @@ def compare(
 @click.option("--split", default="test", show_default=True, help="train, validation or test.")
 @click.option("--out", type=Path, help="Write the captions here, as COCO results.")
 @click.option("--record", is_flag=True, help="Write the scores into the one-file model's card.")
+@click.option(
+    "--with",
+    "others",
+    type=Path,
+    multiple=True,
+    help="Average the words' probabilities with this model's; may be repeated.",
+)
+@only_option
+@draws_option
 @click.option("--json", "as_json", is_flag=True, help="Scores and signature as JSON.")
 def evaluate(
     model: Path | None,
     data: Path,
     kind: str | None,
     split: str,
+    others: tuple[Path, ...],
+    only: str | None,
+    draws: int,
     out: Path | None,
     record: bool,
     as_json: bool,
@@ -156,30 +175,128 @@ def evaluate(
     MODEL is a model folder or a one-file model [default: built in].
     """
     from cutline.captioner import PACKAGED, load
-    from cutline.evaluation import caption_split, score_split
-    from cutline.recipe import open_source
+    from cutline.evaluation import score_split
 
-    captioner = load(model)
-    if record and (model or PACKAGED).is_dir():
+    captioner = _load_together([model or PACKAGED, *others]) if others else load(model)
+    if record and (others or (model or PACKAGED).is_dir()):
         raise ModelError(f"{model} is a folder; scores are recorded in a file of `cutline export`")
-    source = open_source({"kind": kind} if kind else captioner.card["source"], data)
-    examples = [example for example in source if example.split == split and example.captions]
-    if not examples:
-        raise DataError(f"{data} has no pictures with captions in the split {split!r}")
-    captioned = []
-    bars = Bars()
-    for number, each in enumerate(caption_split(captioner, examples), 1):
-        captioned.append(each)
-        bars.show("captioned", number, len(examples))
+    captioned = _caption_split(captioner, data, kind, split)
     if out:
         found = [{"image_id": _as_id(c.example.id), "caption": c.text} for c in captioned]
         out.write_text(json.dumps(found, indent=0, ensure_ascii=False), encoding="utf8")
-    report = score_split(captioned)
+    named = only or ",".join(USUAL)
+    chosen = choose_metrics(named, df="refs", train=None, leave_out=say, watch=Bars().show)
+    report = score_split(captioned, metrics=chosen, draws=draws)
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
     if record:
         with needs_training():
             from cutline.export import record_scores
         record_scores(model or PACKAGED, split, report)
+
+
+def _caption_split(
+    captioner: "Captioner", data: Path, kind: str | None, split: str
+) -> list["Captioned"]:
+    from cutline.evaluation import caption_split
+
+    examples = _find_examples(captioner.card, data, kind, split)
+    captioned = []
+    bars = Bars()
+    for number, each in enumerate(caption_split(captioner, examples), 1):
+        captioned.append(each)
+        bars.show("captioned", number, len(examples))
+    return captioned
+
+
+def _find_examples(
+    card: Mapping[str, Any], data: Path, kind: str | None, split: str
+) -> list[Example]:
+    from cutline.recipe import open_source
+
+    source = open_source({"kind": kind} if kind else card["source"], data)
+    examples = [example for example in source if example.split == split and example.captions]
+    if not examples:
+        raise DataError(f"{data} has no pictures with captions in the split {split!r}")
+    return examples
+
+
+def _load_together(models: Sequence[Path]) -> "Captioner":
+    with needs_training():
+        from cutline.engines.ensemble import EnsembleEngine
+        from cutline.engines.torch import TorchEngine
+    from cutline.captioner import Captioner
+
+    return Captioner(EnsembleEngine([TorchEngine.open(model) for model in models]))
+
+
+@click.command()
+@click.argument("model", type=Path, required=False)
+@click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
+@click.option("--kind", help="What data it is [default: what the model was trained on].")
+@click.option("--split", default="validation", show_default=True, help="Not what it learnt from.")
+def calibrate(model: Path | None, data: Path, kind: str | None, split: str) -> None:
+    """Fit what the model's confidence means, and write it into its card.
+
+    MODEL is a one-file model [default: built in].
+    """
+    from cutline.calibration import Calibration, calibration_curve, cross_fit, expected_error
+    from cutline.captioner import PACKAGED, load
+    from cutline.evaluation import judge
+
+    with needs_training():
+        from cutline.export import record
+    path = model or PACKAGED
+    if path.is_dir():
+        raise ModelError(f"{model} is a folder; calibrate a file of `cutline export`")
+    log_probs, good = judge(_caption_split(load(model), data, kind, split))
+    error = expected_error(calibration_curve(cross_fit(log_probs, good), good))
+    fitted = Calibration.fit(log_probs, good)
+    record(path, {"calibration": {**fitted.as_json(), "error": round(error, 4), "split": split}})
+    click.echo(f"{fitted.rule}: {good.mean():.0%} are; expected calibration error {error:.3f}")
+
+
+@click.command()
+@click.argument("model", type=Path, required=False)
+@click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
+@click.option("--kind", help="What data it is [default: what the model was trained on].")
+@click.option("--split", default="validation", show_default=True, help="Not what it learnt from.")
+@click.option("--pictures", default=300, show_default=True, help="How many to look at; 0: all.")
+@click.option(
+    "--neighbours", default=1000, show_default=True, help="Training pictures to compare with."
+)
+@click.option("--out", type=Path, help="Write the report here, with the worst as pictures.")
+def inspect(
+    model: Path | None,
+    data: Path,
+    kind: str | None,
+    split: str,
+    pictures: int,
+    neighbours: int,
+    out: Path | None,
+) -> None:
+    """Tell why a model is bad: words, decoder, view, habits, confidence, the worst pictures.
+
+    MODEL is a model folder or a one-file model [default: built in].
+    """
+    with needs_training():
+        from cutline.engines.torch import TorchEngine
+        from cutline.inspection import inspect as look
+        from cutline.inspection import tell_inspection
+    from cutline.captioner import PACKAGED
+    from cutline.gaze import draw_sheet
+
+    engine = TorchEngine.open(model or PACKAGED)
+    examples = _find_examples(engine.card, data, kind, split)
+    train = _find_examples(engine.card, data, kind, "train")[:neighbours] if neighbours else []
+    found = look(engine, examples[: pictures or None], train, watch=Bars().show)
+    report = tell_inspection(found, (model or PACKAGED).name)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "report.md").write_text(report, encoding="utf8")
+        draw_sheet([(e.image, caption.text) for e, caption, _ in found.worst]).save(
+            out / "worst.jpg"
+        )
+    click.echo(report, nl=False)
 
 
 def _as_id(id: str) -> int | str:

@@ -5,7 +5,7 @@ tensors into a module and is exact about what is missing or unexpected.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from cutline.errors import ModelError
 
 Pixels = UInt8[Tensor, "rows 3 height across"] | Float[Tensor, "rows 3 height across"]
+Seen = Pixels | Float[Tensor, "rows regions width"]
 
 
 @runtime_checkable
@@ -39,10 +40,16 @@ class CaptionModel(nn.Module):
         self.encoder, self.decoder = encoder, decoder
 
     def forward(
-        self, pixels: Pixels, words: Int[Tensor, "rows time"]
-    ) -> Float[Tensor, "rows time vocabulary"]:
-        """Score whole captions, as in training."""
-        return self.decoder(self.encoder(pixels), words)
+        self, seen: Seen, words: Int[Tensor, "captions time"]
+    ) -> Float[Tensor, "captions time vocabulary"]:
+        """Score whole captions, as in training; what is stored is seen through `nn.Identity`."""
+        return self.decoder(self.encoder(seen), words)
+
+    def train(self, mode: bool = True) -> "CaptionModel":
+        """The encoder's batch statistics stay those of its first training, also while it learns."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -83,6 +90,18 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path | str) -
             shapes = f"{list(given[name].shape)}, but this network's is {list(tensor.shape)}"
             raise ModelError(f"{origin}: the shape of {name} is {shapes}")
     module.load_state_dict(given, strict=False)
+
+
+def unfreeze(encoder: nn.Module, *, stages: int) -> None:
+    """Let the last stages of an encoder learn and nothing else of it; `ModelError` when it has
+    fewer.
+    """
+    encoder.requires_grad_(False)
+    known: Sequence[nn.Module] = getattr(encoder, "stages", ())
+    if not 0 <= stages <= len(known):
+        raise ModelError(f"training.tuned is {stages}, but this encoder has {len(known)} stages")
+    for stage in known[len(known) - stages :]:
+        stage.requires_grad_(True)
 
 
 def part_of(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

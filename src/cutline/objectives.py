@@ -1,8 +1,133 @@
-"""What training makes small: how surprised the decoder is by what people wrote."""
+"""What training makes small.
 
+`CrossEntropy`: how surprised the decoder is by what people wrote. `SelfCritical`: how much worse
+than its other captions of the picture those are that it drew. Both are called with a model in
+training, what it sees, and all captions of these pictures; a loss comes back.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+
+from cutline.metrics import Metric
+from cutline.metrics.bleu import Bleu
+from cutline.metrics.cider import CiderD
+from cutline.search import MARKERS, StepDecoder, sample
+
+Sentence = list[str]
+"""Word ids as text, the end marker included: metrics compare words, whatever words are."""
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """What an objective needs of a model: an encoder, a decoder, and both at once."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def __call__(self, seen: Tensor, words: Tensor) -> Tensor:
+        """Log-probabilities of each next word."""
+
+
+class CrossEntropy:
+    """Mean negative log-probability of what people wrote (Vinyals et al. 2015, equation 13).
+
+    With `sampled` above 0 a growing share of the words that the decoder reads, up to this share at
+    the end of the run, are its own guesses (scheduled sampling, Bengio et al. 2015); all are
+    guessed at once from what people wrote before them (Mihaylova & Martins 2019), so that every
+    decoder can do it.
+    """
+
+    def __init__(self, *, smoothing: float = 0.0, sampled: float = 0.0) -> None:
+        self.smoothing, self.sampled = smoothing, sampled
+
+    def __call__(self, model: Learner, seen: Tensor, words: Tensor, done: float) -> Tensor:
+        """The loss of one batch; `done` is the share of the run that is over."""
+        read, expected = words[:, :-1], words[:, 1:]
+        if self.sampled:
+            read = self._with_guesses(model, seen, read, self.sampled * done)
+        return cross_entropy(model(seen, read), expected, smoothing=self.smoothing)
+
+    @torch.no_grad()
+    def _with_guesses(self, model: Learner, seen: Tensor, read: Tensor, share: float) -> Tensor:
+        likely = model(seen, read)[:, :-1]
+        guessed = torch.multinomial(likely.float().exp().flatten(0, 1), 1).view(likely.shape[:2])
+        replaced = torch.rand(guessed.shape, device=read.device) < share
+        replaced &= (read[:, 1:] != MARKERS.pad) & (guessed > MARKERS.unk)
+        return torch.cat([read[:, :1], torch.where(replaced, guessed, read[:, 1:])], dim=1)
+
+
+class SelfCritical:
+    """Captions that beat the others drawn for their picture become likelier (REINFORCE).
+
+    Rennie et al. 2017 (arXiv 1612.00563) with the mean of the other samples as baseline (Luo 2020,
+    arXiv 2003.09971). Rewards are `rewards`' weighted sum of sentence scores, on word ids with
+    the end marker among them: otherwise a caption is rewarded for not ending.
+    """
+
+    def __init__(
+        self, rewards: Sequence[tuple[Metric, float]], *, samples: int = 5, max_words: int = 20
+    ) -> None:
+        self.rewards, self.samples, self.max_words = rewards, samples, max_words
+
+    @classmethod
+    def of(
+        cls,
+        captions: Sequence[Sequence[Sequence[int]]],
+        *,
+        bleu: float = 0.0,
+        samples: int = 5,
+        max_words: int = 20,
+    ) -> "SelfCritical":
+        """Rewards of CIDEr-D, with the document frequencies of each picture's captions (as word ids
+        without markers), and of BLEU-4 weighed by `bleu`.
+        """
+        ended = [[_as_sentence([*words, MARKERS.end]) for words in own] for own in captions]
+        rewards: list[tuple[Metric, float]] = [(CiderD.from_references(ended), 1.0)]
+        return cls(
+            [*rewards, (Bleu(), bleu)] if bleu else rewards, samples=samples, max_words=max_words
+        )
+
+    def __call__(self, model: Learner, seen: Tensor, words: Tensor, done: float) -> Tensor:
+        """The loss of one batch. Rows of `words` are pictures x captions."""
+        drawn = self._draw(model, seen)
+        rewards = self._reward(drawn, words.view(len(seen), -1, words.shape[1]))
+        others = (rewards.sum(dim=1, keepdim=True) - rewards) / (self.samples - 1)
+        gain = (rewards - others).flatten().to(drawn.device)
+        start = torch.full_like(drawn[:, :1], MARKERS.start)
+        likely = model(seen, torch.cat([start, drawn[:, :-1]], dim=1))
+        chosen = likely.float().gather(-1, drawn[..., None]).squeeze(-1)
+        written = drawn != MARKERS.pad
+        return -(gain[:, None] * torch.where(written, chosen, 0.0)).sum() / written.sum()
+
+    @torch.no_grad()
+    def _draw(self, model: Learner, seen: Tensor) -> Int[Tensor, "rows time"]:
+        """`samples` captions of each picture, drawn without dropout."""
+        decoder, training = model.decoder, model.decoder.training
+        assert isinstance(decoder, StepDecoder)
+        decoder.eval()
+        regions = model.encoder(seen).repeat_interleave(self.samples, dim=0)
+        drawn = sample(decoder, regions, max_words=self.max_words).words[:, 0]
+        decoder.train(training)
+        return drawn
+
+    def _reward(
+        self, drawn: Int[Tensor, "rows time"], written: Int[Tensor, "pictures each longest"]
+    ) -> Float[Tensor, "pictures samples"]:
+        references = [
+            [caption for caption in map(_as_sentence, own) if caption]
+            for own in written[:, :, 1:].tolist()
+        ]
+        predictions = [_as_sentence(words) for words in drawn.tolist()]
+        repeated = [own for own in references for _ in range(self.samples)]
+        total = np.zeros(len(predictions))
+        for metric, weight in self.rewards:
+            total += weight * metric.score(metric.statistics(predictions, repeated))[:, -1]
+        return torch.from_numpy(total).float().view(len(references), self.samples)
 
 
 def cross_entropy(
@@ -22,3 +147,7 @@ def cross_entropy(
     if smoothing:
         surprise = (1 - smoothing) * surprise - smoothing * log_probs.mean(dim=-1)
     return torch.where(written, surprise, 0.0).sum() / written.sum()
+
+
+def _as_sentence(words: Sequence[int]) -> Sentence:
+    return [str(word) for word in words if word != MARKERS.pad]

@@ -23,6 +23,10 @@ FAMILIES = {
 }
 """Sections that choose one of several by `kind`; each table maps a name to `module:constructor`."""
 
+THEN = "then"
+"""Further trainings, `[[then]]`: each goes on from the best epoch of the one before, with all that
+it does not say itself as in `[training]`."""
+
 PARTS = {
     "view": "cutline.images:View",
     "vocabulary": "cutline.vocabulary:Vocabulary.of",
@@ -40,6 +44,7 @@ class Recipe:
 
     claim: Mapping[str, Any]
     sections: Mapping[str, Mapping[str, Any]]
+    then: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "Recipe":
@@ -60,7 +65,7 @@ class Recipe:
         Only with `trust` may a `kind` be code of somebody's own (`module:Class`): a recipe that
         came with a model or from elsewhere must not run what it likes.
         """
-        known = CLAIM | FAMILIES.keys() | PARTS.keys()
+        known = CLAIM | FAMILIES.keys() | PARTS.keys() | {THEN}
         for name in table:
             if name not in known:
                 raise RecipeError(f"a recipe has no section {name!r}{nearest(name, known)}")
@@ -77,7 +82,17 @@ class Recipe:
                     "which is run only when you say that you trust it"
                 )
         sections = {name: complete(name, table.get(name, {})) for name in (*FAMILIES, *PARTS)}
-        return cls({name: table[name] for name in table if name in CLAIM}, sections)
+        first, later = table.get("training", {}), table.get(THEN, [])
+        if not isinstance(later, list) or not all(isinstance(each, Mapping) for each in later):
+            raise RecipeError(f"[[{THEN}]] must be sections, each a training")
+        then = tuple(complete("training", {**first, **each}) for each in later)
+        return cls({name: table[name] for name in table if name in CLAIM}, sections, then)
+
+    @property
+    def trainings(self) -> list[Any]:
+        """The trainings of a run, one after the other."""
+        part = find("training", {})
+        return [part(**options) for options in (self.sections["training"], *self.then)]
 
     def build(self, section: str, *given: Any) -> Any:
         """Construct the part of a section; `given` is what no recipe can know."""
@@ -91,7 +106,12 @@ class Recipe:
 
     def as_json(self) -> dict[str, Any]:
         """The same shape as the TOML file, every default written out."""
-        return {**self.claim, **{name: dict(options) for name, options in self.sections.items()}}
+        sections = {name: dict(options) for name, options in self.sections.items()}
+        return {
+            **self.claim,
+            **sections,
+            **({THEN: list(map(dict, self.then))} if self.then else {}),
+        }
 
 
 def open_source(options: Mapping[str, Any], folder: Path) -> Any:

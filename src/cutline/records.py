@@ -38,10 +38,20 @@ class Caption:
     """The same for each word given those before; one more than `words` when the end was written."""
     alternatives: tuple["Caption", ...] = field(default=(), repr=False)
     """Other sentences the search found, best first."""
+    gaze: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    """(words, side, side): where each word looked, a share for each region; the last may be the
+    end's. None when the model does not tell."""
+
+    chance: float | None = field(default=None, repr=False)
+    """How likely it is good, by the rule in the model's card; None for a model that cannot tell."""
 
     @property
     def confidence(self) -> float:
-        """Geometric mean of the words' probabilities, between 0 and 1."""
+        """The chance that it is good; where there is none, the geometric mean of the words'
+        probabilities. Between 0 and 1.
+        """
+        if self.chance is not None:
+            return self.chance
         return exp(self.log_prob / max(1, len(self.word_log_probs)))
 
     def __str__(self) -> str:
@@ -57,6 +67,8 @@ class Written(NamedTuple):
     """(rows, candidates, time): log-probability of each word given those before it."""
     scores: NDArray[np.float32]
     """(rows, candidates): what the candidates are ranked by; -inf where there is none."""
+    gaze: NDArray[np.float32] | None = None
+    """(rows, candidates, time, regions): where each word looked; None from a file without it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,21 +20,32 @@ SEARCHES = {
 }
 
 State = tuple[Tensor, ...]
-"""What a decoder remembers between words; the first axis of every tensor is one row a caption."""
+"""What a decoder remembers; the first axis of every tensor is one row a caption, or a picture."""
 
 LogProbs = Float[Tensor, "rows vocabulary"]
 WordIds = Int[Tensor, " rows"]
+
+
+class Read(NamedTuple):
+    """What a decoder says after it has read a word."""
+
+    log_probs: LogProbs
+    """Of each next word."""
+    gaze: Float[Tensor, "rows regions"]
+    """Where it looked: a share for each region, 1 in sum."""
+    state: State
+    """What it remembers now."""
 
 
 @runtime_checkable
 class StepDecoder(Protocol):
     """Anything that reads one word and says how likely each next word is."""
 
-    def start(self, regions: Tensor) -> State:
-        """Look at the pictures, one row each."""
+    def start(self, regions: Tensor) -> tuple[State, State]:
+        """Look at the pictures: what all captions of one share, and the memory of a caption."""
 
-    def step(self, words: WordIds, state: State) -> tuple[LogProbs, State]:
-        """Read one word in each row; return the log-probabilities of the next."""
+    def step(self, words: WordIds, picture: State, state: State) -> Read:
+        """Read one word in each row; every picture has as many rows, one after another."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,8 @@ class Found(NamedTuple):
     """Log-probability of each word given those before it; 0 for padding."""
     scores: Float[Tensor, "images candidates"]
     """What the candidates are ranked by; -inf for a candidate that does not exist."""
+    gaze: Float[Tensor, "images candidates time regions"]
+    """Where the decoder looked for each word; 0 for padding."""
 
 
 @torch.no_grad()
@@ -113,17 +126,20 @@ def beam(
     """
     images = regions.shape[0]
     every = torch.arange(images, device=regions.device).repeat_interleave(width)
-    state = pick_rows(decoder.start(regions), every)
+    picture, state = decoder.start(regions)
+    state = pick_rows(state, every)
+    looked: list[Tensor] = []
     words = torch.full_like(every, markers.start)[:, None]
     log_probs = regions.new_zeros(images * width, 0)
     totals = regions.new_full((images, width), -torch.inf)
     totals[:, 0] = 0.0  # every beam starts alike, so only the first may branch
 
     for _ in range(max_words):
-        likely, state = decoder.step(words[:, -1], state)
+        likely, gaze, state = decoder.step(words[:, -1], picture, state)
         likely = _allow(likely, words[:, -1], markers)
         totals, source, chosen = _best_branches(totals, likely, width)
         words, log_probs, likely = pick_rows((words, log_probs, likely), source)
+        looked = list(pick_rows((*looked, gaze), source))
         state = pick_rows(state, source)
         words = torch.cat([words, chosen[:, None]], dim=1)
         log_probs = torch.cat([log_probs, _at(likely, chosen)], dim=1)
@@ -131,7 +147,9 @@ def beam(
             break
 
     split = (images, width, -1)
-    return _rank(words[:, 1:].view(split), log_probs.view(split), totals, length_penalty, markers)
+    found = words[:, 1:].view(split), log_probs.view(split)
+    gaze = torch.stack(looked, dim=1).unflatten(0, (images, width))
+    return _rank(*found, gaze, totals, length_penalty, markers)
 
 
 def pick_rows(state: State, rows: Int[Tensor, " picked"]) -> State:
@@ -146,18 +164,22 @@ def _one_path(
     markers: Markers,
     choose: Callable[[LogProbs], WordIds],
 ) -> Found:
-    state = decoder.start(regions)
+    picture, state = decoder.start(regions)
+    looked = []
     words = torch.full((len(regions), 1), markers.start, device=regions.device)
     log_probs = regions.new_zeros(len(regions), 0)
     for _ in range(max_words):
-        likely, state = decoder.step(words[:, -1], state)
+        likely, gaze, state = decoder.step(words[:, -1], picture, state)
         likely = _allow(likely, words[:, -1], markers)
         chosen = choose(likely)
+        looked.append(gaze)
         words = torch.cat([words, chosen[:, None]], dim=1)
         log_probs = torch.cat([log_probs, _at(likely, chosen)], dim=1)
         if _all_ended(chosen, markers):
             break
-    return Found(words[:, None, 1:], log_probs[:, None], log_probs.sum(dim=1, keepdim=True))
+    found = words[:, None, 1:]
+    seen = _where_written(torch.stack(looked, dim=1)[:, None], found, markers)
+    return Found(found, log_probs[:, None], log_probs.sum(dim=1, keepdim=True), seen)
 
 
 def _allow(likely: LogProbs, last: WordIds, markers: Markers) -> LogProbs:
@@ -184,6 +206,7 @@ def _best_branches(
 def _rank(
     words: Int[Tensor, "images width time"],
     log_probs: Float[Tensor, "images width time"],
+    gaze: Float[Tensor, "images width time regions"],
     totals: Float[Tensor, "images width"],
     length_penalty: float,
     markers: Markers,
@@ -191,7 +214,17 @@ def _rank(
     lengths = (words != markers.pad).sum(dim=-1)
     scores, order = (totals / lengths**length_penalty).topk(totals.shape[1], dim=-1)
     each = order[:, :, None].expand_as(words)
-    return Found(words.gather(1, each), log_probs.gather(1, each), scores)
+    words, log_probs = words.gather(1, each), log_probs.gather(1, each)
+    gaze = gaze.gather(1, order[:, :, None, None].expand_as(gaze))
+    return Found(words, log_probs, scores, _where_written(gaze, words, markers))
+
+
+def _where_written(
+    gaze: Float[Tensor, "images width time regions"],
+    words: Int[Tensor, "images width time"],
+    markers: Markers,
+) -> Float[Tensor, "images width time regions"]:
+    return gaze * (words != markers.pad)[..., None]
 
 
 def _keep_likeliest(

@@ -9,15 +9,17 @@ one that never stopped.
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from cutline.errors import TrainingError
-from cutline.objectives import cross_entropy
+from cutline.errors import RecipeError, TrainingError
+from cutline.model import CaptionModel
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,40 @@ class Training:
     weight_decay: float = 0.0
     clip: float = 5.0
     """Gradients longer than this are shortened to it."""
+    objective: Literal["cross-entropy", "self-critical"] = "cross-entropy"
     smoothing: float = 0.0
     """Label smoothing: the share of the target that is spread over the whole vocabulary."""
+    sampled: float = 0.0
+    """Scheduled sampling: the share of words read that are the decoder's own, at the end."""
+    samples: int = 5
+    """Self-critical: captions drawn of each picture."""
+    bleu: float = 0.0
+    """Self-critical: what BLEU-4 counts in the reward, where CIDEr-D counts 1."""
+    tuned: int = 0
+    """How many of the encoder's last stages learn too; 0: it is frozen, and its regions stored."""
+    encoder_rate: float = 2e-5
+    """The encoder's own learning rate, where it learns."""
+    mirrored: float = 0.0
+    """The share of pictures shown mirrored, unless a caption says left or right."""
+    zoomed: float = 0.0
+    """How much of either side of a picture may be left out, where the encoder learns."""
+    average: float = 0.0
+    """Validate and keep the moving average of the weights: what stays of it at every step."""
     patience: int = 5
     """Stop after this many epochs without a better validation score."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.objective == "self-critical" and self.together != "picture":
+            raise RecipeError('self-critical training needs `together = "picture"`')
+        if self.objective == "self-critical" and self.samples < 2:
+            raise RecipeError(
+                f"self-critical training compares samples: 2 or more, not {self.samples}"
+            )
+        for name in ("smoothing", "sampled", "mirrored", "zoomed", "average"):
+            if not 0 <= getattr(self, name) < 1 + (name == "mirrored"):
+                raise RecipeError(f"training.{name} is a share: {getattr(self, name)} is none")
 
 
 @dataclass(frozen=True)
@@ -69,7 +99,11 @@ Batch = tuple[Tensor, Tensor]
 
 
 Plan = Callable[[int], Sequence[Callable[[], Batch]]]
-"""The batches of an epoch, each read when it is called."""
+"""The batches of an epoch, each read when it is called, and while the one before is learnt."""
+
+
+Objective = Callable[[Any, Tensor, Tensor, float], Tensor]
+"""What is made small: of a model, what it sees, words, and the share of the run that is over."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -81,12 +115,22 @@ def pick_device(name: str) -> torch.device:
 
 
 class Trainer:
-    """A model in training: steps forward, and can be put away and taken up again."""
+    """A model in training: steps forward, and can be put away and taken up again.
+
+    What of the model learns is what asks for gradients: the decoder, and stages of the encoder.
+    """
 
     def __init__(
-        self, model: nn.Module, options: Training, *, steps_an_epoch: int, device: str = "auto"
+        self,
+        model: CaptionModel,
+        options: Training,
+        objective: Objective,
+        *,
+        steps_an_epoch: int,
+        device: str = "auto",
     ) -> None:
         self.options, self.steps_an_epoch = options, steps_an_epoch
+        self.objective = objective
         pick_device(device)
         try:
             self.accelerator = Accelerator(mixed_precision=options.precision, cpu=device == "cpu")
@@ -95,10 +139,22 @@ class Trainer:
                 f"this process has trained with another precision: {error}"
             ) from None
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]
-        learnt = [p for p in model.parameters() if p.requires_grad]
-        optimizer = kind(learnt, lr=options.learning_rate, weight_decay=options.weight_decay)
+        parts = ((model.encoder, options.encoder_rate), (model.decoder, options.learning_rate))
+        learnt = [([p for p in part.parameters() if p.requires_grad], rate) for part, rate in parts]
+        optimizer = kind(
+            [{"params": own, "lr": rate, "highest": rate} for own, rate in learnt if own],
+            weight_decay=options.weight_decay,
+            fused=True,
+        )
+        self._averaged = self._average(model) if options.average else None
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.step, self.epoch, self.epoch_loss = 0, 0, 0.0
+
+    @property
+    def shown(self) -> CaptionModel:
+        """The model to validate and to keep: the average of its weights where one is made."""
+        shown = self._averaged.module if self._averaged else self.model
+        return cast(CaptionModel, self.accelerator.unwrap_model(shown))
 
     @property
     def steps(self) -> int:
@@ -109,10 +165,11 @@ class Trainer:
         """Train to the last epoch; `plan(epoch)` gives the batches of an epoch, each on demand."""
         while self.epoch < self.options.epochs:
             done = self.step - self.epoch * self.steps_an_epoch
-            for load in plan(self.epoch)[done:]:
-                began = time.perf_counter()
-                loss = self._learn(*load())
+            began = time.perf_counter()
+            for batch in _read_ahead(plan(self.epoch)[done:]):
+                loss = self._learn(*batch)
                 yield Step(self.step, self.epoch, loss, time.perf_counter() - began)
+                began = time.perf_counter()
             ended = EpochEnd(self.epoch, self.epoch_loss / self.steps_an_epoch)
             self.epoch, self.epoch_loss = self.epoch + 1, 0.0
             yield ended
@@ -127,6 +184,7 @@ class Trainer:
             "epoch_loss": self.epoch_loss,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all(),
+            "averaged": self._averaged.state_dict() if self._averaged else None,
             "scaler": scaler.state_dict() if (scaler := self.accelerator.scaler) else None,
         }
 
@@ -139,16 +197,18 @@ class Trainer:
         torch.set_rng_state(state["random"])
         if len(state["random_cuda"]) == torch.cuda.device_count():  # else: another machine
             torch.cuda.set_rng_state_all(state["random_cuda"])
+        if self._averaged is not None:
+            self._averaged.load_state_dict(state["averaged"])
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
     def _learn(self, seen: Tensor, words: Tensor) -> float:
         self.model.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.options.learning_rate * self._pace()
+            group["lr"] = group["highest"] * self._pace()
         seen, words = seen.to(self.accelerator.device), words.to(self.accelerator.device)
-        log_probs = self.model(seen, words[:, :-1])
-        loss = cross_entropy(log_probs, words[:, 1:], smoothing=self.options.smoothing)
+        with self.accelerator.autocast():
+            loss = self.objective(self.model, seen, words, self.step / self.steps)
         self.optimizer.zero_grad()
         self._insist(value := loss.item(), "loss")
         self.accelerator.backward(loss)
@@ -156,9 +216,15 @@ class Trainer:
         if self.accelerator.scaler is None:  # a scaler skips such steps by itself
             self._insist(float(norm), "length of the gradient")
         self.optimizer.step()
+        if self._averaged is not None:
+            self._averaged.update_parameters(self.accelerator.unwrap_model(self.model))
         self.step += 1
         self.epoch_loss += value
         return value
+
+    def _average(self, model: CaptionModel) -> AveragedModel:
+        blend = get_ema_multi_avg_fn(self.options.average)
+        return AveragedModel(model, self.accelerator.device, multi_avg_fn=blend)
 
     def _insist(self, value: float, what: str) -> None:
         if not math.isfinite(value):
@@ -177,3 +243,15 @@ class Trainer:
         return 0.5 * (
             1 + math.cos(math.pi * (done - self.options.warmup) / (1 - self.options.warmup))
         )
+
+
+def _read_ahead(batches: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
+    """Every batch, each read by a thread of its own while the one before is learnt."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = [pool.submit(load) for load in batches[:1]]
+        for load in (*batches[1:], None):
+            batch = waiting.pop().result() if waiting else None
+            if load is not None:
+                waiting.append(pool.submit(load))
+            if batch is not None:
+                yield batch

@@ -7,5 +7,6 @@ once (training; several captions of a picture follow each other, and it is given
 
 DECODERS = {
     "show-and-tell": "cutline.decoders.show_and_tell:ShowAndTell",
+    "transformer": "cutline.decoders.transformer:Transformer",
     "show-attend-tell": "cutline.decoders.show_attend_tell:ShowAttendTell",
 }

@@ -10,8 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cutline.decoders.standard import Standardised, open_forget_gate
+from cutline.search import Read, State
 
-State = tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]
+Memory = tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]
 
 
 class ShowAndTell(Standardised):
@@ -44,7 +45,7 @@ class ShowAndTell(Standardised):
         Every picture has as many captions, one after another: rows = pictures x captions.
         """
         each = len(words) // len(regions)
-        hidden, cell = (part.repeat_interleave(each, 0) for part in self.start(regions))
+        hidden, cell = (part.repeat_interleave(each, 0) for part in self._remember(regions))
         state, remembered = (hidden, cell), []
         for word in self.dropout(self.read(words)).unbind(dim=1):
             state = self.remember(word, state)
@@ -58,17 +59,19 @@ class ShowAndTell(Standardised):
         """
         self.measure(regions.mean(dim=1, dtype=torch.float32))
 
-    def start(self, regions: Float[Tensor, "rows regions width"]) -> State:
-        """The memory after the picture, before the first word."""
-        picture = self.standardise(regions.mean(dim=1))
-        return self.remember(self.dropout(self.see(picture)))
+    def start(self, regions: Float[Tensor, "rows regions width"]) -> tuple[State, State]:
+        """The memory after the picture, before the first word; it is not looked at again."""
+        return (), self._remember(regions)
 
-    def step(
-        self, words: Int[Tensor, " rows"], state: State
-    ) -> tuple[Float[Tensor, "rows vocabulary"], State]:
+    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
         """Read one word a row; log-probabilities of the next, and the memory after it."""
         state = self.remember(self.dropout(self.read(words)), state)
-        return self._next_word(state[0]), state
+        return Read(self._next_word(state[0]), torch.ones_like(state[0][:, :1]), state)
+
+    def _remember(self, regions: Float[Tensor, "rows regions width"]) -> Memory:
+        picture = self.standardise(regions.mean(dim=1))
+        memory: Memory = self.remember(self.dropout(self.see(picture)))
+        return memory
 
     def _next_word(self, hidden: Float[Tensor, "... hidden"]) -> Float[Tensor, "... vocabulary"]:
         return self.speak(self.dropout(hidden)).log_softmax(dim=-1)

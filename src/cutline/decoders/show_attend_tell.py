@@ -15,10 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cutline.decoders.standard import Standardised, open_forget_gate
-
-State = tuple[
-    Float[Tensor, "rows regions hidden"], Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]
-]
+from cutline.search import Read, State
 
 
 class ShowAttendTell(Standardised):
@@ -53,12 +50,12 @@ class ShowAttendTell(Standardised):
 
         Every picture has as many captions, one after another: rows = pictures x captions.
         """
-        seen, hidden, cell = self.start(regions)
+        (seen,), (hidden, cell) = self.start(regions)
         each = len(words) // len(regions)
         hidden, cell = hidden.repeat_interleave(each, 0), cell.repeat_interleave(each, 0)
         told, read = [], self.dropout(self.read(words))
         for word in read.unbind(dim=1):
-            looked = self._look(seen, hidden)
+            looked, _ = self._look(seen, hidden)
             hidden, cell = self.remember(torch.cat([word, looked], dim=1), (hidden, cell))
             told.append(torch.cat([hidden, looked], dim=1))
         return self._next_word(torch.stack(told, dim=1), read)
@@ -67,31 +64,32 @@ class ShowAttendTell(Standardised):
         """Measure the training pictures' features once, so that `see` learns from standard ones."""
         self.measure(regions.flatten(0, 1))
 
-    def start(self, regions: Float[Tensor, "rows regions width"]) -> State:
+    def start(self, regions: Float[Tensor, "rows regions width"]) -> tuple[State, State]:
         """The regions as seen, and a memory of their mean."""
         standard = self.standardise(regions).flatten(0, 1)
         # flat, because of a layer on more axes the exporter would store a turned copy
         seen = self.dropout(self.see(standard).view(*regions.shape[:2], -1).relu())
         hidden, cell = self.begin(seen.mean(dim=1)).tanh().chunk(2, dim=1)
-        return seen, hidden, cell
+        return (seen,), (hidden, cell)
 
-    def step(
-        self, words: Int[Tensor, " rows"], state: State
-    ) -> tuple[Float[Tensor, "rows vocabulary"], State]:
+    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
         """Read one word a row; log-probabilities of the next, and the memory after it."""
-        seen, hidden, cell = state
-        word, looked = self.dropout(self.read(words)), self._look(seen, hidden)
+        (seen,), (hidden, cell) = picture, state
+        word, (looked, gaze) = self.dropout(self.read(words)), self._look(seen, hidden)
         hidden, cell = self.remember(torch.cat([word, looked], dim=1), (hidden, cell))
-        return self._next_word(torch.cat([hidden, looked], dim=1), word), (seen, hidden, cell)
+        log_probs = self._next_word(torch.cat([hidden, looked], dim=1), word)
+        return Read(log_probs, gaze, (hidden, cell))
 
     def _look(
         self, seen: Float[Tensor, "pictures regions hidden"], hidden: Float[Tensor, "rows hidden"]
-    ) -> Float[Tensor, "rows hidden"]:
-        """What each row finds in its picture; rows = pictures x captions."""
+    ) -> tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows regions"]]:
+        """What each row finds in its picture, and where; rows = pictures x captions."""
         wanted = self.look_for(hidden).view(seen.shape[0], -1, seen.shape[2])
         alike = wanted @ seen.transpose(1, 2) / seen.shape[2] ** 0.5
-        found = (alike.softmax(dim=-1) @ seen).view_as(hidden)
-        return found if self.gate is None else found * self.gate(hidden).sigmoid()
+        gaze = alike.softmax(dim=-1)
+        found = (gaze @ seen).view_as(hidden)
+        gated = found if self.gate is None else found * self.gate(hidden).sigmoid()
+        return gated, gaze.view(len(hidden), -1)
 
     def _next_word(
         self, told: Float[Tensor, "... both"], read: Float[Tensor, "... embedding"]

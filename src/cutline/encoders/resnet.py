@@ -87,6 +87,12 @@ class ResNet(nn.Module):
         regions = x.flatten(2).transpose(1, 2)
         return regions.mean(dim=1, keepdim=True) if self.pool else regions
 
+    @property
+    def stages(self) -> list[nn.Module]:
+        """What a picture goes through, first to last, as far as it can be learnt by parts."""
+        stem = nn.ModuleList([self.conv1, self.bn1])
+        return [stem, self.layer1, self.layer2, self.layer3, self.layer4]
+
     def own_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What of a checkpoint is this encoder's: no classifier, and folded if it is.
 

@@ -40,6 +40,7 @@ class OnnxEngine:
                 raise ModelError(f"there is no model {path}") from None
             reason = str(error).splitlines()[0]
             raise ModelError(f"{path} is not a model that runs: {reason}") from None
+        self._outputs = [output.name for output in self._session.get_outputs()]
         self.path, self._metadata = path, self._session.get_modelmeta().custom_metadata_map
         if "vocabulary" not in self._metadata:
             raise ModelError(f"{path} carries no vocabulary: it was not made by `cutline export`")
@@ -63,7 +64,7 @@ class OnnxEngine:
 
     def write(self, pixels: NDArray[np.uint8]) -> Written:
         """Captions of pictures of shape (rows, size, size, 3)."""
-        return Written(*self._session.run(["words", "log_probs", "scores"], {"pixels": pixels}))
+        return Written(*self._session.run(self._outputs, {"pixels": pixels}))
 
 
 def _usable_cores() -> int:

@@ -47,5 +47,10 @@ class TorchEngine:
     def read(self, regions: Float[Tensor, "rows regions width"]) -> Written:
         """Captions of pictures that were encoded before."""
         device = next(self.model.decoder.parameters()).device
-        found = self._search(self.model.decoder, regions.float().to(device))
+        return self.read_with(self.model.decoder, regions.float().to(device))
+
+    @torch.inference_mode()
+    def read_with(self, decoder: Any, regions: Tensor) -> Written:
+        """Captions by a decoder of somebody else's, found as this engine searches."""
+        found = self._search(decoder, regions)
         return Written(*(tensor.cpu().numpy() for tensor in found))

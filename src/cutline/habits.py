@@ -1,0 +1,73 @@
+"""Bad habits of a captioner, as they show in what it wrote, whatever the pictures were.
+
+Enters: captions as tuples of words. Leaves: shares between 0 and 1, and sentences about those that
+are too high. Training warns with them early, `cutline inspect` reports them.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+NOT_YET = """a an the of in on at with and or to by for from into onto through over under is are his
+her their its"""
+UNENDED = frozenset(NOT_YET.split())
+"""Words that no English caption ends with."""
+FEW = 20
+"""Of fewer captions, shares say little."""
+
+Sentences = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """Shares of captions, or of a vocabulary."""
+
+    captions: int
+    distinct: float
+    """Different captions."""
+    commonest: float
+    """The captions that are the commonest one."""
+    commonest_caption: str
+    stuttering: float
+    """Captions that say a word twice in a row, or a run of three words twice."""
+    unended: float
+    """Captions that end with a word like `the`, or are empty."""
+    words: int
+    """Different words used."""
+
+    @classmethod
+    def of(cls, captions: Sentences) -> "Habits":
+        """Count; there is a caption at least."""
+        counts = Counter(map(" ".join, captions))
+        text, times = counts.most_common(1)[0]
+        return cls(
+            captions=len(captions),
+            distinct=len(counts) / len(captions),
+            commonest=times / len(captions),
+            commonest_caption=text,
+            stuttering=sum(map(_stutters, captions)) / len(captions),
+            unended=sum(not words or words[-1] in UNENDED for words in captions) / len(captions),
+            words=len({word for words in captions for word in words}),
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should look at, a sentence each."""
+        if self.captions < FEW:
+            return ()
+        said = []
+        if self.commonest > 0.25:
+            said.append(f"{self.commonest:.0%} of the captions are {self.commonest_caption!r}")
+        elif self.distinct < 0.1:
+            said.append(f"only {self.distinct:.0%} of the captions are different from all others")
+        if self.stuttering > 0.1:
+            said.append(f"{self.stuttering:.0%} of the captions repeat themselves")
+        if self.unended > 0.1:
+            said.append(f"{self.unended:.0%} of the captions stop in mid-sentence")
+        return tuple(said)
+
+
+def _stutters(words: Sequence[str]) -> bool:
+    runs = list(zip(words, words[1:], words[2:], strict=False))
+    twice_in_a_row = any(one == next for one, next in zip(words, words[1:], strict=False))
+    return twice_in_a_row or len(set(runs)) < len(runs)

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from cutline.augmentation import may_be_mirrored, mirror, zoom
+
+CHANCE = np.random.default_rng(0)
+PICTURE = CHANCE.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+
+
+def test_a_mirror_exchanges_left_and_right():
+    assert np.array_equal(mirror(PICTURE)[:, 0], PICTURE[:, -1])
+    assert np.array_equal(mirror(mirror(PICTURE)), PICTURE)
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [("a dog runs", True), ("a dog on the left", False), ("his right hand", False)],
+)
+def test_a_picture_is_not_mirrored_where_a_caption_names_a_side(words, allowed):
+    assert may_be_mirrored(words.split()) is allowed
+
+
+def test_no_zoom_is_the_picture():
+    assert np.array_equal(zoom(PICTURE, 0.0, CHANCE), PICTURE)
+
+
+def test_a_zoom_keeps_the_size_and_shows_a_part():
+    ramp = np.repeat(np.arange(100, dtype=np.uint8)[None, :, None], 100, 0).repeat(3, 2)
+    widths = []
+    for _ in range(50):
+        part = zoom(ramp, 0.4, CHANCE)
+        assert part.shape == ramp.shape
+        widths.append(int(part[50, -1, 0]) - int(part[50, 0, 0]))
+    assert 55 <= min(widths) < 70
+    assert max(widths) > 90
+
+
+def test_the_same_chance_gives_the_same_part():
+    one, other = (zoom(PICTURE, 0.3, np.random.default_rng(5)) for _ in range(2))
+    assert np.array_equal(one, other)

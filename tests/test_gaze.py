@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from cutline.errors import ModelError
+from cutline.gaze import DARKEST, LINE, draw_gaze, draw_sheet
+from cutline.records import Caption
+
+GREY = np.full((70, 70, 3), 200, np.uint8)
+
+
+def looked(*places: tuple[int, int]) -> np.ndarray:
+    gaze = np.zeros((len(places), 7, 7), np.float32)
+    for word, (row, column) in enumerate(places):
+        gaze[word, row, column] = 1
+    return gaze
+
+
+def test_the_picture_is_bright_where_the_word_was_looked_for():
+    words = ("dog", "runs")
+    caption = Caption("dog runs", words, -1.0, (-0.5, -0.5), gaze=looked((0, 0), (6, 6), (3, 3)))
+
+    drawn = np.asarray(draw_gaze(GREY, caption))
+
+    assert drawn.shape == (70 + LINE, 3 * 70, 3)
+    picture, dog, runs = (drawn[LINE:, 70 * n : 70 * n + 70, 0].astype(int) for n in range(3))
+    assert (picture == 200).all()
+    assert dog[5, 5] > 180
+    assert runs[65, 65] > 180
+    assert dog[65, 65] == runs[5, 5] == int(200 * DARKEST)
+
+
+def test_long_captions_take_several_rows():
+    caption = Caption("x", ("a",) * 7, -1.0, (-1.0,), gaze=looked(*[(1, 1)] * 8))
+    assert draw_gaze(GREY, caption).size == (5 * 70, 2 * (70 + LINE))
+
+
+@pytest.mark.parametrize("gaze", [None, np.ones((2, 1, 1), np.float32)])
+def test_a_model_that_does_not_look_is_told(gaze):
+    with pytest.raises(ModelError, match="this model does not look at parts of a picture"):
+        draw_gaze(GREY, Caption("x", ("x",), -1.0, (-1.0, 0.0), gaze=gaze))
+
+
+def test_a_sheet_holds_every_picture(tmp_path):
+    for number in range(5):
+        Image.fromarray(GREY).save(tmp_path / f"{number}.png")
+
+    sheet = draw_sheet([(tmp_path / f"{n}.png", "a grey square " * 8) for n in range(5)])
+
+    pixels = np.asarray(sheet)
+    assert [bool((pixels[90, 240 * n + 120] == 200).all()) for n in range(4)] == [True] * 4
+    assert (pixels[90 + 226, 120] == 200).all()

@@ -1,0 +1,45 @@
+from cutline.habits import Habits
+
+DOG, CAT = ["a", "dog", "runs"], ["a", "cat", "sleeps"]
+
+
+def test_captions_are_counted():
+    habits = Habits.of([DOG, DOG, CAT, ["a", "a", "bird"]])
+
+    assert (habits.captions, habits.distinct, habits.commonest) == (4, 0.75, 0.5)
+    assert habits.commonest_caption == "a dog runs"
+    assert habits.stuttering == 0.25
+    assert habits.words == 6
+
+
+def test_a_run_of_three_words_said_twice_is_stuttering():
+    twice = ["a", "dog", "and", "a", "cat", "and", "a", "dog", "and", "a", "bird"]
+    assert Habits.of([twice]).stuttering == 1
+    assert (
+        Habits.of(
+            [["a", "man", "in", "a", "hat", "and", "a", "woman", "in", "a", "coat"]]
+        ).stuttering
+        == 0
+    )
+
+
+def test_captions_that_stop_in_mid_sentence():
+    assert Habits.of([["a", "dog", "in", "the"], [], DOG, CAT]).unended == 0.5
+
+
+def test_good_habits_need_no_warning_and_a_few_captions_say_nothing():
+    different = [["a", f"dog{n}", "runs"] for n in range(30)]
+    assert Habits.of(different).warnings == ()
+    assert Habits.of([DOG] * 5).warnings == ()
+
+
+def test_bad_habits_are_told():
+    [warning] = Habits.of([DOG] * 25 + [CAT] * 5).warnings
+    assert warning == "83% of the captions are 'a dog runs'"
+    stutters = [["a", "a", f"dog{n}", "the"] for n in range(30)]
+    assert [w.split("captions ")[1] for w in Habits.of(stutters).warnings] == [
+        "repeat themselves",
+        "stop in mid-sentence",
+    ]
+    few = [["f", "b", "c", "d", "e"][n % 5 : n % 5 + 1] for n in range(100)]
+    assert Habits.of(few).warnings == ("only 5% of the captions are different from all others",)

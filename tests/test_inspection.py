@@ -1,0 +1,92 @@
+"""Models broken on purpose: the right cause is named each time."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cutline.checkpoint import build, read_model
+from cutline.encoders.mosaic import Mosaic
+from cutline.engines.torch import TorchEngine
+from cutline.errors import DataError
+from cutline.inspection import inspect, tell_inspection
+from cutline.sources.shapes import Shapes
+from cutline.vocabulary import Vocabulary
+
+
+@pytest.fixture
+def engine(tiny) -> TorchEngine:
+    return TorchEngine.open(tiny)
+
+
+@pytest.fixture
+def shapes(drawn):
+    return list(Shapes(drawn, count=120, size=32))
+
+
+@pytest.fixture
+def examples(shapes):
+    return [example for example in shapes if example.split != "train"]
+
+
+def test_a_sound_model_has_no_cause(engine, examples, shapes):
+    found = inspect(engine, examples, shapes[:60])
+
+    assert found.cause.startswith("No cause was found")
+    assert found.pictures == len(examples)
+    assert found.surprise < found.guess
+    assert found.shuffled < found.report.scores["CIDEr-D"]
+    assert found.neighbours is not None
+    assert [score for _, _, score in found.worst] == sorted(score for _, _, score in found.worst)
+
+
+def test_a_vocabulary_in_another_order_is_named(engine, examples):
+    markers, words = engine.vocabulary.words[:4], engine.vocabulary.words[4:]
+    engine.vocabulary = Vocabulary((*markers, *reversed(words)))
+
+    assert inspect(engine, examples).cause.startswith("The words mean other words")
+
+
+def test_a_decoder_that_ignores_the_picture_is_named(engine, examples):
+    with torch.no_grad():
+        engine.model.decoder.see.weight.zero_()
+
+    found = inspect(engine, examples)
+
+    assert found.cause.startswith("The decoder ignores the picture")
+    assert found.like_black == 1
+    assert found.habits.distinct == 1 / len(examples)
+
+
+class Backwards(Mosaic):
+    """Reads blue where red is."""
+
+    def forward(self, pixels):
+        return super().forward(pixels.flip(1))
+
+
+def test_colours_in_another_order_are_named(tiny, examples):
+    saved = read_model(tiny)
+    model = build(saved)
+    model.encoder = Backwards(tiles=8)
+    engine = TorchEngine(model, saved.recipe, saved.vocabulary, saved.card)
+
+    cause = inspect(engine, examples).cause
+
+    assert cause.startswith("The view is wrong: looked at by blue and red exchanged")
+
+
+def test_the_report_tells_all(engine, examples, shapes):
+    told = tell_inspection(inspect(engine, examples, shapes[:60]), "tiny")
+
+    for part in ("# Inspection of tiny", "| CIDEr-D |", "nearest training", "## The worst", "said"):
+        assert part in told
+
+
+def test_damaged_pictures_are_left_out_and_too_few_are_told(engine, examples, tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"nothing")
+    damaged = replace(examples[0], id="x", image=tmp_path / "x.jpg")
+
+    assert inspect(engine, [damaged, *examples]).pictures == len(examples)
+    with pytest.raises(DataError, match="needs at least two pictures"):
+        inspect(engine, [damaged, examples[0]])

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cutline.decoders.show_and_tell import ShowAndTell
+from cutline.metrics.bleu import Bleu
+from cutline.metrics.cider import CiderD
+from cutline.model import CaptionModel
+from cutline.objectives import CrossEntropy, SelfCritical, cross_entropy
+from naive import END, PAD, START
+
+WORDS = torch.tensor([[START, 4, 5, END, PAD], [START, 6, 7, 8, END]])
+CAPTIONS = [[[4, 5, 6]], [[6, 7, 8]]]
+
+
+@pytest.fixture
+def model() -> CaptionModel:
+    torch.manual_seed(0)
+    return CaptionModel(nn.Identity(), ShowAndTell(6, 9, embedding=8, hidden=8, dropout=0.0))
+
+
+def test_without_sampling_cross_entropy_is_of_what_people_wrote(model):
+    seen = torch.randn(2, 1, 6)
+
+    loss = CrossEntropy(smoothing=0.1)(model, seen, WORDS, 0.5)
+
+    expected = cross_entropy(model(seen, WORDS[:, :-1]), WORDS[:, 1:], smoothing=0.1)
+    torch.testing.assert_close(loss, expected)
+
+
+class Recorder:
+    """Always sure of word 8; remembers what it was given to read."""
+
+    def __init__(self) -> None:
+        self.encoder, self.decoder, self.read = nn.Identity(), nn.Identity(), []
+
+    def __call__(self, seen: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        self.read.append(words)
+        likely = torch.full((*words.shape, 9), -50.0)
+        likely[..., 8] = 0.0
+        return likely
+
+
+@pytest.mark.parametrize(("done", "share"), [(0.0, 0.0), (0.5, 0.25), (1.0, 0.5)])
+def test_scheduled_sampling_puts_guesses_where_words_were_read(done, share):
+    words = torch.tensor([[START] + 60 * [4] + [END]]).repeat(50, 1)
+    words[:, 40:] = PAD
+    model = Recorder()
+
+    CrossEntropy(sampled=0.5)(model, torch.zeros(50, 1, 1), words, done)
+
+    given, read = model.read[0], model.read[-1]
+    assert torch.equal(given, words[:, :-1])
+    assert (read[:, 0] == START).all()
+    assert (read[:, 40:] == PAD).all()
+    assert float((read[:, 1:40] == 8).float().mean()) == pytest.approx(share, abs=0.05)
+
+
+def test_rewards_are_cider_d_with_the_end_among_the_words():
+    objective = SelfCritical.of(CAPTIONS, samples=2)
+    drawn = torch.tensor([[4, 5, 6, END], [4, 5, END, PAD], [6, 7, 8, END], [6, 7, 8, 4]])
+    written = torch.tensor([[[START, 4, 5, 6, END]], [[START, 6, 7, 8, END]]])
+
+    rewards = objective._reward(drawn, written)
+
+    ended = [[["4", "5", "6", "2"]], [["6", "7", "8", "2"]]]
+    cider = CiderD.from_references(ended)
+    said = [["4", "5", "6", "2"], ["4", "5", "2"], ["6", "7", "8", "2"], ["6", "7", "8", "4"]]
+    expected = cider.statistics(said, [ended[0], ended[0], ended[1], ended[1]])[:, 0]
+    np.testing.assert_allclose(rewards.flatten(), expected, rtol=1e-6)
+    assert rewards[0, 0] > rewards[0, 1]
+    assert rewards[1, 0] > rewards[1, 1]  # the same words, but the end
+
+
+def test_bleu_may_be_mixed_in():
+    drawn = torch.tensor([[4, 5, 6, END], [4, 5, END, PAD]])
+    written = torch.tensor([[[START, 4, 5, 6, END]]])
+    plain = SelfCritical.of(CAPTIONS, samples=2)._reward(drawn, written)
+
+    mixed = SelfCritical.of(CAPTIONS, samples=2, bleu=0.5)._reward(drawn, written)
+
+    bleu = Bleu()
+    said, references = [["4", "5", "6", "2"], ["4", "5", "2"]], 2 * [[["4", "5", "6", "2"]]]
+    fourth = bleu.score(bleu.statistics(said, references))[:, 3]
+    np.testing.assert_allclose((mixed - plain).flatten(), 0.5 * fourth, rtol=1e-5, atol=1e-6)
+
+
+def test_captions_of_nothing_but_padding_are_no_references():
+    written = torch.tensor([[[START, 4, 5, 6, END], [PAD] * 5]])
+    drawn = torch.tensor([[4, 5, 6, END], [4, 5, END, PAD]])
+    objective = SelfCritical.of(CAPTIONS, samples=2)
+
+    torch.testing.assert_close(
+        objective._reward(drawn, written), objective._reward(drawn, written[:, :1])
+    )
+
+
+def test_self_critical_training_raises_the_reward(model):
+    seen = torch.eye(6)[:2, None] * 3
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    objective = SelfCritical.of(CAPTIONS, samples=5, max_words=6)
+    words = torch.tensor([[START, 4, 5, 6, END], [START, 6, 7, 8, END]])
+
+    def mean_reward() -> float:
+        torch.manual_seed(1)
+        drawn = [objective._draw(model, seen) for _ in range(8)]
+        rewards = [objective._reward(each, words.view(2, 1, -1)) for each in drawn]
+        return float(torch.stack(rewards).mean())
+
+    before = mean_reward()
+    for _ in range(150):
+        loss = objective(model, seen, words, 0.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    assert mean_reward() > before + 1
+
+
+def test_captions_are_drawn_without_dropout_and_training_goes_on(model):
+    model.decoder.dropout.p = 0.99
+    model.train()
+
+    SelfCritical.of(CAPTIONS)._draw(model, torch.randn(2, 1, 6))
+
+    assert model.decoder.training
