@@ -24,8 +24,19 @@ def write_card(card: Mapping[str, Any]) -> str:
         f"View: {card['view']['fit']} to {card['view']['size']} x {card['view']['size']} pixels",
         f"Data: {data}",
         "Scores:\n" + "\n".join(scores),
+        _tell_confidence(card.get("calibration")),
         f"Weights stored as {card.get('weights_stored_as', 'fp32')}",
         f"Licence: {card.get('licence', 'not said')}",
         f"What it gets wrong: {card.get('limits', 'not said')}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _tell_confidence(calibration: Mapping[str, Any] | None) -> str:
+    if not calibration:
+        return "Confidence: not calibrated; it ranks captions and is no share of good ones"
+    return (
+        f"Confidence: the share of good captions among those with that confidence, fitted on "
+        f"{calibration['split']}; {calibration['rule']}. Expected calibration error: "
+        f"{calibration['error']:.3f}"
+    )

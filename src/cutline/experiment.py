@@ -147,6 +147,7 @@ class Experiment:
         train, validation = (material.keep_readable(splits[s]) for s in ("train", "validation"))
         if not train:
             raise DataError(f"{self.data} has no training pictures that can be read")
+        torch.manual_seed(options.seed)
         self.engine = self._build_engine(train, material, best or self.start)
         plan = plan_training(material, train, self.engine.vocabulary, options)
         trainer = self._build_trainer(options, train, steps_an_epoch=len(plan(0)))
@@ -179,7 +180,6 @@ class Experiment:
             create_folder(self.folder, self.recipe, vocabulary)
         elif Vocabulary.load(self.folder / "vocabulary.txt") != vocabulary:
             raise DataError(f"the captions of {self.data} have changed since {self.folder} began")
-        torch.manual_seed(self.trainings[0].seed)
         decoder = self.recipe.build("decoder", self.encoder.width, len(vocabulary))
         if start:
             fill(decoder, part_of(start.tensors, "decoder"), "the model to start with")
@@ -195,7 +195,10 @@ class Experiment:
         shown = self.encoder if options.tuned else nn.Identity()  # stored regions are seen already
         if options.objective == "self-critical":
             ids = [[vocabulary.encode(c) for c in example.captions] for example in train]
-            objective: Objective = SelfCritical.of(ids, bleu=options.bleu, samples=options.samples)
+            longest = self.recipe.sections["search"]["max_words"]
+            objective: Objective = SelfCritical.of(
+                ids, bleu=options.bleu, samples=options.samples, max_words=longest
+            )
         else:
             objective = CrossEntropy(smoothing=options.smoothing, sampled=options.sampled)
         return Trainer(

@@ -147,6 +147,7 @@ def compare(
 @click.option("--kind", help="What data it is [default: what the model was trained on].")
 @click.option("--split", default="test", show_default=True, help="train, validation or test.")
 @click.option("--out", type=Path, help="Write the captions here, as COCO results.")
+@click.option("--sheet", type=Path, help="Draw the first hundred pictures with their captions.")
 @click.option("--record", is_flag=True, help="Write the scores into the one-file model's card.")
 @click.option(
     "--with",
@@ -167,6 +168,7 @@ def evaluate(
     only: str | None,
     draws: int,
     out: Path | None,
+    sheet: Path | None,
     record: bool,
     as_json: bool,
 ) -> None:
@@ -176,6 +178,7 @@ def evaluate(
     """
     from cutline.captioner import PACKAGED, load
     from cutline.evaluation import score_split
+    from cutline.gaze import draw_sheet
 
     captioner = _load_together([model or PACKAGED, *others]) if others else load(model)
     if record and (others or (model or PACKAGED).is_dir()):
@@ -184,6 +187,8 @@ def evaluate(
     if out:
         found = [{"image_id": _as_id(c.example.id), "caption": c.text} for c in captioned]
         out.write_text(json.dumps(found, indent=0, ensure_ascii=False), encoding="utf8")
+    if sheet:
+        draw_sheet([(each.example.image, each.text) for each in captioned[:100]]).save(sheet)
     named = only or ",".join(USUAL)
     chosen = choose_metrics(named, df="refs", train=None, leave_out=say, watch=Bars().show)
     report = score_split(captioned, metrics=chosen, draws=draws)

@@ -94,40 +94,30 @@ class SelfCritical:
 
     def __call__(self, model: Learner, seen: Tensor, words: Tensor, done: float) -> Tensor:
         """The loss of one batch. Rows of `words` are pictures x captions."""
-        drawn = self._draw(model, seen)
+        assert isinstance(model.decoder, StepDecoder)
+        drawn, log_probs, *_ = sample(
+            model.decoder, model.encoder(seen), samples=self.samples, max_words=self.max_words
+        )
         rewards = self._reward(drawn, words.view(len(seen), -1, words.shape[1]))
         others = (rewards.sum(dim=1, keepdim=True) - rewards) / (self.samples - 1)
-        gain = (rewards - others).flatten().to(drawn.device)
-        start = torch.full_like(drawn[:, :1], MARKERS.start)
-        likely = model(seen, torch.cat([start, drawn[:, :-1]], dim=1))
-        chosen = likely.float().gather(-1, drawn[..., None]).squeeze(-1)
-        written = drawn != MARKERS.pad
-        return -(gain[:, None] * torch.where(written, chosen, 0.0)).sum() / written.sum()
-
-    @torch.no_grad()
-    def _draw(self, model: Learner, seen: Tensor) -> Int[Tensor, "rows time"]:
-        """`samples` captions of each picture, drawn without dropout."""
-        decoder, training = model.decoder, model.decoder.training
-        assert isinstance(decoder, StepDecoder)
-        decoder.eval()
-        regions = model.encoder(seen).repeat_interleave(self.samples, dim=0)
-        drawn = sample(decoder, regions, max_words=self.max_words).words[:, 0]
-        decoder.train(training)
-        return drawn
+        gain = (rewards - others).to(log_probs.device)
+        return -(gain[..., None] * log_probs).sum() / (drawn != MARKERS.pad).sum()
 
     def _reward(
-        self, drawn: Int[Tensor, "rows time"], written: Int[Tensor, "pictures each longest"]
+        self,
+        drawn: Int[Tensor, "pictures samples time"],
+        written: Int[Tensor, "pictures each longest"],
     ) -> Float[Tensor, "pictures samples"]:
         references = [
             [caption for caption in map(_as_sentence, own) if caption]
             for own in written[:, :, 1:].tolist()
         ]
-        predictions = [_as_sentence(words) for words in drawn.tolist()]
-        repeated = [own for own in references for _ in range(self.samples)]
+        predictions = [_as_sentence(words) for own in drawn.tolist() for words in own]
+        repeated = [own for own in references for _ in range(drawn.shape[1])]
         total = np.zeros(len(predictions))
         for metric, weight in self.rewards:
             total += weight * metric.score(metric.statistics(predictions, repeated))[:, -1]
-        return torch.from_numpy(total).float().view(len(references), self.samples)
+        return torch.from_numpy(total).float().view(drawn.shape[:2])
 
 
 def cross_entropy(

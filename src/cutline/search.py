@@ -83,7 +83,6 @@ def greedy(
     return _one_path(decoder, regions, max_words, markers, lambda likely: likely.argmax(dim=-1))
 
 
-@torch.no_grad()
 def sample(
     decoder: StepDecoder,
     regions: Tensor,
@@ -93,20 +92,24 @@ def sample(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    samples: int = 1,
     generator: torch.Generator | None = None,
 ) -> Found:
-    """Draw every word from the model's own distribution: one candidate a picture.
+    """Draw every word from the model's own distribution, `samples` candidates a picture.
 
     `temperature` below 1 prefers likely words; `top_k` draws among the k likeliest words only (0:
     among all), `top_p` among the fewest that hold this share of the probability (Holtzman et al.
-    2020). The log-probabilities reported are the model's own, before all of that.
+    2020). The log-probabilities reported are the model's own, before all of that; gradients flow
+    through them (self-critical training).
     """
 
     def draw(likely: LogProbs) -> WordIds:
-        weights = _keep_likeliest((likely / temperature).softmax(dim=-1), top_k, top_p)
+        weights = (likely.detach() / temperature).softmax(dim=-1)
+        if top_k or top_p < 1:
+            weights = _keep_likeliest(weights, top_k, top_p)
         return torch.multinomial(weights, num_samples=1, generator=generator).squeeze(1)
 
-    return _one_path(decoder, regions, max_words, markers, draw)
+    return _one_path(decoder, regions, max_words, markers, draw, samples)
 
 
 @torch.no_grad()
@@ -163,11 +166,15 @@ def _one_path(
     max_words: int,
     markers: Markers,
     choose: Callable[[LogProbs], WordIds],
+    paths: int = 1,
 ) -> Found:
+    """`paths` candidates a picture, none of which looks at the others."""
+    images = len(regions)
+    every = torch.arange(images, device=regions.device).repeat_interleave(paths)
     picture, state = decoder.start(regions)
-    looked = []
-    words = torch.full((len(regions), 1), markers.start, device=regions.device)
-    log_probs = regions.new_zeros(len(regions), 0)
+    state, looked = pick_rows(state, every), []
+    words = torch.full((images * paths, 1), markers.start, device=regions.device)
+    log_probs = regions.new_zeros(images * paths, 0)
     for _ in range(max_words):
         likely, gaze, state = decoder.step(words[:, -1], picture, state)
         likely = _allow(likely, words[:, -1], markers)
@@ -177,9 +184,10 @@ def _one_path(
         log_probs = torch.cat([log_probs, _at(likely, chosen)], dim=1)
         if _all_ended(chosen, markers):
             break
-    found = words[:, None, 1:]
-    seen = _where_written(torch.stack(looked, dim=1)[:, None], found, markers)
-    return Found(found, log_probs[:, None], log_probs.sum(dim=1, keepdim=True), seen)
+    split = (images, paths)
+    found, log_probs = words[:, 1:].unflatten(0, split), log_probs.unflatten(0, split)
+    gaze = _where_written(torch.stack(looked, dim=1).unflatten(0, split), found, markers)
+    return Found(found, log_probs, log_probs.sum(dim=2), gaze)
 
 
 def _allow(likely: LogProbs, last: WordIds, markers: Markers) -> LogProbs:

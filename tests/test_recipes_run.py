@@ -1,0 +1,76 @@
+"""Every recipe trains for a few steps, on a little of the real data."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cutline.captioner import PACKAGED
+from cutline.experiment import Experiment, Validated
+from cutline.recipe import Recipe
+from cutline.training import Step
+
+RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
+PICTURES = {"train": 12, "dev": 3, "test": 2}
+
+
+@pytest.fixture(scope="module")
+def little(shared, tmp_path_factory) -> Path:
+    """Flickr8k as its owner has it, but for most of its pictures."""
+    whole, folder = shared / "data" / "flickr8k", tmp_path_factory.mktemp("flickr8k")
+    (folder / "images").mkdir()
+    kept = set()
+    for split, count in PICTURES.items():
+        name = f"Flickr_8k.{split}Images.txt"
+        names = (whole / name).read_text().split()[:count]
+        (folder / name).write_text("\n".join(names) + "\n")
+        kept |= set(names)
+    for name in kept:
+        (folder / "images" / name).symlink_to(whole / "images" / name)
+    lines = (whole / "Flickr8k.token.txt").read_text(encoding="utf8").splitlines(keepends=True)
+    mine = [line for line in lines if line.split("#")[0] in kept]
+    (folder / "Flickr8k.token.txt").write_text("".join(mine), encoding="utf8")
+    return folder
+
+
+@pytest.fixture
+def own_pictures(little, tmp_path) -> Path:
+    """The same as somebody's own folder."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    token = (little / "Flickr8k.token.txt").read_text(encoding="utf8").splitlines()
+    lines = []
+    for line in token[::5]:
+        name, caption = line.split("#")[0], line.split("\t")[1]
+        (folder / name).symlink_to(little / "images" / name)
+        lines.append(json.dumps({"image": name, "caption": caption}))
+    (folder / "captions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf8")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_trains(path, little, own_pictures, tmp_path):
+    recipe = Recipe.read(path)
+    short = {"epochs": 1, "precision": "no", "captions_a_step": 20}  # one precision a process
+    sections = dict(recipe.sections)
+    sections["training"] = {**sections["training"], **short}
+    if "min_count" in sections["vocabulary"]:
+        sections["vocabulary"] = {**sections["vocabulary"], "min_count": 1}
+    then = tuple({**each, **short} for each in recipe.then)
+    recipe = replace(recipe, sections=sections, then=then)
+    data = {"flickr8k": little, "folder": own_pictures}.get(
+        sections["source"]["kind"], tmp_path / "drawn"
+    )
+    start = PACKAGED if "--start" in recipe.claim["command"] else None
+
+    events = list(
+        Experiment(
+            recipe, data, tmp_path / "model", start=start, cache=tmp_path, device="cpu"
+        ).run()
+    )
+
+    assert sum(isinstance(event, Step) for event in events) >= len(recipe.trainings)
+    assert sum(isinstance(event, Validated) for event in events) == len(recipe.trainings)
+    assert (tmp_path / "model" / "weights.safetensors").exists()
