@@ -1,6 +1,7 @@
 """What all tests share: where the shared data is, a tiny trained model, one thread for tensors."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,23 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
         pass
     export(read_model(folder), folder / "model.onnx")
     return folder
+
+
+@pytest.fixture
+def run(tiny, monkeypatch, capsys):
+    """Run `cutline caption` with the tiny model: exit code, standard output, standard error."""
+
+    from cutline.cli import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cutline", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+            sys.exit(0)
+        said = capsys.readouterr()
+        code = stopped.value.code
+        if isinstance(code, str):  # what Python prints for `sys.exit("sentence")`
+            return 1, said.out, said.err + code
+        return code or 0, said.out, said.err
+
+    return run

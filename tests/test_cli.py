@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cutline.cli import commands, main
+from cutline.cli import commands
 
 
 @pytest.fixture
@@ -22,24 +22,6 @@ def album(tmp_path) -> Path:
     Image.new("RGB", (48, 64), "blue").save(tmp_path / "album" / "deep" / "two.jpg")
     (tmp_path / "album" / "notes.txt").write_text("no picture")
     return tmp_path / "album"
-
-
-@pytest.fixture
-def run(tiny, monkeypatch, capsys):
-    """Run `cutline caption` with the tiny model: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cutline", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-            sys.exit(0)
-        said = capsys.readouterr()
-        code = stopped.value.code
-        if isinstance(code, str):  # what Python prints for `sys.exit("sentence")`
-            return 1, said.out, said.err + code
-        return code or 0, said.out, said.err
-
-    return run
 
 
 def test_one_picture_is_one_caption_and_no_path(run, tiny, album):

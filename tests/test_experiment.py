@@ -402,11 +402,14 @@ def test_data_without_a_validation_split_trains_to_the_end(begin, tmp_path):
     assert (card["scores"], card["epoch"]) == ({}, 3)
 
 
-def test_a_damaged_training_picture_is_told_and_left_out(begin, tmp_path):
+@pytest.mark.parametrize("tuned", [0, 1])
+def test_a_damaged_training_picture_is_told_and_left_out(tuned, begin, eyes, tmp_path):
     pictures = write_folder(tmp_path / "data", splits=20 * "t" + 4 * "v")
     pictures[2].write_bytes(b"not a picture")
     pictures[22].write_bytes(b"not a picture")
-    experiment = begin(make_recipe(source=FOLDER), data=tmp_path / "data")
+    parts = {"encoder": LEARNT, "training": {**PICTURES, "tuned": 1}} if tuned else {}
+    recipe = make_recipe(source=FOLDER, **parts)
+    experiment = begin(recipe, data=tmp_path / "data", weights=eyes if tuned else None)
 
     events = list(experiment.run())
 

@@ -35,9 +35,15 @@ def test_long_captions_take_several_rows():
     assert draw_gaze(GREY, caption).size == (5 * 70, 2 * (70 + LINE))
 
 
-@pytest.mark.parametrize("gaze", [None, np.ones((2, 1, 1), np.float32)])
-def test_a_model_that_does_not_look_is_told(gaze):
-    with pytest.raises(ModelError, match="this model does not look at parts of a picture"):
+@pytest.mark.parametrize(
+    ("gaze", "reason"),
+    [
+        (None, "this model does not tell where it looked: export it"),
+        (np.ones((2, 1, 1), np.float32), "this model does not look at parts of a picture"),
+    ],
+)
+def test_a_model_that_does_not_look_is_told(gaze, reason):
+    with pytest.raises(ModelError, match=reason):
         draw_gaze(GREY, Caption("x", ("x",), -1.0, (-1.0, 0.0), gaze=gaze))
 
 

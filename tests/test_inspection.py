@@ -1,15 +1,20 @@
 """Models broken on purpose: the right cause is named each time."""
 
+import random
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 import torch
 
+from cutline.captioner import PACKAGED
 from cutline.checkpoint import build, read_model
 from cutline.encoders.mosaic import Mosaic
 from cutline.engines.torch import TorchEngine
 from cutline.errors import DataError
+from cutline.images import View
 from cutline.inspection import inspect, tell_inspection
+from cutline.sources.flickr import Flickr8k
 from cutline.sources.shapes import Shapes
 from cutline.vocabulary import Vocabulary
 
@@ -90,3 +95,45 @@ def test_damaged_pictures_are_left_out_and_too_few_are_told(engine, examples, tm
     assert inspect(engine, [damaged, *examples]).pictures == len(examples)
     with pytest.raises(DataError, match="needs at least two pictures"):
         inspect(engine, [damaged, examples[0]])
+
+
+# ------------------------------------------------------------------- the same, on real photographs
+
+
+@pytest.fixture
+def photographs(shared):
+    examples = Flickr8k(shared / "data" / "flickr8k")
+    return list(islice((e for e in examples if e.split == "validation"), 40))
+
+
+def shuffle_words(engine: TorchEngine) -> None:
+    markers, words = engine.vocabulary.words[:4], list(engine.vocabulary.words[4:])
+    random.Random(0).shuffle(words)
+    engine.vocabulary = Vocabulary((*markers, *words))
+
+
+def blind_the_decoder(engine: TorchEngine) -> None:
+    with torch.no_grad():
+        engine.model.decoder.see.weight.zero_()
+
+
+def look_through_a_keyhole(engine: TorchEngine) -> None:
+    engine.view = View(96)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("break_it", "cause"),
+    [
+        (lambda engine: None, "No cause was found"),
+        (shuffle_words, "The words mean other words"),
+        (blind_the_decoder, "The decoder ignores the picture"),
+        (look_through_a_keyhole, "The view is wrong: looked at by squash to"),
+    ],
+    ids=["sound", "vocabulary", "collapsed", "view"],
+)
+def test_the_packaged_model_broken_on_purpose(break_it, cause, photographs):
+    engine = TorchEngine.open(PACKAGED)
+    break_it(engine)
+
+    assert inspect(engine, photographs).cause.startswith(cause)

@@ -28,7 +28,9 @@ def draw_gaze(pixels: NDArray[np.uint8], caption: Caption) -> Image.Image:
 
     Raises `ModelError` for a caption of a model that looks at its picture once, as a whole.
     """
-    if caption.gaze is None or caption.gaze.shape[1] < 2:
+    if caption.gaze is None:
+        raise ModelError("this model does not tell where it looked: export it with this cutline")
+    if caption.gaze.shape[1] < 2:
         raise ModelError("this model does not look at parts of a picture: it has no attention")
     panels = [(caption.text, Image.fromarray(pixels))]
     for word, gaze in zip(caption.words, caption.gaze, strict=False):  # the end's is left out

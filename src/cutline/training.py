@@ -248,10 +248,11 @@ class Trainer:
 def _read_ahead(batches: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
     """Every batch, each read by a thread of its own while the one before is learnt."""
     with ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(load) for load in batches[:1]]
-        for load in (*batches[1:], None):
-            batch = waiting.pop().result() if waiting else None
-            if load is not None:
-                waiting.append(pool.submit(load))
-            if batch is not None:
-                yield batch
+        before = None
+        for load in batches:
+            coming = pool.submit(load)
+            if before:
+                yield before.result()
+            before = coming
+        if before:
+            yield before.result()

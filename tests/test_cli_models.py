@@ -1,0 +1,103 @@
+"""The commands that look into models, mix them, and say what their confidence means."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cutline.captioner import PACKAGED, load
+from cutline.checkpoint import read_model
+
+
+def width_of(path: Path) -> int:
+    with Image.open(path) as picture:
+        return picture.width
+
+
+def test_an_ensemble_is_scored_and_its_captions_drawn(run, tiny, drawn, tmp_path):
+    options = ["--data", drawn, "--split", "validation", "--draws", 0, "--json"]
+    _, alone, _ = run("evaluate", tiny, *options)
+
+    code, out, _ = run(
+        "evaluate", tiny, "--with", tiny, "--sheet", tmp_path / "sheet.png", *options
+    )
+
+    assert code == 0
+    assert json.loads(out)["scores"] == pytest.approx(json.loads(alone)["scores"])
+    assert width_of(tmp_path / "sheet.png") == 4 * 240
+
+
+def test_evaluate_gives_intervals_and_the_metrics_asked_for(run, tiny, drawn):
+    code, out, _ = run("evaluate", tiny, "--data", drawn, "--only", "CIDEr-D", "--json")
+
+    report = json.loads(out)
+    assert code == 0
+    assert list(report["scores"]) == ["CIDEr-D"]
+    low, high = report["intervals"]["CIDEr-D"]
+    assert low < report["scores"]["CIDEr-D"] < high
+
+
+def test_soup_of_a_model_with_itself_is_the_model(run, tiny, tmp_path):
+    code, _, err = run("soup", tiny, tiny, "--out", tmp_path / "soup")
+
+    assert (code, "the mean of 2 models" in err) == (0, True)
+    mixed, own = read_model(tmp_path / "soup"), read_model(tiny)
+    assert mixed.card["fingerprint"] == own.card["fingerprint"]
+
+
+def test_calibrate_writes_what_confidence_means_into_the_card(run, tiny, drawn, tmp_path):
+    model = tmp_path / "model.onnx"
+    shutil.copy(tiny / "model.onnx", model)
+    picture = sorted(drawn.glob("*.png"))[0]
+    before = load(model).caption(picture)
+
+    code, out, _ = run("calibrate", model, "--data", drawn)
+
+    after = load(model).caption(picture)
+    assert code == 0
+    assert "expected calibration error" in out
+    assert (after.text, after.log_prob) == (before.text, before.log_prob)
+    assert 0 < after.confidence < 1
+    assert after.confidence != before.confidence
+    _, card, _ = run("card", model)
+    assert "Confidence: the share of good captions" in card
+
+
+def test_a_folder_is_not_calibrated(run, tiny, drawn):
+    code, _, err = run("calibrate", tiny, "--data", drawn)
+    assert code == 1
+    assert "is a folder; calibrate a file of `cutline export`" in err
+
+
+def test_inspect_reports_and_draws_the_worst(run, tiny, drawn, tmp_path):
+    code, out, _ = run("inspect", tiny, "--data", drawn, "--out", tmp_path / "report")
+
+    assert code == 0
+    assert "No cause was found" in out
+    assert (tmp_path / "report" / "report.md").read_text() == out
+    assert width_of(tmp_path / "report" / "worst.jpg") == 4 * 240
+
+
+def test_a_model_without_attention_has_no_gaze_to_draw(run, tiny, drawn, tmp_path):
+    picture = sorted(drawn.glob("*.png"))[0]
+    code, _, err = run("gaze", picture, "--model", tiny, "--out", tmp_path / "gaze.png")
+    assert code == 1
+    assert "it has no attention" in err
+
+
+def test_the_packaged_model_tells_where_it_looked(run, tmp_path):
+    out = tmp_path / "gaze.jpg"
+    code, caption, _ = run("gaze", PACKAGED.parents[3] / "examples" / "cat.jpg", "--out", out)
+
+    assert code == 0
+    assert caption.strip()
+    assert width_of(out) == 5 * 224
+
+
+def test_a_drawing_that_cannot_be_written_is_told(run, tmp_path):
+    picture = PACKAGED.parents[3] / "examples" / "cat.jpg"
+    code, _, err = run("gaze", picture, "--out", tmp_path / "nowhere" / "gaze.jpg")
+    assert code == 1
+    assert "gaze.jpg cannot be written" in err
