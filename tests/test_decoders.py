@@ -11,11 +11,16 @@ from naive import END, PAD, START, log_prob
 VOCABULARY = 11
 
 
-@pytest.fixture(params=sorted(DECODERS))
+KINDS = [(kind, {}) for kind in sorted(DECODERS)]
+KINDS += [("show-attend-tell", {"gated": False}), ("show-attend-tell", {"att2in": True})]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: " ".join([kind[0], *kind[1]]))
 def decoder(request):
     torch.manual_seed(0)
-    part = find("decoder", {"kind": request.param})
-    decoder = part(6, VOCABULARY, embedding=8, hidden=10).eval()
+    kind, options = request.param
+    part = find("decoder", {"kind": kind})
+    decoder = part(6, VOCABULARY, embedding=8, hidden=10, **options).eval()
     decoder.vocabulary_size = VOCABULARY
     return decoder
 

@@ -13,6 +13,7 @@ from naive import END, PAD, START
 
 WORDS = torch.tensor([[START, 4, 5, END, PAD], [START, 6, 7, 8, END]])
 CAPTIONS = [[[4, 5, 6]], [[6, 7, 8]]]
+WORDS_BY_ID = ["<pad>", "<start>", "<end>", "<unk>", "a", "dog", "runs", "man", "sits"]
 
 
 @pytest.fixture
@@ -59,15 +60,15 @@ def test_scheduled_sampling_puts_guesses_where_words_were_read(done, share):
 
 
 def test_rewards_are_cider_d_with_the_end_among_the_words():
-    objective = SelfCritical.of(CAPTIONS, samples=2)
+    objective = SelfCritical.of(CAPTIONS, WORDS_BY_ID, samples=2)
     drawn = torch.tensor([[[4, 5, 6, END], [4, 5, END, PAD]], [[6, 7, 8, END], [6, 7, 8, 4]]])
     written = torch.tensor([[[START, 4, 5, 6, END]], [[START, 6, 7, 8, END]]])
 
     rewards = objective._reward(drawn, written)
 
-    ended = [[["4", "5", "6", "2"]], [["6", "7", "8", "2"]]]
+    ended = [[["a", "dog", "runs", "<end>"]], [["runs", "man", "sits", "<end>"]]]
     cider = CiderD.from_references(ended)
-    said = [["4", "5", "6", "2"], ["4", "5", "2"], ["6", "7", "8", "2"], ["6", "7", "8", "4"]]
+    said = [ended[0][0], ["a", "dog", "<end>"], ended[1][0], ["runs", "man", "sits", "a"]]
     expected = cider.statistics(said, [ended[0], ended[0], ended[1], ended[1]])[:, 0]
     np.testing.assert_allclose(rewards.flatten(), expected, rtol=1e-6)
     assert rewards[0, 0] > rewards[0, 1]
@@ -77,20 +78,34 @@ def test_rewards_are_cider_d_with_the_end_among_the_words():
 def test_bleu_may_be_mixed_in():
     drawn = torch.tensor([[[4, 5, 6, END], [4, 5, END, PAD]]])
     written = torch.tensor([[[START, 4, 5, 6, END]]])
-    plain = SelfCritical.of(CAPTIONS, samples=2)._reward(drawn, written)
+    plain = SelfCritical.of(CAPTIONS, WORDS_BY_ID, samples=2)._reward(drawn, written)
 
-    mixed = SelfCritical.of(CAPTIONS, samples=2, bleu=0.5)._reward(drawn, written)
+    mixed = SelfCritical.of(CAPTIONS, WORDS_BY_ID, samples=2, bleu=0.5)._reward(drawn, written)
 
     bleu = Bleu()
-    said, references = [["4", "5", "6", "2"], ["4", "5", "2"]], 2 * [[["4", "5", "6", "2"]]]
+    whole = ["a", "dog", "runs", "<end>"]
+    said, references = [whole, ["a", "dog", "<end>"]], 2 * [[whole]]
     fourth = bleu.score(bleu.statistics(said, references))[:, 3]
     np.testing.assert_allclose((mixed - plain).flatten(), 0.5 * fourth, rtol=1e-5, atol=1e-6)
+
+
+def test_meteor_may_be_mixed_in_and_knows_words_that_mean_the_same():
+    pytest.importorskip("pycocoevalcap", reason="METEOR's data is the extra [meteor]")
+    words = [*WORDS_BY_ID, "dogs"]
+    drawn = torch.tensor([[[4, 9, 6, END], [4, 7, 6, END]]])
+    written = torch.tensor([[[START, 4, 5, 6, END]]])
+
+    [mixed] = SelfCritical.of(CAPTIONS, words, meteor=1.0, samples=2)._reward(drawn, written)
+    [plain] = SelfCritical.of(CAPTIONS, words, samples=2)._reward(drawn, written)
+
+    assert plain[0] == plain[1]
+    assert mixed[0] > mixed[1]
 
 
 def test_captions_of_nothing_but_padding_are_no_references():
     written = torch.tensor([[[START, 4, 5, 6, END], [PAD] * 5]])
     drawn = torch.tensor([[[4, 5, 6, END], [4, 5, END, PAD]]])
-    objective = SelfCritical.of(CAPTIONS, samples=2)
+    objective = SelfCritical.of(CAPTIONS, WORDS_BY_ID, samples=2)
 
     torch.testing.assert_close(
         objective._reward(drawn, written), objective._reward(drawn, written[:, :1])
@@ -100,7 +115,7 @@ def test_captions_of_nothing_but_padding_are_no_references():
 def test_self_critical_training_raises_the_reward(model):
     seen = torch.eye(6)[:2, None] * 3
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    objective = SelfCritical.of(CAPTIONS, samples=5, max_words=6)
+    objective = SelfCritical.of(CAPTIONS, WORDS_BY_ID, samples=5, max_words=6)
     words = torch.tensor([[START, 4, 5, 6, END], [START, 6, 7, 8, END]])
 
     def mean_reward() -> float:

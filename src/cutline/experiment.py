@@ -197,7 +197,12 @@ class Experiment:
             ids = [[vocabulary.encode(c) for c in example.captions] for example in train]
             longest = self.recipe.sections["search"]["max_words"]
             objective: Objective = SelfCritical.of(
-                ids, bleu=options.bleu, samples=options.samples, max_words=longest
+                ids,
+                vocabulary.words,
+                bleu=options.bleu,
+                meteor=options.meteor,
+                samples=options.samples,
+                max_words=longest,
             )
         else:
             objective = CrossEntropy(smoothing=options.smoothing, sampled=options.sampled)

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from cutline.metrics import Metric
 from cutline.metrics.bleu import Bleu
 from cutline.metrics.cider import CiderD
+from cutline.metrics.meteor import Meteor
 from cutline.search import MARKERS, StepDecoder, sample
 
 Sentence = list[str]
-"""Word ids as text, the end marker included: metrics compare words, whatever words are."""
+"""Words, the end marker among them."""
 
 
 @runtime_checkable
@@ -65,32 +66,43 @@ class SelfCritical:
     """Captions that beat the others drawn for their picture become likelier (REINFORCE).
 
     Rennie et al. 2017 (arXiv 1612.00563) with the mean of the other samples as baseline (Luo 2020,
-    arXiv 2003.09971). Rewards are `rewards`' weighted sum of sentence scores, on word ids with
-    the end marker among them: otherwise a caption is rewarded for not ending.
+    arXiv 2003.09971). Rewards are `rewards`' weighted sum of sentence scores, on the vocabulary's
+    words with the end marker among them: otherwise a caption is rewarded for not ending.
     """
 
     def __init__(
-        self, rewards: Sequence[tuple[Metric, float]], *, samples: int = 5, max_words: int = 20
+        self,
+        rewards: Sequence[tuple[Metric, float]],
+        vocabulary: Sequence[str],
+        *,
+        samples: int = 5,
+        max_words: int = 20,
     ) -> None:
-        self.rewards, self.samples, self.max_words = rewards, samples, max_words
+        self.rewards, self.vocabulary = rewards, vocabulary
+        self.samples, self.max_words = samples, max_words
 
     @classmethod
     def of(
         cls,
         captions: Sequence[Sequence[Sequence[int]]],
+        vocabulary: Sequence[str],
         *,
         bleu: float = 0.0,
+        meteor: float = 0.0,
         samples: int = 5,
         max_words: int = 20,
     ) -> "SelfCritical":
         """Rewards of CIDEr-D, with the document frequencies of each picture's captions (as word ids
-        without markers), and of BLEU-4 weighed by `bleu`.
+        without markers), and of BLEU-4 and METEOR, weighed.
         """
-        ended = [[_as_sentence([*words, MARKERS.end]) for words in own] for own in captions]
+        ended = [
+            [[*(vocabulary[w] for w in c), vocabulary[MARKERS.end]] for c in own]
+            for own in captions
+        ]
         rewards: list[tuple[Metric, float]] = [(CiderD.from_references(ended), 1.0)]
-        return cls(
-            [*rewards, (Bleu(), bleu)] if bleu else rewards, samples=samples, max_words=max_words
-        )
+        rewards += [(Bleu(), bleu)] if bleu else []
+        rewards += [(Meteor(), meteor)] if meteor else []
+        return cls(rewards, vocabulary, samples=samples, max_words=max_words)
 
     def __call__(self, model: Learner, seen: Tensor, words: Tensor, done: float) -> Tensor:
         """The loss of one batch. Rows of `words` are pictures x captions."""
@@ -109,15 +121,18 @@ class SelfCritical:
         written: Int[Tensor, "pictures each longest"],
     ) -> Float[Tensor, "pictures samples"]:
         references = [
-            [caption for caption in map(_as_sentence, own) if caption]
+            [caption for caption in map(self._spell, own) if caption]
             for own in written[:, :, 1:].tolist()
         ]
-        predictions = [_as_sentence(words) for own in drawn.tolist() for words in own]
+        predictions = [self._spell(words) for own in drawn.tolist() for words in own]
         repeated = [own for own in references for _ in range(drawn.shape[1])]
         total = np.zeros(len(predictions))
         for metric, weight in self.rewards:
             total += weight * metric.score(metric.statistics(predictions, repeated))[:, -1]
         return torch.from_numpy(total).float().view(drawn.shape[:2])
+
+    def _spell(self, ids: Sequence[int]) -> Sentence:
+        return [self.vocabulary[word] for word in ids if word != MARKERS.pad]
 
 
 def cross_entropy(
@@ -137,7 +152,3 @@ def cross_entropy(
     if smoothing:
         surprise = (1 - smoothing) * surprise - smoothing * log_probs.mean(dim=-1)
     return torch.where(written, surprise, 0.0).sum() / written.sum()
-
-
-def _as_sentence(words: Sequence[int]) -> Sentence:
-    return [str(word) for word in words if word != MARKERS.pad]

@@ -47,7 +47,8 @@ class Training:
     samples: int = 5
     """Self-critical: captions drawn of each picture."""
     bleu: float = 0.0
-    """Self-critical: what BLEU-4 counts in the reward, where CIDEr-D counts 1."""
+    meteor: float = 0.0
+    """Self-critical: what BLEU-4 and METEOR count in the reward, where CIDEr-D counts 1."""
     tuned: int = 0
     """How many of the encoder's last stages learn too; 0: it is frozen, and its regions stored."""
     encoder_rate: float = 2e-5

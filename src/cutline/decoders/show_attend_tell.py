@@ -19,7 +19,11 @@ from cutline.search import Read, State
 
 
 class ShowAttendTell(Standardised):
-    """An LSTM that looks at the regions anew before every word."""
+    """An LSTM that looks at the regions anew before every word.
+
+    `gated` weighs what was found by a gate of its own (4.2.1); with `att2in` it enters the memory's
+    new content only, and not its gates (Rennie et al. 2017, arXiv 1612.00563, equation 6).
+    """
 
     def __init__(
         self,
@@ -30,6 +34,7 @@ class ShowAttendTell(Standardised):
         hidden: int = 512,
         dropout: float = 0.5,
         gated: bool = True,
+        att2in: bool = False,
     ) -> None:
         super().__init__(regions_width)
         self.see = nn.Linear(regions_width, hidden)
@@ -37,11 +42,13 @@ class ShowAttendTell(Standardised):
         self.read = nn.Embedding(vocabulary_size, embedding)
         self.look_for = nn.Linear(hidden, hidden)
         self.gate = nn.Linear(hidden, 1) if gated else None
-        self.remember = nn.LSTMCell(embedding + hidden, hidden)
+        remember = Att2In if att2in else nn.LSTMCell
+        self.remember = remember(embedding + hidden, hidden)
         self.tell = nn.Linear(2 * hidden, embedding)
         self.speak = nn.Linear(embedding, vocabulary_size)
         self.dropout = nn.Dropout(dropout)
-        open_forget_gate(self.remember)
+        if isinstance(self.remember, nn.LSTMCell):
+            open_forget_gate(self.remember)
 
     def forward(
         self, regions: Float[Tensor, "pictures regions width"], words: Int[Tensor, "rows time"]
@@ -95,3 +102,29 @@ class ShowAttendTell(Standardised):
         self, told: Float[Tensor, "... both"], read: Float[Tensor, "... embedding"]
     ) -> Float[Tensor, "... vocabulary"]:
         return self.speak(self.dropout(read + self.tell(told))).float().log_softmax(dim=-1)
+
+
+class Att2In(nn.Module):
+    """An LSTM cell whose gates see the word only; what was found competes for the content."""
+
+    def __init__(self, entry: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.word = nn.Linear(entry - hidden, 5 * hidden)
+        self.found = nn.Linear(hidden, 2 * hidden)
+        self.before = nn.Linear(hidden, 5 * hidden)
+        nn.init.ones_(self.word.bias[hidden : 2 * hidden])  # the forget gate begins open
+
+    def forward(
+        self,
+        entry: Float[Tensor, "rows word_and_found"],
+        memory: tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]],
+    ) -> tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]:
+        """The memory after a word (first) and what was found (last)."""
+        hidden, cell = memory
+        word, found = entry.split([entry.shape[1] - self.hidden, self.hidden], dim=1)
+        gates = self.word(word) + self.before(hidden)
+        keep, forget, show = gates[:, : 3 * self.hidden].sigmoid().chunk(3, dim=1)
+        one, other = (gates[:, 3 * self.hidden :] + self.found(found)).chunk(2, dim=1)
+        cell = forget * cell + keep * torch.maximum(one, other)
+        return show * cell.tanh(), cell
