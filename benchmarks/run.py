@@ -3,8 +3,8 @@
     python benchmarks/run.py --data FLICKR8K     scores on the test split, sizes, speed
     python benchmarks/run.py --write             only rewrite the documents from results.json
 
-Writes benchmarks/results.json, the marked parts of README.md, and docs/model-card.md. The speed is
-compared with the tutorials' own way: eager PyTorch, a picture at a time, greedy.
+Writes benchmarks/results.json, the marked parts of README.md, docs/model-card.md and docs/gaze.md.
+The speed is compared with the tutorials' own way: eager PyTorch, a picture at a time, greedy.
 """
 
 import argparse
@@ -23,11 +23,14 @@ from typing import Any
 import cutline
 from cutline.captioner import PACKAGED
 from cutline.card import write_card
+from cutline.gaze import draw_gaze
+from cutline.images import open_image
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
 EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
 SHOWN = "lake.jpg"
+GAZED = EXAMPLES[:6]
 ONLY = "BLEU,METEOR,ROUGE-L,CIDEr-D"
 PAPERS = {
     "Show and Tell (Vinyals et al. 2015)": "63 41 27",
@@ -65,7 +68,6 @@ def measure_speed() -> dict[str, float]:
     import torch
 
     from cutline.engines.torch import TorchEngine
-    from cutline.images import open_image
     from cutline.search import greedy
 
     captioner, eager = cutline.load(), TorchEngine.open(PACKAGED)
@@ -99,6 +101,25 @@ def write_documents(results: dict[str, Any]) -> None:
         text = re.sub(pattern, lambda m, new=inside: m[1] + new + m[2], text, flags=re.S)
     readme.write_text(text, encoding="utf8")
     (ROOT / "docs" / "model-card.md").write_text(write_card(cutline.load().card), encoding="utf8")
+    draw_gazes()
+
+
+def draw_gazes() -> None:
+    """Where the packaged model looks for each word of six captions: docs/gaze.md."""
+    folder = ROOT / "docs" / "gaze"
+    folder.mkdir(exist_ok=True)
+    captioner = cutline.load()
+    parts = [
+        "# Where the model looked",
+        "For each word of a caption, the picture lit by the regions that the model looked at when "
+        "it wrote the word. Drawn by `python benchmarks/run.py --write`, as `cutline gaze` does.",
+    ]
+    for path in GAZED:
+        caption = captioner.caption(path)
+        drawing = draw_gaze(open_image(path, captioner.engine.view), caption)
+        drawing.reduce(2).save(folder / path.name, quality=80)
+        parts.append(f"## {caption.text}\n\n![{caption.text}](gaze/{path.name})")
+    (ROOT / "docs" / "gaze.md").write_text("\n\n".join(parts) + "\n", encoding="utf8")
 
 
 def readme_parts(results: dict[str, Any]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from cutline.metrics.cider import CiderD
 from cutline.model import CaptionModel
 from cutline.objectives import CrossEntropy, SelfCritical, cross_entropy
 from cutline.search import sample
-from naive import END, PAD, START
+from naive import END, PAD, START, UNKNOWN
 
 WORDS = torch.tensor([[START, 4, 5, END, PAD], [START, 6, 7, 8, END]])
 CAPTIONS = [[[4, 5, 6]], [[6, 7, 8]]]
@@ -131,3 +131,34 @@ def test_self_critical_training_raises_the_reward(model):
         optimizer.step()
 
     assert mean_reward() > before + 1
+
+
+def test_a_drawn_marker_is_like_no_word_of_a_reference():
+    written = torch.tensor([[[START, 4, UNKNOWN, 6, END]]])
+    drawn = torch.tensor([[[4, UNKNOWN, 6, END], [4, 7, 6, END], [4, START, 6, END]]])
+
+    [rewards] = SelfCritical.of(CAPTIONS, WORDS_BY_ID)._reward(drawn, written)
+
+    torch.testing.assert_close(rewards, rewards[:1].expand(3))
+
+
+def test_markers_become_unlikely(model):
+    """Were they never drawn, nothing would take back what bad words lose to them."""
+    with torch.no_grad():
+        model.decoder.speak.bias[UNKNOWN] += 2
+    seen = torch.eye(6)[:2, None] * 3
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    objective = SelfCritical.of(CAPTIONS, WORDS_BY_ID, samples=5, max_words=6)
+
+    def share_of_markers() -> float:
+        read = model.decoder.step(torch.full((2,), START), *model.decoder.start(seen))
+        return read.log_probs[:, [PAD, START, UNKNOWN]].exp().sum(dim=1).mean().item()
+
+    before = share_of_markers()
+    for _ in range(150):
+        loss = objective(model, seen, WORDS, 0.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    assert share_of_markers() < 0.2 * before

@@ -156,6 +156,18 @@ def test_sampling_follows_the_distribution():
     assert shares == pytest.approx((allowed / allowed.sum()).tolist(), abs=0.02)
 
 
+def test_every_word_may_be_drawn_in_training_as_the_model_has_it():
+    decoder = TableDecoder(seed=0)
+
+    found = sample(decoder, pictures(0), samples=5000, max_words=1, every_word=True)
+
+    words, log_probs = found.words.flatten(), found.log_probs.flatten()
+    expected = decoder.log_probs[0, START].exp()
+    drawn = torch.bincount(words, minlength=6) / 5000
+    torch.testing.assert_close(drawn, expected, atol=0.02, rtol=0)
+    torch.testing.assert_close(log_probs, decoder.log_probs[0, START][words])
+
+
 def test_sampling_repeats_itself_under_the_same_generator():
     decoder, images = TableDecoder(seed=3), pictures(*[0] * 50)
 

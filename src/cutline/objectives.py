@@ -21,6 +21,8 @@ from cutline.search import MARKERS, StepDecoder, sample
 
 Sentence = list[str]
 """Words, the end marker among them."""
+WRONG = -1
+"""A drawn marker: no word of a reference is like it."""
 
 
 @runtime_checkable
@@ -108,7 +110,11 @@ class SelfCritical:
         """The loss of one batch. Rows of `words` are pictures x captions."""
         assert isinstance(model.decoder, StepDecoder)
         drawn, log_probs, *_ = sample(
-            model.decoder, model.encoder(seen), samples=self.samples, max_words=self.max_words
+            model.decoder,
+            model.encoder(seen),
+            samples=self.samples,
+            max_words=self.max_words,
+            every_word=True,  # markers never drawn would keep what is taken from bad words
         )
         rewards = self._reward(drawn, words.view(len(seen), -1, words.shape[1]))
         others = (rewards.sum(dim=1, keepdim=True) - rewards) / (self.samples - 1)
@@ -124,7 +130,9 @@ class SelfCritical:
             [caption for caption in map(self._spell, own) if caption]
             for own in written[:, :, 1:].tolist()
         ]
-        predictions = [self._spell(words) for own in drawn.tolist() for words in own]
+        wrong = (drawn == MARKERS.start) | (drawn == MARKERS.unk)
+        said = drawn.masked_fill(wrong, WRONG).tolist()
+        predictions = [self._spell(words) for own in said for words in own]
         repeated = [own for own in references for _ in range(drawn.shape[1])]
         total = np.zeros(len(predictions))
         for metric, weight in self.rewards:
@@ -132,7 +140,8 @@ class SelfCritical:
         return torch.from_numpy(total).float().view(drawn.shape[:2])
 
     def _spell(self, ids: Sequence[int]) -> Sentence:
-        return [self.vocabulary[word] for word in ids if word != MARKERS.pad]
+        words = (word for word in ids if word != MARKERS.pad)
+        return ["" if word == WRONG else self.vocabulary[word] for word in words]
 
 
 def cross_entropy(

@@ -93,14 +93,15 @@ def sample(
     top_k: int = 0,
     top_p: float = 1.0,
     samples: int = 1,
+    every_word: bool = False,
     generator: torch.Generator | None = None,
 ) -> Found:
     """Draw every word from the model's own distribution, `samples` candidates a picture.
 
     `temperature` below 1 prefers likely words; `top_k` draws among the k likeliest words only (0:
     among all), `top_p` among the fewest that hold this share of the probability (Holtzman et al.
-    2020). The log-probabilities reported are the model's own, before all of that; gradients flow
-    through them (self-critical training).
+    2020). With `every_word` markers may be drawn too, as the model has it, for training to see. The
+    log-probabilities reported are the model's own, before all of that; gradients flow through them.
     """
 
     def draw(likely: LogProbs) -> WordIds:
@@ -109,7 +110,7 @@ def sample(
             weights = _keep_likeliest(weights, top_k, top_p)
         return torch.multinomial(weights, num_samples=1, generator=generator).squeeze(1)
 
-    return _one_path(decoder, regions, max_words, markers, draw, samples)
+    return _one_path(decoder, regions, max_words, markers, draw, samples, every_word=every_word)
 
 
 @torch.no_grad()
@@ -167,6 +168,8 @@ def _one_path(
     markers: Markers,
     choose: Callable[[LogProbs], WordIds],
     paths: int = 1,
+    *,
+    every_word: bool = False,
 ) -> Found:
     """`paths` candidates a picture, none of which looks at the others."""
     images = len(regions)
@@ -177,7 +180,7 @@ def _one_path(
     log_probs = regions.new_zeros(images * paths, 0)
     for _ in range(max_words):
         likely, gaze, state = decoder.step(words[:, -1], picture, state)
-        likely = _allow(likely, words[:, -1], markers)
+        likely = _allow(likely, words[:, -1], markers, every_word=every_word)
         chosen = choose(likely)
         looked.append(gaze)
         words = torch.cat([words, chosen[:, None]], dim=1)
@@ -190,13 +193,16 @@ def _one_path(
     return Found(found, log_probs, log_probs.sum(dim=2), gaze)
 
 
-def _allow(likely: LogProbs, last: WordIds, markers: Markers) -> LogProbs:
+def _allow(
+    likely: LogProbs, last: WordIds, markers: Markers, *, every_word: bool = False
+) -> LogProbs:
     """No marker but `end` is ever written, and after it only padding, at no cost."""
     ids = torch.arange(likely.shape[-1], device=likely.device)
     forbidden = (ids == markers.pad) | (ids == markers.start) | (ids == markers.unk)
     only_padding = torch.where(ids == markers.pad, 0.0, -torch.inf).to(likely.dtype)
     ended = (last == markers.end) | (last == markers.pad)
-    return torch.where(ended[:, None], only_padding, likely.masked_fill(forbidden, -torch.inf))
+    allowed = likely if every_word else likely.masked_fill(forbidden, -torch.inf)
+    return torch.where(ended[:, None], only_padding, allowed)
 
 
 def _best_branches(
