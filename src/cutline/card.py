@@ -16,10 +16,12 @@ def write_card(card: Mapping[str, Any]) -> str:
         f"{name} {value}" for name, value in {**card["source"], **card["data"]}.items()
     )
     made = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
+    mixed = card.get("mixed", [])
     parts = [
         f"# {card.get('title', 'A captioner')}",
         f"Paper: {card.get('paper', 'none named')}",
         f"Recipe: `{card['command']}` ({made}; epoch {card['epoch']} was the best on validation)",
+        *([f"Mixed: the mean of the weights of {len(mixed)} models"] if mixed else []),
         f"Encoder's weights: {card['encoder']['weights']}",
         f"View: {card['view']['fit']} to {card['view']['size']} x {card['view']['size']} pixels",
         f"Data: {data}",

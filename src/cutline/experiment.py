@@ -294,7 +294,7 @@ class Experiment:
 
     def _card(self, epoch: int, loss: float, report: Report | None) -> dict[str, Any]:
         return {
-            **self.recipe.claim,
+            **{name: told for name, told in self.recipe.claim.items() if name != "expected"},
             "source": dict(self.recipe.sections["source"]),
             "data": self._data,
             "scores": {"validation": report.as_json()} if report else {},

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from cutline import checkpoint as files
 from cutline.checkpoint import Checkpoint, build
 from cutline.engines.onnx import FORMAT
+from cutline.errors import ModelError
 from cutline.images import View
 from cutline.model import fill, part_of
 from cutline.recipe import Recipe
@@ -151,7 +152,11 @@ def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
             verbose=False,
         )
     assert program is not None
-    return program.model_proto
+    graph: onnx.ModelProto = program.model_proto
+    rows = graph.graph.input[0].type.tensor_type.shape.dim[0]
+    if not rows.dim_param:  # a decoder that calls len() on a tensor does this
+        raise ModelError(f"the graph would take {rows.dim_value} pictures at a time and no others")
+    return graph
 
 
 def _keep_all(graph: onnx.ModelProto, model: nn.Module) -> None:

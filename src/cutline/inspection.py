@@ -271,7 +271,7 @@ def _try_views(engine: TorchEngine, examples: Sequence[Example]) -> Iterator[tup
     """Nats a word through views that models are commonly trained with, and in other colours."""
     own = engine.view
     fits = [replace(own, fit=fit) for fit in ("squash", "crop") if fit != own.fit]
-    sizes = [replace(own, size=size) for size in (224, 288, 384) if size != own.size]
+    sizes = [replace(own, size=size) for size in (224, 288) if size != own.size]
     for view in (*fits, *sizes):
         readable, regions = _look(engine, examples, view, watch=lambda *_: None)
         yield f"{view.fit} to {view.size} pixels", _surprise(engine, readable, regions)

@@ -131,8 +131,7 @@ def beam(
     images = regions.shape[0]
     every = torch.arange(images, device=regions.device).repeat_interleave(width)
     picture, state = decoder.start(regions)
-    state = pick_rows(state, every)
-    looked: list[Tensor] = []
+    state, looked = pick_rows(state, every), None
     words = torch.full_like(every, markers.start)[:, None]
     log_probs = regions.new_zeros(images * width, 0)
     totals = regions.new_full((images, width), -torch.inf)
@@ -142,18 +141,18 @@ def beam(
         likely, gaze, state = decoder.step(words[:, -1], picture, state)
         likely = _allow(likely, words[:, -1], markers)
         totals, source, chosen = _best_branches(totals, likely, width)
-        words, log_probs, likely = pick_rows((words, log_probs, likely), source)
-        looked = list(pick_rows((*looked, gaze), source))
+        looked = _then(looked, gaze)
+        words, log_probs, likely, looked = pick_rows((words, log_probs, likely, looked), source)
         state = pick_rows(state, source)
         words = torch.cat([words, chosen[:, None]], dim=1)
         log_probs = torch.cat([log_probs, _at(likely, chosen)], dim=1)
         if _all_ended(chosen, markers):
             break
 
+    assert looked is not None
     split = (images, width, -1)
     found = words[:, 1:].view(split), log_probs.view(split)
-    gaze = torch.stack(looked, dim=1).unflatten(0, (images, width))
-    return _rank(*found, gaze, totals, length_penalty, markers)
+    return _rank(*found, looked.unflatten(0, (images, width)), totals, length_penalty, markers)
 
 
 def pick_rows(state: State, rows: Int[Tensor, " picked"]) -> State:
@@ -172,25 +171,31 @@ def _one_path(
     every_word: bool = False,
 ) -> Found:
     """`paths` candidates a picture, none of which looks at the others."""
-    images = len(regions)
+    images = regions.shape[0]
     every = torch.arange(images, device=regions.device).repeat_interleave(paths)
     picture, state = decoder.start(regions)
-    state, looked = pick_rows(state, every), []
+    state, looked = pick_rows(state, every), None
     words = torch.full((images * paths, 1), markers.start, device=regions.device)
     log_probs = regions.new_zeros(images * paths, 0)
     for _ in range(max_words):
         likely, gaze, state = decoder.step(words[:, -1], picture, state)
         likely = _allow(likely, words[:, -1], markers, every_word=every_word)
         chosen = choose(likely)
-        looked.append(gaze)
+        looked = _then(looked, gaze)
         words = torch.cat([words, chosen[:, None]], dim=1)
         log_probs = torch.cat([log_probs, _at(likely, chosen)], dim=1)
         if _all_ended(chosen, markers):
             break
+    assert looked is not None
     split = (images, paths)
     found, log_probs = words[:, 1:].unflatten(0, split), log_probs.unflatten(0, split)
-    gaze = _where_written(torch.stack(looked, dim=1).unflatten(0, split), found, markers)
+    gaze = _where_written(looked.unflatten(0, split), found, markers)
     return Found(found, log_probs, log_probs.sum(dim=2), gaze)
+
+
+def _then(looked: Tensor | None, gaze: Tensor) -> Float[Tensor, "rows time regions"]:
+    """The gazes so far and one more."""
+    return gaze[:, None] if looked is None else torch.cat([looked, gaze[:, None]], dim=1)
 
 
 def _allow(

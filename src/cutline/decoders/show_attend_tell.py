@@ -96,7 +96,7 @@ class ShowAttendTell(Standardised):
         gaze = alike.softmax(dim=-1)
         found = (gaze @ seen).view_as(hidden)
         gated = found if self.gate is None else found * self.gate(hidden).sigmoid()
-        return gated, gaze.view(len(hidden), -1)
+        return gated, gaze.view(hidden.shape[0], -1)
 
     def _next_word(
         self, told: Float[Tensor, "... both"], read: Float[Tensor, "... embedding"]

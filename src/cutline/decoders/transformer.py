@@ -73,7 +73,7 @@ class Transformer(Standardised):
 
     def start(self, regions: Float[Tensor, "pictures regions width"]) -> tuple[State, State]:
         """Keys and values of the regions for every layer; nothing is written yet."""
-        empty = regions.new_zeros(len(regions), 0, self.norm.weight.shape[0])
+        empty = regions.new_zeros(regions.shape[0], 0, self.norm.weight.shape[0])
         return self._look(regions), (empty,) * (2 * len(self.layers))
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
@@ -146,7 +146,7 @@ class _Layer(nn.Module):
         found = scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.dropout(self.written(_join(found)))
         wanted = self.region_query(self.norm_looked(x))
-        shared = wanted.reshape(len(keys), -1, wanted.shape[2])  # captions of a picture in a row
+        shared = wanted.reshape(keys.shape[0], -1, wanted.shape[2])  # a picture's captions
         query, key, value = map(self._split, (shared, keys, values))
         found = scaled_dot_product_attention(query, key, value)
         x = x + self.dropout(self.looked(_join(found).view_as(x)))
@@ -172,11 +172,11 @@ class _Layer(nn.Module):
         found, _ = self._attend(self.query(near)[:, None], keys, values)
         x = x + self.dropout(self.written(found.reshape_as(x)))
         wanted = self.region_query(self.norm_looked(x))
-        shared = wanted.view(len(region_keys), -1, wanted.shape[1])
+        shared = wanted.view(region_keys.shape[0], -1, wanted.shape[1])
         found, weights = self._attend(shared, region_keys, region_values)
         x = x + self.dropout(self.looked(found.reshape_as(x)))
         x = x + self.dropout(self.think(self.norm_thought(x)))
-        return x, weights.mean(dim=1).reshape(len(x), -1), keys, values
+        return x, weights.mean(dim=1).reshape(x.shape[0], -1), keys, values
 
     def _attend(
         self,
