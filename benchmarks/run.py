@@ -38,7 +38,7 @@ PAPERS = {
     "the same, re-run with a ResNet-101": "66.7 45.5 31.8 22.1",
     "panoptic attention": "68.4 46.1 32.7 22.8",
 }
-"""BLEU-1 and on, on Flickr8k's test split, both as Xu et al. report them."""
+"""BLEU-1 and on, on Flickr8k's test split: the first two as Xu et al. report them."""
 
 
 def main() -> None:
@@ -143,7 +143,8 @@ def readme_parts(results: dict[str, Any]) -> dict[str, str]:
         "| " + " | ".join(_spoken(value) for value in seconds.values()) + " |",
         "",
         f"Measured {results['date']} on {results['machine']} by `python benchmarks/run.py --data "
-        "Flickr8k`. The papers' rows are as Xu et al. (2015) report them.",
+        "Flickr8k`. The first two papers' rows are as Xu et al. (2015) report them, the others as "
+        "their authors do.",
     ]
     return {
         "first-caption": f"{_image(SHOWN)}\n\n> {results['captions'][SHOWN]}",

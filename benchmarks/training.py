@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from cutline.batches import encode_captions, pick_batch, plan_batches
-from cutline.experiment import _load_encoder
+from cutline.experiment import load_encoder
 from cutline.features import encode
 from cutline.images import open_image
 from cutline.material import Sight, Stored, plan_training
@@ -44,7 +44,7 @@ def main() -> None:
     captions = sum(len(example.captions) for example in examples)
     vocabulary = Vocabulary.of((c for e in examples for c in e.captions), min_count=5)
     examples = examples[:PICTURES]
-    encoder, view = _load_encoder(recipe, options.weights, None), recipe.build("view")
+    encoder, view = load_encoder(recipe, options.weights, None), recipe.build("view")
     decoder = recipe.build("decoder", encoder.width, len(vocabulary))
 
     with TemporaryDirectory() as cache:

@@ -112,9 +112,17 @@ def test_captions_of_nothing_but_padding_are_no_references():
     )
 
 
+def learn(model: CaptionModel, objective, seen, words, *, rate: float) -> None:
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    for _ in range(150):
+        loss = objective(model, seen, words, 0.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
 def test_self_critical_training_raises_the_reward(model):
     seen = torch.eye(6)[:2, None] * 3
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     objective = SelfCritical.of(CAPTIONS, WORDS_BY_ID, samples=5, max_words=6)
     words = torch.tensor([[START, 4, 5, 6, END], [START, 6, 7, 8, END]])
 
@@ -124,11 +132,7 @@ def test_self_critical_training_raises_the_reward(model):
         return float(objective._reward(drawn, words.view(2, 1, -1)).mean())
 
     before = mean_reward()
-    for _ in range(150):
-        loss = objective(model, seen, words, 0.0)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    learn(model, objective, seen, words, rate=0.02)
 
     assert mean_reward() > before + 1
 
@@ -147,7 +151,6 @@ def test_markers_become_unlikely(model):
     with torch.no_grad():
         model.decoder.speak.bias[UNKNOWN] += 2
     seen = torch.eye(6)[:2, None] * 3
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     objective = SelfCritical.of(CAPTIONS, WORDS_BY_ID, samples=5, max_words=6)
 
     def share_of_markers() -> float:
@@ -155,10 +158,6 @@ def test_markers_become_unlikely(model):
         return read.log_probs[:, [PAD, START, UNKNOWN]].exp().sum(dim=1).mean().item()
 
     before = share_of_markers()
-    for _ in range(150):
-        loss = objective(model, seen, WORDS, 0.0)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    learn(model, objective, seen, WORDS, rate=0.01)
 
     assert share_of_markers() < 0.2 * before

@@ -260,10 +260,9 @@ def _export(model: Path, out: Path, precision: Any, *, trust: bool) -> None:
 def soup(models: tuple[Path, ...], out: Path) -> None:
     """Make one model whose weights are the mean of several models' of one kind."""
     with needs_training():
-        from cutline.checkpoint import build, read_model
+        from cutline.checkpoint import read_model
         from cutline.soup import mix, save
-    mixed = mix([read_model(model) for model in models])
-    save(mixed, build(mixed), out)
+    save(mix([read_model(model) for model in models]), out)
     say(f"{out}: the mean of {len(models)} models; `cutline evaluate {out}` scores it")
 
 

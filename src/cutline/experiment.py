@@ -34,7 +34,7 @@ from cutline.engines.torch import TorchEngine
 from cutline.errors import DataError, ModelError
 from cutline.features import Encoded
 from cutline.habits import Habits
-from cutline.material import Material, Read, Sight, Stored, plan_training
+from cutline.material import Material, Sight, Stored, Unstored, plan_training
 from cutline.model import CaptionModel, fill, fingerprint, part_of, read_tensors, unfreeze
 from cutline.objectives import CrossEntropy, SelfCritical
 from cutline.recipe import Recipe
@@ -120,7 +120,7 @@ class Experiment:
         self.device, self.save_every, self.command = device, save_every, command
         self.trainings: list[Training] = recipe.trainings
         self.start = read_model(start) if start else None
-        self.encoder = _load_encoder(recipe, weights, self.start).to(pick_device(device))
+        self.encoder = load_encoder(recipe, weights, self.start).to(pick_device(device))
         self.encoder_hash = fingerprint(self.encoder)
         self.weights = (weights or start or PACKAGED).name if _has_weights(self.encoder) else None
         cache = cache or Path.home() / ".cache" / "cutline"
@@ -141,7 +141,7 @@ class Experiment:
         best = read_model(self.folder, trust=True) if number else None
         if best:
             fill(self.encoder, part_of(best.tensors, "encoder"), self.folder)
-        material: Material = (Read if options.tuned else Stored)(self.sight, options)
+        material: Material = (Unstored if options.tuned else Stored)(self.sight, options)
         splits = {s: [e for e in self._examples if e.split == s] for s in SPLITS}
         yield from material.prepare(splits["train"], splits["validation"])
         train, validation = (material.keep_readable(splits[s]) for s in ("train", "validation"))
@@ -238,10 +238,9 @@ class Experiment:
                     self._history.add(event)
                     yield event
                 else:
-                    shown = trainer.shown if trainer.options.tuned else None
-                    self.engine.model = CaptionModel(
-                        shown.encoder if shown else self.encoder, trainer.shown.decoder
-                    )
+                    shown = trainer.shown
+                    encoder = shown.encoder if trainer.options.tuned else self.encoder
+                    self.engine.model = CaptionModel(encoder, shown.decoder)
                     yield self._end_epoch(event, standing, material, validation)
                 if isinstance(event, EpochEnd) or time.monotonic() - saved >= self.save_every:
                     self._save(trainer, standing)
@@ -348,7 +347,7 @@ def _has_weights(encoder: nn.Module) -> bool:
     return next(encoder.parameters(), None) is not None
 
 
-def _load_encoder(recipe: Recipe, weights: Path | None, start: Checkpoint | None) -> nn.Module:
+def load_encoder(recipe: Recipe, weights: Path | None, start: Checkpoint | None) -> nn.Module:
     """The recipe's encoder with its weights, frozen."""
     encoder = recipe.build("encoder").requires_grad_(False).eval()
     if _has_weights(encoder):

@@ -205,9 +205,14 @@ def tell_inspection(found: Inspection, model: str) -> str:
 
 
 def _look(
-    engine: TorchEngine, examples: Sequence[Example], view: View, *, watch: Watch
+    engine: TorchEngine,
+    examples: Sequence[Example],
+    view: View,
+    *,
+    watch: Watch = lambda *_: None,
+    turned: bool = False,
 ) -> tuple[list[Example], Tensor]:
-    """The pictures that can be read, and what the encoder sees in them."""
+    """The pictures that can be read, and what the encoder sees in them; `turned`: blue for red."""
     readable: list[Example] = []
     seen: list[Tensor] = []
     done = 0
@@ -218,7 +223,10 @@ def _look(
         watch("encoded", done, len(examples))
         if fine:
             readable += [example for example, _ in fine]
-            seen.append(encode(engine.model.encoder, np.stack([pixels for _, pixels in fine])))
+            pixels = np.stack([pixels for _, pixels in fine])
+            seen.append(
+                encode(engine.model.encoder, pixels[..., ::-1].copy() if turned else pixels)
+            )
     return readable, torch.cat(seen) if seen else torch.empty(0)
 
 
@@ -273,15 +281,9 @@ def _try_views(engine: TorchEngine, examples: Sequence[Example]) -> Iterator[tup
     fits = [replace(own, fit=fit) for fit in ("squash", "crop") if fit != own.fit]
     sizes = [replace(own, size=size) for size in (224, 288) if size != own.size]
     for view in (*fits, *sizes):
-        readable, regions = _look(engine, examples, view, watch=lambda *_: None)
-        yield f"{view.fit} to {view.size} pixels", _surprise(engine, readable, regions)
-    pictures = decode_ahead((e.image for e in examples), own, batch=BATCH)
-    turned = [
-        encode(engine.model.encoder, np.stack([p[..., ::-1] for p in batch]))
-        for batch in ([p for p in b if not isinstance(p, ImageError)] for b in pictures)
-        if batch
-    ]
-    yield "blue and red exchanged", _surprise(engine, examples, torch.cat(turned))
+        yield f"{view.fit} to {view.size} pixels", _surprise(engine, *_look(engine, examples, view))
+    turned = _look(engine, examples, own, turned=True)
+    yield "blue and red exchanged", _surprise(engine, *turned)
 
 
 def _ask_neighbours(

@@ -54,7 +54,6 @@ class Stored:
     """Regions of a frozen encoder, from disk."""
 
     def __init__(self, sight: Sight, options: Training) -> None:
-        self._mirror_too = options.mirrored > 0
         self._stores = [
             FeatureStore(
                 sight.cache,
@@ -63,7 +62,7 @@ class Stored:
                 mirrored=mirrored,
                 precision=options.precision,
             )
-            for mirrored in (False, True)[: 1 + self._mirror_too]
+            for mirrored in ([False, True] if options.mirrored else [False])
         ]
 
     def prepare(self, train: Sequence[Example], validation: Sequence[Example]) -> Iterator[Encoded]:
@@ -97,7 +96,7 @@ class Stored:
         return torch.stack([regions for regions in seen if regions is not None])
 
 
-class Read:
+class Unstored:
     """Pixels, read from disk every time, for an encoder that learns."""
 
     def __init__(self, sight: Sight, options: Training) -> None:
@@ -146,7 +145,7 @@ class Read:
         return torch.cat(seen)
 
 
-Material = Stored | Read
+Material = Stored | Unstored
 
 
 def plan_training(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from cutline.checkpoint import Checkpoint, create_folder, save_model
+from cutline.checkpoint import Checkpoint, build, create_folder, save_model
 from cutline.errors import ModelError
-from cutline.model import CaptionModel, fingerprint
+from cutline.model import fingerprint
 
 
 def mix(models: Sequence[Checkpoint]) -> Checkpoint:
@@ -34,8 +34,9 @@ def mix(models: Sequence[Checkpoint]) -> Checkpoint:
     return replace(first, tensors=tensors, card=card)
 
 
-def save(mixed: Checkpoint, model: CaptionModel, folder: Path) -> None:
-    """A new model folder; `model` is the network of the mixture."""
+def save(mixed: Checkpoint, folder: Path) -> None:
+    """A new model folder."""
+    model = build(mixed)
     create_folder(folder, mixed.recipe, mixed.vocabulary)
     card = {**mixed.card, "fingerprint": fingerprint(model)}
     save_model(folder, model, mixed.vocabulary, card)

@@ -67,10 +67,6 @@ class ShowAttendTell(Standardised):
             told.append(torch.cat([hidden, looked], dim=1))
         return self._next_word(torch.stack(told, dim=1), read)
 
-    def adapt(self, regions: Float[Tensor, "pictures regions width"]) -> None:
-        """Measure the training pictures' features once, so that `see` learns from standard ones."""
-        self.measure(regions.flatten(0, 1))
-
     def start(self, regions: Float[Tensor, "rows regions width"]) -> tuple[State, State]:
         """The regions as seen, and a memory of their mean."""
         standard = self.standardise(regions).flatten(0, 1)

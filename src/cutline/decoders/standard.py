@@ -25,6 +25,10 @@ class Standardised(nn.Module):
         """Subtract the mean, divide by the spread."""
         return (features - self.middle) / self.spread
 
+    def adapt(self, regions: Float[Tensor, "pictures regions width"]) -> None:
+        """Measure the training pictures' features once, so that `see` learns from standard ones."""
+        self.measure(regions.flatten(0, 1))
+
     @torch.no_grad()
     def measure(self, features: Float[Tensor, "rows width"]) -> None:
         """Take mean and spread of these features."""

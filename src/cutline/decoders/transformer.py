@@ -67,10 +67,6 @@ class Transformer(Standardised):
             x = layer(x, keys, values)
         return self._next_word(x)
 
-    def adapt(self, regions: Float[Tensor, "pictures regions width"]) -> None:
-        """Measure the training pictures' features once, so that `see` learns from standard ones."""
-        self.measure(regions.flatten(0, 1))
-
     def start(self, regions: Float[Tensor, "pictures regions width"]) -> tuple[State, State]:
         """Keys and values of the regions for every layer; nothing is written yet."""
         empty = regions.new_zeros(regions.shape[0], 0, self.norm.weight.shape[0])
