@@ -40,7 +40,7 @@ def words():
 def test_reading_word_by_word_agrees_with_reading_at_once(decoder, regions, words):
     at_once = decoder(regions, words)
 
-    (picture, state), one_by_one = decoder.start(regions), []
+    (picture, state, _), one_by_one = decoder.start(regions), []
     for word in words.unbind(dim=1):
         log_probs, gaze, state = decoder.step(word, picture, state)
         one_by_one.append(log_probs)
@@ -79,11 +79,11 @@ def test_the_picture_is_seen(decoder, regions, words):
 
 @torch.no_grad()
 def test_rows_do_not_touch_and_can_be_picked(decoder, regions, words):
-    picture, state = decoder.start(regions)
+    picture, state, _ = decoder.start(regions)
     together, _, state = decoder.step(words[:, 0], picture, state)
     rows = torch.tensor([2, 0, 0])
 
-    alone, _, _ = decoder.step(words[1:2, 0], *decoder.start(regions[1:2]))
+    alone, _, _ = decoder.step(words[1:2, 0], *decoder.start(regions[1:2])[:2])
     picked, _, _ = decoder.step(words[rows, 1], pick_rows(picture, rows), pick_rows(state, rows))
     unpicked, _, _ = decoder.step(words[:, 1], picture, state)
 

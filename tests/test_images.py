@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from cutline.captioner import load
 from cutline.errors import ImageError, ModelError
 from cutline.images import View, open_image
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255,) * 3, (0,) * 3
 SQUARE = View(size=32)
+EXAMPLES = Path(__file__).parents[1] / "examples"
 TURNED_BACK = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -326,3 +328,41 @@ def test_a_giant_in_bands_looks_as_it_does_at_once() -> None:
 
     whole = giant.resize((64, 64), Image.Resampling.BILINEAR)
     assert np.abs(pixels[:, :, 1].astype(int) - np.asarray(whole)).max() <= 3
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+def test_a_large_jpeg_decoded_at_a_fraction_looks_as_it_does_at_once(fit: str) -> None:
+    """Within 1 of 255 in the mean, and 8 at most."""
+    example = Image.open(sorted(EXAMPLES.glob("*.jpg"))[0]).convert("RGB")
+    large = example.resize((2_400, 1_800), Image.Resampling.BICUBIC)
+
+    small = open_image(_as_jpeg(large), View(224, fit)).astype(int)
+
+    whole = open_image(np.asarray(Image.open(io.BytesIO(_as_jpeg(large)))), View(224, fit))
+    assert np.abs(small - whole).mean() < 1
+    assert np.abs(small - whole).max() <= 8
+
+
+def _as_jpeg(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 4])
+def test_captions_are_the_same_by_the_fast_and_by_the_plain_path(shared: Path, times: int) -> None:
+    """120 photographs at their own size, and four times as large, where JPEG is decoded smaller."""
+    captioner = load()
+    photographs = sorted((shared / "data/flickr8k/originals").glob("*.jpg"))
+    assert len(photographs) == 120
+    files = []
+    for photograph in photographs:
+        picture = Image.open(photograph)
+        files.append(_as_jpeg(picture.resize((picture.width * times, picture.height * times))))
+
+    fast = [caption.text for caption in captioner.caption(files)]
+
+    whole = [np.asarray(Image.open(io.BytesIO(file))) for file in files]
+    plain = [caption.text for caption in captioner.caption(whole)]
+    assert np.mean([a == b for a, b in zip(fast, plain, strict=True)]) >= (1.0, 0.9)[times > 1]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.resources import files
+from itertools import chain, islice
 from math import isqrt
 from pathlib import Path
 from typing import Any, Protocol, overload, runtime_checkable
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutline.calibration import Calibration
-from cutline.decoding import Decoded, decode_ahead
+from cutline.decoding import Decoded, batches_of, decode, in_order
 from cutline.engines.onnx import OnnxEngine
 from cutline.errors import ImageError, ModelError
 from cutline.images import Source, View
@@ -80,19 +81,33 @@ class Captioner:
     ) -> Iterator[Caption | ImageError]:
         """An answer for every picture, in order and as they come: its caption or what is wrong.
 
-        Pictures are decoded while the network looks at those before; memory does not grow.
+        Each core decodes and captions batches of its own; memory does not grow.
         """
-        for batch in decode_ahead(pictures, self.engine.view, batch=BATCH):
-            yield from self._write(batch, best)
+        todo = iter(pictures)
+        begun = list(islice(todo, 2))
+        engine, workers = self.engine, 1
+        if len(begun) > 1 and isinstance(engine, OnnxEngine):  # one picture has all cores
+            engine, workers = engine.on_one_core, engine.threads
 
-    def _write(self, batch: list[Decoded], best: int) -> Iterator[Caption | ImageError]:
+        def answer(batch: list[Source | Decoded]) -> list[Caption | ImageError]:
+            return list(self._write(engine, decode(batch, engine.view), best))
+
+        batches = batches_of(chain(begun, todo), engine.view, batch=BATCH)
+        for answers in in_order(answer, batches, workers=workers):
+            yield from answers
+
+    def _write(
+        self, engine: Engine, batch: list[Decoded], best: int
+    ) -> Iterator[Caption | ImageError]:
         readable = [picture for picture in batch if isinstance(picture, np.ndarray)]
-        captions = iter(self._caption_pixels(np.stack(readable), best) if readable else [])
+        captions = iter(self._caption_pixels(engine, np.stack(readable), best) if readable else [])
         for picture in batch:
             yield picture if isinstance(picture, ImageError) else next(captions)
 
-    def _caption_pixels(self, pixels: NDArray[np.uint8], best: int) -> list[Caption]:
-        written = self.engine.write(pixels)
+    def _caption_pixels(
+        self, engine: Engine, pixels: NDArray[np.uint8], best: int
+    ) -> list[Caption]:
+        written = engine.write(pixels)
         candidates = written.words.shape[1]
         if not 1 <= best <= candidates:
             raise ModelError(

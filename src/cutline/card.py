@@ -27,7 +27,7 @@ def write_card(card: Mapping[str, Any]) -> str:
         f"Data: {data}",
         "Scores:\n" + "\n".join(scores),
         _tell_confidence(card.get("calibration")),
-        f"Weights stored as {card.get('weights_stored_as', 'fp32')}",
+        _tell_precision(card),
         f"Licence: {card.get('licence', 'not said')}",
         f"What it gets wrong: {card.get('limits', 'not said')}",
     ]
@@ -41,4 +41,20 @@ def _tell_confidence(calibration: Mapping[str, Any] | None) -> str:
         f"Confidence: the share of good captions among those with that confidence, fitted on "
         f"{calibration['split']}; {calibration['rule']}. Expected calibration error: "
         f"{calibration['error']:.3f}"
+    )
+
+
+def _tell_precision(card: Mapping[str, Any]) -> str:
+    precision, cost = card.get("precision", "fp32"), card.get("precision_cost")
+    told = {
+        "fp32": "in single precision",
+        "fp16": "in single precision, from weights in half precision",
+        "int8": "in 8 bits (the last layers' sums and the search in single precision)",
+    }[precision]
+    if not cost:
+        return f"Computes {told}"
+    before, after = (100 * cost[name] for name in ("fp32", precision))
+    return (
+        f"Computes {told}; {cost['metric']} on {cost['split']}: {after:.1f}, "
+        f"in single precision {before:.1f}"
     )

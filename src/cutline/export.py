@@ -13,7 +13,7 @@ The graph holds the encoder with its normalisation, the decoder, and the beam se
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,21 +22,27 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import torch
-from jaxtyping import Float, Int, UInt8
-from onnx import TensorProto, helper, numpy_helper
+from jaxtyping import Float, Int, UInt8, config
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from cutline import checkpoint as files
 from cutline.checkpoint import Checkpoint, build
+from cutline.decoding import decode_ahead
 from cutline.engines.onnx import FORMAT
 from cutline.errors import ModelError
 from cutline.images import View
 from cutline.model import fill, part_of
+from cutline.quantisation import SMALL, quantise
 from cutline.recipe import Recipe
 from cutline.records import Report
 
 Precision = Literal["fp32", "fp16", "int8"]
-SMALL = 4096  # tensors with fewer values stay in single precision: they weigh nothing
+MEASURED = 128
+"""Pictures on which the ranges of 8 bits are measured."""
+AT_ONCE = 4
+"""Of them; every activation of theirs is kept for a moment."""
 
 
 class WholeCaptioner(nn.Module):
@@ -61,25 +67,53 @@ class WholeCaptioner(nn.Module):
         return words, log_probs, scores, gaze
 
 
-def export(checkpoint: Checkpoint, path: Path, *, precision: Precision = "fp32") -> None:
-    """Write the one-file form; `precision` is how the weights are stored, not how they compute."""
+def export(
+    checkpoint: Checkpoint,
+    path: Path,
+    *,
+    precision: Precision = "fp32",
+    pixels: Iterable[NDArray[np.uint8]] = (),
+) -> None:
+    """Write the one-file form.
+
+    With `fp16` weights are stored in half precision and compute in single; with `int8` the graph
+    computes in 8 bits, in ranges measured on `pixels`, batches of training pictures as the model
+    sees them. Raises `ModelError` without them.
+    """
+    batches = list(pixels)
+    if precision == "int8" and not batches:
+        raise ModelError("8 bits need pictures to measure their ranges with: name training data")
     checkpoint = _fold(checkpoint)
     model, recipe = build(checkpoint), checkpoint.recipe
     whole = WholeCaptioner(model.encoder, model.decoder, recipe).eval()
     view = recipe.build("view")
     graph = _trace(whole, view)
     _keep_all(graph, model)
-    shrink_weights(graph, precision)
+    if precision == "int8":
+        quantise(graph, batches)
+    if precision != "fp32":
+        halve_weights(graph)
     metadata = {
         "format": FORMAT,
         "vocabulary": "\n".join(checkpoint.vocabulary.words),
         "view": json.dumps(view.as_dict()),
         "recipe": json.dumps(recipe.as_json()),
-        "card": json.dumps({**checkpoint.card, "weights_stored_as": precision}),
+        "card": json.dumps({**checkpoint.card, "precision": precision}),
     }
     set_metadata(graph, metadata)
     onnx.checker.check_model(graph)
     files.replace(path, lambda beside: onnx.save(graph, beside))
+
+
+def pictures_of(checkpoint: Checkpoint, data: Path) -> Iterator[NDArray[np.uint8]]:
+    """Batches of training pictures, drawn evenly from the data, as the model sees them."""
+    source, view = checkpoint.recipe.build("source", data), checkpoint.recipe.build("view")
+    images = [example.image for example in source if example.split == "train"]
+    chosen = images[:: max(1, len(images) // MEASURED)][:MEASURED]
+    for batch in decode_ahead(chosen, view, batch=AT_ONCE):
+        readable = [picture for picture in batch if isinstance(picture, np.ndarray)]
+        if readable:
+            yield np.stack(readable)
 
 
 def _fold(checkpoint: Checkpoint) -> Checkpoint:
@@ -122,18 +156,17 @@ def set_metadata(graph: onnx.ModelProto, metadata: dict[str, str]) -> None:
     helper.set_model_props(graph, {**kept, **metadata})
 
 
-def shrink_weights(graph: onnx.ModelProto, precision: Precision) -> None:
-    """Store the big weights in 8 or 16 bits; the graph widens them again as it is loaded."""
-    if precision == "fp32":
-        return
+def halve_weights(graph: onnx.ModelProto) -> None:
+    """Store the big weights in half precision; the graph widens them again as it is loaded."""
     widen = []
     for tensor in list(graph.graph.initializer):
         values = numpy_helper.to_array(tensor)
         if values.dtype == np.float32 and values.size > SMALL:
             graph.graph.initializer.remove(tensor)
-            stored, nodes = _narrow(tensor.name, values, precision)
-            graph.graph.initializer.extend(stored)
-            widen.extend(nodes)
+            half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.fp16")
+            graph.graph.initializer.append(half)
+            cast = helper.make_node("Cast", [half.name], [tensor.name], to=onnx.TensorProto.FLOAT)
+            widen.append(cast)
     nodes = [*widen, *graph.graph.node]
     del graph.graph.node[:]
     graph.graph.node.extend(nodes)
@@ -141,7 +174,7 @@ def shrink_weights(graph: onnx.ModelProto, precision: Precision) -> None:
 
 def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
     pixels = torch.zeros(2, view.size, view.size, 3, dtype=torch.uint8)
-    with _quiet_exporter():
+    with _quiet_exporter(), _unchecked():
         program = torch.onnx.export(
             whole,
             (pixels,),
@@ -167,28 +200,15 @@ def _keep_all(graph: onnx.ModelProto, model: nn.Module) -> None:
             graph.graph.initializer.append(numpy_helper.from_array(tensor.numpy(), name))
 
 
-def _narrow(
-    name: str, values: np.ndarray, precision: Precision
-) -> tuple[list[TensorProto], list[onnx.NodeProto]]:
-    """A weight as stored, and the nodes that make it `name` again.
-
-    In 8 bits each output channel (first axis) has its own scale, its largest value becoming 127.
-    """
-    if precision == "fp16":
-        half = numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16")
-        return [half], [helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT)]
-    axes = tuple(range(1, values.ndim))
-    scale = np.abs(values).max(axis=axes, keepdims=True).clip(1e-12) / 127
-    whole = np.rint(values / scale).astype(np.int8)
-    nodes = [
-        helper.make_node("Cast", [f"{name}.int8"], [f"{name}.wide"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", [f"{name}.wide", f"{name}.scale"], [name]),
-    ]
-    stored = [
-        numpy_helper.from_array(whole, f"{name}.int8"),
-        numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale"),
-    ]
-    return stored, nodes
+@contextmanager
+def _unchecked() -> Iterator[None]:
+    """Whoever lets jaxtyping check shapes does not want the checks in the graph."""
+    before = config.jaxtyping_disable
+    config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        config.update("jaxtyping_disable", before)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import struct
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from math import ceil, isfinite
 from os import PathLike
@@ -86,7 +86,7 @@ def open_image(source: Source, view: View) -> npt.NDArray[np.uint8]:
     A picture is a path, bytes, an open file, a PIL image, or an array `(height, width[, 1, 3, 4])`
     of uint8, uint16, bool or floats from 0 to 1. Raises `ImageError` when there is none to see.
     """
-    least = min(2 * view.size, LARGEST)  # giants may be averaged to this before the real resize
+    least = min(2 * view.size, LARGEST)  # may be averaged to this before the real resize
     with _told_plainly(_name_of(source)), _hush, _opened(source, least) as picture:
         picture.load()
         colour, extent = _in_colour(picture, least)
@@ -198,11 +198,9 @@ def _opened(source: Any, least: int) -> Iterator[Image.Image]:
             _refuse_unless(length <= MOST_BYTES, "is too large: more than 256 megabytes")
             picture = _recognised(stream)
             _refuse_giant(picture, stream)
-            if _area(picture) <= EXACT:
-                yield picture
-                return
+            alone = _one_giant if _area(picture) > EXACT else nullcontext()  # may take most of a GB
             picture.draft(None, (least, least))  # a JPEG then decodes at 1/2, 1/4 or 1/8
-            with _one_giant:  # each may take most of a GB
+            with alone:
                 yield picture
 
 
@@ -267,7 +265,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM", "JPEG2000
 """What is read: no format whose decoder starts a program (EPS runs Ghostscript)."""
 MOST_BYTES = 256 * 10**6
 MOST_SCANS = 64  # of a progressive JPEG; ten are usual, and each is a pass over the whole picture
-EXACT = 25 * 10**6  # pixels up to which a picture is decoded whole and resized in one step
+EXACT = 25 * 10**6  # pixels up to which a picture is converted whole, beside others
 BAND = 4 * 10**6  # pixels of a larger one that are converted at a time
 
 # What takes less than 1 GB and 10 s, as tests/test_images.py measures; all others: 100. A JPEG by

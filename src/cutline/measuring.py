@@ -12,7 +12,7 @@ from cutline.caption_files import read_predictions
 from cutline.errors import DataError, ModelError, needs_training
 from cutline.metrics import METRICS, USUAL
 from cutline.progress import Bars, say
-from cutline.records import Example
+from cutline.records import Example, Report
 from cutline.scoring import (
     choose_metrics,
     describe_differences,
@@ -197,6 +197,14 @@ def evaluate(
         with needs_training():
             from cutline.export import record_scores
         record_scores(model or PACKAGED, split, report)
+
+
+def score_model(model: Path, data: Path, split: str) -> Report:
+    """The usual scores of a model on a split."""
+    from cutline.captioner import load
+    from cutline.evaluation import score_split
+
+    return score_split(_caption_split(load(model), data, None, split))
 
 
 def _caption_split(

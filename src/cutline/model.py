@@ -122,14 +122,16 @@ def fingerprint(module: nn.Module) -> str:
 def _read_onnx(path: Path) -> dict[str, Tensor]:
     """The weights inside an exported captioner under their own names, narrow ones widened."""
     graph = onnx.load(path, load_external_data=False).graph
-    stored = {t.name: torch.from_numpy(to_array(t).copy()) for t in graph.initializer}
-    weights = {n: t for n, t in stored.items() if n.startswith(("encoder.", "decoder."))}
+    weights = {t.name: torch.from_numpy(to_array(t).copy()) for t in graph.initializer}
     widened = {}
     for name, tensor in weights.items():
         own, _, kind = name.rpartition(".")
-        if kind == "int8":
-            widened[own] = tensor * weights[f"{own}.scale"]
-        elif f"{own}.int8" not in weights:
+        if not name.startswith(("encoder.", "decoder.")):
+            continue
+        if kind in ("int8", "int32"):
+            scale = weights[f"{own}.scale"]
+            widened[own] = tensor * scale.view(-1, *[1] * (tensor.ndim - 1))
+        elif f"{own}.int8" not in weights and f"{own}.int32" not in weights:
             widened[own if kind == "fp16" else name] = tensor.float()
     return widened
 

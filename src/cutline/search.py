@@ -1,8 +1,9 @@
 """Find the captions that a decoder thinks likely: greedy, beam and sampled search.
 
 Search knows nothing of networks. It drives anything that says which words may come next (a
-`StepDecoder`), so a test can drive it with a table of probabilities. Everything is a torch
-operation of fixed shape, so that `export` traces this very code into the ONNX graph.
+`StepDecoder`), so a test can drive it with a table of probabilities. What is carried from word to
+word keeps its shape, so that `export` turns this very code into a loop of the ONNX graph, which
+ends as early as the loop here.
 """
 
 from collections.abc import Callable
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch._higher_order_ops.while_loop import while_loop  # no public name yet
 
 SEARCHES = {
     "beam": "cutline.search:beam",
@@ -37,15 +39,29 @@ class Read(NamedTuple):
     """What it remembers now."""
 
 
+class Begun(NamedTuple):
+    """What a decoder knows before the first word."""
+
+    picture: State
+    """What all captions of a picture share."""
+    state: State
+    """What it remembers of a caption."""
+    gaze: Float[Tensor, "pictures regions"]
+    """Where it has looked: nowhere yet, 0 for every region."""
+
+
 @runtime_checkable
 class StepDecoder(Protocol):
     """Anything that reads one word and says how likely each next word is."""
 
-    def start(self, regions: Tensor) -> tuple[State, State]:
-        """Look at the pictures: what all captions of one share, and the memory of a caption."""
+    def start(self, regions: Tensor) -> Begun:
+        """Look at the pictures."""
 
     def step(self, words: WordIds, picture: State, state: State) -> Read:
-        """Read one word in each row; every picture has as many rows, one after another."""
+        """Read one word in each row; every picture has as many rows, one after another.
+
+        The tensors of a state keep their shapes from step to step.
+        """
 
 
 @dataclass(frozen=True)
@@ -80,7 +96,12 @@ def greedy(
     decoder: StepDecoder, regions: Tensor, *, max_words: int = 20, markers: Markers = MARKERS
 ) -> Found:
     """Take the likeliest word at every step: one candidate a picture."""
-    return _one_path(decoder, regions, max_words, markers, lambda likely: likely.argmax(dim=-1))
+
+    def choose(likely: LogProbs, _: Tensor) -> Chosen:
+        log_probs, words = likely.max(dim=-1)
+        return Chosen(words, log_probs)
+
+    return _search(decoder, regions, choose, max_words=max_words, markers=markers)
 
 
 def sample(
@@ -104,13 +125,22 @@ def sample(
     log-probabilities reported are the model's own, before all of that; gradients flow through them.
     """
 
-    def draw(likely: LogProbs) -> WordIds:
+    def choose(likely: LogProbs, _: Tensor) -> Chosen:
         weights = (likely.detach() / temperature).softmax(dim=-1)
         if top_k or top_p < 1:
             weights = _keep_likeliest(weights, top_k, top_p)
-        return torch.multinomial(weights, num_samples=1, generator=generator).squeeze(1)
+        words = torch.multinomial(weights, num_samples=1, generator=generator)
+        return Chosen(words.squeeze(1), likely.gather(1, words).squeeze(1))
 
-    return _one_path(decoder, regions, max_words, markers, draw, samples, every_word=every_word)
+    return _search(
+        decoder,
+        regions,
+        choose,
+        max_words=max_words,
+        markers=markers,
+        paths=samples,
+        every_word=every_word,
+    )
 
 
 @torch.no_grad()
@@ -128,31 +158,32 @@ def beam(
     The candidates are ranked by log-probability / length ** `length_penalty`, the end marker
     counted (0: by probability alone; 1: by the mean word's).
     """
-    images = regions.shape[0]
-    every = torch.arange(images, device=regions.device).repeat_interleave(width)
-    picture, state = decoder.start(regions)
-    state, looked = pick_rows(state, every), None
-    words = torch.full_like(every, markers.start)[:, None]
-    log_probs = regions.new_zeros(images * width, 0)
-    totals = regions.new_full((images, width), -torch.inf)
-    totals[:, 0] = 0.0  # every beam starts alike, so only the first may branch
+    if width == 1:
+        return _rank(
+            greedy(decoder, regions, max_words=max_words, markers=markers), length_penalty, markers
+        )
 
-    for _ in range(max_words):
-        likely, gaze, state = decoder.step(words[:, -1], picture, state)
-        likely = _allow(likely, words[:, -1], markers)
-        totals, source, chosen = _best_branches(totals, likely, width)
-        looked = _then(looked, gaze)
-        words, log_probs, likely, looked = pick_rows((words, log_probs, likely, looked), source)
-        state = pick_rows(state, source)
-        words = torch.cat([words, chosen[:, None]], dim=1)
-        log_probs = torch.cat([log_probs, _at(likely, chosen)], dim=1)
-        if _all_ended(chosen, markers):
-            break
+    first_rows = torch.arange(regions.shape[0], device=regions.device)[:, None] * width
 
-    assert looked is not None
-    split = (images, width, -1)
-    found = words[:, 1:].view(split), log_probs.view(split)
-    return _rank(*found, looked.unflatten(0, (images, width)), totals, length_penalty, markers)
+    def choose(likely: LogProbs, totals: Float[Tensor, " rows"]) -> Chosen:
+        vocabulary = likely.shape[1]
+        branches = (totals[:, None] + likely).view(-1, width * vocabulary)
+        _, best = branches.topk(width, dim=-1)
+        gained = likely.view_as(branches).gather(1, best).flatten()
+        source = best.div(vocabulary, rounding_mode="floor")
+        rows = (first_rows + source).flatten()
+        return Chosen((best % vocabulary).flatten(), gained, rows)
+
+    found = _search(
+        decoder,
+        regions,
+        choose,
+        max_words=max_words,
+        markers=markers,
+        paths=width,
+        others=-torch.inf,  # every beam starts alike, so only the first may branch
+    )
+    return _rank(found, length_penalty, markers)
 
 
 def pick_rows(state: State, rows: Int[Tensor, " picked"]) -> State:
@@ -160,42 +191,80 @@ def pick_rows(state: State, rows: Int[Tensor, " picked"]) -> State:
     return tuple(tensor.index_select(0, rows) for tensor in state)
 
 
-def _one_path(
+class Chosen(NamedTuple):
+    """How each row goes on."""
+
+    words: WordIds
+    log_probs: Float[Tensor, " rows"]
+    rows: Int[Tensor, " rows"] | None = None
+    """Whose path each of these words follows; None: its own."""
+
+
+Choose = Callable[[LogProbs, Float[Tensor, " rows"]], Chosen]
+"""Of how likely each next word is, and of each path's log-probability so far."""
+
+
+def _search(
     decoder: StepDecoder,
     regions: Tensor,
+    choose: Choose,
+    *,
     max_words: int,
     markers: Markers,
-    choose: Callable[[LogProbs], WordIds],
     paths: int = 1,
-    *,
+    others: float = 0.0,
     every_word: bool = False,
 ) -> Found:
-    """`paths` candidates a picture, none of which looks at the others."""
-    images = regions.shape[0]
-    every = torch.arange(images, device=regions.device).repeat_interleave(paths)
-    picture, state = decoder.start(regions)
-    state, looked = pick_rows(state, every), None
-    words = torch.full((images * paths, 1), markers.start, device=regions.device)
-    log_probs = regions.new_zeros(images * paths, 0)
-    for _ in range(max_words):
-        likely, gaze, state = decoder.step(words[:, -1], picture, state)
-        likely = _allow(likely, words[:, -1], markers, every_word=every_word)
-        chosen = choose(likely)
-        looked = _then(looked, gaze)
-        words = torch.cat([words, chosen[:, None]], dim=1)
-        log_probs = torch.cat([log_probs, _at(likely, chosen)], dim=1)
-        if _all_ended(chosen, markers):
-            break
-    assert looked is not None
-    split = (images, paths)
-    found, log_probs = words[:, 1:].unflatten(0, split), log_probs.unflatten(0, split)
-    gaze = _where_written(looked.unflatten(0, split), found, markers)
-    return Found(found, log_probs, log_probs.sum(dim=2), gaze)
+    """Write `paths` captions of each picture, a word at a time, until all have ended.
+
+    `others` is the log-probability that the paths of a picture but its first begin with.
+    """
+    images, device = regions.shape[0], regions.device
+    picture, state, nowhere = decoder.start(regions)
+    every = torch.arange(images, device=device).repeat_interleave(paths)
+    times, rows = torch.arange(max_words, device=device), every.shape[0]
+
+    def goes_on(time: Tensor, last: Tensor, *_: Tensor) -> Tensor:
+        return (time < max_words) & ~_has_ended(last, markers).all()
+
+    def write_word(
+        time: Tensor, last: Tensor, totals: Tensor, words: Tensor, *path: Tensor
+    ) -> State:
+        likely, looked, state = decoder.step(last, picture, path[2:])
+        likely = _allow(likely, last, markers, every_word=every_word)
+        chosen, gained, followed = choose(likely, totals)
+        path = (totals, words, *path[:2], looked, *state)
+        if followed is not None:
+            path = pick_rows(path, followed)
+        totals, words, log_probs, gaze, looked, *kept = path
+        now = times == time
+        words = torch.where(now, chosen[:, None], words)
+        log_probs = torch.where(now, gained[:, None], log_probs)
+        gaze = torch.where(now[:, None], looked[:, None], gaze)
+        return (time + 1, chosen, totals + gained, words, log_probs, gaze, *kept)
+
+    begun = (
+        torch.zeros((), dtype=torch.long, device=device),
+        torch.full_like(every, markers.start),
+        torch.where(torch.arange(paths, device=device) == 0, 0.0, others).repeat(images),
+        torch.full((rows, max_words), markers.pad, device=device),
+        torch.zeros(rows, max_words, device=device),
+        nowhere[every][:, None].repeat(1, max_words, 1),
+        *pick_rows(state, every),
+    )
+    _, _, totals, *written = _repeat(goes_on, write_word, begun)
+    words, log_probs, gaze = (tensor.unflatten(0, (images, paths)) for tensor in written[:3])
+    gaze = gaze * (words != markers.pad)[..., None]
+    return Found(words, log_probs, totals.view(images, paths), gaze)
 
 
-def _then(looked: Tensor | None, gaze: Tensor) -> Float[Tensor, "rows time regions"]:
-    """The gazes so far and one more."""
-    return gaze[:, None] if looked is None else torch.cat([looked, gaze[:, None]], dim=1)
+def _repeat(goes_on: Callable[..., Tensor], step: Callable[..., State], carried: State) -> State:
+    """A while loop; in an exported graph it is one too."""
+    if torch.compiler.is_compiling():
+        return while_loop(goes_on, step, carried)
+    while goes_on(*carried):
+        carried = step(*carried)
+    return carried
 
 
 def _allow(
@@ -205,45 +274,18 @@ def _allow(
     ids = torch.arange(likely.shape[-1], device=likely.device)
     forbidden = (ids == markers.pad) | (ids == markers.start) | (ids == markers.unk)
     only_padding = torch.where(ids == markers.pad, 0.0, -torch.inf).to(likely.dtype)
-    ended = (last == markers.end) | (last == markers.pad)
     allowed = likely if every_word else likely.masked_fill(forbidden, -torch.inf)
-    return torch.where(ended[:, None], only_padding, allowed)
+    return torch.where(_has_ended(last, markers)[:, None], only_padding, allowed)
 
 
-def _best_branches(
-    totals: Float[Tensor, "images width"], likely: LogProbs, width: int
-) -> tuple[Float[Tensor, "images width"], WordIds, WordIds]:
-    """The best `width` (row, word) continuations of each picture: totals, source rows, words."""
-    images, vocabulary = totals.shape[0], likely.shape[-1]
-    branches = (totals.flatten()[:, None] + likely).view(images, width * vocabulary)
-    best, index = branches.topk(width, dim=-1)
-    first_row = torch.arange(images, device=totals.device)[:, None] * width
-    source = first_row + index.div(vocabulary, rounding_mode="floor")
-    return best, source.flatten(), (index % vocabulary).flatten()
-
-
-def _rank(
-    words: Int[Tensor, "images width time"],
-    log_probs: Float[Tensor, "images width time"],
-    gaze: Float[Tensor, "images width time regions"],
-    totals: Float[Tensor, "images width"],
-    length_penalty: float,
-    markers: Markers,
-) -> Found:
-    lengths = (words != markers.pad).sum(dim=-1)
-    scores, order = (totals / lengths**length_penalty).topk(totals.shape[1], dim=-1)
-    each = order[:, :, None].expand_as(words)
-    words, log_probs = words.gather(1, each), log_probs.gather(1, each)
-    gaze = gaze.gather(1, order[:, :, None, None].expand_as(gaze))
-    return Found(words, log_probs, scores, _where_written(gaze, words, markers))
-
-
-def _where_written(
-    gaze: Float[Tensor, "images width time regions"],
-    words: Int[Tensor, "images width time"],
-    markers: Markers,
-) -> Float[Tensor, "images width time regions"]:
-    return gaze * (words != markers.pad)[..., None]
+def _rank(found: Found, length_penalty: float, markers: Markers) -> Found:
+    lengths = (found.words != markers.pad).sum(dim=-1)
+    ranks = found.scores / lengths**length_penalty
+    scores, order = ranks.topk(ranks.shape[1], dim=-1)
+    each = order[:, :, None].expand_as(found.words)
+    words, log_probs = found.words.gather(1, each), found.log_probs.gather(1, each)
+    gaze = found.gaze.gather(1, order[:, :, None, None].expand_as(found.gaze))
+    return Found(words, log_probs, scores, gaze)
 
 
 def _keep_likeliest(
@@ -257,12 +299,5 @@ def _keep_likeliest(
     return torch.zeros_like(weights).scatter(1, order, kept)
 
 
-def _at(likely: LogProbs, chosen: WordIds) -> Float[Tensor, "rows 1"]:
-    return likely.gather(1, chosen[:, None])
-
-
-def _all_ended(chosen: WordIds, markers: Markers) -> bool:
-    """Whether every caption has ended; a traced graph cannot know, and takes every step."""
-    if torch.compiler.is_compiling():
-        return False
-    return bool(((chosen == markers.end) | (chosen == markers.pad)).all())
+def _has_ended(last: WordIds, markers: Markers) -> Bool[Tensor, " rows"]:
+    return (last == markers.end) | (last == markers.pad)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cutline.decoders.standard import Standardised, open_forget_gate
-from cutline.search import Read, State
+from cutline.search import Begun, Read, State
 
 Memory = tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]
 
@@ -59,9 +59,9 @@ class ShowAndTell(Standardised):
         """
         self.measure(regions.mean(dim=1, dtype=torch.float32))
 
-    def start(self, regions: Float[Tensor, "rows regions width"]) -> tuple[State, State]:
+    def start(self, regions: Float[Tensor, "rows regions width"]) -> Begun:
         """The memory after the picture, before the first word; it is not looked at again."""
-        return (), self._remember(regions)
+        return Begun((), self._remember(regions), regions.new_zeros(regions.shape[0], 1))
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
         """Read one word a row; log-probabilities of the next, and the memory after it."""

@@ -8,19 +8,19 @@ p     = softmax(E x)              (3.4)       the embedding speaks, too
 
 Two differences: every part reads its input normalised ("pre-norm", Xiong et al. 2020, arXiv
 2002.04745), which trains without a long warm-up, and in search what was written stays in memory as
-keys and values, so that a step reads one word.
+keys and values, one place a word, so that a step reads one word.
 """
 
 from collections.abc import Iterator
 from typing import cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from cutline.decoders.standard import Standardised
-from cutline.search import Read, State
+from cutline.search import Begun, Read, State
 
 LONGEST = 64
 """Words of a caption that have a place."""
@@ -67,22 +67,26 @@ class Transformer(Standardised):
             x = layer(x, keys, values)
         return self._next_word(x)
 
-    def start(self, regions: Float[Tensor, "pictures regions width"]) -> tuple[State, State]:
+    def start(self, regions: Float[Tensor, "pictures regions width"]) -> Begun:
         """Keys and values of the regions for every layer; nothing is written yet."""
-        empty = regions.new_zeros(regions.shape[0], 0, self.norm.weight.shape[0])
-        return self._look(regions), (empty,) * (2 * len(self.layers))
+        pictures, count, _ = regions.shape
+        written = torch.zeros(pictures, dtype=torch.long, device=regions.device)
+        empty = regions.new_zeros(pictures, LONGEST, self.norm.weight.shape[0])
+        state = (written, *(empty,) * (2 * len(self.layers)))
+        return Begun(self._look(regions), state, regions.new_zeros(pictures, count))
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
         """Read one word a row; log-probabilities of the next, and the memory after it."""
-        x = self._enter(words, self.place[state[0].shape[1]])
-        memory: list[Tensor] = []
-        written = zip(state[::2], state[1::2], strict=True)
+        written, *memory = state
+        x = self._enter(words, self.place[written])
+        remembered: list[Tensor] = []
+        before = zip(memory[::2], memory[1::2], strict=True)
         for (layer, regions), (keys, values) in zip(
-            self._with_regions(picture), written, strict=True
+            self._with_regions(picture), before, strict=True
         ):
-            x, gaze, *remembered = layer.step(x, *regions, keys, values)
-            memory += remembered
-        return Read(self._next_word(x), gaze, tuple(memory))
+            x, gaze, *own = layer.step(x, *regions, keys, values, written)
+            remembered += own
+        return Read(self._next_word(x), gaze, (written + 1, *remembered))
 
     def _look(self, regions: Float[Tensor, "pictures regions width"]) -> State:
         standard = self.standardise(regions).flatten(0, 1)
@@ -153,19 +157,23 @@ class _Layer(nn.Module):
         x: Float[Tensor, "rows width"],
         region_keys: Float[Tensor, "pictures regions width"],
         region_values: Float[Tensor, "pictures regions width"],
-        keys: Float[Tensor, "rows before width"],
-        values: Float[Tensor, "rows before width"],
+        keys: Float[Tensor, "rows longest width"],
+        values: Float[Tensor, "rows longest width"],
+        written: Int[Tensor, " rows"],
     ) -> tuple[
         Float[Tensor, "rows width"],
         Float[Tensor, "rows regions"],
-        Float[Tensor, "rows now width"],
-        Float[Tensor, "rows now width"],
+        Float[Tensor, "rows longest width"],
+        Float[Tensor, "rows longest width"],
     ]:
         """One word; where it looked, and the keys and values of all words up to it."""
         near = self.norm_written(x)
-        keys = torch.cat([keys, self.key(near)[:, None]], dim=1)
-        values = torch.cat([values, self.value(near)[:, None]], dim=1)
-        found, _ = self._attend(self.query(near)[:, None], keys, values)
+        places = torch.arange(keys.shape[1], device=x.device)
+        here = (places == written[:, None])[..., None]
+        keys = torch.where(here, self.key(near)[:, None], keys)
+        values = torch.where(here, self.value(near)[:, None], values)
+        ahead = (places > written[:, None])[:, None, None]
+        found, _ = self._attend(self.query(near)[:, None], keys, values, ahead)
         x = x + self.dropout(self.written(found.reshape_as(x)))
         wanted = self.region_query(self.norm_looked(x))
         shared = wanted.view(region_keys.shape[0], -1, wanted.shape[1])
@@ -179,9 +187,11 @@ class _Layer(nn.Module):
         queries: Float[Tensor, "pictures rows width"],
         keys: Float[Tensor, "pictures places width"],
         values: Float[Tensor, "pictures places width"],
+        hidden: Bool[Tensor, "pictures 1 1 places"] | None = None,
     ) -> tuple[Float[Tensor, "pictures rows width"], Float[Tensor, "pictures heads rows places"]]:
         query, key, value = map(self._split, (queries, keys, values))
-        weights = (query @ key.transpose(2, 3) / query.shape[3] ** 0.5).softmax(dim=-1)
+        alike = query @ key.transpose(2, 3) / query.shape[3] ** 0.5
+        weights = (alike if hidden is None else alike.masked_fill(hidden, -torch.inf)).softmax(-1)
         return _join(weights @ value), weights
 
     def _split(self, x: Float[Tensor, "rows time width"]) -> Float[Tensor, "rows heads time part"]:

@@ -15,7 +15,7 @@ from cutline.errors import ModelError
 from cutline.features import encode
 from cutline.images import View
 from cutline.records import Written
-from cutline.search import Read, State
+from cutline.search import Begun, Read, State
 from cutline.vocabulary import Vocabulary
 
 
@@ -48,7 +48,7 @@ class Together:
         self.decoders = decoders
         self._shapes = [regions.shape[1:] for regions in seen]
 
-    def start(self, regions: Float[Tensor, "pictures all"]) -> tuple[State, State]:
+    def start(self, regions: Float[Tensor, "pictures all"]) -> Begun:
         """All that the decoders share and remember, one after another."""
         parts = regions.split([shape.numel() for shape in self._shapes], dim=1)
         begun = [
@@ -58,8 +58,8 @@ class Together:
         self._pictures, self._states = (
             np.cumsum([0, *(len(each[side]) for each in begun)]).tolist() for side in (0, 1)
         )
-        pictures, states = ([t for each in begun for t in each[side]] for side in (0, 1))
-        return tuple(pictures), tuple(states)
+        pictures, states = (tuple(t for each in begun for t in each[side]) for side in (0, 1))
+        return Begun(pictures, states, begun[0].gaze)
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
         """The logarithm of the mean of their probabilities, and the mean of their gazes."""

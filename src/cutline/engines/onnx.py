@@ -23,12 +23,13 @@ FORMAT = "1"
 class OnnxEngine:
     """A captioner in one file: graph, vocabulary, view and card.
 
-    `threads` is how many cores one picture may use (default: all that this process may).
+    `threads` is how many cores one call may use (default: all that this process may). Many pictures
+    are done sooner by as many calls at once, each `on_one_core`.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or _usable_cores()
+        self.threads = options.intra_op_num_threads = threads or _usable_cores()
         options.inter_op_num_threads = 1  # the graph is one chain: nothing could run beside it
         options.log_severity_level = 3
         try:
@@ -46,6 +47,11 @@ class OnnxEngine:
             raise ModelError(f"{path} carries no vocabulary: it was not made by `cutline export`")
         if self._metadata.get("format") != FORMAT:
             raise ModelError(f"{path} was made by another cutline: export it again with this one")
+
+    @cached_property
+    def on_one_core(self) -> "OnnxEngine":
+        """The same captioner, for several calls at once."""
+        return self if self.threads == 1 else OnnxEngine(self.path, threads=1)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

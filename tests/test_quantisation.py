@@ -1,0 +1,149 @@
+"""A graph in 8 bits: nearly the same captions, from kernels of whole numbers, loop included."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+from safetensors.torch import load_file
+
+from cutline.checkpoint import read_model
+from cutline.engines.onnx import OnnxEngine
+from cutline.engines.torch import TorchEngine
+from cutline.errors import ModelError
+from cutline.export import export
+from cutline.images import View, open_image
+from cutline.model import read_tensors
+from cutline.quantisation import Range, graphs, measure_ranges, quantise
+from naive import PAD
+
+
+@pytest.fixture(scope="module")
+def pixels(drawn) -> np.ndarray:
+    pictures = sorted(drawn.glob("*.png"))[:60]
+    return np.stack([open_image(picture, View(32)) for picture in pictures])
+
+
+@pytest.fixture(scope="module")
+def narrow(tiny, tmp_path_factory, pixels):
+    path = tmp_path_factory.mktemp("narrow") / "int8.onnx"
+    graph = onnx.load(tiny / "model.onnx")
+    quantise(graph, [pixels[:30], pixels[30:]])
+    onnx.save(graph, path)
+    return path
+
+
+@given(low=st.floats(-1e4, 0), high=st.floats(0, 1e4))
+def test_nothing_is_kept_exactly_and_everything_within_half_a_step(low, high):
+    kept = Range(low, high)
+
+    def through(value: float) -> float:
+        whole = np.clip(np.rint(value / kept.scale) + kept.zero, 0, 255)
+        return float((whole - kept.zero) * kept.scale)
+
+    assert through(0.0) == 0.0
+    for value in np.linspace(low, high, 9):
+        assert abs(through(value) - value) <= 1.01 * kept.scale
+
+
+def test_8_bits_write_nearly_the_same_captions(tiny, narrow, pixels):
+    exact, eight = OnnxEngine(tiny / "model.onnx").write(pixels), OnnxEngine(narrow).write(pixels)
+
+    same = (exact.words[:, 0] == eight.words[:, 0]).all(axis=1).mean()
+    assert same >= 0.9
+    written = (eight.words[:, 0] != PAD) & (exact.words[:, 0] == eight.words[:, 0])
+    difference = np.abs(exact.log_probs[:, 0] - eight.log_probs[:, 0])[written]
+    assert 0 < difference.mean() < 0.05
+
+
+def test_8_bits_write_the_same_alone_and_in_company(narrow, pixels):
+    engine = OnnxEngine(narrow)
+
+    together = engine.write(pixels[:12])
+
+    for number in range(12):
+        alone = engine.write(pixels[number : number + 1])
+        assert np.array_equal(together.words[number], alone.words[0])
+
+
+def test_the_loop_computes_in_whole_numbers(narrow, tmp_path):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(narrow, options, providers=["CPUExecutionProvider"])
+
+    (_, _), (body, _) = graphs(onnx.load(tmp_path / "optimised.onnx"))
+    kinds = [node.op_type for node in body.node]
+    assert kinds.count("QGemm") == 2  # the two of the LSTM; the words of shapes are few
+    assert "DequantizeLinear" not in kinds
+
+
+def test_the_weights_can_be_read_back_for_training(tiny, narrow):
+    exact, kept = load_file(tiny / "weights.safetensors"), read_tensors(narrow)
+
+    assert kept.keys() >= exact.keys()
+    for name, tensor in exact.items():
+        error = (kept[name] - tensor).abs().max() / tensor.abs().max().clip(1e-6)
+        assert error < 0.005, name
+    assert TorchEngine.open(narrow).vocabulary == read_model(tiny).vocabulary
+
+
+def test_8_bits_without_pictures_are_refused_in_a_sentence(tiny, tmp_path):
+    with pytest.raises(ModelError, match="8 bits need pictures to measure their ranges with"):
+        export(read_model(tiny), tmp_path / "none.onnx", precision="int8")
+
+    assert not (tmp_path / "none.onnx").exists()
+
+
+def test_ranges_hold_what_was_seen_outside_and_inside_loops():
+    """y doubles three times: inside it is 1, 2 and 4 times what is given."""
+    double = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["on"]),
+            helper.make_node("Add", ["x", "x"], ["doubled"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", onnx.TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", onnx.TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [None, 2]),
+        ],
+        [
+            helper.make_tensor_value_info("on", onnx.TensorProto.BOOL, []),
+            helper.make_tensor_value_info("doubled", onnx.TensorProto.FLOAT, [None, 2]),
+        ],
+    )
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["wide"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Loop", ["times", "", "wide"], ["y"], body=double),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "main",
+        [helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, [None, 2])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [None, 2])],
+        [numpy_helper.from_array(np.int64(3), "times")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    batches = [np.array([[1, 3]], np.uint8), np.array([[2, 7]], np.uint8)]
+
+    ranges = measure_ranges(model, [["wide"], ["x", "doubled"]], batches)
+
+    assert {name: tuple(kept) for name, kept in ranges.items()} == {
+        "wide": (0, 7),
+        "x": (0, 28),
+        "doubled": (0, 56),
+    }
+
+
+def test_spared_weights_stay_as_they_are(tiny, pixels):
+    graph = onnx.load(tiny / "model.onnx")
+
+    quantise(graph, [pixels], spared=["decoder.remember.weight_hh"])
+
+    names = {tensor.name for each, _ in graphs(graph) for tensor in each.initializer}
+    assert "decoder.remember.weight_hh" in names
+    assert "decoder.remember.weight_ih.int8" in names
