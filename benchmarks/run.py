@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -55,7 +56,7 @@ def main() -> None:
 def measure(data: Path) -> dict[str, Any]:
     return {
         "date": str(date.today()),
-        "machine": f"{len(_cores())} cores of {_processor()}",
+        "machine": machine(),
         "model_mb": round(PACKAGED.stat().st_size / 1e6, 1),
         "test": _evaluate(data),
         "seconds": measure_speed(),
@@ -93,15 +94,18 @@ def measure_speed() -> dict[str, float]:
 
 def write_documents(results: dict[str, Any]) -> None:
     """The marked parts of the README, and the model card."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf8")
-    for name, content in readme_parts(results).items():
-        inside = content if name == "size" else f"\n{content}\n"
-        pattern = f"(<!-- {name} -->).*?(<!-- /{name} -->)"
-        text = re.sub(pattern, lambda m, new=inside: m[1] + new + m[2], text, flags=re.S)
-    readme.write_text(text, encoding="utf8")
+    write_marked(ROOT / "README.md", readme_parts(results))
     (ROOT / "docs" / "model-card.md").write_text(write_card(cutline.load().card), encoding="utf8")
     draw_gazes()
+
+
+def write_marked(page: Path, parts: Mapping[str, str]) -> None:
+    """Put texts between the marks of their names."""
+    text = page.read_text(encoding="utf8")
+    for name, content in parts.items():
+        pattern = f"(<!-- {name} -->).*?(<!-- /{name} -->)"
+        text = re.sub(pattern, lambda m, new=content: m[1] + new + m[2], text, flags=re.S)
+    page.write_text(text, encoding="utf8")
 
 
 def draw_gazes() -> None:
@@ -147,9 +151,9 @@ def readme_parts(results: dict[str, Any]) -> dict[str, str]:
         "their authors do.",
     ]
     return {
-        "first-caption": f"{_image(SHOWN)}\n\n> {results['captions'][SHOWN]}",
+        "first-caption": f"\n{_image(SHOWN)}\n\n> {results['captions'][SHOWN]}\n",
         "size": f"{results['model_mb']:.0f}",
-        "results": "\n".join(table),
+        "results": "\n" + "\n".join(table) + "\n",
     }
 
 
@@ -185,6 +189,11 @@ def _seconds(work: Any) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def machine() -> str:
+    """What these figures are from."""
+    return f"{len(_cores())} cores of {_processor()}"
 
 
 def _processor() -> str:

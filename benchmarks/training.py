@@ -1,6 +1,8 @@
 """How fast the attention decoder trains on stored regions, beside the plain loop.
 
     python benchmarks/training.py --data FLICKR8K --weights WEIGHTS [--steps 5]
+    python benchmarks/training.py --data FLICKR8K --profile    where the time of a step goes
+    python benchmarks/training.py --data FLICKR8K --compile    steps beside compiled ones
 
 The plain loop is the tutorials': every caption of a batch brings its picture, which is read and
 encoded again (single precision, frozen encoder). Ours reads stored regions once for all captions of
@@ -10,6 +12,8 @@ a picture, in the recipe's precision. Both take turns in one run; an epoch is th
 import argparse
 import json
 import time
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -37,50 +41,100 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
-    recipe = Recipe.read(RECIPE)
-    [training] = recipe.trainings
-    examples = [e for e in recipe.build("source", options.data) if e.split == "train"]
-    captions = sum(len(example.captions) for example in examples)
-    vocabulary = Vocabulary.of((c for e in examples for c in e.captions), min_count=5)
-    examples = examples[:PICTURES]
-    encoder, view = load_encoder(recipe, options.weights, None), recipe.build("view")
-    decoder = recipe.build("decoder", encoder.width, len(vocabulary))
-
     with TemporaryDirectory() as cache:
-        material = Stored(Sight(encoder, view, Path(cache)), training)
-        list(material.prepare(examples, []))
-        plan = plan_training(material, examples, vocabulary, training)
-        model = CaptionModel(torch.nn.Identity(), decoder)
-        trainer = Trainer(model, training, CrossEntropy(), steps_an_epoch=len(plan(0)))
-        ours = (event.seconds for event in trainer.run(plan) if isinstance(event, Step))
+        lesson = Lesson(options.data, options.weights, Path(cache))
+        if options.profile:
+            profile(lesson.steps(), options.steps)
+        elif options.compile:
+            beside_compiled(lesson, options.steps)
+        else:
+            beside_plain(lesson, options.steps)
 
-        encoded = encode_captions(examples, vocabulary)
+
+class Lesson:
+    """Some training pictures, and an untrained decoder to learn from them."""
+
+    def __init__(self, data: Path, weights: Path | None, cache: Path) -> None:
+        recipe = Recipe.read(RECIPE)
+        [self.training] = recipe.trainings
+        examples = [e for e in recipe.build("source", data) if e.split == "train"]
+        self.captions = sum(len(example.captions) for example in examples)
+        self.vocabulary = Vocabulary.of((c for e in examples for c in e.captions), min_count=5)
+        self.examples = examples[:PICTURES]
+        self.encoder, self.view = load_encoder(recipe, weights, None), recipe.build("view")
+        self.decoder = recipe.build("decoder", self.encoder.width, len(self.vocabulary))
+        material = Stored(Sight(self.encoder, self.view, cache), self.training)
+        list(material.prepare(self.examples, []))
+        self.plan = plan_training(material, self.examples, self.vocabulary, self.training)
+
+    def steps(self, *, compiled: bool = False) -> Iterator[float]:
+        """Seconds of each step on stored regions."""
+        model = CaptionModel(torch.nn.Identity(), deepcopy(self.decoder))
+        if compiled:
+            model.compile(dynamic=True)
+        count = len(self.plan(0))
+        trainer = Trainer(model, self.training, CrossEntropy(), steps_an_epoch=count)
+        return (event.seconds for event in trainer.run(self.plan) if isinstance(event, Step))
+
+    def plain_steps(self) -> Iterator[float]:
+        """Seconds of each step of the plain loop, for as many captions."""
+        encoded = encode_captions(self.examples, self.vocabulary)
+        decoder = deepcopy(self.decoder)
         optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-4)
-        size = training.captions_a_step
-        batches = iter(plan_batches(encoded.lengths, batch_size=size, seed=0, epoch=0))
-
-        def plain() -> float:
+        size = self.training.captions_a_step
+        for rows in plan_batches(encoded.lengths, batch_size=size, seed=0, epoch=0):
             began = time.perf_counter()
-            batch = pick_batch(encoded, next(batches))
-            pixels = np.stack([open_image(examples[i].image, view) for i in batch.images])
+            batch = pick_batch(encoded, rows)
+            pixels = np.stack([open_image(self.examples[i].image, self.view) for i in batch.images])
             words = torch.from_numpy(batch.words)
-            loss = cross_entropy(decoder(encode(encoder, pixels), words[:, :-1]), words[:, 1:])
+            seen = encode(self.encoder, pixels)
+            loss = cross_entropy(decoder(seen, words[:, :-1]), words[:, 1:])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            return (time.perf_counter() - began) / len(words) * size
+            yield (time.perf_counter() - began) / len(words) * size
 
-        next(ours), plain()  # warm up
-        pairs = [(next(ours), plain()) for _ in range(options.steps)]
-    stored, again = (median(side) for side in zip(*pairs, strict=True))
-    steps = captions / size
+
+def beside_plain(lesson: Lesson, count: int) -> None:
+    """An epoch on stored regions and one of the plain loop."""
+    stored, again = in_turns(lesson.steps(), lesson.plain_steps(), count)
+    steps = lesson.captions / lesson.training.captions_a_step
     found = {
         "an epoch on stored regions, minutes": round(stored * steps / 60, 2),
         "an epoch of the plain loop, minutes": round(again * steps / 60, 1),
         "times faster": round(again / stored, 1),
     }
     print(json.dumps(found, indent=2))
+
+
+def beside_compiled(lesson: Lesson, count: int) -> None:
+    """A step as it is, and one by `torch.compile`."""
+    compiled = lesson.steps(compiled=True)
+    first = next(compiled)
+    eager, fast = in_turns(lesson.steps(), compiled, count)
+    print(f"a step: eager {eager:.3f} s, compiled {fast:.3f} s, the first compiled {first:.0f} s")
+
+
+def in_turns(one: Iterator[float], other: Iterator[float], count: int) -> tuple[float, float]:
+    """Medians of both, after one to warm up."""
+    pairs = [(next(one), next(other)) for _ in range(count + 1)][1:]
+    first, second = zip(*pairs, strict=True)
+    return median(first), median(second)
+
+
+def profile(steps: Iterator[float], count: int) -> None:
+    """What the operations of some steps took, the longest first, and how busy the cores were."""
+    next(steps)
+    cores, began = time.process_time(), time.perf_counter()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as watched:
+        for _ in range(count):
+            next(steps)
+    busy = (time.process_time() - cores) / (time.perf_counter() - began)
+    print(watched.key_averages().table(sort_by="self_cpu_time_total", row_limit=14))
+    print(f"cores busy: {busy:.2f}")
 
 
 if __name__ == "__main__":

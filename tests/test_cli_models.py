@@ -1,6 +1,7 @@
 """The commands that look into models, mix them, and say what their confidence means."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 from PIL import Image
 
 from cutline.captioner import PACKAGED, load
+from cutline.card import write_card
 from cutline.checkpoint import read_model
+from cutline.engines.onnx import OnnxEngine
 
 
 def width_of(path: Path) -> int:
@@ -101,3 +104,18 @@ def test_a_drawing_that_cannot_be_written_is_told(run, tmp_path):
     code, _, err = run("gaze", picture, "--out", tmp_path / "nowhere" / "gaze.jpg")
     assert code == 1
     assert "gaze.jpg cannot be written" in err
+
+
+@pytest.mark.slow
+def test_8_bits_are_measured_on_data_and_what_they_cost_is_in_the_card(run, tiny, drawn, tmp_path):
+    path = tmp_path / "narrow.onnx"
+
+    code, _, err = run("export", tiny, "--precision", "int8", "--data", drawn, "--out", path)
+
+    assert code == 0
+    assert re.search(r"narrow.onnx: [\d.]+ MB, int8\nCIDEr-D on validation: fp32 [\d.]+, int8", err)
+    engine = OnnxEngine(path)
+    cost = engine.card["precision_cost"]
+    assert cost["fp32"] == pytest.approx(engine.card["scores"]["validation"]["scores"]["CIDEr-D"])
+    assert abs(cost["int8"] - cost["fp32"]) < 0.3
+    assert "Computes in 8 bits" in write_card(engine.card)

@@ -332,7 +332,7 @@ def test_a_giant_in_bands_looks_as_it_does_at_once() -> None:
 
 @pytest.mark.parametrize("fit", ["squash", "crop"])
 def test_a_large_jpeg_decoded_at_a_fraction_looks_as_it_does_at_once(fit: str) -> None:
-    """Within 1 of 255 in the mean, and 8 at most."""
+    """Within 1 of 255 in the mean, and 16 at most."""
     example = Image.open(sorted(EXAMPLES.glob("*.jpg"))[0]).convert("RGB")
     large = example.resize((2_400, 1_800), Image.Resampling.BICUBIC)
 
@@ -340,7 +340,7 @@ def test_a_large_jpeg_decoded_at_a_fraction_looks_as_it_does_at_once(fit: str) -
 
     whole = open_image(np.asarray(Image.open(io.BytesIO(_as_jpeg(large)))), View(224, fit))
     assert np.abs(small - whole).mean() < 1
-    assert np.abs(small - whole).max() <= 8
+    assert np.abs(small - whole).max() <= 16
 
 
 def _as_jpeg(picture: Image.Image) -> bytes:

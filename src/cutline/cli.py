@@ -4,13 +4,14 @@ import io
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cutline import __version__, measuring
+from cutline import __version__
 from cutline.errors import CutlineError, needs_training
 from cutline.pictures import find_pictures
 from cutline.progress import Bars, say, stop_after_the_event
@@ -21,21 +22,30 @@ if TYPE_CHECKING:
     from cutline.experiment import Begun, Validated
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+MEASURING = ("score", "compare", "evaluate", "calibrate", "inspect", "card")
+
+
+class Commands(click.Group):
+    """Commands that measure are imported when somebody asks for them: captioning starts sooner."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every name."""
+        return [*super().list_commands(ctx), *MEASURING]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        if cmd_name in MEASURING:
+            return getattr(import_module("cutline.measuring"), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="cutline")
 def commands() -> None:
     """Train, measure and run image captioners."""
-
-
-for command in (
-    measuring.score,
-    measuring.compare,
-    measuring.evaluate,
-    measuring.calibrate,
-    measuring.inspect,
-    measuring.card,
-):
-    commands.add_command(command)
 
 
 def main() -> None:
@@ -270,13 +280,14 @@ def _export(
 def _record_cost(checkpoint: "Checkpoint", out: Path, precision: str, data: Path) -> None:
     """Write into the card what a narrower precision costs on validation."""
     from cutline.export import export, record
+    from cutline.measuring import score_model
 
     split, metric = "validation", "CIDEr-D"
     with TemporaryDirectory() as folder:
         exact = Path(folder) / "fp32.onnx"
         export(checkpoint, exact)
         scores = {
-            name: measuring.score_model(path, data, split).scores[metric]
+            name: score_model(path, data, split).scores[metric]
             for name, path in (("fp32", exact), (precision, out))
         }
     record(out, {"precision_cost": {"split": split, "metric": metric, **scores}})

@@ -1,4 +1,7 @@
-"""How far long work is, where a person looks on; and how a person stops it."""
+"""How far long work is, where a person looks on; and how a person stops it.
+
+tqdm is imported late: captioning starts sooner without it.
+"""
 
 import signal
 import sys
@@ -6,13 +9,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tqdm import tqdm
-
 
 class Bars:
     """A bar for whatever is under way, with the time left; silent where nobody looks."""
 
     def __init__(self) -> None:
+        from tqdm import tqdm
+
+        self._open = tqdm
         self._name, self._bar = "", tqdm(disable=True)
 
     def show(self, name: str, done: int, total: int, more: str = "") -> None:
@@ -20,7 +24,7 @@ class Bars:
         if name != self._name:
             self.close()
             self._name = name
-            self._bar = tqdm(
+            self._bar = self._open(
                 desc=name, total=total, initial=done - 1, disable=None, leave=False, smoothing=0.05
             )
         self._bar.set_postfix_str(more, refresh=False)
@@ -36,6 +40,8 @@ class Bars:
 
 def say(text: str) -> None:
     """A line that stays, above whatever bar there is."""
+    from tqdm import tqdm
+
     tqdm.write(text, file=sys.stderr)
 
 
