@@ -40,7 +40,7 @@ def test_the_numbers_in_the_readme_are_those_of_the_results():
 
     for name, content in benchmarks().readme_parts(results).items():
         shown = re.search(f"<!-- {name} -->(.*?)<!-- /{name} -->", README, re.S)[1]
-        assert shown.strip() == content
+        assert shown == content
 
 
 def test_the_card_in_the_documents_is_the_models_own():

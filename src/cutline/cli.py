@@ -22,20 +22,23 @@ if TYPE_CHECKING:
     from cutline.experiment import Begun, Validated
 
 
-MEASURING = ("score", "compare", "evaluate", "calibrate", "inspect", "card")
+ELSEWHERE = {
+    "data": "gathering",
+    **dict.fromkeys(("score", "compare", "evaluate", "calibrate", "inspect", "card"), "measuring"),
+}
 
 
 class Commands(click.Group):
-    """Commands that measure are imported when somebody asks for them: captioning starts sooner."""
+    """Most commands are imported when somebody asks for them: captioning starts sooner."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every name."""
-        return [*super().list_commands(ctx), *MEASURING]
+        return [*super().list_commands(ctx), *ELSEWHERE]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name."""
-        if cmd_name in MEASURING:
-            return getattr(import_module("cutline.measuring"), cmd_name)
+        if room := ELSEWHERE.get(cmd_name):
+            return getattr(import_module(f"cutline.{room}"), cmd_name)
         return super().get_command(ctx, cmd_name)
 
 
@@ -305,30 +308,6 @@ def soup(models: tuple[Path, ...], out: Path) -> None:
         from cutline.soup import mix, save
     save(mix([read_model(model) for model in models]), out)
     say(f"{out}: the mean of {len(models)} models; `cutline evaluate {out}` scores it")
-
-
-# ----------------------------------------------------------------------------------------- data
-
-
-@commands.group()
-def data() -> None:
-    """Look at training data."""
-
-
-@data.command()
-@click.argument("folder", type=Path)
-@click.option("--kind", default="folder", show_default=True, help="flickr8k, coco, folder ...")
-def check(folder: Path, kind: str) -> None:
-    """Name everything that is wrong with a data set, by file and line."""
-    from cutline.recipe import open_source
-    from cutline.validation import check
-
-    problems = check(open_source({"kind": kind}, folder))
-    for problem in problems:
-        click.echo(str(problem))
-    fatal = sum(problem.is_fatal for problem in problems)
-    click.echo(f"{fatal} to mend, {len(problems) - fatal} worth knowing", err=True)
-    sys.exit(1 if fatal else 0)
 
 
 if __name__ == "__main__":

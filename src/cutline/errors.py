@@ -5,7 +5,8 @@ CutlineError
 ├── DataError         captions, splits or data files that do not fit together
 ├── RecipeError       a recipe that names what does not exist
 ├── ModelError        a model folder or file that is damaged, foreign or does not fit
-└── TrainingError     a run that cannot go on (a loss that is not a number, say)
+├── TrainingError     a run that cannot go on (a loss that is not a number, say)
+└── FetchError        a file that does not come, or is not what it should be
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,6 +36,10 @@ class ModelError(CutlineError):
 
 class TrainingError(CutlineError):
     """A training run that cannot go on."""
+
+
+class FetchError(CutlineError):
+    """A file that cannot be fetched or unpacked, or is not what it should be."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -19,13 +19,20 @@ class Bars:
         self._open = tqdm
         self._name, self._bar = "", tqdm(disable=True)
 
-    def show(self, name: str, done: int, total: int, more: str = "") -> None:
+    def show(self, name: str, done: int, total: int, more: str = "", *, unit: str = "it") -> None:
         """`done` of `total`; a new name begins a new bar."""
         if name != self._name:
             self.close()
             self._name = name
             self._bar = self._open(
-                desc=name, total=total, initial=done - 1, disable=None, leave=False, smoothing=0.05
+                desc=name,
+                total=total,
+                initial=done - 1,
+                disable=None,
+                leave=False,
+                smoothing=0.05,
+                unit=unit,
+                unit_scale=unit != "it",
             )
         self._bar.set_postfix_str(more, refresh=False)
         self._bar.update(done - self._bar.n)

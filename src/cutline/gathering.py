@@ -1,0 +1,129 @@
+"""The commands about data: get, check. Nothing here needs torch."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from cutline.catalogue import Plan, get_all
+from cutline.catalogue import plan as plan_fetching
+from cutline.errors import CutlineError, FetchError
+from cutline.progress import Bars, say
+
+LOOKED_AT_ONCE = 32
+
+
+@click.group()
+def data() -> None:
+    """Fetch training data, and look at it."""
+
+
+@data.command()
+@click.argument("name")
+@click.option("-o", "--out", type=Path, help="The folder [default: data/NAME].")
+@click.option("--only", help="Some parts, by commas: annotations, train, val ...")
+@click.option("--mirror", help="The same files from another address, or one of your own.")
+@click.option("--plan", is_flag=True, help="Say what it will cost, and fetch nothing.")
+@click.option("--at-once", default=3, show_default=True, help="How many files at a time.")
+def get(
+    name: str, out: Path | None, only: str | None, mirror: str | None, plan: bool, at_once: int
+) -> None:
+    """Fetch a data set: coco2014, coco2017, flickr8k-text.
+
+    The same command goes on where it was stopped, broken off or killed. Every file is checked; a
+    folder is there under its name only when it is whole.
+    """
+    folder = out or Path("data") / name
+    parts = [part.strip() for part in only.split(",")] if only else []
+    todo = plan_fetching(name, folder, only=parts, mirror=mirror)
+    _tell(todo)
+    if plan or not todo.missing:
+        return
+    if todo.bytes_needed > todo.bytes_free:
+        raise FetchError(
+            f"{folder} needs {_spell(todo.bytes_needed)} at the most, and the disk has "
+            f"{_spell(todo.bytes_free)} left: fetch parts with --only, or name another folder"
+        )
+    failed = _get(todo, at_once)
+    damaged = _find_damaged(folder)
+    if failed or damaged:
+        sys.exit(1)
+    say(f"{folder} is whole: `cutline data check {folder} --kind {_kind(name)}` looks at it")
+
+
+def _get(todo: Plan, at_once: int) -> bool:
+    bars, done, failed = Bars(), dict[str, int](), False
+    sizes = {parcel.name: parcel.size for parcel in todo.missing}
+    events = get_all(todo.missing, todo.folder, at_once=at_once)
+    try:
+        for event in events:
+            if isinstance(event, FetchError):
+                failed = True
+                say(f"cutline: {event}")
+            elif event.name in sizes:
+                sizes[event.name], done[event.name] = event.total, event.done
+                bars.show("fetched", sum(done.values()), sum(sizes.values()), unit="B")
+            else:
+                say(f"{event.name}: {_spell(event.total)}") if event.done == event.total else None
+    finally:
+        events.close()
+        bars.close()
+    return failed
+
+
+def _find_damaged(folder: Path) -> int:
+    """Look at every picture, name those that cannot be read, and count them."""
+    from cutline.decoding import decode_ahead
+    from cutline.images import View
+
+    pictures, bars, damaged = sorted(folder.rglob("*.jpg")), Bars(), 0
+    for number, batch in enumerate(decode_ahead(pictures, View(32), batch=LOOKED_AT_ONCE), 1):
+        for answer in batch:
+            if isinstance(answer, CutlineError):
+                damaged += 1
+                say(f"cutline: {answer}")
+        bars.show("looked at", min(LOOKED_AT_ONCE * number, len(pictures)), len(pictures))
+    return damaged
+
+
+def _tell(todo: Plan) -> None:
+    for parcel in todo.parcels:
+        present = todo.present(parcel)
+        state = f"{_spell(present)} have come" if present else "missing"
+        click.echo(
+            f"{parcel.name:32} {_spell(parcel.size):>9}  "
+            f"{state if parcel in todo.missing else 'there'}"
+        )
+    click.echo(
+        f"to fetch: {_spell(todo.bytes_to_fetch)}; needs at the most {_spell(todo.bytes_needed)} "
+        f"in {todo.folder}, where {_spell(todo.bytes_free)} are left"
+    )
+    if todo.note:
+        click.echo(todo.note)
+
+
+def _kind(name: str) -> str:
+    return "flickr8k" if name.startswith("flickr8k") else "coco"
+
+
+def _spell(count: int) -> str:
+    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
+        if count >= 10**power:
+            return f"{count / 10**power:.{power // 9}f} {unit}"
+    return f"{count} B"
+
+
+@data.command()
+@click.argument("folder", type=Path)
+@click.option("--kind", default="folder", show_default=True, help="flickr8k, coco, folder ...")
+def check(folder: Path, kind: str) -> None:
+    """Name everything that is wrong with a data set, by file and line."""
+    from cutline.recipe import open_source
+    from cutline.validation import check
+
+    problems = check(open_source({"kind": kind}, folder))
+    for problem in problems:
+        click.echo(str(problem))
+    fatal = sum(problem.is_fatal for problem in problems)
+    click.echo(f"{fatal} to mend, {len(problems) - fatal} worth knowing", err=True)
+    sys.exit(1 if fatal else 0)

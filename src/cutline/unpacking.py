@@ -1,0 +1,60 @@
+"""Zips from strangers: no path leaves the folder, no bomb goes off, nothing is half there.
+
+Members are written beside their place and renamed; what is there with its size is not written
+again, so an unpacking that was killed goes on.
+"""
+
+import stat
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from cutline.errors import FetchError
+from cutline.fetching import Fetched
+
+SWOLLEN = 20
+"""How many times its own size an archive may unpack to; annotations do to three times."""
+FREE = 100 * 10**6
+"""Bytes that any archive may unpack to."""
+
+
+def unpack(archive: Path, folder: Path) -> Iterator[Fetched]:
+    """Unpack an archive into a folder. Raises `FetchError` before anything hostile is written."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [member for member in opened.infolist() if not member.is_dir()]
+            total = sum(member.file_size for member in members)
+            _refuse_hostile(archive, members, total)
+            done = 0
+            for member in members:
+                done += member.file_size
+                if _write(opened, member, folder / member.filename):
+                    yield Fetched(archive.name, done, total)
+    except zipfile.BadZipFile as error:
+        raise FetchError(f"{archive} is damaged: {error}") from None
+    except OSError as error:
+        raise FetchError(f"{archive.name} cannot be unpacked: {error.strerror or error}") from None
+
+
+def _refuse_hostile(archive: Path, members: list[zipfile.ZipInfo], total: int) -> None:
+    for member in members:
+        path = PurePosixPath(member.filename)
+        outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename
+        if outside or ":" in path.parts[0]:
+            raise FetchError(f"{archive}: {member.filename!r} would leave its folder")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise FetchError(f"{archive}: {member.filename!r} is a link, not a file")
+    if total > max(FREE, SWOLLEN * archive.stat().st_size):
+        raise FetchError(f"{archive} would unpack to {total / 1e9:,.1f} GB: too much for its size")
+
+
+def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> bool:
+    if path.exists() and path.stat().st_size == member.file_size:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    with opened.open(member) as source, beside.open("wb") as file:
+        while piece := source.read(2**20):
+            file.write(piece)
+    beside.replace(path)
+    return True

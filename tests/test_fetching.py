@@ -1,0 +1,451 @@
+"""Files come whole or not at all, from a real server that does everything wrong."""
+
+import hashlib
+import io
+import socket
+import stat
+import threading
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cutline import fetching
+from cutline.catalogue import DONE, OFFERS, get, get_all, plan
+from cutline.errors import DataError, FetchError
+from cutline.fetching import Parcel, fetch
+from cutline.unpacking import unpack
+
+CONTENT = np.random.default_rng(0).bytes(3_000_000)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files`; how it misbehaves is in `fault`, and what it was asked in `asked`."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {"/file.zip": CONTENT}
+        self.fault = ""
+        self.asked: list[str] = []
+        self.count = Counter[str]()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        server, fault = self.server, self.server.fault
+        server.asked.append(self.headers.get("Range", "whole"))
+        server.count[self.path] += 1
+        content = server.files.get(self.path)
+        if content is None:
+            self.send_error(404)
+            return
+        if fault == "busy at first" and server.count[self.path] <= 2:
+            self.send_error(503)
+            return
+        start = 0
+        if "Range" in self.headers and fault != "ignores ranges":
+            start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+            if start >= len(content):
+                self.send_error(416)
+                return
+            start += 7 * (fault == "answers with another range")
+            self.send_response(206)
+            said = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self.send_header("Content-Range", said)
+        else:
+            self.send_response(200)
+        rest = content[start:]
+        lie = {"says more": 1_000, "says less": -1_000}.get(fault, 0)
+        self.send_header("Content-Length", str(len(rest) + lie))
+        self.end_headers()
+        self._send(rest, fault)
+
+    def _send(self, rest: bytes, fault: str) -> None:
+        if fault in ("breaks off", "ignores ranges") and self.server.count[self.path] <= 3:
+            self.wfile.write(rest[:700_000])
+            self.close_connection = True
+        elif fault == "stalls" and self.server.count[self.path] <= 2:
+            self.wfile.write(rest[:700_000])
+            self.wfile.flush()
+            time.sleep(1.5)
+            self.close_connection = True
+        else:
+            self.wfile.write(rest)
+            self.close_connection = fault == "says more"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def parcel(server: Server, content: bytes = CONTENT, name: str = "file.zip") -> Parcel:
+    md5 = hashlib.md5(content).hexdigest()
+    return Parcel(name, f"{server.address}/{name}", len(content), md5)
+
+
+def bring(parcel: Parcel, folder: Path) -> None:
+    for _ in fetch(parcel, folder, patience=0.5, pause=0.01):
+        pass
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "",
+        "breaks off",
+        "stalls",
+        "ignores ranges",
+        "busy at first",
+        "says more",
+    ],
+)
+def test_a_file_comes_whole_whatever_the_server_does(fault, server, tmp_path):
+    server.fault = fault
+
+    bring(parcel(server), tmp_path)
+
+    assert (tmp_path / "file.zip").read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["file.zip"]
+
+
+@pytest.mark.parametrize("fault", ["says less", "answers with another range"])
+def test_a_file_that_cannot_come_whole_does_not_come(fault, server, tmp_path):
+    server.fault = fault
+    (tmp_path / "file.zip.part").write_bytes(CONTENT[:1_000_000] if "range" in fault else b"")
+
+    with pytest.raises(FetchError, match=r"file.zip (is not the file it should be|does not come)"):
+        bring(parcel(server), tmp_path)
+
+    assert not (tmp_path / "file.zip").exists()
+
+
+def test_only_what_is_missing_is_asked_for(server, tmp_path):
+    (tmp_path / "file.zip.part").write_bytes(CONTENT[:2_000_000])
+
+    bring(parcel(server), tmp_path)
+
+    assert server.asked == ["bytes=2000000-"]
+    assert (tmp_path / "file.zip").read_bytes() == CONTENT
+
+
+def test_what_is_there_already_is_not_asked_for(server, tmp_path):
+    (tmp_path / "file.zip").write_bytes(CONTENT)
+    (tmp_path / "other.zip.part").write_bytes(CONTENT)
+    server.files["/other.zip"] = CONTENT
+
+    bring(parcel(server), tmp_path)
+    bring(parcel(server, name="other.zip"), tmp_path)
+
+    assert server.asked == ["bytes=3000000-"]
+    assert (tmp_path / "other.zip").read_bytes() == CONTENT
+
+
+def test_a_part_of_another_file_is_thrown_away_and_the_file_comes(server, tmp_path):
+    (tmp_path / "file.zip.part").write_bytes(b"x" * 1_000_000)
+
+    bring(parcel(server), tmp_path)
+
+    assert server.asked == ["bytes=1000000-", "whole"]
+    assert (tmp_path / "file.zip").read_bytes() == CONTENT
+
+
+def test_a_wrong_file_is_one_sentence_and_no_file(server, tmp_path):
+    server.files["/file.zip"] = CONTENT[:-1] + b"?"
+
+    with pytest.raises(FetchError, match=r"is not the file it should be: its MD5 is \w+, and must"):
+        bring(parcel(server), tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_not_there_is_told_at_once(server, tmp_path):
+    began = time.perf_counter()
+
+    with pytest.raises(FetchError, match=r"absent.zip is not to be had: 404 Not Found"):
+        bring(parcel(server, name="absent.zip"), tmp_path)
+
+    assert time.perf_counter() - began < 1
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_is_gone_is_told_and_what_came_is_kept(server, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}/file.zip"
+    (tmp_path / "file.zip.part").write_bytes(CONTENT[:5])
+
+    with pytest.raises(FetchError, match=r"does not come: .*refused.* \(5 bytes are kept"):
+        bring(Parcel("file.zip", nobody, 10, "0" * 32), tmp_path)
+
+    assert (tmp_path / "file.zip.part").read_bytes() == CONTENT[:5]
+
+
+def test_a_full_disk_is_told_and_what_came_is_kept(server, tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")
+    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    import signal
+
+    was = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(FetchError, match="File too large"):
+            bring(parcel(server), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, was)
+    bring(parcel(server), tmp_path)
+
+    assert (tmp_path / "file.zip").read_bytes() == CONTENT
+    assert server.asked[-1] == "bytes=1000000-"
+
+
+# ------------------------------------------------------------------------------------ archives
+
+
+def zipped(files: dict[str, bytes], **links: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+        for name, target in links.items():
+            link = zipfile.ZipInfo(name)
+            link.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(link, target)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name", ["../up.txt", "/etc/root.txt", "a/../../up.txt", "C:/windows.txt", "..\\up.txt"]
+)
+def test_no_member_leaves_the_folder(name, tmp_path):
+    archive = tmp_path / "hostile.zip"
+    archive.write_bytes(zipped({"good.txt": b"good", name: b"bad"}))
+
+    with pytest.raises(FetchError, match="would leave its folder"):
+        list(unpack(archive, tmp_path / "in" / "side"))
+
+    assert [path.name for path in tmp_path.rglob("*")] == ["hostile.zip"]
+
+
+def test_links_and_bombs_are_refused(tmp_path):
+    archive = tmp_path / "hostile.zip"
+    archive.write_bytes(zipped({}, link="/etc/passwd"))
+    with pytest.raises(FetchError, match="'link' is a link, not a file"):
+        list(unpack(archive, tmp_path / "inside"))
+
+    archive.write_bytes(zipped({"bomb": bytes(120 * 10**6)}))
+    with pytest.raises(FetchError, match=r"would unpack to 0.1 GB: too much for its size"):
+        list(unpack(archive, tmp_path / "inside"))
+
+    assert not (tmp_path / "inside").exists()
+
+
+def test_an_unpacking_that_was_stopped_goes_on(tmp_path):
+    archive = tmp_path / "whole.zip"
+    files = {f"train/{number}.jpg": bytes([number]) * 1_000 for number in range(20)}
+    archive.write_bytes(zipped(files))
+
+    events = unpack(archive, tmp_path)
+    for _ in range(5):
+        next(events)
+    events.close()
+    written = list(unpack(archive, tmp_path))
+
+    assert len(written) == 15
+    assert written[-1].done == written[-1].total == 20_000
+    assert {str(p.relative_to(tmp_path)): p.read_bytes() for p in tmp_path.glob("train/*")} == files
+
+
+def test_a_damaged_archive_is_one_sentence(tmp_path):
+    archive = tmp_path / "broken.zip"
+    archive.write_bytes(zipped({"a.txt": b"a" * 5_000})[:-30])
+
+    with pytest.raises(FetchError, match=r"broken.zip is damaged: "):
+        list(unpack(archive, tmp_path))
+
+
+# ------------------------------------------------------------------------------------ data sets
+
+
+@pytest.fixture
+def offered(server, monkeypatch) -> dict[str, bytes]:
+    """A small data set on the server, under COCO's names."""
+    files = {
+        "/annotations/annotations.zip": zipped({"annotations/captions_train2014.json": b"{}"}),
+        "/annotations/info.zip": zipped({"annotations/image_info_test2014.json": b"{}"}),
+        "/zips/train.zip": zipped({f"train2014/{n}.jpg": bytes(n) for n in range(30)}),
+    }
+    server.files.update(files)
+    parcels = {
+        path.rsplit("/", 1)[1].removesuffix(".zip"): Parcel(
+            path.rsplit("/", 1)[1], path[1:], len(content), hashlib.md5(content).hexdigest()
+        )
+        for path, content in files.items()
+    }
+    from cutline.catalogue import Offer
+
+    monkeypatch.setitem(OFFERS, "small", Offer(server.address, parcels))
+    return files
+
+
+def test_a_data_set_is_one_folder_in_the_end(server, offered, tmp_path):
+    todo = plan("small", tmp_path)
+    assert todo.bytes_to_fetch == sum(map(len, offered.values()))
+
+    events = list(get_all(todo.missing, tmp_path, patience=1.0))
+
+    assert not [event for event in events if isinstance(event, FetchError)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [DONE, "annotations", "train2014"]
+    assert len(list((tmp_path / "annotations").iterdir())) == 2
+    assert len(list((tmp_path / "train2014").iterdir())) == 30
+    assert not list((tmp_path / DONE).glob("*.zip"))
+    assert plan("small", tmp_path).missing == ()
+
+
+def test_one_parcel_that_does_not_come_does_not_keep_the_others(server, offered, tmp_path):
+    server.files["/zips/train.zip"] = b"wrong"
+
+    events = list(get_all(plan("small", tmp_path).missing, tmp_path, patience=1.0))
+
+    [error] = [event for event in events if isinstance(event, FetchError)]
+    assert "train.zip is not the file it should be" in str(error)
+    assert [p.name for p in plan("small", tmp_path).missing] == ["train.zip"]
+    assert not (tmp_path / "train2014").exists()
+
+
+def test_nothing_shows_under_its_final_name_before_it_is_whole(server, offered, tmp_path):
+    [train] = plan("small", tmp_path, only=["train"]).missing
+
+    for event in get(train, tmp_path):
+        if event.done < 400:
+            assert not (tmp_path / "train2014").exists()
+
+    assert len(list((tmp_path / "train2014").iterdir())) == 30
+
+
+def test_contents_are_checked_where_the_archive_has_no_checksum(server, tmp_path):
+    server.files["/text.zip"] = zipped({"token.txt": b"changed"})
+    expected = hashlib.sha256(b"right").hexdigest()
+    text = Parcel("text.zip", f"{server.address}/text.zip", 9, contents=f"{expected}  token.txt\n")
+
+    with pytest.raises(FetchError, match=r"is not what it should be: token.txt in it differs"):
+        list(get(text, tmp_path))
+
+    assert not (tmp_path / "token.txt").exists()
+
+
+def test_data_sets_and_parts_that_do_not_exist_are_answered_with_the_nearest(tmp_path):
+    with pytest.raises(DataError, match=r"no data set 'coco14' to fetch; did you mean 'coco2014'"):
+        plan("coco14", tmp_path)
+    with pytest.raises(DataError, match=r"coco2014 has no part 'trian'; did you mean 'train'"):
+        plan("coco2014", tmp_path, only=["trian"])
+
+
+def test_addresses_are_those_of_a_valid_certificate_or_of_the_mirror(tmp_path):
+    [official] = plan("coco2014", tmp_path, only=["val"]).parcels
+    [mirrored] = plan("coco2014", tmp_path, only=["val"], mirror="http://nas.local/coco").parcels
+
+    assert official.address.startswith("https://s3.amazonaws.com/images.cocodataset.org/zips/")
+    assert mirrored.address == "http://nas.local/coco/zips/val2014.zip"
+    assert fetching.TRIES > 3
+
+
+# ----------------------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def pictured(server, offered) -> Server:
+    """The data set on the server has real pictures, one of them damaged."""
+    folder = Path(__file__).parents[1] / "examples"
+    whole = [path.read_bytes() for path in sorted(folder.glob("*.jpg"))[:3]]
+    files = {f"train2014/{n}.jpg": content for n, content in enumerate(whole)}
+    server.files["/zips/train.zip"] = zipped(files)
+    server.files["/damaged"] = zipped({**files, "train2014/9.jpg": whole[0][:2_000]})
+    return server
+
+
+def _offer(server: Server, content: bytes) -> None:
+    train = OFFERS["small"].parcels["train"]
+    server.files["/zips/train.zip"] = content
+    md5 = hashlib.md5(content).hexdigest()
+    OFFERS["small"].parcels["train"] = replace(train, size=len(content), md5=md5)
+
+
+def test_the_plan_says_what_it_costs_and_fetches_nothing(run, pictured, tmp_path):
+    code, out, _ = run("data", "get", "small", "--out", tmp_path / "x", "--plan")
+
+    assert code == 0
+    assert "annotations.zip" in out
+    assert "missing" in out
+    assert "to fetch: 4 kB; needs at the most 7 kB" in out
+    assert pictured.asked == []
+    assert not (tmp_path / "x").exists()
+
+
+def test_one_command_fetches_all_and_a_second_one_nothing(run, pictured, tmp_path):
+    _offer(pictured, pictured.files["/zips/train.zip"])
+
+    code, _, err = run("data", "get", "small", "--out", tmp_path)
+    asked = len(pictured.asked)
+    again, out, _ = run("data", "get", "small", "--out", tmp_path)
+
+    assert (code, again, asked, len(pictured.asked)) == (0, 0, 3, 3)
+    assert "is whole" in err
+    assert out.count("there\n") == 3
+    assert len(list((tmp_path / "train2014").iterdir())) == 3
+
+
+def test_a_damaged_picture_is_named_and_the_exit_code_says_so(run, pictured, tmp_path):
+    _offer(pictured, pictured.files["/damaged"])
+
+    code, _, err = run("data", "get", "small", "--out", tmp_path)
+
+    assert code == 1
+    assert "9.jpg is cut off: the file ends before the picture does" in err
+
+
+def test_a_wrong_file_is_one_sentence_and_the_others_come(run, pictured, tmp_path):
+    pictured.files["/zips/train.zip"] = b"wrong"
+
+    code, _, err = run("data", "get", "small", "--out", tmp_path)
+
+    assert code == 1
+    assert err.count("cutline: ") == 1
+    assert "is not the file it should be" in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == [DONE, "annotations"]
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("cutline.catalogue.disk_usage", lambda _: SimpleNamespace(free=10**9))
+
+    code, _, err = run("data", "get", "coco2014", "--out", tmp_path / "x")
+
+    assert code == 1
+    assert "needs 54.1 GB at the most, and the disk has 1.0 GB left: fetch parts with --only" in err
+    assert not (tmp_path / "x").exists()
