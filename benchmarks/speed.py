@@ -63,11 +63,13 @@ def main() -> None:
     options = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if options.pictures:
-        photographs = sorted(options.pictures.glob("*.jpg"))
+        photographs = sorted(options.pictures.resolve().glob("*.jpg"))
         for name in options.parts or PARTS:
             began = time.perf_counter()
             results[name] = PARTS[name](photographs)
             print(name, json.dumps(results[name]), f"{time.perf_counter() - began:.0f} s")
+        if set(options.parts or PARTS) != set(PARTS):
+            print("only some parts are new: measure all before the figures go anywhere")
         results["about"] = {
             "date": str(date.today()),
             "machine": machine(),

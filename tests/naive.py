@@ -18,7 +18,7 @@ def every_caption(decoder, regions: Tensor, max_words: int) -> dict[tuple[int, .
 
 
 def log_prob(decoder, regions: Tensor, caption: tuple[int, ...]) -> float:
-    (picture, state, _), total, last = decoder.start(regions), 0.0, START
+    (picture, state, _), total, last = decoder.start(regions, 20), 0.0, START
     for word in caption:
         log_probs, _, state = decoder.step(torch.tensor([last]), picture, state)
         total, last = total + float(log_probs[0, word]), word

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -215,7 +216,9 @@ def test_check_names_what_is_wrong_by_file_and_line(run, tmp_path):
 
 
 def test_every_command_has_help():
-    for name, command in commands.commands.items():
+    context = click.Context(commands)
+    for name in commands.list_commands(context):
+        command = commands.get_command(context, name)
         told = CliRunner().invoke(commands, [name, "--help"])
         assert told.exit_code == 0
         assert command.help

@@ -82,7 +82,9 @@ def test_every_command_that_is_shown_exists_with_its_options(document):
 
 
 def test_every_command_is_documented():
-    for name, command in commands.commands.items():
+    context = click.Context(commands)
+    for name in commands.list_commands(context):
+        command = commands.get_command(context, name)
         for leaf in getattr(command, "commands", {"": None}):
             assert f"cutline {name} {leaf}".strip() in README + _changelog()
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutline.search import MARKERS, Begun, Found, Read, beam, greedy, sample
+from cutline.search import MARKERS, Beginning, Found, Read, beam, greedy, sample
 from naive import END, PAD, START, UNKNOWN, every_caption
 
 A, B = UNKNOWN + 1, UNKNOWN + 2
@@ -18,8 +18,8 @@ class TableDecoder:
         table = torch.randn(3, 6, 6, generator=torch.Generator().manual_seed(seed))
         self.log_probs = table.log_softmax(dim=-1)
 
-    def start(self, regions):
-        return Begun((), (regions[:, 0, 0].long(),), torch.zeros(len(regions), 1))
+    def start(self, regions, max_words):
+        return Beginning((), (regions[:, 0, 0].long(),), 1)
 
     def step(self, words, picture, state):
         return Read(self.log_probs[state[0], words], torch.ones(len(words), 1), state)
@@ -33,8 +33,8 @@ class BaitDecoder:
 
     vocabulary_size = 10
 
-    def start(self, regions):
-        return Begun((), (regions[:, 0, 0],), torch.zeros(len(regions), 1))
+    def start(self, regions, max_words):
+        return Beginning((), (regions[:, 0, 0],), 1)
 
     def step(self, words, picture, state):
         table = torch.full((10, 10), 1e-9)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutline.calibration import Calibration
-from cutline.decoding import Decoded, batches_of, decode, in_order
+from cutline.decoding import Decoded, Undecoded, batches_of, decode, decode_ahead, in_order
 from cutline.engines.onnx import OnnxEngine
 from cutline.errors import ImageError, ModelError
 from cutline.images import Source, View
@@ -81,28 +81,29 @@ class Captioner:
     ) -> Iterator[Caption | ImageError]:
         """An answer for every picture, in order and as they come: its caption or what is wrong.
 
-        Each core decodes and captions batches of its own; memory does not grow.
+        Of more than a batch, each core decodes and captions batches of its own. Memory does not
+        grow with their number.
         """
         todo = iter(pictures)
-        begun = list(islice(todo, 2))
-        engine, workers = self.engine, 1
-        if len(begun) > 1 and isinstance(engine, OnnxEngine):  # one picture has all cores
-            engine, workers = engine.on_one_core, engine.threads
+        begun = list(islice(todo, BATCH + 1))
+        pictures, engine = chain(begun, todo), self.engine
+        if len(begun) <= BATCH or not isinstance(engine, OnnxEngine):
+            for batch in decode_ahead(pictures, engine.view, batch=BATCH):
+                yield from self._write(engine, batch, best)
+            return
+        single, workers = engine.on_one_core, engine.threads
 
-        def answer(batch: list[Source | Decoded]) -> list[Caption | ImageError]:
-            return list(self._write(engine, decode(batch, engine.view), best))
+        def answer(batch: list[Undecoded]) -> list[Caption | ImageError]:
+            return self._write(single, decode(batch), best)
 
-        batches = batches_of(chain(begun, todo), engine.view, batch=BATCH)
+        batches = batches_of(pictures, engine.view, batch=BATCH)
         for answers in in_order(answer, batches, workers=workers):
             yield from answers
 
-    def _write(
-        self, engine: Engine, batch: list[Decoded], best: int
-    ) -> Iterator[Caption | ImageError]:
+    def _write(self, engine: Engine, batch: list[Decoded], best: int) -> list[Caption | ImageError]:
         readable = [picture for picture in batch if isinstance(picture, np.ndarray)]
         captions = iter(self._caption_pixels(engine, np.stack(readable), best) if readable else [])
-        for picture in batch:
-            yield picture if isinstance(picture, ImageError) else next(captions)
+        return [p if isinstance(p, ImageError) else next(captions) for p in batch]
 
     def _caption_pixels(
         self, engine: Engine, pixels: NDArray[np.uint8], best: int

@@ -272,7 +272,11 @@ def _export(
     with needs_training():
         from cutline.checkpoint import read_model
         from cutline.export import export, pictures_of
+    from cutline.measuring import find_examples
+
     checkpoint = read_model(model, trust=trust)
+    if data:
+        find_examples(checkpoint.card, data, None, "validation")  # else there is nothing to score
     pixels = pictures_of(checkpoint, data) if data else ()
     export(checkpoint, out, precision=precision, pixels=pixels)
     say(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {precision}")

@@ -19,6 +19,8 @@ from cutline.errors import ImageError
 from cutline.images import Source, View, open_image
 
 Decoded = NDArray[np.uint8] | ImageError
+Undecoded = Callable[[], Decoded]
+"""Of one picture."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -29,13 +31,13 @@ DECODERS = 2
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], *, workers: int
 ) -> Iterator[Result]:
-    """What `work` makes of every item, by so many threads, each with one more item waiting."""
+    """What `work` makes of every item, by so many threads; one more item waits."""
     under_way: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         for item in items:
             under_way.append(pool.submit(work, item))
-            if len(under_way) > 2 * workers:
+            if len(under_way) > workers + 1:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
@@ -45,24 +47,28 @@ def in_order(
 
 def decode_ahead(pictures: Iterable[Source], view: View, *, batch: int) -> Iterator[list[Decoded]]:
     """Batches of decoded pictures, the next always under way while one is looked at."""
-    work = partial(decode, view=view)
-    return in_order(work, batches_of(pictures, view, batch=batch), workers=DECODERS)
+    return in_order(decode, batches_of(pictures, view, batch=batch), workers=DECODERS)
 
 
-def batches_of(
-    pictures: Iterable[Source], view: View, *, batch: int
-) -> Iterator[list[Source | Decoded]]:
-    """So many pictures at a time, not decoded yet, but for PIL images: the same one may come twice,
-    and it is not made for threads.
-    """
+def batches_of(pictures: Iterable[Source], view: View, *, batch: int) -> Iterator[list[Undecoded]]:
+    """So many pictures at a time, for any thread to decode."""
     todo = iter(pictures)
     while taken := list(islice(todo, batch)):
-        yield [_open(p, view) if isinstance(p, Image.Image) else p for p in taken]
+        yield [_prepare(picture, view) for picture in taken]
 
 
-def decode(pictures: list[Source | Decoded], view: View) -> list[Decoded]:
-    """Pictures as a model with this view sees them, or what is wrong with one."""
-    return [p if isinstance(p, ImageError) else _open(p, view) for p in pictures]
+def decode(pictures: list[Undecoded]) -> list[Decoded]:
+    """Pictures as a model sees them, or what is wrong with one."""
+    return [picture() for picture in pictures]
+
+
+def _prepare(picture: Source, view: View) -> Undecoded:
+    """A PIL image is read at once: the same one may come twice, and it is not made for threads."""
+    work = partial(_open, picture, view)
+    if not isinstance(picture, Image.Image):
+        return work
+    answer = work()
+    return lambda: answer
 
 
 def _open(picture: Source, view: View) -> Decoded:

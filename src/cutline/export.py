@@ -26,6 +26,7 @@ from jaxtyping import Float, Int, UInt8, config
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
+from torch.torch_version import TorchVersion
 
 from cutline import checkpoint as files
 from cutline.checkpoint import Checkpoint, build
@@ -39,6 +40,8 @@ from cutline.recipe import Recipe
 from cutline.records import Report
 
 Precision = Literal["fp32", "fp16", "int8"]
+EXPORTER = "2.13"
+"""The first torch whose exporter is known to turn our loop into one that runs."""
 MEASURED = 128
 """Pictures on which the ranges of 8 bits are measured."""
 AT_ONCE = 4
@@ -80,9 +83,11 @@ def export(
     computes in 8 bits, in ranges measured on `pixels`, batches of training pictures as the model
     sees them. Raises `ModelError` without them.
     """
-    batches = list(pixels)
+    batches = list(pixels) if precision == "int8" else []
     if precision == "int8" and not batches:
         raise ModelError("8 bits need pictures to measure their ranges with: name training data")
+    if (version := TorchVersion(torch.__version__)) < EXPORTER:
+        raise ModelError(f"exporting needs torch {EXPORTER} or newer, and this is {version}")
     checkpoint = _fold(checkpoint)
     model, recipe = build(checkpoint), checkpoint.recipe
     whole = WholeCaptioner(model.encoder, model.decoder, recipe).eval()
@@ -93,12 +98,13 @@ def export(
         quantise(graph, batches)
     if precision != "fp32":
         halve_weights(graph)
+    card = {n: told for n, told in checkpoint.card.items() if n != "precision_cost"}
     metadata = {
         "format": FORMAT,
         "vocabulary": "\n".join(checkpoint.vocabulary.words),
         "view": json.dumps(view.as_dict()),
         "recipe": json.dumps(recipe.as_json()),
-        "card": json.dumps({**checkpoint.card, "precision": precision}),
+        "card": json.dumps({**card, "precision": precision}),
     }
     set_metadata(graph, metadata)
     onnx.checker.check_model(graph)
@@ -109,8 +115,8 @@ def pictures_of(checkpoint: Checkpoint, data: Path) -> Iterator[NDArray[np.uint8
     """Batches of training pictures, drawn evenly from the data, as the model sees them."""
     source, view = checkpoint.recipe.build("source", data), checkpoint.recipe.build("view")
     images = [example.image for example in source if example.split == "train"]
-    chosen = images[:: max(1, len(images) // MEASURED)][:MEASURED]
-    for batch in decode_ahead(chosen, view, batch=AT_ONCE):
+    places = np.linspace(0, len(images) - 1, min(MEASURED, len(images))).astype(int)
+    for batch in decode_ahead((images[place] for place in places), view, batch=AT_ONCE):
         readable = [picture for picture in batch if isinstance(picture, np.ndarray)]
         if readable:
             yield np.stack(readable)

@@ -1,4 +1,4 @@
-"""The commands about data: get, check. Nothing here needs torch."""
+"""The commands about data: get, show, check. Nothing here needs torch."""
 
 import sys
 from pathlib import Path
@@ -111,6 +111,27 @@ def _spell(count: int) -> str:
         if count >= 10**power:
             return f"{count / 10**power:.{power // 9}f} {unit}"
     return f"{count} B"
+
+
+@data.command()
+@click.argument("folder", type=Path)
+@click.option("--kind", default="folder", show_default=True, help="flickr8k, coco, folder ...")
+@click.option("-o", "--out", type=Path, help="A page to look at, too: one HTML file.")
+def show(folder: Path, kind: str, out: Path | None) -> None:
+    """Show what is in a data set: counts, lengths, words, vocabulary, damage, duplicates."""
+    from cutline.overview import Overview, draw_page, look_over, tell
+    from cutline.recipe import open_source
+
+    examples, bars = list(open_source({"kind": kind}, folder)), Bars()
+    for event in look_over(examples):
+        if isinstance(event, Overview):
+            click.echo(tell(event))
+            if out:
+                page = draw_page(event, examples, f"{kind}: {folder.name}")
+                out.write_text(page, encoding="utf8")
+                say(f"{out} shows it")
+        else:
+            bars.show("looked at", event.done, event.total)
 
 
 @data.command()

@@ -212,7 +212,7 @@ def _caption_split(
 ) -> list["Captioned"]:
     from cutline.evaluation import caption_split
 
-    examples = _find_examples(captioner.card, data, kind, split)
+    examples = find_examples(captioner.card, data, kind, split)
     captioned = []
     bars = Bars()
     for number, each in enumerate(caption_split(captioner, examples), 1):
@@ -221,9 +221,10 @@ def _caption_split(
     return captioned
 
 
-def _find_examples(
+def find_examples(
     card: Mapping[str, Any], data: Path, kind: str | None, split: str
 ) -> list[Example]:
+    """The examples of a split with captions, of the kind of data that the card names."""
     from cutline.recipe import open_source
 
     source = open_source({"kind": kind} if kind else card["source"], data)
@@ -299,8 +300,8 @@ def inspect(
     from cutline.gaze import draw_sheet
 
     engine = TorchEngine.open(model or PACKAGED)
-    examples = _find_examples(engine.card, data, kind, split)
-    train = _find_examples(engine.card, data, kind, "train")[:neighbours] if neighbours else []
+    examples = find_examples(engine.card, data, kind, split)
+    train = find_examples(engine.card, data, kind, "train")[:neighbours] if neighbours else []
     found = look(engine, examples[: pictures or None], train, watch=Bars().show)
     report = tell_inspection(found, (model or PACKAGED).name)
     if out:

@@ -38,15 +38,9 @@ class Range(NamedTuple):
         return np.uint8(np.rint(-self.low / self.scale))
 
 
-def quantise(
-    model: ModelProto, pixels: Iterable[NDArray[np.uint8]], *, spared: Sequence[str] = ()
-) -> None:
-    """Let a graph compute in 8 bits, with the ranges that these batches of pictures have in it.
-
-    `spared` weights stay as they are, and what they compute. Big weights that are left are those
-    that are looked up.
-    """
-    kept = _Kept(model, spared)
+def quantise(model: ModelProto, pixels: Iterable[NDArray[np.uint8]]) -> None:
+    """Let a graph compute in 8 bits, with the ranges that these batches of pictures have in it."""
+    kept = _Kept(model)
     rooms = [_Room(graph, kept) for graph, _ in graphs(model)]
     ranges = measure_ranges(model, [room.measured for room in rooms], pixels)
     for room in reversed(rooms):  # what is inside first: rewriting a graph copies its nodes
@@ -119,8 +113,9 @@ class _Room:
     def rewrite(self, ranges: dict[str, Range]) -> None:
         """Put every measured activation and every heavy weight in 8 bits."""
         nodes: list[NodeProto] = []
-        for given in self.graph.input:
-            nodes += self._through_8_bits(given.name, ranges)
+        for name in self.measured:
+            if name not in self._made_by:  # it is given, or comes from outside the loop
+                nodes += self._through_8_bits(name, ranges)
         for node in self.graph.node:
             if self._is_heavy(node):
                 nodes += self.kept.narrow(node, ranges[node.input[0]])
@@ -134,8 +129,12 @@ class _Room:
         self.graph.node.extend(nodes)
 
     def _is_heavy(self, node: NodeProto) -> bool:
-        weight = self.kept.weights.get(node.input[1]) if node.op_type in HEAVY else None
-        return weight is not None and weight.size > SMALL
+        if node.op_type not in HEAVY or not all(n in self.kept.weights for n in node.input[1:]):
+            return False
+        how = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        usual = how.get("alpha", 1.0) == how.get("beta", 1.0) == how.get("transB", 1) == 1
+        plain = node.op_type == "Conv" or ("transB" in how and usual and not how.get("transA"))
+        return plain and self.kept.weights[node.input[1]].size > SMALL
 
     def _is_residual(self, node: NodeProto) -> bool:
         makers = [self._made_by.get(name) for name in node.input]
@@ -156,14 +155,10 @@ class _Room:
 class _Kept:
     """The weights, and what they and the ranges become."""
 
-    def __init__(self, model: ModelProto, spared: Sequence[str]) -> None:
+    def __init__(self, model: ModelProto) -> None:
         self._main, self._uses = model.graph, Counter[str]()
         self._present = {tensor.name for tensor in model.graph.initializer}
-        self.weights = {
-            tensor.name: numpy_helper.to_array(tensor)
-            for tensor in model.graph.initializer
-            if tensor.name not in spared
-        }
+        self.weights = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
 
     def add(self, name: str, **parts: NDArray[np.generic] | np.generic) -> list[str]:
         """Keep the parts of a tensor, once; their names."""
@@ -178,12 +173,13 @@ class _Kept:
         """Weight and bias of a heavy node as whole numbers, and the nodes that widen them."""
         weight, *bias = (self.weights[name] for name in node.input[1:])
         steps = np.abs(weight).max(axis=tuple(range(1, weight.ndim))).clip(1e-12) / 127
+        for values in bias:  # which must fit into 31 bits, also where the weights are next to none
+            steps = np.maximum(steps, np.abs(values) / (2.0**30 * entering.scale))
         whole = np.rint(weight / steps.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
         widen = [self._widen(node, 1, node.input[1], int8=whole, scale=steps.astype(np.float32))]
         for values in bias:  # in the unit of the sums that it is added to
             unit = steps * entering.scale
-            most = 2.0**30  # of int32, should a range be next to nothing
-            own = np.rint(values / unit).clip(-most, most).astype(np.int32)
+            own = np.rint(values / unit).astype(np.int32)
             name = "again." * self._uses[node.input[2]] + node.input[2]  # each use has its unit
             widen.append(self._widen(node, 2, name, int32=own, scale=unit.astype(np.float32)))
         return widen

@@ -13,7 +13,6 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch._higher_order_ops.while_loop import while_loop  # no public name yet
 
 SEARCHES = {
     "beam": "cutline.search:beam",
@@ -39,23 +38,23 @@ class Read(NamedTuple):
     """What it remembers now."""
 
 
-class Begun(NamedTuple):
+class Beginning(NamedTuple):
     """What a decoder knows before the first word."""
 
     picture: State
     """What all captions of a picture share."""
     state: State
     """What it remembers of a caption."""
-    gaze: Float[Tensor, "pictures regions"]
-    """Where it has looked: nowhere yet, 0 for every region."""
+    regions: int
+    """How many it tells apart when it says where it looked."""
 
 
 @runtime_checkable
 class StepDecoder(Protocol):
     """Anything that reads one word and says how likely each next word is."""
 
-    def start(self, regions: Tensor) -> Begun:
-        """Look at the pictures."""
+    def start(self, regions: Tensor, max_words: int) -> Beginning:
+        """Look at the pictures; captions of at most so many words will be written."""
 
     def step(self, words: WordIds, picture: State, state: State) -> Read:
         """Read one word in each row; every picture has as many rows, one after another.
@@ -158,7 +157,7 @@ def beam(
     The candidates are ranked by log-probability / length ** `length_penalty`, the end marker
     counted (0: by probability alone; 1: by the mean word's).
     """
-    if width == 1:
+    if width == 1:  # no path to compare with another: far cheaper
         return _rank(
             greedy(decoder, regions, max_words=max_words, markers=markers), length_penalty, markers
         )
@@ -220,7 +219,7 @@ def _search(
     `others` is the log-probability that the paths of a picture but its first begin with.
     """
     images, device = regions.shape[0], regions.device
-    picture, state, nowhere = decoder.start(regions)
+    picture, state, looked_at = decoder.start(regions, max_words)
     every = torch.arange(images, device=device).repeat_interleave(paths)
     times, rows = torch.arange(max_words, device=device), every.shape[0]
 
@@ -249,7 +248,7 @@ def _search(
         torch.where(torch.arange(paths, device=device) == 0, 0.0, others).repeat(images),
         torch.full((rows, max_words), markers.pad, device=device),
         torch.zeros(rows, max_words, device=device),
-        nowhere[every][:, None].repeat(1, max_words, 1),
+        torch.zeros(rows, max_words, looked_at, device=device),
         *pick_rows(state, every),
     )
     _, _, totals, *written = _repeat(goes_on, write_word, begun)
@@ -261,6 +260,8 @@ def _search(
 def _repeat(goes_on: Callable[..., Tensor], step: Callable[..., State], carried: State) -> State:
     """A while loop; in an exported graph it is one too."""
     if torch.compiler.is_compiling():
+        from torch._higher_order_ops.while_loop import while_loop  # no public name yet
+
         return while_loop(goes_on, step, carried)
     while goes_on(*carried):
         carried = step(*carried)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cutline.decoders.standard import Standardised, open_forget_gate
-from cutline.search import Begun, Read, State
+from cutline.search import Beginning, Read, State
 
 Memory = tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]
 
@@ -59,9 +59,9 @@ class ShowAndTell(Standardised):
         """
         self.measure(regions.mean(dim=1, dtype=torch.float32))
 
-    def start(self, regions: Float[Tensor, "rows regions width"]) -> Begun:
+    def start(self, regions: Float[Tensor, "rows regions width"], max_words: int = 0) -> Beginning:
         """The memory after the picture, before the first word; it is not looked at again."""
-        return Begun((), self._remember(regions), regions.new_zeros(regions.shape[0], 1))
+        return Beginning((), self._remember(regions), 1)
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
         """Read one word a row; log-probabilities of the next, and the memory after it."""

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cutline.decoders.standard import Standardised, open_forget_gate
-from cutline.search import Begun, Read, State
+from cutline.search import Beginning, Read, State
 
 
 class ShowAttendTell(Standardised):
@@ -67,13 +67,13 @@ class ShowAttendTell(Standardised):
             told.append(torch.cat([hidden, looked], dim=1))
         return self._next_word(torch.stack(told, dim=1), read)
 
-    def start(self, regions: Float[Tensor, "rows regions width"]) -> Begun:
+    def start(self, regions: Float[Tensor, "rows regions width"], max_words: int = 0) -> Beginning:
         """The regions as seen, and a memory of their mean."""
         standard = self.standardise(regions).flatten(0, 1)
         # flat, because of a layer on more axes the exporter would store a turned copy
         seen = self.dropout(self.see(standard).view(*regions.shape[:2], -1).relu())
         hidden, cell = self.begin(seen.mean(dim=1)).tanh().chunk(2, dim=1)
-        return Begun((seen,), (hidden, cell), seen.new_zeros(seen.shape[:2]))
+        return Beginning((seen,), (hidden, cell), seen.shape[1])
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
         """Read one word a row; log-probabilities of the next, and the memory after it."""

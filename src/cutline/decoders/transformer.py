@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from cutline.decoders.standard import Standardised
-from cutline.search import Begun, Read, State
+from cutline.errors import RecipeError
+from cutline.search import Beginning, Read, State
 
 LONGEST = 64
 """Words of a caption that have a place."""
@@ -67,13 +68,20 @@ class Transformer(Standardised):
             x = layer(x, keys, values)
         return self._next_word(x)
 
-    def start(self, regions: Float[Tensor, "pictures regions width"]) -> Begun:
-        """Keys and values of the regions for every layer; nothing is written yet."""
+    def start(
+        self, regions: Float[Tensor, "pictures regions width"], max_words: int = LONGEST
+    ) -> Beginning:
+        """Keys and values of the regions for every layer, and room for those of the words.
+
+        Raises `RecipeError` for more words than have a place.
+        """
+        if max_words > LONGEST:
+            raise RecipeError(f"this decoder writes at most {LONGEST} words, not {max_words}")
         pictures, count, _ = regions.shape
         written = torch.zeros(pictures, dtype=torch.long, device=regions.device)
-        empty = regions.new_zeros(pictures, LONGEST, self.norm.weight.shape[0])
+        empty = regions.new_zeros(pictures, max_words, self.norm.weight.shape[0])
         state = (written, *(empty,) * (2 * len(self.layers)))
-        return Begun(self._look(regions), state, regions.new_zeros(pictures, count))
+        return Beginning(self._look(regions), state, count)
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
         """Read one word a row; log-probabilities of the next, and the memory after it."""

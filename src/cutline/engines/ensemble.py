@@ -15,7 +15,7 @@ from cutline.errors import ModelError
 from cutline.features import encode
 from cutline.images import View
 from cutline.records import Written
-from cutline.search import Begun, Read, State
+from cutline.search import Beginning, Read, State
 from cutline.vocabulary import Vocabulary
 
 
@@ -48,18 +48,18 @@ class Together:
         self.decoders = decoders
         self._shapes = [regions.shape[1:] for regions in seen]
 
-    def start(self, regions: Float[Tensor, "pictures all"]) -> Begun:
+    def start(self, regions: Float[Tensor, "pictures all"], max_words: int) -> Beginning:
         """All that the decoders share and remember, one after another."""
         parts = regions.split([shape.numel() for shape in self._shapes], dim=1)
         begun = [
-            decoder.start(part.view(-1, *shape))
+            decoder.start(part.view(-1, *shape), max_words)
             for decoder, part, shape in zip(self.decoders, parts, self._shapes, strict=True)
         ]
         self._pictures, self._states = (
             np.cumsum([0, *(len(each[side]) for each in begun)]).tolist() for side in (0, 1)
         )
         pictures, states = (tuple(t for each in begun for t in each[side]) for side in (0, 1))
-        return Begun(pictures, states, begun[0].gaze)
+        return Beginning(pictures, states, begun[0].regions)
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
         """The logarithm of the mean of their probabilities, and the mean of their gazes."""

@@ -32,6 +32,7 @@ class OnnxEngine:
         self.threads = options.intra_op_num_threads = threads or _usable_cores()
         options.inter_op_num_threads = 1  # the graph is one chain: nothing could run beside it
         options.log_severity_level = 3
+        options.add_session_config_entry("session.x64quantprecision", "1")  # no sum saturates
         try:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
@@ -42,7 +43,8 @@ class OnnxEngine:
             reason = str(error).splitlines()[0]
             raise ModelError(f"{path} is not a model that runs: {reason}") from None
         self._outputs = [output.name for output in self._session.get_outputs()]
-        self.path, self._metadata = path, self._session.get_modelmeta().custom_metadata_map
+        self.path = path.resolve()
+        self._metadata = self._session.get_modelmeta().custom_metadata_map
         if "vocabulary" not in self._metadata:
             raise ModelError(f"{path} carries no vocabulary: it was not made by `cutline export`")
         if self._metadata.get("format") != FORMAT:
@@ -50,8 +52,13 @@ class OnnxEngine:
 
     @cached_property
     def on_one_core(self) -> "OnnxEngine":
-        """The same captioner, for several calls at once."""
-        return self if self.threads == 1 else OnnxEngine(self.path, threads=1)
+        """The same captioner, for several calls at once; `ModelError` if its file has changed."""
+        if self.threads == 1:
+            return self
+        single = OnnxEngine(self.path, threads=1)
+        if single._metadata != self._metadata:
+            raise ModelError(f"{self.path} was replaced while it was in use: load it again")
+        return single
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

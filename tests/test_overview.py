@@ -1,0 +1,91 @@
+"""What is in a data set: the figures are those of the data, and the page is one file."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from cutline.overview import Looked, Overview, draw_page, look_over, tell
+from cutline.records import Example
+
+CAPTIONS = {
+    "one": ("a dog runs", "a dog runs fast"),
+    "two": ("a dog & a <cat>",),
+    "three": ("a bird",),
+}
+
+
+@pytest.fixture
+def examples(tmp_path):
+    found = []
+    for number, (name, captions) in enumerate(CAPTIONS.items()):
+        path = tmp_path / f"{name}.png"
+        Image.new("RGB", (20, 10), (40 * number, 0, 0)).save(path)
+        split = ("train", "train", "validation")[number]
+        found.append(Example(name, path, captions, split))
+    shutil.copy(tmp_path / "one.png", tmp_path / "copy.png")
+    (tmp_path / "broken.png").write_bytes((tmp_path / "two.png").read_bytes()[:40])
+    found.append(Example("copy", tmp_path / "copy.png", ("a dog",), "test"))
+    found.append(Example("broken", tmp_path / "broken.png", ("nothing",), "train"))
+    return found
+
+
+@pytest.fixture
+def overview(examples) -> Overview:
+    *looked, overview = look_over(examples)
+    assert looked[-1] == Looked(5, 5)
+    return overview
+
+
+def test_the_figures_are_those_of_the_data(overview, examples):
+    assert overview.pictures == {"train": 3, "validation": 1, "test": 1}
+    assert overview.captions == {"train": 4, "validation": 1, "test": 1}
+    assert overview.lengths == {1: 1, 2: 2, 3: 1, 4: 1, 5: 1}
+    assert overview.words[0] == ("a", 4)
+    assert dict(overview.words)["dog"] == 3
+    assert "bird" not in dict(overview.words)  # only training captions make a vocabulary
+    count, share = overview.vocabulary[3]
+    assert (count, share) == (2, 7 / sum(count for _, count in overview.words))
+
+
+def test_damage_and_duplicates_across_splits_are_named(overview):
+    [sentence] = overview.damaged
+    assert "broken.png" in sentence
+    assert [[e.image.name for e in group] for group in overview.duplicates] == [
+        ["one.png", "copy.png"]
+    ]
+    told = tell(overview)
+    assert "1 damaged pictures\n" in told
+    assert "one.png (train) = copy.png (test)" in told
+
+
+class Checker(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.images, self.addresses = 0, []
+
+    def handle_starttag(self, tag, attrs):
+        self.images += tag == "img"
+        self.addresses += [v for k, v in attrs if k in ("src", "href") and v.startswith("http")]
+
+
+def test_the_page_is_one_file_with_every_picture_in_it(overview, examples):
+    page = draw_page(overview, examples, "A <title>")
+
+    checker = Checker()
+    checker.feed(page)
+    assert checker.images == 4  # the broken one cannot be shown
+    assert checker.addresses == []
+    assert "cannot be read" in page
+    assert "a dog &amp; a &lt;cat&gt;" in page
+    assert re.search(r"<h1>A &lt;title&gt;</h1>", page)
+
+
+def test_show_writes_the_table_and_the_page(run, drawn, tmp_path):
+    code, out, _ = run("data", "show", drawn, "--out", tmp_path / "page.html")
+
+    assert code == 0
+    assert re.search(r"train +\d+ +\d+", out)
+    assert "<!doctype html>" in (tmp_path / "page.html").read_text()
