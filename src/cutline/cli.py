@@ -314,5 +314,35 @@ def soup(models: tuple[Path, ...], out: Path) -> None:
     say(f"{out}: the mean of {len(models)} models; `cutline evaluate {out}` scores it")
 
 
+@commands.command("import")
+@click.argument("encoder", type=Path)
+@click.argument("decoder", type=Path)
+@click.argument("vocabulary", type=Path)
+@click.option("-o", "--out", type=Path, required=True, help="The new model folder.")
+@click.option(
+    "--fit",
+    type=click.Choice(["crop", "squash"]),
+    default="crop",
+    show_default=True,
+    help="How its pictures were made square.",
+)
+def adopt(encoder: Path, decoder: Path, vocabulary: Path, out: Path, fit: str) -> None:
+    """Bring in a model of the classic image captioning projects.
+
+    ENCODER and DECODER are saved state dictionaries (encoder-5.pkl, decoder-5.pkl), VOCABULARY
+    is their vocab.pkl. Nothing in these files is run.
+    """
+    with needs_training():
+        from cutline.adoption import adopt, save
+    from cutline.pickled import read_vocabulary
+
+    adopted = adopt(encoder, decoder, read_vocabulary(vocabulary), fit=fit)
+    for match in adopted.matches:
+        say(match)
+    command = f"cutline import {encoder.name} {decoder.name} {vocabulary.name} --fit {fit}"
+    save(adopted, out, command)
+    say(f"{out}: `cutline export {out}` makes it one file that needs no torch")
+
+
 if __name__ == "__main__":
     main()

@@ -1,0 +1,258 @@
+"""Models of the classic projects say here what their own code says; pickles run nothing.
+
+`Encoder` and `Decoder` are plain re-creations of those projects' modules, with their names.
+"""
+
+import os
+import pickle
+import sys
+from collections import OrderedDict
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cutline.adoption import adopt
+from cutline.encoders.resnet import ResNet
+from cutline.engines.torch import TorchEngine
+from cutline.errors import ModelError
+from cutline.pickled import read_vocabulary
+from naive import shake
+
+COURSE = ["<start>", "<end>", "<unk>", "a", "dog", "cat", "runs", "on", "grass", "."]
+TUTORIAL = ["<pad>", "<start>", "<end>", "<unk>", "a", "dog", "cat", "runs", "on", "grass"]
+SHADES = np.random.default_rng(0).integers(0, 256, (8, 7, 7, 3), dtype=np.uint8)
+PICTURES = SHADES.repeat(32, axis=1).repeat(32, axis=2)
+
+
+class Encoder(nn.Module):
+    """A ResNet taken to pieces, then a linear layer; the tutorial's normalises after it."""
+
+    def __init__(self, embed_size: int, *, tutorial: bool) -> None:
+        super().__init__()
+        whole = shake(ResNet(18))
+        parts = [whole.conv1, whole.bn1, whole.relu, whole.maxpool, whole.layer1, whole.layer2]
+        self.resnet = nn.Sequential(*parts, whole.layer3, whole.layer4, nn.AdaptiveAvgPool2d(1))
+        name = "linear" if tutorial else "embed"
+        setattr(self, name, nn.Linear(512, embed_size))
+        self.last = name
+        if tutorial:
+            self.bn = shake(nn.BatchNorm1d(embed_size, momentum=0.01))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.resnet(images).flatten(1)
+        features = getattr(self, self.last)(features)
+        return self.bn(features) if hasattr(self, "bn") else features
+
+
+class Decoder(nn.Module):
+    def __init__(self, embed_size: int, hidden_size: int, vocab_size: int, last: str) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocab_size, embed_size)
+        self.lstm = nn.LSTM(embed_size, hidden_size, 1, batch_first=True)
+        setattr(self, last, nn.Linear(hidden_size, vocab_size))
+        self.last = last
+
+    def sample(self, inputs: torch.Tensor, start: int, max_len: int = 20) -> list[int]:
+        """The picture, then the start marker (which these models say first), then words."""
+        states, said = None, []
+        _, states = self.lstm(inputs[:, None], states)
+        word = torch.tensor([start])
+        for _ in range(max_len):
+            hidden, states = self.lstm(self.embed(word)[:, None], states)
+            word = getattr(self, self.last)(hidden[:, 0]).argmax(1)
+            said.append(int(word))
+        return said
+
+
+@pytest.fixture(params=["course", "tutorial"])
+def classic(request, tmp_path):
+    """Files of an old model, its modules, its words."""
+    torch.manual_seed(3)
+    tutorial = request.param == "tutorial"
+    words = TUTORIAL if tutorial else COURSE
+    encoder = Encoder(16, tutorial=tutorial).eval()
+    decoder = Decoder(16, 16 if tutorial else 24, len(words), "linear" if tutorial else "fc").eval()
+    for parameter in decoder.parameters():
+        nn.init.normal_(parameter, std=0.7)
+    with torch.no_grad():  # untrained features are nearly the same for all pictures
+        features, layer = encoder.resnet(normalised()).flatten(1), getattr(encoder, encoder.last)
+        layer.weight.div_(((features - features.mean(0)) @ layer.weight.T).std() / 5)
+        layer.bias.copy_(-layer.weight @ features.mean(0))
+    torch.save(encoder.state_dict(), tmp_path / "encoder-5.pkl")
+    torch.save(decoder.state_dict(), tmp_path / "decoder-5.pkl")
+    return tmp_path, encoder, decoder, words
+
+
+def normalised() -> torch.Tensor:
+    """The pictures as torchvision's transforms leave them."""
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    return (torch.from_numpy(PICTURES).permute(0, 3, 1, 2) / 255 - mean) / std
+
+
+def said_by_the_old_code(encoder, decoder, words) -> list[list[str]]:
+    captions = []
+    with torch.no_grad():
+        for image in normalised():
+            numbers = decoder.sample(encoder(image[None]), words.index("<start>"))
+            spoken = [words[number] for number in numbers]
+            captions.append(spoken[: spoken.index("<end>")] if "<end>" in spoken else spoken)
+    return captions
+
+
+def test_an_old_model_says_what_its_own_code_says(classic):
+    folder, encoder, decoder, words = classic
+    forbidden = {"<start>", "<unk>", "<pad>"}
+    expected = said_by_the_old_code(encoder, decoder, words)
+    comparable = [n for n, caption in enumerate(expected) if not forbidden & set(caption)]
+
+    adopted = adopt(folder / "encoder-5.pkl", folder / "decoder-5.pkl", words)
+
+    engine = TorchEngine(adopted.model, adopted.recipe, adopted.vocabulary)
+    written = engine.write(PICTURES).words[:, 0]
+    assert len(comparable) >= 3
+    assert len({tuple(expected[n]) for n in comparable}) > 1
+    for number in comparable:
+        assert list(adopted.vocabulary.decode(written[number])) == expected[number]
+
+
+def test_how_each_tensor_was_matched_is_told(classic):
+    folder, _, _, words = classic
+
+    told = "\n".join(adopt(folder / "encoder-5.pkl", folder / "decoder-5.pkl", words).matches)
+
+    assert "are a ResNet-18" in told
+    assert "embed.weight [10, 16] is read.weight" in told
+    assert "is speak.weight" in told
+
+
+def test_the_command_makes_a_folder_that_captions(classic, run, tmp_path):
+    folder, _, _, words = classic
+    (folder / "vocab.pkl").write_bytes(
+        pickle.dumps({"word2idx": {w: n for n, w in enumerate(words)}})
+    )
+    files = [folder / name for name in ("encoder-5.pkl", "decoder-5.pkl", "vocab.pkl")]
+
+    code, _, err = run("import", *files, "--out", folder / "model")
+    again, _, sentence = run("import", *files, "--out", folder / "model")
+
+    assert code == 0
+    assert "ResNet-18" in err
+    assert (again, "exists already" in sentence) == (1, True)
+    assert len(TorchEngine.open(folder / "model").write(PICTURES).words) == 8
+
+
+def test_whole_pickled_modules_are_refused_with_the_way_out(classic):
+    folder, encoder, _, words = classic
+    torch.save(encoder, folder / "whole.pkl")
+
+    with pytest.raises(ModelError, match=r"whole pickled module.*save `module.state_dict\(\)`"):
+        adopt(folder / "whole.pkl", folder / "decoder-5.pkl", words)
+
+
+def test_what_does_not_fit_is_one_sentence(classic):
+    folder, encoder, decoder, words = classic
+    files = folder / "encoder-5.pkl", folder / "decoder-5.pkl"
+
+    with pytest.raises(ModelError, match=r"decoder-5.pkl does not fit 11 words: an embedding"):
+        adopt(*files, [*words, "more"])
+    with pytest.raises(ModelError, match=r"the old vocabulary has no <end>"):
+        adopt(*files, [w if w != "<end>" else "stop" for w in words])
+    with pytest.raises(ModelError, match=r"decoder-5.pkl has no ResNet"):
+        adopt(files[1], files[1], words)
+    torch.save(nn.LSTM(8, 8, 2).state_dict(), folder / "deep.pkl")
+    with pytest.raises(ModelError, match=r"only an LSTM of one layer and one direction"):
+        adopt(files[0], folder / "deep.pkl", words)
+
+
+# ------------------------------------------------------------------------------------ vocab.pkl
+
+
+class Vocabulary:
+    """As the course and the tutorial have it."""
+
+    def __init__(self, words):
+        self.word2idx = {word: number for number, word in enumerate(words)}
+        self.idx2word = dict(enumerate(words))
+        self.idx = len(words)
+        self.vocab_threshold = 5
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("module", ["build_vocab", "vocabulary", "__main__"])
+def test_the_classic_vocabulary_is_read_whatever_wrote_it(protocol, module, tmp_path, monkeypatch):
+    foreign = ModuleType(module)
+    foreign.Vocabulary = type("Vocabulary", (Vocabulary,), {"__module__": module})
+    monkeypatch.setitem(sys.modules, module, foreign)
+    path = tmp_path / "vocab.pkl"
+    path.write_bytes(pickle.dumps(foreign.Vocabulary(TUTORIAL), protocol=protocol))
+
+    assert read_vocabulary(path) == TUTORIAL
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict])
+def test_a_plain_dictionary_will_do(kind, tmp_path):
+    ids = kind((word, number) for number, word in enumerate(COURSE))
+    (tmp_path / "vocab.pkl").write_bytes(pickle.dumps({"word2idx": ids}))
+
+    assert read_vocabulary(tmp_path / "vocab.pkl") == COURSE
+
+
+class Runs:
+    def __init__(self, function, *arguments):
+        self.reduced = function, arguments
+
+    def __reduce__(self):
+        return self.reduced
+
+
+@pytest.mark.parametrize(
+    ("hostile", "named"),
+    [
+        (Runs(os.system, "touch {mark}"), "posix.system"),
+        (Runs(eval, "open('{mark}', 'w')"), "builtins.eval"),
+        (Runs(getattr, "", "join"), "builtins.getattr"),
+        ({"word2idx": Runs(exec, "open('{mark}', 'w')")}, "builtins.exec"),
+    ],
+)
+def test_a_vocabulary_that_would_run_code_runs_nothing(hostile, named, tmp_path, monkeypatch):
+    mark = tmp_path / "mark"
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "vocab.pkl"
+    path.write_bytes(pickle.dumps(hostile).replace(b"{mark}", b"mark"))
+    if b"{mark}" in pickle.dumps(hostile):  # the length byte before the text, too
+        runs = hostile if isinstance(hostile, Runs) else hostile["word2idx"]
+        runs.reduced = runs.reduced[0], (runs.reduced[1][0].format(mark=mark),)
+        path.write_bytes(pickle.dumps(hostile))
+
+    with pytest.raises(ModelError, match=rf"names {named}, which a vocabulary does not need"):
+        read_vocabulary(path)
+
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("held", "sentence"),
+    [
+        ([1, 2], "holds no dictionary `word2idx`"),
+        ({"word2idx": {"a": "b"}}, "holds no dictionary `word2idx`"),
+        ({"word2idx": {"a": 0, "b": 2}}, "the 2 words are not numbered from 0 without a gap"),
+    ],
+)
+def test_what_is_no_vocabulary_is_one_sentence(held, sentence, tmp_path):
+    (tmp_path / "vocab.pkl").write_bytes(pickle.dumps(held))
+
+    with pytest.raises(ModelError, match=sentence):
+        read_vocabulary(tmp_path / "vocab.pkl")
+
+
+def test_damaged_and_absent_files_are_one_sentence(tmp_path):
+    (tmp_path / "vocab.pkl").write_bytes(pickle.dumps({"word2idx": {}})[:-3])
+
+    with pytest.raises(ModelError, match="is not a pickled vocabulary"):
+        read_vocabulary(tmp_path / "vocab.pkl")
+    with pytest.raises(ModelError, match="there is no vocabulary"):
+        read_vocabulary(tmp_path / "absent.pkl")
