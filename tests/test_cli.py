@@ -147,7 +147,7 @@ def test_where_there_are_no_pictures_a_line_says_so_and_the_rest_go_on(run, tiny
     ("arguments", "sentence"),
     [
         (["caption", "--model", "nowhere", "x.jpg"], "cutline: there is no model nowhere"),
-        (["caption"], "Missing argument 'PATHS...'"),
+        (["caption"], "name pictures, folders or patterns"),
         (["captoin"], "No such command 'captoin'"),
         (["score", "a.json", "--references", "b.json"], "a.json"),
         (["train", "no.toml", "--data", "."], "there is no recipe no.toml"),

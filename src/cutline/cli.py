@@ -18,6 +18,7 @@ from cutline.progress import Bars, say, stop_after_the_event
 from cutline.records import Caption
 
 if TYPE_CHECKING:
+    from cutline.captioner import Captioner
     from cutline.checkpoint import Checkpoint
     from cutline.experiment import Begun, Validated
 
@@ -74,7 +75,7 @@ def main() -> None:
 
 
 @commands.command()
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("paths", nargs=-1)
 @click.option(
     "-m", "--model", type=Path, help="Model folder or one-file model [default: built in]."
 )
@@ -82,6 +83,9 @@ def main() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--best", default=1, show_default=True, help="How many candidates a picture.")
 @click.option("--threads", type=int, help="Cores to use [default: all].")
+@click.option("--coco", type=Path, help="Caption a list of COCO's: image_info_test2014.json.")
+@click.option("--images", type=Path, help="With --coco: the folder of its pictures.")
+@click.option("--out", type=Path, help="With --coco: captions_test2014_NAME_results.json.")
 def caption(
     paths: tuple[str, ...],
     model: Path | None,
@@ -89,6 +93,9 @@ def caption(
     as_json: bool,
     best: int,
     threads: int | None,
+    coco: Path | None,
+    images: Path | None,
+    out: Path | None,
 ) -> None:
     """Write a caption under each picture.
 
@@ -98,6 +105,10 @@ def caption(
     from cutline.captioner import load
 
     captioner = load(model, threads=threads)
+    if coco:
+        sys.exit(_submit(captioner, coco, images or coco.parent, out))
+    if not paths:
+        raise click.UsageError("name pictures, folders or patterns, or - for a list of paths")
     found = list(find_pictures(paths, recursive=recursive))
     readable = (Path(path) for path, problem in found if problem is None)
     answers = captioner.caption_each(readable, best=best)
@@ -107,6 +118,23 @@ def caption(
         failed |= isinstance(answer, CutlineError)
         _say(path, answer, as_json=as_json, alone=len(found) == 1)
     sys.exit(1 if failed else 0)
+
+
+def _submit(captioner: "Captioner", coco: Path, images: Path, out: Path | None) -> int:
+    from cutline.submission import check, submit
+
+    if out is None:
+        raise click.UsageError("--coco needs --out captions_SET_NAME_results.json")
+    bars = Bars()
+    for event in submit(captioner, coco, images, out):
+        if event.wrong:
+            say(f"cutline: {event.wrong}")
+        bars.show("captioned", event.done, event.total)
+    problems = check(json.loads(out.read_text(encoding="utf8")), coco)
+    for problem in problems:
+        say(f"cutline: {out}: {problem}")
+    say(f"{out}: {len(problems)} problems for the evaluation server")
+    return 1 if problems else 0
 
 
 def _say(picture: str, answer: Caption | CutlineError, *, as_json: bool, alone: bool) -> None:

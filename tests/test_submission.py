@@ -1,0 +1,133 @@
+"""A COCO list becomes a file that the evaluation server takes, also after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from cutline.submission import NAME, check
+
+OUT = "captions_test2014_cutline_results.json"
+
+
+@pytest.fixture
+def listed(tmp_path, drawn):
+    """Forty pictures and their list."""
+    (tmp_path / "test2014").mkdir()
+    images = []
+    for number, picture in enumerate(sorted(drawn.glob("*.png"))[:40]):
+        name = f"COCO_test2014_{number:012}.png"
+        (tmp_path / "test2014" / name).write_bytes(picture.read_bytes())
+        images.append({"id": 7 * number + 1, "file_name": name})
+    (tmp_path / "info.json").write_text(json.dumps({"images": images}))
+    return tmp_path
+
+
+def options(listed, tiny):
+    return [
+        "caption", "--model", tiny, "--coco", listed / "info.json",
+        "--images", listed / "test2014", "--out", listed / OUT,
+    ]  # fmt: skip
+
+
+def test_every_image_has_its_caption_in_the_servers_form(run, listed, tiny):
+    code, _, err = run(*options(listed, tiny))
+
+    results = json.loads((listed / OUT).read_text())
+    assert code == 0
+    assert "0 problems" in err
+    assert [entry["image_id"] for entry in results] == [7 * n + 1 for n in range(40)]
+    assert all(entry["caption"] for entry in results)
+    assert check(results, listed / "info.json") == []
+    assert sorted(p.name for p in listed.iterdir()) == [OUT, "info.json", "test2014"]
+
+
+def test_killed_it_goes_on_and_ends_the_same(run, listed, tiny):
+    run(*options(listed, tiny))
+    whole = (listed / OUT).read_text()
+    (listed / OUT).unlink()
+    journal = listed / f".{OUT}.journal"
+
+    for wanted in (8, 24):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cutline.cli", *map(str, options(listed, tiny))],
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if journal.exists() and journal.read_bytes().count(b"\n") >= wanted:
+                os.kill(process.pid, signal.SIGKILL)
+            time.sleep(0.001)
+        process.wait()
+    if journal.exists():
+        with journal.open("ab") as file:
+            file.write(b'[3, "half a li')
+    code, _, _ = run(*options(listed, tiny))
+
+    assert code == 0
+    assert (listed / OUT).read_text() == whole
+    assert not journal.exists()
+
+
+def test_a_damaged_picture_is_named_and_mended_next_time(run, listed, tiny):
+    picture = sorted((listed / "test2014").iterdir())[5]
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:50])
+
+    code, _, err = run(*options(listed, tiny))
+    picture.write_bytes(whole)
+    again, _, _ = run(*options(listed, tiny))
+
+    assert (code, again) == (1, 0)
+    assert f"{picture.name} is" in err
+    assert "the caption of image 36 is empty" in err
+    assert check(json.loads((listed / OUT).read_text()), listed / "info.json") == []
+
+
+def test_a_name_that_the_server_would_not_take_is_refused_at_once(run, listed, tiny):
+    arguments = [*options(listed, tiny)[:-1], listed / "results.json"]
+
+    code, _, err = run(*arguments)
+
+    assert code == 1
+    assert "the evaluation server takes captions_SET_ALGORITHM_results.json" in err
+    assert NAME.fullmatch(OUT)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"image_id": "1", "caption": "a"}, "entry 0 must be an image_id and a caption"),
+        ({"image_id": 2, "caption": "a"}, "entry 0: there is no image 2"),
+        ({"image_id": 1, "caption": ""}, "entry 0: the caption of image 1 is empty"),
+        ([1, "a"], "entry 0 must be an image_id and a caption"),
+    ],
+)
+def test_what_the_server_would_refuse_is_told(entry, problem, tmp_path):
+    (tmp_path / "info.json").write_text('{"images": [{"id": 1, "file_name": "a.jpg"}]}')
+
+    assert check([entry], tmp_path / "info.json") == [problem, "1 of 1 images have no caption"]
+
+
+def test_an_image_may_have_one_caption_only(tmp_path):
+    (tmp_path / "info.json").write_text('{"images": [{"id": 1, "file_name": "a.jpg"}]}')
+    twice = [{"image_id": 1, "caption": "a"}] * 2
+
+    assert check(twice, tmp_path / "info.json") == ["entry 1: image 1 has a caption already"]
+    assert check({}, tmp_path / "info.json") == ["the file must hold a list"]
+
+
+def test_a_list_that_is_none_is_one_sentence(run, tiny, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+
+    code, _, err = run(
+        "caption", "--model", tiny, "--coco", tmp_path / "a.png", "--out", tmp_path / OUT
+    )
+
+    assert code == 1
+    assert "a.png is not a list of COCO's images" in err
