@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutline.errors import DataError
+from cutline.errors import DataError, RecipeError
 from cutline.recipe import find
 from cutline.records import SPLITS, Example
-from cutline.sources import SOURCES
+from cutline.sources import SOURCES, coco
 from cutline.sources.coco import Coco
 from cutline.sources.flickr import Flickr8k
 from cutline.sources.folder import Folder
@@ -275,6 +275,44 @@ def test_coco_knows_its_splits_and_leaves_the_test_pictures_without_captions(tmp
         ("3", "validation", ("a cat 3",)),
         ("4", "test", ()),
     ]
+
+
+def test_karpathys_split_takes_validation_and_test_from_val2014(tmp_path):
+    coco_of(tmp_path, year=2014)
+    path = tmp_path / "annotations" / "captions_val2014.json"
+    ids = [253964, 350334, 184613, 3]  # the first two are Karpathy's test, the third validation
+    images = [{"id": id, "file_name": f"{id:012}.jpg"} for id in ids]
+    captions = [{"image_id": id, "caption": "a cat"} for id in ids]
+    path.write_text(json.dumps({"images": images, "annotations": captions}))
+    write_pictures(tmp_path / "val2014", [image["file_name"] for image in images])
+
+    found = {e.id: e.split for e in Coco(tmp_path, year=2014, split="karpathy")}
+
+    assert found == {
+        "1": "train",
+        "2": "train",
+        "253964": "test",
+        "350334": "test",
+        "184613": "validation",
+        "3": "train",
+    }
+    with pytest.raises(RecipeError, match="COCO has no split 'karpaty'; did you mean 'karpathy'"):
+        Coco(tmp_path, split="karpaty")
+
+
+@pytest.mark.slow
+def test_karpathys_split_is_that_of_the_published_lists(shared):
+    told = {
+        split: {
+            line.split()[1]
+            for line in (shared / f"data/coco/karpathy_{name}_images.txt").read_text().splitlines()
+        }
+        for split, name in (("validation", "valid"), ("test", "test"))
+    }
+
+    split_of = coco._karpathy()
+
+    assert {split: {i for i, s in split_of.items() if s == split} for split in told} == told
 
 
 def test_coco_of_another_year_is_not_mixed_in(tmp_path):

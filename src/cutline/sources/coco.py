@@ -5,21 +5,27 @@ The folder as the official zips leave it: `annotations/captions_train2017.json` 
 itself, and a part of COCO may call itself `captions_train2017_80.json` beside `train2017-80/`.
 
 Official splits: `train` is training, `val` is validation. `test` was published without captions
-(`image_info_test2017.json`): its examples have none. A file whose folder of pictures is not there
+(`image_info_test2017.json`): its examples have none. Karpathy's split (2015, arXiv 1412.2306), by
+which nearly every paper is measured, takes 5,000 validation and 5,000 test pictures from val2014
+and trains on all others; its ids are in the package. A file whose folder of pictures is not there
 is left out and told as a problem that is not fatal, because few people keep all 25 GB.
 """
 
+import gzip
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cutline.errors import DataError
+from cutline.errors import DataError, RecipeError, nearest
 from cutline.records import Example
 from cutline.validation import Entry, Problem, Reading, assemble, list_pictures
 
+_SPLITS = ("official", "karpathy")
 _NAMES = {
     "train": "captions_train{year}",
     "validation": "captions_val{year}",
@@ -44,9 +50,14 @@ class _Document:
     pictures: Mapping[str, Path]
     entries: tuple[Entry | Problem, ...]
 
+    @property
+    def is_captioned(self) -> bool:
+        """Whether people wrote captions for these pictures."""
+        return self.part.split != "test"
+
     def unlabelled(self) -> Iterator[Example]:
         """The test photographs, published without captions."""
-        if self.part.split == "test":
+        if not self.is_captioned:
             for name, path in self.pictures.items():
                 yield Example(name, path, (), "test")
 
@@ -54,10 +65,14 @@ class _Document:
 class Coco:
     """The data as its owner has it; an example's id is COCO's image id."""
 
-    def __init__(self, folder: Path | str, *, year: int = 2017) -> None:
-        """`year` is 2017 or 2014: the same photographs, divided differently."""
+    def __init__(self, folder: Path | str, *, year: int = 2017, split: str = "official") -> None:
+        """`year` is 2017 or 2014: the same photographs, divided differently; `split` may be
+        Karpathy's.
+        """
+        if split not in _SPLITS:
+            raise RecipeError(f"COCO has no split {split!r}{nearest(split, _SPLITS)}")
         self.folder = Path(folder)
-        self.year = year
+        self.year, self.split = year, split
 
     def __iter__(self) -> Iterator[Example]:
         return self.read().insist()
@@ -69,6 +84,8 @@ class Coco:
         if not there:
             return Reading((), (self._nothing_found(parts),))
         documents = [_read_part(part) for part in there]
+        if self.split == "karpathy":
+            documents = [_divide_anew(document) for document in documents if document.is_captioned]
         told = assemble(
             chain.from_iterable(document.entries for document in documents),
             {name: path for document in documents for name, path in document.pictures.items()},
@@ -91,6 +108,25 @@ class Coco:
             return Problem(self.folder, None, f"has no folder of pictures called {folders}")
         sentence = f"has no annotations/captions_train{self.year}.json nor any other of its files"
         return Problem(self.folder, None, sentence)
+
+
+def _divide_anew(document: _Document) -> _Document:
+    """Every picture in the split that Karpathy has put it in."""
+    split_of = _karpathy()
+    entries = tuple(
+        entry._replace(split=split_of.get(entry.picture, "train"))
+        if isinstance(entry, Entry) and entry.split
+        else entry
+        for entry in document.entries
+    )
+    return replace(document, entries=entries)
+
+
+@cache
+def _karpathy() -> dict[str, str]:
+    """Image id -> validation or test; all others are for training."""
+    packed = (files("cutline.sources") / "karpathy.txt.gz").read_bytes()
+    return dict(line.split() for line in gzip.decompress(packed).decode().splitlines())
 
 
 def _folder_is_absent(part: _Part) -> Problem:
