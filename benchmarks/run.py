@@ -1,10 +1,10 @@
 """Measure the packaged model and write the figures where the documents show them.
 
-    python benchmarks/run.py --data FLICKR8K     scores on the test split, sizes, speed
+    python benchmarks/run.py --data FLICKR8K     scores on the test split, sizes
     python benchmarks/run.py --write             only rewrite the documents from results.json
 
 Writes benchmarks/results.json, the marked parts of README.md, docs/model-card.md and docs/gaze.md.
-The speed is compared with the tutorials' own way: eager PyTorch, a picture at a time, greedy.
+Speed is measured by speed.py.
 """
 
 import argparse
@@ -14,11 +14,9 @@ import platform
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import cutline
@@ -59,36 +57,7 @@ def measure(data: Path) -> dict[str, Any]:
         "machine": machine(),
         "model_mb": round(PACKAGED.stat().st_size / 1e6, 1),
         "test": _evaluate(data),
-        "seconds": measure_speed(),
         "captions": {e.name: cutline.load().caption(e).text for e in EXAMPLES},
-    }
-
-
-def measure_speed() -> dict[str, float]:
-    """Medians, in seconds; the engines take turns, so that ratios hold on a noisy machine."""
-    import torch
-
-    from cutline.engines.torch import TorchEngine
-    from cutline.search import greedy
-
-    captioner, eager = cutline.load(), TorchEngine.open(PACKAGED)
-    pixels = open_image(EXAMPLES[0], captioner.engine.view)[None]
-
-    def tutorial() -> None:
-        with torch.no_grad():
-            x = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-            greedy(eager.model.decoder, eager.model.encoder(x))
-
-    ours, theirs, one_file = [], [], []
-    for _ in range(20):
-        ours.append(_seconds(lambda: captioner.engine.write(pixels)))
-        theirs.append(_seconds(tutorial))
-        one_file.append(_seconds(lambda: captioner.caption(EXAMPLES[0])))
-    return {
-        "cold start to the first caption": round(median(_cold_start() for _ in range(5)), 2),
-        "a picture, file to caption": round(median(one_file), 4),
-        "a picture, pixels to caption": round(median(ours), 4),
-        "the same in eager PyTorch, greedy": round(median(theirs), 4),
     }
 
 
@@ -127,7 +96,7 @@ def draw_gazes() -> None:
 
 
 def readme_parts(results: dict[str, Any]) -> dict[str, str]:
-    seconds, scores = results["seconds"], results["test"]["scores"]
+    scores = results["test"]["scores"]
     columns = list(scores)
     table = [
         "| Flickr8k test, official split | " + " | ".join(columns) + " |",
@@ -141,10 +110,6 @@ def readme_parts(results: dict[str, Any]) -> dict[str, str]:
         *(_paper_row(paper, figures.split(), len(columns)) for paper, figures in PAPERS.items()),
         "",
         "  \n".join(f"`{signature}`" for signature in results["test"]["signature"].split()),
-        "",
-        "| " + " | ".join(seconds) + " |",
-        "|---" * len(seconds) + "|",
-        "| " + " | ".join(_spoken(value) for value in seconds.values()) + " |",
         "",
         f"Measured {results['date']} on {results['machine']} by `python benchmarks/run.py --data "
         "Flickr8k`. The first two papers' rows are as Xu et al. (2015) report them, the others as "
@@ -170,25 +135,10 @@ def _image(name: str) -> str:
     return f'<img src="examples/{name}" width="240" alt="{name}">'
 
 
-def _spoken(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 0.5 else f"{1000 * seconds:.0f} ms"
-
-
 def _evaluate(data: Path) -> dict[str, Any]:
     options = ["--data", str(data), "--only", ONLY, "--record", "--json"]
     command = [sys.executable, "-m", "cutline.cli", "evaluate", *options]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
-def _cold_start() -> float:
-    command = [sys.executable, "-m", "cutline.cli", "caption", str(EXAMPLES[0])]
-    return _seconds(lambda: subprocess.run(command, capture_output=True, check=True))
-
-
-def _seconds(work: Any) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def machine() -> str:

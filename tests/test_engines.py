@@ -17,7 +17,7 @@ from cutline.checkpoint import build, read_model
 from cutline.decoders.show_and_tell import ShowAndTell
 from cutline.encoders.resnet import ResNet
 from cutline.engines.ensemble import EnsembleEngine
-from cutline.engines.onnx import OnnxEngine
+from cutline.engines.onnx import OnnxEngine, _sums_saturate
 from cutline.engines.torch import TorchEngine
 from cutline.errors import ModelError
 from cutline.export import export, halve_weights
@@ -298,6 +298,25 @@ def test_a_caption_tells_where_each_word_was_looked_for(tiny, pixels):
 
     shares = written.gaze.sum(axis=3)
     np.testing.assert_allclose(shares, written.words != PAD, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "expected"),
+    [
+        ("x86_64", "sse4_2 avx2", True),
+        ("x86_64", "avx512_vnni", False),
+        ("AMD64", "avx_vnni", False),
+        ("aarch64", "asimd", False),
+    ],
+)
+def test_exact_sums_are_asked_for_only_where_8_bit_ones_saturate(
+    machine, flags, expected, tmp_path, monkeypatch
+):
+    (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags} lm\n")
+    monkeypatch.setattr("platform.machine", lambda: machine)
+
+    assert _sums_saturate(tmp_path / "cpuinfo") is expected
+    assert _sums_saturate(tmp_path / "absent") is False
 
 
 # ------------------------------------------------------------------------------- several models

@@ -191,7 +191,8 @@ def test_products_of_other_kinds_stay_in_single_precision(how):
     assert np.array_equal(computed(model, GIVEN), exact)
 
 
-def test_a_loop_may_read_what_was_made_before_it_through_a_big_layer():
+@pytest.mark.parametrize("outside_too", [False, True])
+def test_a_loop_may_read_what_was_made_before_it_through_a_big_layer(outside_too):
     inside = helper.make_graph(
         [
             helper.make_node("Identity", ["go"], ["on"]),
@@ -211,8 +212,12 @@ def test_a_loop_may_read_what_was_made_before_it_through_a_big_layer():
     )
     nodes = [
         helper.make_node("Cast", ["pixels"], ["x"], to=onnx.TensorProto.FLOAT),
-        helper.make_node("Loop", ["times", "", "x"], ["y"], body=inside),
+        helper.make_node("Gemm", ["x", "weight"], ["first"], transB=1),
+        helper.make_node(
+            "Loop", ["times", "", "first" if outside_too else "x"], ["y"], body=inside
+        ),
     ]
+    nodes = nodes if outside_too else [nodes[0], nodes[2]]
     model = _model(nodes, {"weight": WEIGHT, "times": np.int64(2)})
     exact = computed(model, GIVEN)
 

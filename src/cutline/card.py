@@ -49,7 +49,7 @@ def _tell_precision(card: Mapping[str, Any]) -> str:
     told = {
         "fp32": "in single precision",
         "fp16": "in single precision, from weights in half precision",
-        "int8": "in 8 bits (the last layers' sums and the search in single precision)",
+        "int8": "in 8 bits (softmax, gates and log-probabilities in single precision)",
     }[precision]
     if not cost:
         return f"Computes {told}"

@@ -41,10 +41,12 @@ class Range(NamedTuple):
 def quantise(model: ModelProto, pixels: Iterable[NDArray[np.uint8]]) -> None:
     """Let a graph compute in 8 bits, with the ranges that these batches of pictures have in it."""
     kept = _Kept(model)
-    rooms = [_Room(graph, kept) for graph, _ in graphs(model)]
-    ranges = measure_ranges(model, [room.measured for room in rooms], pixels)
-    for room in reversed(rooms):  # what is inside first: rewriting a graph copies its nodes
-        room.rewrite(ranges)
+    main, *loops = (graph for graph, _ in graphs(model))
+    outer = _Graph(main, kept)
+    inner = [_Graph(body, kept, outside=outer.measured) for body in loops]
+    ranges = measure_ranges(model, [each.own for each in (outer, *inner)], pixels)
+    for each in (*inner, outer):  # what is inside first: rewriting a graph copies its nodes
+        each.rewrite(ranges)
     _drop_unused(model)
 
 
@@ -94,10 +96,13 @@ def _watch(main: GraphProto, graph: GraphProto, loop: NodeProto | None, name: st
     return seen
 
 
-class _Room:
-    """One graph, and what of it is to be kept in 8 bits; what is kept stands in the main graph."""
+class _Graph:
+    """One graph, and what of it is to be kept in 8 bits; what is kept stands in the main graph.
 
-    def __init__(self, graph: GraphProto, kept: "_Kept") -> None:
+    A loop's body may read what is `outside` in 8 bits already.
+    """
+
+    def __init__(self, graph: GraphProto, kept: "_Kept", *, outside: Sequence[str] = ()) -> None:
         self.graph, self.kept = graph, kept
         self._made_by = {output: node for node in graph.node for output in node.output}
         self._relu_of = {n.input[0]: n.output[0] for n in graph.node if n.op_type == "Relu"}
@@ -108,12 +113,14 @@ class _Room:
             elif self._is_residual(node):
                 found += [*node.input, self._relu_of.get(node.output[0], node.output[0])]
         self.measured = list(dict.fromkeys(found))
-        """The activations."""
+        """The activations that are read in 8 bits."""
+        self.own = [name for name in self.measured if name not in outside]
+        """Those that this graph turns into 8 bits."""
 
     def rewrite(self, ranges: dict[str, Range]) -> None:
         """Put every measured activation and every heavy weight in 8 bits."""
         nodes: list[NodeProto] = []
-        for name in self.measured:
+        for name in self.own:
             if name not in self._made_by:  # it is given, or comes from outside the loop
                 nodes += self._through_8_bits(name, ranges)
         for node in self.graph.node:
@@ -143,7 +150,7 @@ class _Room:
         )
 
     def _through_8_bits(self, name: str, ranges: dict[str, Range]) -> list[NodeProto]:
-        if name not in self.measured:
+        if name not in self.own:
             return []
         how = self.kept.add(name, scale=ranges[name].scale, zero=ranges[name].zero)
         return [

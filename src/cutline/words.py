@@ -11,6 +11,7 @@ later caption to the words of another; here such a sign only parts words.
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from unicodedata import category
 
 DROPPED = frozenset(["''", "'", "``", "`", '"', ".", "?", "!", ",", ":", "-", "--", "...", ";"])
@@ -178,12 +179,6 @@ RULES = {
 """An example of each kind of word, and how to find it: the rule that takes the most characters has
 the word, of two such the first. Of what a rule takes, its group is the word, the rest is only
 looked at."""
-FINDERS = [re.compile(rule) for rule in RULES.values()]
-DOG = re.compile(
-    rf"(?:[A-Za-z]+(?:-[A-Za-z]+)*|(?:{LETTER}|[{MARKS}])+)(?=,?[ \n]|'s )"
-    r"|[A-Za-z]{2,}(?=\. *\n)|\.(?= *\n)|'s(?= )|,(?= )"
-)
-"""A word that no rule would take otherwise, if it is not among `UNSURE`; looked for first."""
 DOGS = re.compile(r"(?:[A-Za-z]+[ ,]+)*(?:[A-Za-z]{2,})? *\.? *")
 """A caption that has only such words, as nearly all have."""
 SPLIT = frozenset(["cannot", "gimme", "lemme", "gonna", "gotta", "wanna"])
@@ -192,6 +187,18 @@ UNSURE = SPLIT | STOPPED
 QUOTED = re.compile(rf"(?i:n{TICK}t|{QUOTE}(?:s|m|d|ll|re|ve))|[`‘’“”«»‹›„‚‛‟\x91-\x94]+")
 """Words whose quotation marks are respelt; in all others they stay as they are."""
 CLITIC = re.compile(r" (?=(?:n't|'(?:s|m|d|ll|re|ve))(?: |$))")
+
+
+@cache
+def _rules() -> tuple[re.Pattern[str], list[re.Pattern[str]]]:
+    """A word that no rule would take otherwise, if it is not among `UNSURE`, looked for first; and
+    the rules. They are compiled when the first text needs them: a caption's words need none.
+    """
+    dog = re.compile(
+        rf"(?:[A-Za-z]+(?:-[A-Za-z]+)*|(?:{LETTER}|[{MARKS}])+)(?=,?[ \n]|'s )"
+        r"|[A-Za-z]{2,}(?=\. *\n)|\.(?= *\n)|'s(?= )|,(?= )"
+    )
+    return dog, [re.compile(rule) for rule in RULES.values()]
 
 
 def split_words(text: str) -> list[str]:
@@ -204,16 +211,16 @@ def split_words(text: str) -> list[str]:
 
 
 def _words(text: str) -> Iterator[str]:
-    end = len(text)
+    (first, rules), end = _rules(), len(text)
     text = text.replace("\n", " ") + "\n\n"
     at = 0
     while at < end:
         if text[at] == " ":
             at += 1
-        elif (dog := DOG.match(text, at)) and dog[0].lower() not in UNSURE:
+        elif (dog := first.match(text, at)) and dog[0].lower() not in UNSURE:
             yield dog[0].lower()
             at = dog.end()
-        elif found := [match for finder in FINDERS if (match := finder.match(text, at))]:
+        elif found := [match for rule in rules if (match := rule.match(text, at))]:
             longest = max(found, key=lambda match: match.end())
             group = longest.lastindex or 0
             yield _spelt(longest[group])
