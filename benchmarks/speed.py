@@ -442,7 +442,8 @@ def write_table(results: dict[str, Any]) -> list[str]:
         "| | one picture | pictures a second | cutline is faster by |",
         "|---|---|---|---|",
         *(
-            f"| {name} | {_spoken(seconds)} | {rate:.1f} | " + f"{times:.0f} x |" * (times > 1)
+            f"| {name} | {_spoken(seconds)} | {rate:.1f} | "
+            + (f"{times:.0f} x |" if times > 1 else "|")
             for name, seconds, rate, times in rows
         ),
         "",
@@ -547,12 +548,12 @@ def draw_growth(results: dict[str, Any], path: Path) -> None:
     for axis, (name, points) in zip(axes.flat, panels.items(), strict=True):
         at = [int(value) for value in points]
         axis.plot(at, list(points.values()), "o-", color="#1f5fa8")
-        axis.set(xlabel=name, ylabel="ms a picture", ylim=(0, None))
+        axis.set(xlabel=name, ylabel="ms a picture", ylim=(0, 1.1 * max(points.values())))
         if name in ("pictures in the folder", "batch", "picture's longer side"):
             axis.set_xscale("log")
         if name == "pictures in the folder":
             axis.set_yscale("log")
-            axis.set_ylim(1, None)
+            axis.set_ylim(1, 2 * max(points.values()))
         with contextlib.suppress(ValueError):
             axis.set_xticks(at, [f"{value:,}" for value in at], rotation=30)
             axis.minorticks_off()
