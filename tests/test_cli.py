@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from math import log
 from pathlib import Path
 
 import click
@@ -12,7 +13,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from cutline.captioner import PACKAGED
 from cutline.cli import commands
+from cutline.words import join_words
 
 
 @pytest.fixture
@@ -61,11 +64,23 @@ def test_json_is_one_object_a_line_with_candidates_on_request(run, tiny, album):
     _, out, _ = run("caption", "--model", tiny, "--json", "--best", 2, album / "one.png")
 
     answer = json.loads(out)
-    assert set(answer) == {"path", "caption", "confidence", "log_prob", "best"}
+    assert set(answer) == {"path", "caption", "confidence", "log_prob", "words", "best"}
     assert answer["path"] == str(album / "one.png")
     assert 0 < answer["confidence"] <= 1
     assert [each["caption"] for each in answer["best"]][0] == answer["caption"]
     assert len(answer["best"]) == 2
+
+
+def test_json_says_how_likely_each_word_was_and_on_request_where_it_looked(run, album):
+    arguments = ("caption", "--model", PACKAGED, "--json", album / "one.png")
+    plain, looked = (json.loads(run(*arguments, *more)[1]) for more in ([], ["--gaze"]))
+
+    words = [word["word"] for word in plain["words"]]
+    assert join_words(words) == plain["caption"]
+    assert all(set(word) == {"word", "probability"} for word in plain["words"])
+    assert sum(log(word["probability"]) for word in plain["words"]) >= plain["log_prob"] - 0.01
+    assert all(len(word["gaze"]) == 49 for word in looked["words"])
+    assert all(abs(sum(word["gaze"]) - 1000) < 25 for word in looked["words"])
 
 
 def test_one_bad_file_is_told_and_the_rest_go_on(run, tiny, album):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -19,10 +20,10 @@ from cutline.captioner import captions_of, load
 from cutline.checkpoint import read_model, read_recipe, read_resume
 from cutline.encoders.resnet import ResNet
 from cutline.engines.torch import TorchEngine
-from cutline.errors import DataError, ModelError
+from cutline.errors import DataError, ModelError, RecipeError
 from cutline.experiment import Begun, Event, Experiment, Validated
 from cutline.features import Encoded, FeatureStore
-from cutline.model import part_of, read_tensors
+from cutline.model import fill, grow, part_of, read_tensors
 from cutline.recipe import Recipe
 from cutline.sources.shapes import Shapes
 from cutline.training import Step
@@ -573,10 +574,80 @@ def test_a_run_of_two_trainings_closed_and_begun_again_has_the_same_losses(stop,
 
 
 def test_a_run_can_start_from_a_model(begin, whole):
-    experiment = begin(make_recipe(training={"epochs": 1, "learning_rate": 1e-9}), start=whole)
+    experiment = begin(
+        make_recipe(training={"epochs": 1, "learning_rate": 1e-9}), start=read_model(whole)
+    )
 
     [validated] = pick(Validated, experiment.run())
 
     card = read_model(whole).card
     assert validated.report.as_json() == card["scores"]["validation"]
     assert read_model(experiment.folder).card["started_from"] == card["fingerprint"]
+
+
+@pytest.fixture
+def zebras(tmp_path):
+    """Pictures whose captions have words that no drawn shape has."""
+    folder = tmp_path / "zebras"
+    folder.mkdir()
+    lines = []
+    for number in range(20):
+        Image.new("RGB", (32, 32), (200, 10 * number, 0)).save(folder / f"{number}.png")
+        split = "validation" if number < 4 else "train"
+        said = "a striped zebra stands" if number % 2 else "a red zebra grazes"
+        lines.append(json.dumps({"image": f"{number}.png", "caption": said, "split": split}))
+    (folder / "captions.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+NEW = {
+    "training": {"epochs": 30, "captions_a_step": 8, "learning_rate": 0.02},
+    "source": {"kind": "folder"},
+}
+
+
+def test_a_model_learns_the_words_that_are_new_and_forgets_none(begin, whole, zebras):
+    start = read_model(whole)
+    experiment = begin(make_recipe(**NEW), data=zebras, start=start)
+
+    validated = pick(Validated, experiment.run())
+
+    known = read_model(experiment.folder).vocabulary.words
+    assert known[: len(start.vocabulary)] == start.vocabulary.words
+    assert set(known) - set(start.vocabulary.words) == {"zebra", "striped", "stands", "grazes"}
+    assert "zebra" in validated[-1].samples[0][1].words
+
+
+@pytest.mark.parametrize("kind", ["show-and-tell", "show-attend-tell", "transformer"])
+def test_a_model_with_more_words_says_at_first_what_it_said_before(kind, zebras, begin):
+    recipe = make_recipe(decoder={"kind": kind, "embedding": 16, "hidden": 32})
+    few = recipe.build("decoder", 3, 20).eval()
+    many = recipe.build("decoder", 3, 24).eval()
+    fill(many, grow(few.state_dict(), many, 24), "a test")
+    regions, words = torch.randn(2, 4, 3), torch.tensor([[1, 5, 7], [1, 19, 4]])
+
+    told, before = many(regions, words), few(regions, words)
+
+    assert torch.allclose(told[..., :20].log_softmax(-1), before, atol=1e-5)
+    assert (told[..., 20:].exp() <= told[..., :20].exp().mean(-1, keepdim=True) + 1e-6).all()
+
+
+def test_a_second_training_adds_no_words_again(begin, whole, zebras):
+    recipe = Recipe.of({**make_recipe(**NEW).as_json(), "then": [{"epochs": 1}]}, trust=True)
+    experiment = begin(recipe, data=zebras, start=read_model(whole))
+
+    begun = pick(Begun, experiment.run())
+
+    assert [each.words for each in begun] == [begun[0].words] * 2
+
+
+def test_a_recipe_may_be_silent_about_what_the_model_to_start_from_says(whole, tmp_path):
+    (tmp_path / "short.toml").write_text('[source]\nkind = "folder"\n[training]\nepochs = 2\n')
+    model = read_model(whole).recipe
+
+    recipe = Recipe.read(tmp_path / "short.toml", model=model)
+
+    assert recipe.sections["decoder"] == model.sections["decoder"]
+    assert recipe.sections["training"]["epochs"] == 2
+    with pytest.raises(RecipeError, match="or start --from a model"):
+        Recipe.read(tmp_path / "short.toml")

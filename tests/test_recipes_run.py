@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cutline.captioner import PACKAGED
-from cutline.checkpoint import create_folder, read_model, save_model
+from cutline.checkpoint import Checkpoint, create_folder, read_model, save_model
 from cutline.experiment import Experiment, Validated
 from cutline.model import CaptionModel, fill, part_of
 from cutline.recipe import Recipe
@@ -51,7 +51,7 @@ def own_pictures(little, tmp_path) -> Path:
     return folder
 
 
-def beginner(recipe: Recipe, folder: Path) -> Path:
+def beginner(recipe: Recipe, folder: Path) -> Checkpoint:
     """A model that has learnt nothing yet, of the recipe's parts and the packaged model's words."""
     packaged = read_model(PACKAGED)
     encoder = recipe.build("encoder")
@@ -59,13 +59,14 @@ def beginner(recipe: Recipe, folder: Path) -> Path:
     decoder = recipe.build("decoder", encoder.width, len(packaged.vocabulary))
     create_folder(folder / "start", recipe, packaged.vocabulary)
     save_model(folder / "start", CaptionModel(encoder, decoder), packaged.vocabulary, {})
-    return folder / "start"
+    return read_model(folder / "start")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_trains(path, little, own_pictures, tmp_path):
-    recipe = Recipe.read(path)
+    goes_on = "--from packaged" in path.read_text(encoding="utf8")
+    recipe = Recipe.read(path, model=read_model(PACKAGED).recipe if goes_on else None)
     short = {"epochs": 1, "precision": "no", "captions_a_step": 20}  # one precision a process
     sections = dict(recipe.sections)
     sections["training"] = {**sections["training"], **short}
@@ -76,7 +77,7 @@ def test_a_recipe_trains(path, little, own_pictures, tmp_path):
     data = {"flickr8k": little, "folder": own_pictures}.get(
         sections["source"]["kind"], tmp_path / "drawn"
     )
-    start = beginner(recipe, tmp_path) if "--start" in recipe.claim["command"] else None
+    start = beginner(recipe, tmp_path) if "--from" in recipe.claim["command"] else None
 
     events = list(
         Experiment(

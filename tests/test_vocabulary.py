@@ -155,3 +155,18 @@ def test_arabic_captions_make_a_vocabulary_that_survives_its_file(shared, tmp_pa
     assert vocabulary.words[len(MARKERS)] == counts.most_common(1)[0][0] == "في"
     assert set(vocabulary.words[len(MARKERS) :]) == {w for w, n in counts.items() if n >= 5}
     assert Vocabulary.load(tmp_path / "vocabulary.txt").hash == vocabulary.hash
+
+
+def test_a_grown_vocabulary_keeps_its_numbers_and_adds_the_words_that_are_new():
+    known = Vocabulary.of(["a dog runs", "a dog sits"], min_count=1)
+
+    grown = known.grown(["a cat sits", "a cat runs", "one zebra"], min_count=2)
+
+    assert grown.words == (*known.words, "cat")
+    assert grown.grown(["a cat"], min_count=1) == grown
+
+
+def test_captions_without_a_new_word_leave_a_vocabulary_as_it_is():
+    known = Vocabulary.of(["a dog runs"], min_count=1)
+
+    assert known.grown(["zebra"], min_count=5) == known

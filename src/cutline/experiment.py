@@ -35,7 +35,7 @@ from cutline.errors import DataError, ModelError
 from cutline.features import Encoded
 from cutline.habits import Habits
 from cutline.material import Material, Sight, Stored, Unstored, plan_training
-from cutline.model import CaptionModel, fill, fingerprint, part_of, read_tensors, unfreeze
+from cutline.model import CaptionModel, fill, fingerprint, grow, part_of, read_tensors, unfreeze
 from cutline.objectives import CrossEntropy, SelfCritical
 from cutline.recipe import Recipe
 from cutline.records import SPLITS, Caption, Example, Report
@@ -96,8 +96,8 @@ class _Standing:
 class Experiment:
     """A recipe on its way to a model folder.
 
-    `weights` are the encoder's (default: those of the packaged model); with `start`, a model folder
-    or a file, both parts and the vocabulary are that model's. `save_every` is in seconds.
+    `weights` are the encoder's (default: those of the packaged model); with `start` both parts are
+    that model's, and the vocabulary too, to which new words are added. `save_every` is in seconds.
     Raises `ModelError` when `folder` holds a run of another recipe.
     """
 
@@ -108,7 +108,7 @@ class Experiment:
         folder: Path,
         *,
         weights: Path | None = None,
-        start: Path | None = None,
+        start: Checkpoint | None = None,
         cache: Path | None = None,
         device: str = "auto",
         save_every: float = 60.0,
@@ -119,10 +119,10 @@ class Experiment:
         self.recipe, self.data, self.folder = recipe, data, folder
         self.device, self.save_every, self.command = device, save_every, command
         self.trainings: list[Training] = recipe.trainings
-        self.start = read_model(start) if start else None
+        self.start = start
         self.encoder = load_encoder(recipe, weights, self.start).to(pick_device(device))
         self.encoder_hash = fingerprint(self.encoder)
-        self.weights = (weights or start or PACKAGED).name if _has_weights(self.encoder) else None
+        self.weights = _name_weights(self.encoder, weights, start)
         cache = cache or Path.home() / ".cache" / "cutline"
         self.sight = Sight(self.encoder, recipe.build("view"), cache)
 
@@ -171,10 +171,10 @@ class Experiment:
     def _build_engine(
         self, train: Sequence[Example], material: Material, start: Checkpoint | None
     ) -> TorchEngine:
+        captions = (caption for example in train for caption in example.captions)
         if start:
-            vocabulary = start.vocabulary
+            vocabulary = start.vocabulary.grown(captions, **self.recipe.sections["vocabulary"])
         else:
-            captions = (caption for example in train for caption in example.captions)
             vocabulary = self.recipe.partial("vocabulary")(captions)
         if not self.folder.exists():
             create_folder(self.folder, self.recipe, vocabulary)
@@ -182,7 +182,8 @@ class Experiment:
             raise DataError(f"the captions of {self.data} have changed since {self.folder} began")
         decoder = self.recipe.build("decoder", self.encoder.width, len(vocabulary))
         if start:
-            fill(decoder, part_of(start.tensors, "decoder"), "the model to start with")
+            known = grow(part_of(start.tensors, "decoder"), decoder, len(vocabulary))
+            fill(decoder, known, "the model to start from")
         elif hasattr(decoder, "adapt"):
             decoder.adapt(material.look(train, self.encoder))
         return TorchEngine(CaptionModel(self.encoder, decoder), self.recipe, vocabulary)
@@ -345,6 +346,15 @@ def _same(one: Recipe, other: Recipe) -> bool:
 
 def _has_weights(encoder: nn.Module) -> bool:
     return next(encoder.parameters(), None) is not None
+
+
+def _name_weights(encoder: nn.Module, weights: Path | None, start: Checkpoint | None) -> str | None:
+    """What the card says of where the encoder's weights are from."""
+    if not _has_weights(encoder):
+        return None
+    if start and not weights:
+        return start.card.get("encoder", {}).get("weights")
+    return (weights or PACKAGED).name
 
 
 def load_encoder(recipe: Recipe, weights: Path | None, start: Checkpoint | None) -> nn.Module:

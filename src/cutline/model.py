@@ -92,6 +92,23 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path | str) -
     module.load_state_dict(given, strict=False)
 
 
+def grow(tensors: Mapping[str, Tensor], module: nn.Module, words: int) -> dict[str, Tensor]:
+    """A decoder's tensors for `words` words, from those of one that knew fewer.
+
+    Every tensor with a row for each word gets rows for the new ones: the mean of all others
+    (Hewitt 2021), with which a new word is at first no likelier than an average one.
+    """
+    own = module.state_dict()
+
+    def with_rows(name: str, tensor: Tensor) -> Tensor:
+        new = words - len(tensor) if tensor.ndim else 0
+        if new <= 0 or name not in own or own[name].shape != (words, *tensor.shape[1:]):
+            return tensor
+        return torch.cat([tensor, tensor.mean(dim=0, keepdim=True).expand(new, *tensor.shape[1:])])
+
+    return {name: with_rows(name, tensor) for name, tensor in tensors.items()}
+
+
 def unfreeze(encoder: nn.Module, *, stages: int) -> None:
     """Let the last stages of an encoder learn and nothing else of it; `ModelError` when it has
     fewer.

@@ -34,6 +34,9 @@ PARTS = {
 }
 """Sections with one part only."""
 
+OF_A_MODEL = ("view", "encoder", "decoder", "search")
+"""What a training that starts from a model takes over from it, unless its recipe says otherwise."""
+
 CLAIM = {"title", "paper", "command", "hours", "expected", "licence", "limits"}
 """What a recipe says of itself: a recipe is a claim."""
 
@@ -47,10 +50,21 @@ class Recipe:
     then: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
-    def read(cls, path: Path) -> "Recipe":
-        """Read and complete a user's own TOML file; `RecipeError` says what is wrong and where."""
+    def read(
+        cls, path: Path, *, kind: str | None = None, model: "Recipe | None" = None
+    ) -> "Recipe":
+        """Read and complete a user's own TOML file; `RecipeError` says what is wrong and where.
+
+        `kind` is another source than the file's, with its defaults. Of the parts that are the
+        `model`'s from which a training starts, the file may be silent.
+        """
         try:
-            return cls.of(tomllib.loads(path.read_text(encoding="utf8")), trust=True)
+            table = tomllib.loads(path.read_text(encoding="utf8"))
+            if kind:
+                table["source"] = {"kind": kind}
+            if model:
+                table = {name: model.sections[name] for name in OF_A_MODEL} | table
+            return cls.of(table, trust=True)
         except FileNotFoundError:
             raise RecipeError(f"there is no recipe {path}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -74,7 +88,8 @@ class Recipe:
                 raise RecipeError(f"[{name}] is {table[name]!r}, but it must be a section")
         for name in FAMILIES:
             if "kind" not in table.get(name, {}):
-                raise RecipeError(f"section [{name}] must say which `kind`")
+                either = ", or start --from a model" if name in OF_A_MODEL else ""
+                raise RecipeError(f"section [{name}] must say which `kind`{either}")
         for name in FAMILIES:
             if not trust and ":" in str(table[name]["kind"]):
                 raise RecipeError(

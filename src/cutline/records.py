@@ -1,7 +1,7 @@
 """The nouns that travel between the rooms: an example, a caption, a report of scores."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +53,29 @@ class Caption:
         if self.chance is not None:
             return self.chance
         return exp(self.log_prob / max(1, len(self.word_log_probs)))
+
+    def as_json(self, *, gaze: bool = False) -> dict[str, Any]:
+        """Text, confidence and words with their probabilities, ready for `json.dumps`.
+
+        With `gaze` also where each word looked: the share of each region, row by row, in
+        thousandths. Candidates beside the first are under `best`, the first included.
+        """
+        told: dict[str, Any] = {
+            "caption": self.text,
+            "confidence": round(self.confidence, 4),
+            "log_prob": round(self.log_prob, 4),
+            "words": [
+                {"word": word, "probability": round(exp(log_prob), 4)}
+                for word, log_prob in zip(self.words, self.word_log_probs, strict=False)
+            ],
+        }
+        if gaze and self.gaze is not None:
+            for word, looked in zip(told["words"], self.gaze, strict=False):
+                word["gaze"] = np.rint(1000 * looked).astype(int).ravel().tolist()
+        if self.alternatives:
+            first = replace(self, alternatives=())
+            told["best"] = [each.as_json(gaze=gaze) for each in (first, *self.alternatives)]
+        return told
 
     def __str__(self) -> str:
         return self.text

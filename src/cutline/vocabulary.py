@@ -45,12 +45,17 @@ class Vocabulary:
     def of(cls, captions: Iterable[str], *, min_count: int = 5) -> "Vocabulary":
         """The words that occur at least `min_count` times, commonest first, then by alphabet."""
         counts = Counter(word for caption in captions for word in split_words(caption))
-        kept = [word for word, count in counts.items() if count >= min_count]
+        kept = _pick_common(counts, min_count)
         if not kept:
             sentence = f"none of the {len(counts)} words of the captions occurs {min_count} times"
             raise DataError(f"{sentence}; lower min_count or add captions")
-        kept.sort(key=lambda word: (-counts[word], word))
-        return cls((*MARKERS, *(word for word in kept if word not in MARKERS)))
+        return cls((*MARKERS, *kept))
+
+    def grown(self, captions: Iterable[str], *, min_count: int = 5) -> "Vocabulary":
+        """These words with the same numbers, then those of `captions` that are new."""
+        counts = Counter(word for caption in captions for word in split_words(caption))
+        new = (word for word in _pick_common(counts, min_count) if word not in self._ids)
+        return Vocabulary((*self.words, *new))
 
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
@@ -100,6 +105,12 @@ class Vocabulary:
 
     def _content(self) -> bytes:
         return "".join(f"{word}\n" for word in self.words).encode()
+
+
+def _pick_common(counts: Counter[str], min_count: int) -> list[str]:
+    """The words that occur often enough, commonest first, then by alphabet."""
+    kept = [word for word in counts if counts[word] >= min_count and word not in MARKERS]
+    return sorted(kept, key=lambda word: (-counts[word], word))
 
 
 def _read_words(content: bytes, path: Path) -> list[str]:

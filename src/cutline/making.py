@@ -1,0 +1,215 @@
+"""The commands that make models: train, export, soup, import. All of them need torch."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cutline.errors import needs_training
+from cutline.progress import Bars, say, stop_after_the_event
+
+if TYPE_CHECKING:
+    from cutline.checkpoint import Checkpoint
+    from cutline.experiment import Begun, Experiment, Validated
+
+
+@click.command()
+@click.argument("recipe", type=Path)
+@click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
+@click.option("--kind", help="What data it is [default: what the recipe says].")
+@click.option("--out", type=Path, help="Model folder [default: runs/NAME OF THE RECIPE].")
+@click.option("--weights", type=Path, help="The encoder's weights [default: the built-in model's].")
+@click.option("--from", "--start", "start", type=Path, help="Start from this model, or `packaged`.")
+@click.option("--cache", type=Path, help="Where encoded pictures are kept [~/.cache/cutline].")
+@click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
+@click.option("--save-every", default=60.0, show_default=True, help="Seconds between savings.")
+def train(
+    recipe: Path,
+    data: Path,
+    kind: str | None,
+    out: Path | None,
+    weights: Path | None,
+    start: Path | None,
+    cache: Path | None,
+    device: str,
+    save_every: float,
+) -> None:
+    """Train a captioner. The same command goes on with a run that was stopped or killed.
+
+    With --from, training goes on with a model's encoder, decoder and vocabulary, to which the words
+    that are new are added; what the recipe does not say of these parts is as in that model.
+    """
+    with needs_training():
+        from cutline.captioner import PACKAGED
+        from cutline.checkpoint import read_model
+        from cutline.experiment import Experiment
+        from cutline.recipe import Recipe
+
+    folder = out or Path("runs") / recipe.stem
+    given = {"kind": kind, "weights": weights and weights.name, "from": start and start.name}
+    chosen = "".join(f" --{name} {value}" for name, value in given.items() if value)
+    model = read_model(PACKAGED if str(start) == "packaged" else start) if start else None
+    experiment = Experiment(
+        Recipe.read(recipe, kind=kind, model=model.recipe if model else None),
+        data,
+        folder,
+        weights=weights,
+        start=model,
+        cache=cache,
+        device=device,
+        save_every=save_every,
+        command=f"cutline train recipes/{recipe.name} --data {data.resolve().name}{chosen}",
+    )
+    if not _run(experiment):
+        say(f"stopped; the same command goes on from here ({folder})")
+        sys.exit(130)
+    _export(folder, folder / "model.onnx", "fp32", trust=True)
+    say(f"done: `cutline caption --model {folder} PICTURE` runs it")
+
+
+def _run(experiment: "Experiment") -> bool:
+    """Show what happens; whether it came to its end."""
+    from cutline.experiment import Begun, Validated
+    from cutline.features import Encoded
+    from cutline.training import Step
+
+    events, steps, bars = experiment.run(), 0, Bars()
+    with stop_after_the_event() as stop:
+        for event in events:
+            match event:
+                case Encoded(done=done, total=total, damaged=damaged):
+                    for sentence in damaged:
+                        say(f"left out: {sentence}")
+                    bars.show("encoded", done, total)
+                case Begun():
+                    steps = event.steps
+                    _show_beginning(experiment.folder, event)
+                case Step(number=number, loss=loss):
+                    bars.show("step", number, steps, f"loss {loss:.3f}")
+                case Validated():
+                    _show_epoch(event)
+            if stop.is_set():
+                events.close()
+                bars.close()
+                return False
+    return True
+
+
+def _show_beginning(folder: Path, begun: "Begun") -> None:
+    counts = ", ".join(f"{n} {split}" for split, n in begun.pictures.items())
+    which = f", training {begun.training} of {begun.trainings}" if begun.trainings > 1 else ""
+    resumed = f", going on after step {begun.step}" if begun.step else ""
+    say(f"{folder}: {counts} pictures, {begun.words} words{which}{resumed}")
+
+
+def _show_epoch(event: "Validated") -> None:
+    scores = event.report.scores if event.report else {}
+    told = "  ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
+    say(f"epoch {event.epoch + 1}  loss {event.loss:.3f}  {told}{'  *' * event.is_best}")
+    for warning in event.warnings:
+        say(f"    look at this: {warning}")
+    for example, caption in event.samples:
+        say(f"    {example.image.name}: {caption.text}")
+
+
+@click.command()
+@click.argument("model", type=Path)
+@click.option("-o", "--out", type=Path, help="The file [default: model.onnx in the folder].")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="fp16: smaller; int8: smaller and faster.",
+)
+@click.option(
+    "--data",
+    type=Path,
+    help="What it was trained on: int8 is measured on its pictures, and what that costs.",
+)
+@click.option(
+    "--trust", is_flag=True, help="Run code of its maker's own, if its recipe names some."
+)
+def export(model: Path, out: Path | None, precision: str, data: Path | None, trust: bool) -> None:
+    """Turn a model folder into the one-file form: pixels in, captions out, in one ONNX file."""
+    _export(model, out or model / "model.onnx", precision, data, trust=trust)
+
+
+def _export(
+    model: Path, out: Path, precision: Any, data: Path | None = None, *, trust: bool
+) -> None:
+    with needs_training():
+        from cutline.checkpoint import read_model
+        from cutline.export import export, pictures_of
+    from cutline.measuring import find_examples
+
+    checkpoint = read_model(model, trust=trust)
+    if data:
+        find_examples(checkpoint.card, data, None, "validation")  # else there is nothing to score
+    pixels = pictures_of(checkpoint, data) if data else ()
+    export(checkpoint, out, precision=precision, pixels=pixels)
+    say(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {precision}")
+    if data and precision != "fp32":
+        _record_cost(checkpoint, out, precision, data)
+
+
+def _record_cost(checkpoint: "Checkpoint", out: Path, precision: str, data: Path) -> None:
+    """Write into the card what a narrower precision costs on validation."""
+    from cutline.export import export, record
+    from cutline.measuring import score_model
+
+    split, metric = "validation", "CIDEr-D"
+    with TemporaryDirectory() as folder:
+        exact = Path(folder) / "fp32.onnx"
+        export(checkpoint, exact)
+        scores = {
+            name: score_model(path, data, split).scores[metric]
+            for name, path in (("fp32", exact), (precision, out))
+        }
+    record(out, {"precision_cost": {"split": split, "metric": metric, **scores}})
+    told = ", ".join(f"{name} {100 * score:.1f}" for name, score in scores.items())
+    say(f"{metric} on {split}: {told}")
+
+
+@click.command()
+@click.argument("models", type=Path, nargs=-1, required=True)
+@click.option("-o", "--out", type=Path, required=True, help="The new model folder.")
+def soup(models: tuple[Path, ...], out: Path) -> None:
+    """Make one model whose weights are the mean of several models' of one kind."""
+    with needs_training():
+        from cutline.checkpoint import read_model
+        from cutline.soup import mix, save
+    save(mix([read_model(model) for model in models]), out)
+    say(f"{out}: the mean of {len(models)} models; `cutline evaluate {out}` scores it")
+
+
+@click.command("import")
+@click.argument("encoder", type=Path)
+@click.argument("decoder", type=Path)
+@click.argument("vocabulary", type=Path)
+@click.option("-o", "--out", type=Path, required=True, help="The new model folder.")
+@click.option(
+    "--fit",
+    type=click.Choice(["crop", "squash"]),
+    default="crop",
+    show_default=True,
+    help="How its pictures were made square.",
+)
+def adopt(encoder: Path, decoder: Path, vocabulary: Path, out: Path, fit: str) -> None:
+    """Bring in a model of the classic image captioning projects.
+
+    ENCODER and DECODER are saved state dictionaries (encoder-5.pkl, decoder-5.pkl), VOCABULARY
+    is their vocab.pkl. Nothing in these files is run.
+    """
+    with needs_training():
+        from cutline.adoption import adopt, save
+    from cutline.pickled import read_vocabulary
+
+    adopted = adopt(encoder, decoder, read_vocabulary(vocabulary), fit=fit)
+    for match in adopted.matches:
+        say(match)
+    command = f"cutline import {encoder.name} {decoder.name} {vocabulary.name} --fit {fit}"
+    save(adopted, out, command)
+    say(f"{out}: `cutline export {out}` makes it one file that needs no torch")
