@@ -15,7 +15,7 @@ from cutline.errors import DataError, RecipeError
 from cutline.recipe import find
 from cutline.records import SPLITS, Example
 from cutline.sources import SOURCES, coco
-from cutline.sources.coco import Coco
+from cutline.sources.coco import Coco, write_coco
 from cutline.sources.flickr import Flickr8k
 from cutline.sources.folder import Folder
 from cutline.sources.shapes import COLOURS, SHAPES, Shapes
@@ -313,6 +313,64 @@ def test_karpathys_split_is_that_of_the_published_lists(shared):
     split_of = coco._karpathy()
 
     assert {split: {i for i, s in split_of.items() if s == split} for split in told} == told
+
+
+def as_pycocotools_reads(file: Path) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Id, file and captions of every image, as everybody else reads COCO.
+
+    White space is told plainly, as our sources do: one blank between words, none around them.
+    """
+    from pycocotools.coco import COCO
+
+    read = COCO(str(file))
+    return [
+        (str(image["id"]), image["file_name"], tuple(" ".join(a["caption"].split()) for a in own))
+        for image in read.loadImgs(read.getImgIds())
+        if (own := read.imgToAnns[image["id"]])
+    ]
+
+
+def as_we_read(source: Iterable[Example], split: str) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [(e.id, e.image.name, e.captions) for e in source if e.split == split]
+
+
+def test_what_is_written_as_coco_is_read_the_same_by_us_and_by_pycocotools(tmp_path, drawn):
+    examples = list(Shapes(drawn, count=20, size=32))
+
+    source = write_coco(examples, tmp_path / "coco", year=2014)
+
+    assert source.year == 2014
+    found = {(e.split, e.image.read_bytes(), e.captions) for e in source}
+    assert found == {
+        (e.split, e.image.read_bytes(), () if e.split == "test" else e.captions) for e in examples
+    }
+    assert [e.id for e in source] == [*(str(n) for n in range(1, 21) if n not in (9, 10, 19, 20)),
+                                      "9", "19", "10", "20"]  # fmt: skip
+    for split, name in (("train", "train"), ("validation", "val")):
+        file = tmp_path / "coco" / "annotations" / f"captions_{name}2014.json"
+        assert as_pycocotools_reads(file) == as_we_read(source, split)
+
+
+@pytest.mark.slow
+def test_pycocotools_reads_the_real_annotations_as_we_do(tmp_path, shared):
+    file = tmp_path / "captions_val2017.json"
+    file.write_bytes((shared / "data/coco/captions_val2017.json").read_bytes())
+    images = json.loads(file.read_text())["images"]
+    write_pictures(tmp_path / "val2017", [image["file_name"] for image in images])
+
+    ours = as_we_read(Coco(tmp_path), "validation")
+
+    assert len(ours) == 5000
+    assert sorted(ours) == sorted(as_pycocotools_reads(file))
+
+
+def test_nothing_that_exists_is_overwritten_as_coco(tmp_path, drawn):
+    (tmp_path / "coco").mkdir()
+
+    with pytest.raises(DataError, match="coco exists already"):
+        write_coco(list(Shapes(drawn, count=2, size=32)), tmp_path / "coco")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["coco"]
 
 
 def test_coco_of_another_year_is_not_mixed_in(tmp_path):

@@ -9,11 +9,14 @@ Official splits: `train` is training, `val` is validation. `test` was published 
 which nearly every paper is measured, takes 5,000 validation and 5,000 test pictures from val2014
 and trains on all others; its ids are in the package. A file whose folder of pictures is not there
 is left out and told as a problem that is not fatal, because few people keep all 25 GB.
+
+`write_coco` makes such a folder of any examples, for programs that read nothing else.
 """
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -108,6 +111,46 @@ class Coco:
             return Problem(self.folder, None, f"has no folder of pictures called {folders}")
         sentence = f"has no annotations/captions_train{self.year}.json nor any other of its files"
         return Problem(self.folder, None, sentence)
+
+
+def write_coco(examples: Sequence[Example], folder: Path | str, *, year: int = 2017) -> Coco:
+    """Examples as COCO's owner would publish them: pictures copied, captions in three JSON files.
+
+    Images are numbered from 1 in the order of `examples`; as in COCO, the test pictures lose their
+    captions. `DataError` when the folder is there already.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise DataError(f"{folder} exists already; name another folder")
+    beside = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)  # a killed process may have left one
+    (beside / "annotations").mkdir(parents=True)
+    numbered = list(enumerate(examples, start=1))
+    for split, name in _NAMES.items():
+        own = [(number, example) for number, example in numbered if example.split == split]
+        _write_part(beside, name.format(year=year), own, is_captioned=split != "test")
+    beside.replace(folder)
+    return Coco(folder, year=year)
+
+
+def _write_part(
+    folder: Path, name: str, numbered: Sequence[tuple[int, Example]], *, is_captioned: bool
+) -> None:
+    pictures = folder / name.rpartition("_")[2]
+    pictures.mkdir()
+    document: dict[str, Any] = {"info": {"description": "written by cutline"}, "licenses": []}
+    document["images"] = []
+    for number, example in numbered:
+        file = f"{number:012}{example.image.suffix}"
+        shutil.copyfile(example.image, pictures / file)
+        document["images"].append({"id": number, "file_name": file})
+    if is_captioned:
+        said = [(number, caption) for number, example in numbered for caption in example.captions]
+        document["annotations"] = [
+            {"id": id, "image_id": number, "caption": caption}
+            for id, (number, caption) in enumerate(said, start=1)
+        ]
+    (folder / "annotations" / f"{name}.json").write_text(json.dumps(document), encoding="utf8")
 
 
 def _divide_anew(document: _Document) -> _Document:
