@@ -1,0 +1,65 @@
+"""Execute the notebooks from top to bottom and store what they print and draw.
+
+    python notebooks/run.py [NAME ...]        all, or those named: 2_Training
+
+The notebooks are the only source: edit them in Jupyter or as JSON, then run this, so that what is
+stored is what the code does. Kernel, metadata and cell ids are the same each time, which keeps the
+differences between two versions small.
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).resolve().parent
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def execute(path: Path, *, seconds: int = 300) -> nbformat.NotebookNode:
+    """The notebook with the outputs of a fresh run; an error in a cell is raised.
+
+    It runs in its own folder, and no cell may take more than so many seconds.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=seconds,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    client.execute()
+    return normalise(notebook)
+
+
+def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Without what differs from machine to machine."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for number, cell in enumerate(notebook.cells):
+        cell.id, cell.metadata = f"cell-{number:02}", nbformat.from_dict({})
+        for output in cell.get("outputs", ()):
+            output.pop("transient", None)
+            if "metadata" in output:
+                output.metadata = nbformat.from_dict({})
+    return notebook
+
+
+def main() -> None:
+    """Run the notebooks named, or all, and replace each when it is whole."""
+    for name in sys.argv[1:] or sorted(path.stem for path in HERE.glob("*.ipynb")):
+        path = (HERE / name).with_suffix(".ipynb")
+        notebook = execute(path, seconds=36000)
+        beside = path.with_name(f".{path.name}.part")
+        beside.write_text(nbformat.writes(notebook, indent=1) + "\n", encoding="utf8")
+        beside.replace(path)
+        print(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
