@@ -18,7 +18,9 @@ from cutline.engines.onnx import OnnxEngine
 from cutline.recipe import Recipe
 
 README = (ROOT / "README.md").read_text(encoding="utf8")
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")])
+DOCUMENTS = sorted(
+    path for folder in ("", "docs/", "examples/", "notebooks/") for path in ROOT.glob(f"{folder}*.md")
+)
 RECIPES = sorted(ROOT.glob("recipes/*.toml"))
 
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-EVERY = ["0_Dataset", "1_Preliminaries", "2_Training"]
+EVERY = ["0_Dataset", "1_Preliminaries", "2_Training", "3_Inference", "4_Your_own_captions"]
 MOST_BYTES = 1_000_000
 ABSOLUTE = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|work|usr|opt|Users|private)/|[A-Z]:\\\\")
 
