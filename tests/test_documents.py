@@ -18,9 +18,8 @@ from cutline.engines.onnx import OnnxEngine
 from cutline.recipe import Recipe
 
 README = (ROOT / "README.md").read_text(encoding="utf8")
-DOCUMENTS = sorted(
-    path for folder in ("", "docs/", "examples/", "notebooks/") for path in ROOT.glob(f"{folder}*.md")
-)
+FOLDERS = (ROOT, ROOT / "docs", ROOT / "examples", ROOT / "notebooks")
+DOCUMENTS = sorted(path for folder in FOLDERS for path in folder.glob("*.md"))
 RECIPES = sorted(ROOT.glob("recipes/*.toml"))
 
 
