@@ -96,7 +96,7 @@ def test_the_reader_is_led(cells):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_notebooks_run_in_a_fresh_copy(tmp_path, monkeypatch):
     """One after the other, since 3 takes up the model that 2 has trained."""
     monkeypatch.delenv("CUTLINE_DATA", raising=False)
