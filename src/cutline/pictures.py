@@ -1,6 +1,7 @@
 """Which pictures somebody means: files, folders, glob patterns, a list on standard input."""
 
 import glob
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,17 +23,15 @@ def find_pictures(
             yield from find_pictures((line for line in lines if line), recursive=recursive)
             continue
         try:
-            found = list(_look_at(path, recursive=recursive))
+            yield from _look_at(path, recursive=recursive)
         except OSError as error:  # a name too long, a folder one may not enter
-            found = [(path, DataError(f"{path} cannot be read: {error.strerror}"))]
-        yield from found
+            yield path, DataError(f"{path} cannot be read: {error.strerror}")
 
 
 def _look_at(path: str, *, recursive: bool) -> Iterator[tuple[str, DataError | None]]:
     if Path(path).is_dir():
-        inside = Path(path).rglob("*") if recursive else Path(path).iterdir()
-        pictures = sorted(str(p) for p in inside if is_picture(p.name))
         deeper = "" if recursive else " (--recursive looks deeper)"
+        pictures = _walk(path, recursive=recursive)
         yield from _or_say(pictures, path, f"{path} has no pictures in it{deeper}")
     elif not Path(path).exists() and glob.has_magic(path):
         matching = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 (may be absolute)
@@ -41,9 +40,23 @@ def _look_at(path: str, *, recursive: bool) -> Iterator[tuple[str, DataError | N
         yield path, None
 
 
+def _walk(folder: str, *, recursive: bool) -> Iterator[str]:
+    """The pictures of a folder, sorted; of one folder at a time, so that memory stays flat."""
+    with os.scandir(folder) as entries:
+        inside = sorted(entries, key=lambda entry: entry.name)
+    for entry in inside:
+        if recursive and entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path, recursive=True)
+        elif is_picture(entry.name) and not entry.is_dir():
+            yield entry.path
+
+
 def _or_say(
-    pictures: list[str], path: str, sentence: str
+    pictures: Iterable[str], path: str, sentence: str
 ) -> Iterator[tuple[str, DataError | None]]:
-    yield from ((picture, None) for picture in pictures)
-    if not pictures:
+    found = False
+    for picture in pictures:
+        found = True
+        yield picture, None
+    if not found:
         yield path, DataError(sentence)

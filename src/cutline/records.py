@@ -81,6 +81,15 @@ class Caption:
         return self.text
 
 
+def leave_out_unsure(told: dict[str, Any], min_confidence: float) -> dict[str, Any]:
+    """What is told of a caption (`Caption.as_json`), without it when it is too unsure."""
+    if told["confidence"] >= min_confidence:
+        return told
+    why = f"its confidence of {told['confidence']:.2f} is less than {min_confidence:g}"
+    left = {name: value for name, value in told.items() if name not in ("words", "best")}
+    return {**left, "caption": None, "left_out": why}
+
+
 class Written(NamedTuple):
     """What an engine writes under some pictures; the best candidate of each comes first."""
 

@@ -1,0 +1,245 @@
+"""Whole libraries: every picture of many gets its caption, whatever happens on the way.
+
+Enters: paths as somebody names them. Leaves: one file, `captions.jsonl`, `.csv` or `.parquet`, with
+a line a picture in the order they were found. What is known of each stands in a journal beside it:
+after Ctrl-C, kill -9, a full disk or a pulled card the same call goes on there.
+"""
+
+import csv
+import json
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from cutline import __version__
+from cutline.captioner import Captioner
+from cutline.errors import CutlineError, DataError, ImageError
+from cutline.journal import Journal, Line
+from cutline.pictures import find_pictures
+from cutline.records import Caption, leave_out_unsure
+
+COLUMNS = ("path", "caption", "confidence", "log_prob", "error")
+"""Of a table; a line of JSON says more."""
+AT_ONCE = 1_000
+"""Rows of a table that are written together."""
+WATCH_EVERY = 2.0
+"""Seconds between two looks at watched folders; a file changed more lately may be half there."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of every picture."""
+
+    best: int = 1
+    """How many candidates."""
+    gaze: bool = False
+    """Where each word looked, too."""
+    min_confidence: float = 0.0
+    """A caption with less is left away, and said to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """So many pictures have been found; when all are, `known` of them have an answer already."""
+
+    found: int
+    known: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One more picture of the whole has an answer."""
+
+    path: str
+    caption: Caption | None
+    """None for what is not captioned, or was before under another name."""
+    problem: str | None
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The file is written: so many pictures with a caption, too unsure for one, and without."""
+
+    captioned: int = 0
+    unsure: int = 0
+    failed: int = 0
+
+
+Event = Listed | Answered | Finished
+
+
+def caption_all(
+    captioner: Captioner,
+    paths: Iterable[str],
+    out: Path,
+    wanted: Wanted = Wanted(),
+    *,
+    recursive: bool = False,
+    retry_failed: bool = False,
+    settled: float = 0.0,
+) -> Generator[Event]:
+    """Caption pictures into a file; the same call goes on where one was stopped.
+
+    The file is written at the end, and when somebody stops listening. A picture is captioned again
+    only when it has changed, or the model or what is wanted has; of equal ones, one is. Damaged
+    ones stand in the file with their reason and are tried again with `retry_failed`; what could not
+    be read at all is tried again every time. Files that changed less than `settled` seconds ago are
+    left for the next time. Raises `DataError` when there is nothing to caption, a folder can no
+    longer be read or the disk is full; every answer so far is kept.
+    """
+    if out.suffix not in WRITERS:
+        raise DataError(f"{out.name}: captions are written as {', '.join(WRITERS)}")
+    given = list(paths)
+    asked = {"best": wanted.best, "gaze": wanted.gaze, **model_of(captioner)}
+    with Journal.open(out, json.dumps(asked, sort_keys=True)) as journal:
+        found = _insist(find_pictures(given, recursive=recursive))
+        for count in journal.note(found, again=retry_failed, settled=settled):
+            yield Listed(count)
+        yield Listed(journal.total, journal.done)
+        finished = Finished()
+        try:
+            yield from _answer(captioner, journal, given, wanted)
+        finally:
+            journal.keep()
+            finished = _write(journal.lines(), out, wanted.min_confidence)
+        if journal.lost:
+            raise DataError(f"{journal.lost}; {_so_far(journal)}")
+        yield finished
+
+
+def watch(
+    captioner: Captioner, paths: Iterable[str], out: Path, wanted: Wanted = Wanted(), **options: Any
+) -> Generator[Event]:
+    """Caption what is there, then what appears, until somebody stops listening."""
+    given = list(paths)
+    while True:
+        began = time.monotonic()
+        yield from caption_all(captioner, given, out, wanted, settled=WATCH_EVERY, **options)
+        time.sleep(max(WATCH_EVERY, 5 * (time.monotonic() - began)))  # large trees less often
+
+
+def model_of(captioner: Captioner) -> dict[str, str]:
+    """Which model it is: its name and what identifies its weights."""
+    card = captioner.card
+    weights = f"{str(card.get('fingerprint', ''))[:16]}-{card.get('precision', 'fp32')}"
+    return {"name": str(card.get("title", "")), "fingerprint": weights}
+
+
+def _insist(
+    found: Iterator[tuple[str, DataError | None]],
+) -> Iterator[tuple[str, DataError | None]]:
+    """What was found, and an error where there is no picture at all: a drive that is not there."""
+    problems, pictures = [], 0
+    for path, problem in found:
+        problems += [problem] if problem and not pictures else []
+        pictures += problem is None
+        yield path, problem
+    if problems and not pictures:
+        raise problems[0]
+
+
+def _answer(
+    captioner: Captioner, journal: Journal, roots: list[str], wanted: Wanted
+) -> Iterator[Answered]:
+    """Caption what has no answer yet."""
+    about = {"model": {**model_of(captioner), "cutline": __version__}}
+
+    def count(path: str, caption: Caption | None, problem: str | None) -> Answered:
+        journal.done += 1
+        return Answered(path, caption, problem, journal.done, journal.total)
+
+    for answer in captioner.caption_each(journal.show(roots), best=wanted.best):
+        if isinstance(answer, ImageError):
+            for path in journal.settle(str(answer)):
+                yield count(path, None, f"{answer}")
+        else:
+            date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            said = {**answer.as_json(gaze=wanted.gaze), **about, "date": date}
+            for path in journal.settle(said):
+                yield count(path, answer, None)
+        for path, problem in journal.settled_unseen():
+            yield count(path, None, problem)
+    for path, problem in journal.settled_unseen():
+        yield count(path, None, problem)
+
+
+def _so_far(journal: Journal) -> str:
+    return (
+        f"{journal.done} of {journal.total} pictures have their answer, and the same call goes on"
+    )
+
+
+def _write(lines: Iterable[Line], out: Path, min_confidence: float) -> Finished:
+    """All that is known so far, in one file, whole or not at all."""
+    finished = Finished()
+
+    def records() -> Iterator[dict[str, Any]]:
+        nonlocal finished
+        for path, problem, answer in lines:
+            if problem is not None:
+                finished = replace(finished, failed=finished.failed + 1)
+                yield {"path": path, "error": problem}
+            elif answer:
+                told = leave_out_unsure(dict(answer), min_confidence)
+                left = told["caption"] is None
+                finished = replace(
+                    finished,
+                    captioned=finished.captioned + (not left),
+                    unsure=finished.unsure + left,
+                )
+                yield {"path": path, **told}
+
+    beside = out.with_name(f".{out.name}.part")
+    try:
+        WRITERS[out.suffix](records(), beside)
+        beside.replace(out)
+    except OSError as error:
+        sentence = f"{out} cannot be written: {error.strerror}"
+        raise DataError(f"{sentence}; answers are kept, and the same call goes on") from None
+    finally:
+        beside.unlink(missing_ok=True)
+    return finished
+
+
+def _write_lines(records: Iterator[Mapping[str, Any]], path: Path) -> None:
+    with path.open("w", encoding="utf8") as file:
+        file.writelines(f"{json.dumps(record)}\n" for record in records)
+
+
+def _write_csv(records: Iterator[Mapping[str, Any]], path: Path) -> None:
+    with path.open("w", encoding="utf8", errors="surrogateescape", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        table.writeheader()
+        table.writerows(records)
+
+
+def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> None:
+    try:
+        pyarrow = import_module("pyarrow")
+        parquet = import_module("pyarrow.parquet")
+    except ImportError:
+        raise CutlineError(
+            "Parquet needs pyarrow: pip install 'cutline[parquet]', or write .jsonl or .csv"
+        ) from None
+    kinds = {"confidence": pyarrow.float64(), "log_prob": pyarrow.float64()}
+    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
+    with parquet.ParquetWriter(path, schema) as file:
+        while some := list(islice(records, AT_ONCE)):
+            rows = [{name: record.get(name) for name in COLUMNS} for record in some]
+            for row in rows:  # Parquet knows no names that are not text
+                row["path"] = str(row["path"]).encode("utf8", "replace").decode()
+            file.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+
+
+WRITERS: dict[str, Callable[[Iterator[Mapping[str, Any]], Path], None]] = {
+    ".jsonl": _write_lines,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+}

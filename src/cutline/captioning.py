@@ -1,0 +1,172 @@
+"""The commands that caption: pictures, whole libraries, COCO's test sets; and where it looked."""
+
+import json
+import sys
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cutline.errors import CutlineError
+from cutline.pictures import find_pictures
+from cutline.progress import Bars, say, stop_after_the_event
+from cutline.records import Caption, leave_out_unsure
+
+if TYPE_CHECKING:
+    from cutline.bulk import Event
+    from cutline.captioner import Captioner
+
+model_option = click.option(
+    "-m", "--model", type=Path, help="Model folder or one-file model [default: built in]."
+)
+
+
+@click.command()
+@click.argument("paths", nargs=-1)
+@model_option
+@click.option("-r", "--recursive", is_flag=True, help="Search folders to the bottom.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--gaze", is_flag=True, help="In JSON: where each word looked.")
+@click.option("--best", default=1, show_default=True, help="How many candidates a picture.")
+@click.option("--min-confidence", default=0.0, help="Leave a caption away that is less sure.")
+@click.option("--out", type=Path, help="All captions in one .jsonl, .csv or .parquet file.")
+@click.option("--retry-failed", is_flag=True, help="With --out: try damaged pictures again.")
+@click.option("--watch", "watched", is_flag=True, help="With --out: caption what appears, too.")
+@click.option("--coco", type=Path, help="Caption a list of COCO's: image_info_test2014.json.")
+@click.option("--images", type=Path, help="With --coco: the folder of its pictures.")
+@click.option("--threads", type=int, help="Cores to use [default: all].")
+def caption(
+    paths: tuple[str, ...],
+    model: Path | None,
+    recursive: bool,
+    as_json: bool,
+    gaze: bool,
+    best: int,
+    min_confidence: float,
+    out: Path | None,
+    retry_failed: bool,
+    watched: bool,
+    coco: Path | None,
+    images: Path | None,
+    threads: int | None,
+) -> None:
+    """Write a caption under each picture.
+
+    PATHS are pictures, folders, glob patterns, or - for a list of paths on standard input. One
+    that cannot be read gets a line that says why, the rest go on, and the exit code is 1.
+
+    With --out the captions of a whole library go into one file. The same command goes on where one
+    was stopped or killed, and captions what is new or has changed. With --coco the file is what
+    COCO's evaluation server takes: --out captions_test2014_NAME_results.json.
+    """
+    from cutline.captioner import load
+
+    if not paths and not coco:
+        raise click.UsageError("name pictures, folders or patterns, or - for a list of paths")
+    if (watched or retry_failed) and not out:
+        raise click.UsageError("--watch and --retry-failed need --out captions.jsonl")
+    captioner = load(model, threads=threads)
+    if coco:
+        sys.exit(_submit(captioner, coco, images or coco.parent, out))
+    if out:
+        from cutline.bulk import Wanted, caption_all, watch
+
+        wanted = Wanted(best=best, gaze=gaze, min_confidence=min_confidence)
+        given = {"recursive": recursive, "retry_failed": retry_failed}
+        events = (watch if watched else caption_all)(captioner, paths, out, wanted, **given)
+        sys.exit(_show(events, out))
+    found = list(find_pictures(paths, recursive=recursive))
+    answers = captioner.caption_each((Path(p) for p, wrong in found if not wrong), best=best)
+    failed = False
+    for path, problem in found:
+        answer = problem or next(answers)
+        failed |= isinstance(answer, CutlineError)
+        told = _as_json(path, answer, gaze=gaze, min_confidence=min_confidence)
+        _say(told, answer, as_json=as_json, alone=len(found) == 1)
+    sys.exit(1 if failed else 0)
+
+
+def _show(events: Generator["Event"], out: Path) -> int:
+    """How a library is captioned; Ctrl-C leaves a file with what there is."""
+    from cutline.bulk import Answered, Finished, Listed
+
+    bars, failed = Bars(), 0
+    with stop_after_the_event() as stop, closing(events):
+        for event in events:
+            match event:
+                case Listed(found, int(known)) if known:
+                    say(f"{out}: {known} of {found} pictures are known")
+                case Answered(problem=problem, done=done, total=total):
+                    if problem:
+                        say(f"cutline: {problem}")
+                    bars.show("captioned", done, total, unit="pictures")
+                case Finished(captioned, unsure, failed):
+                    less = f", {unsure} too unsure for one" if unsure else ""
+                    more = f", {failed} without (--retry-failed tries again)" if failed else ""
+                    say(f"{out}: {captioned} captions{less}{more}")
+            if stop.is_set():
+                bars.close()
+                say(f"stopped; {out} has what is done, and the same command goes on")
+                return 130
+    return 1 if failed else 0
+
+
+def _submit(captioner: "Captioner", coco: Path, images: Path, out: Path | None) -> int:
+    from cutline.submission import check, submit
+
+    if out is None:
+        raise click.UsageError("--coco needs --out captions_SET_NAME_results.json")
+    bars = Bars()
+    for event in submit(captioner, coco, images, out):
+        if event.wrong:
+            say(f"cutline: {event.wrong}")
+        bars.show("captioned", event.done, event.total)
+    problems = check(json.loads(out.read_text(encoding="utf8")), coco)
+    for problem in problems:
+        say(f"cutline: {out}: {problem}")
+    say(f"{out}: {len(problems)} problems for the evaluation server")
+    return 1 if problems else 0
+
+
+def _say(
+    told: dict[str, Any], answer: Caption | CutlineError, *, as_json: bool, alone: bool
+) -> None:
+    if as_json:
+        click.echo(json.dumps(told))
+    elif isinstance(answer, CutlineError):
+        click.echo(f"cutline: {answer}", err=True)
+    elif "left_out" in told:
+        click.echo(f"cutline: {told['path']} has no caption: {told['left_out']}", err=True)
+    else:
+        for candidate in (answer, *answer.alternatives):
+            click.echo(candidate.text if alone else f"{told['path']}\t{candidate.text}")
+
+
+def _as_json(
+    picture: str, answer: Caption | CutlineError, *, gaze: bool, min_confidence: float
+) -> dict[str, Any]:
+    if isinstance(answer, CutlineError):
+        return {"path": picture, "error": str(answer)}
+    return {"path": picture, **leave_out_unsure(answer.as_json(gaze=gaze), min_confidence)}
+
+
+@click.command()
+@click.argument("picture", type=Path)
+@click.option("-o", "--out", type=Path, required=True, help="The drawing: a .png or .jpg file.")
+@model_option
+def gaze(picture: Path, out: Path, model: Path | None) -> None:
+    """Draw where the model looked for each word of its caption."""
+    from cutline.captioner import load
+    from cutline.gaze import draw_gaze
+    from cutline.images import open_image
+
+    captioner = load(model)
+    caption = captioner.caption(picture)
+    drawing = draw_gaze(open_image(picture, captioner.engine.view), caption)
+    try:
+        drawing.save(out)
+    except (OSError, ValueError) as error:
+        raise CutlineError(f"{out} cannot be written: {error}") from None
+    click.echo(caption.text)

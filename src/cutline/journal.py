@@ -1,0 +1,248 @@
+"""What is known of every picture of a library, on the disk: an SQLite file.
+
+Pictures are known by size, time of change and content, answers by content and what was asked. So a
+picture that has not changed is not looked at again, unless another model or something else is asked
+for, and of pictures with equal content one is looked at. At most a second's work is not yet on the
+disk, and whenever a process ends, what is there is whole.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cutline.errors import DataError
+
+ROWS = 500
+"""Read or written together."""
+KEEP_EVERY = 1.0
+"""Seconds after which what has been done is on the disk."""
+
+TABLES = """
+BEGIN EXCLUSIVE;
+CREATE TABLE IF NOT EXISTS pictures (
+    path BLOB PRIMARY KEY, listing INTEGER, place INTEGER, size INTEGER, changed INTEGER,
+    content BLOB, problem TEXT, passing INTEGER
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_place ON pictures (listing, place);
+CREATE TABLE IF NOT EXISTS answers (
+    content BLOB, asked TEXT, answer TEXT, PRIMARY KEY (content, asked)
+) WITHOUT ROWID;
+COMMIT;
+"""
+NOTE = """
+INSERT INTO pictures VALUES (:path, :listing, :place, :size, :changed, NULL, :problem, :passing)
+ON CONFLICT (path) DO UPDATE SET
+    listing = :listing,
+    place = :place,
+    content = CASE WHEN size = :size AND changed = :changed THEN content END,
+    problem = CASE
+        WHEN :problem IS NOT NULL THEN :problem
+        WHEN size = :size AND changed = :changed AND NOT passing AND NOT :again THEN problem
+    END,
+    passing = :passing,
+    size = :size,
+    changed = :changed
+"""
+LISTED = """
+FROM pictures LEFT JOIN answers ON answers.content = pictures.content AND asked = :asked
+WHERE listing = :listing
+"""
+
+
+class Line(NamedTuple):
+    """One picture: what is wrong with it, or its answer; neither when it was not looked at yet."""
+
+    path: str
+    problem: str | None
+    answer: Mapping[str, Any] | None
+
+
+class Journal:
+    """Which pictures there are, and what is known of each."""
+
+    def __init__(self, path: Path, asked: str) -> None:
+        self._base = sqlite3.connect(path, timeout=0.5)
+        self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._base.execute("PRAGMA journal_mode = TRUNCATE")  # right on a network drive, too
+        self._base.execute("PRAGMA synchronous = NORMAL")
+        self._base.executescript(TABLES)
+        [(listing,)] = self._base.execute("SELECT coalesce(max(listing), 0) + 1 FROM pictures")
+        self._named: dict[str, Any] = {"asked": asked, "listing": listing}
+        self._shown: deque[tuple[bytes, bytes]] = deque()
+        self._equal: dict[bytes, list[bytes]] = {}
+        self._unseen: deque[tuple[str, str | None]] = deque()
+        self._kept = time.monotonic()
+        self.done, self.total = 0, 0
+        self.lost: str | None = None
+        """Why nothing more can be read, once a whole folder cannot."""
+
+    @classmethod
+    @contextmanager
+    def open(cls, out: Path, asked: str) -> Iterator["Journal"]:
+        """The journal beside a file; what SQLite or the disk refuses is a `DataError`."""
+        path = out.with_name(f".{out.name}.journal")
+        try:
+            with closing(cls(path, asked)) as journal:
+                yield journal
+        except sqlite3.Error as error:
+            raise DataError(_explain(error, path)) from None
+
+    def close(self) -> None:
+        """Let go of the file; what was not kept is not in it."""
+        self._base.close()
+
+    def keep(self) -> None:
+        """Have everything so far on the disk."""
+        self._base.commit()
+        self._kept = time.monotonic()
+
+    def note(
+        self, found: Iterable[tuple[str, DataError | None]], *, again: bool, settled: float
+    ) -> Iterator[int]:
+        """Note which pictures there are, and count them.
+
+        With `again`, damaged ones are no longer known as such; files that changed less than
+        `settled` seconds ago are passed over.
+        """
+        looked = (_look_at(path, error) for path, error in found)
+        latest = (time.time() - settled) * 1e9 if settled else float("inf")
+        rows = (row for row in looked if row["changed"] <= latest)
+        while some := list(islice(rows, ROWS)):
+            for row in some:
+                row |= {**self._named, "again": again, "place": self.total}
+                self.total += 1
+            self._base.executemany(NOTE, some)
+            yield self.total
+        self.keep()
+        known = f"SELECT count(*) {LISTED} AND (problem IS NOT NULL OR answer IS NOT NULL)"
+        [(self.done,)] = self._base.execute(known, self._named)
+
+    def show(self, roots: Iterable[str]) -> Iterator[Path]:
+        """The pictures to be looked at; what is said of each comes to `settle`, in this order.
+
+        Ends early, with the reason in `lost`, when one of the folders `roots` cannot be read.
+        """
+        folders = [Path(root) for root in roots if Path(root).is_dir()]
+        for path in self._without_answer():
+            try:
+                with open(path, "rb") as file:  # noqa: PTH123  a path of bytes
+                    content = hashlib.file_digest(file, "blake2b").digest()[:16]
+            except (OSError, ValueError) as error:
+                told = _unreadable(os.fsdecode(path), error)
+                self._fail([path], told)
+                self._unseen.append((os.fsdecode(path), told))
+                self.lost = next(filter(None, map(_explain_loss, folders)), None)
+                if self.lost:
+                    return
+                continue
+            self._base.execute("UPDATE pictures SET content = ? WHERE path = ?", (content, path))
+            if content in self._equal:
+                self._equal[content].append(path)
+            elif self._has_answer(content):
+                self._unseen.append((os.fsdecode(path), None))
+            else:
+                self._equal[content] = [path]
+                self._shown.append((path, content))
+                yield Path(os.fsdecode(path))
+
+    def settle(self, said: Mapping[str, Any] | str) -> list[str]:
+        """What was said of the picture that was shown first, or what is wrong with it.
+
+        It goes for all pictures of its content; their paths are returned.
+        """
+        path, content = self._shown.popleft()
+        equal = self._equal.pop(content)
+        if isinstance(said, str):
+            self._fail(equal, said, named=os.fsdecode(path))
+        else:
+            row = (content, self._named["asked"], json.dumps(said))
+            self._base.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", row)
+        if time.monotonic() - self._kept >= KEEP_EVERY:
+            self.keep()
+        return [os.fsdecode(each) for each in equal]
+
+    def settled_unseen(self) -> Iterator[tuple[str, str | None]]:
+        """Which were settled without being shown, and what is wrong: known content, or unreadable.
+
+        Each is told once.
+        """
+        while self._unseen:
+            yield self._unseen.popleft()
+
+    def lines(self) -> Iterator[Line]:
+        """All pictures of this listing, in order."""
+        query = f"SELECT path, problem, answer {LISTED} ORDER BY place"
+        rows = self._base.execute(query, self._named)
+        for path, problem, answer in rows:
+            told = None if problem is None else json.loads(problem)
+            yield Line(os.fsdecode(path), told, json.loads(answer) if answer else None)
+
+    def _without_answer(self) -> Iterator[bytes]:
+        place = -1
+        wanted = f"{LISTED} AND place > :place AND problem IS NULL AND answer IS NULL"
+        query = f"SELECT path, place {wanted} ORDER BY place LIMIT {ROWS}"
+        while rows := self._base.execute(query, {**self._named, "place": place}).fetchall():
+            yield from (path for path, _ in rows)
+            place = rows[-1][1]
+
+    def _has_answer(self, content: bytes) -> bool:
+        key = (content, self._named["asked"])
+        found = self._base.execute("SELECT 1 FROM answers WHERE content = ? AND asked = ?", key)
+        return found.fetchone() is not None
+
+    def _fail(self, paths: list[bytes], problem: str, *, named: str = "") -> None:
+        for path in paths:
+            told = problem.replace(named, os.fsdecode(path)) if named else problem
+            self._base.execute(
+                "UPDATE pictures SET problem = ?, passing = ? WHERE path = ?",
+                (json.dumps(told), not os.access(path, os.R_OK), path),
+            )
+
+
+def _look_at(path: str, error: DataError | None) -> dict[str, Any]:
+    """Size and time of change; what cannot be looked at is looked at again next time."""
+    size, changed, problem = 0, 0, str(error) if error else None
+    if error is None:
+        try:
+            status = os.stat(path)  # noqa: PTH116  the path as it is named
+            size, changed = status.st_size, status.st_mtime_ns
+        except (OSError, ValueError) as reason:
+            problem = _unreadable(path, reason)
+    return {
+        "path": os.fsencode(path),
+        "size": size,
+        "changed": changed,
+        "problem": None if problem is None else json.dumps(problem),
+        "passing": problem is not None,
+    }
+
+
+def _unreadable(path: str, reason: Exception) -> str:
+    if isinstance(reason, FileNotFoundError):
+        return f"{path} does not exist"
+    return f"{path} cannot be read: {getattr(reason, 'strerror', None) or reason}"
+
+
+def _explain_loss(folder: Path) -> str | None:
+    """Why a folder cannot be read any more."""
+    try:
+        next(os.scandir(folder), None)
+    except OSError as error:
+        return f"{folder} can no longer be read ({error.strerror})"
+    return None
+
+
+def _explain(error: sqlite3.Error, path: Path) -> str:
+    if "locked" in str(error):
+        return f"another cutline is at work with {path}"
+    if "not a database" in str(error) or "malformed" in str(error):
+        return f"{path} is damaged ({error}); without it all pictures are captioned anew"
+    return f"{path} cannot be written ({error}); answers up to the last second are kept in it"

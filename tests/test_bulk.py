@@ -1,0 +1,449 @@
+"""Whole libraries: stopped, killed, full, pulled out, and every caption still there once."""
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cutline.bulk import Answered, Finished, Listed, Wanted, caption_all, watch
+from cutline.captioner import Captioner, load
+from cutline.errors import CutlineError, DataError
+
+PICTURES = 30
+
+
+@pytest.fixture
+def album(tmp_path) -> Path:
+    """Pictures that are all different, some in a folder below."""
+    folder = tmp_path / "album"
+    (folder / "below").mkdir(parents=True)
+    chance = np.random.default_rng(0)
+    for number in range(PICTURES):
+        pixels = chance.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        place = folder / "below" if number % 3 == 0 else folder
+        Image.fromarray(pixels).resize((40, 30)).save(place / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture
+def captioner(tiny) -> Captioner:
+    return load(tiny)
+
+
+@pytest.fixture
+def go(captioner, album, tmp_path):
+    """Caption the album into a file; the events."""
+
+    def go(*wanted: Wanted, **options: object) -> list[object]:
+        out = tmp_path / "captions.jsonl"
+        return list(caption_all(captioner, [str(album)], out, *wanted, recursive=True, **options))
+
+    return go
+
+
+class Counting:
+    """The engine of another captioner, and how many pictures it was shown."""
+
+    def __init__(self, captioner: Captioner) -> None:
+        self._engine, self.shown = captioner.engine, 0
+        self.vocabulary, self.view = self._engine.vocabulary, self._engine.view
+        self.card = self._engine.card
+
+    def write(self, pixels):
+        self.shown += len(pixels)
+        return self._engine.write(pixels)
+
+
+def read(out: Path) -> list[dict[str, object]]:
+    """The lines of a file, without the hour at which each was written."""
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    return [{name: told for name, told in line.items() if name != "date"} for line in lines]
+
+
+def answered(events: list[object]) -> list[Answered]:
+    return [event for event in events if isinstance(event, Answered)]
+
+
+def test_every_picture_has_its_line_in_the_order_of_the_folders(go, captioner, album, tmp_path):
+    events = go()
+
+    lines = read(tmp_path / "captions.jsonl")
+    paths = sorted(album.rglob("*.png"), key=lambda p: (p.parent.name != "album", p.name))
+    ordered = [*sorted(album.glob("*.png")), *sorted((album / "below").glob("*.png"))]
+    assert [line["path"] for line in lines] == list(map(str, ordered)) == list(map(str, paths))
+    assert [line["caption"] for line in lines] == [captioner.caption(p).text for p in ordered]
+    assert events[-1] == Finished(captioned=PICTURES)
+    assert [event.done for event in answered(events)] == list(range(1, PICTURES + 1))
+    assert set(lines[0]["model"]) == {"name", "fingerprint", "cutline"}
+
+
+def test_the_same_again_looks_at_no_picture_and_changes_nothing(go, tmp_path):
+    go()
+    before = (tmp_path / "captions.jsonl").read_bytes()
+
+    events = go()
+
+    assert answered(events) == []
+    assert Listed(PICTURES, PICTURES) in events
+    assert (tmp_path / "captions.jsonl").read_bytes() == before
+
+
+def test_what_has_changed_or_is_new_is_captioned_and_what_is_gone_has_no_line(go, album, tmp_path):
+    go()
+    Image.new("RGB", (40, 30), "red").save(album / "01.png")
+    Image.new("RGB", (40, 30), "blue").save(album / "new.png")
+    (album / "02.png").unlink()
+
+    events = go()
+
+    assert {Path(e.path).name for e in answered(events)} == {"01.png", "new.png"}
+    names = [Path(str(line["path"])).name for line in read(tmp_path / "captions.jsonl")]
+    assert len(names) == PICTURES
+    assert "02.png" not in names
+
+
+def test_a_picture_that_was_only_touched_or_renamed_is_not_captioned_again(go, album, captioner):
+    go()
+    os.utime(album / "01.png")
+    (album / "02.png").rename(album / "renamed.png")
+
+    events = go()
+
+    assert [event.caption for event in answered(events)] == [None, None]
+    assert events[-1] == Finished(captioned=PICTURES)
+
+
+def test_another_wish_is_another_answer_and_the_first_is_kept(go):
+    go()
+
+    more, again = go(Wanted(best=2)), go()
+
+    assert len(answered(more)) == PICTURES
+    assert answered(again) == []
+
+
+def test_equal_pictures_are_captioned_once(captioner, album, tmp_path):
+    for name in ("a.png", "z.png"):
+        shutil.copy(album / "01.png", album / name)
+    counting = Counting(captioner)
+    out = tmp_path / "captions.jsonl"
+
+    events = list(caption_all(Captioner(counting), [str(album)], out))
+
+    captions = {Path(str(line["path"])).name: line["caption"] for line in read(out)}
+    assert counting.shown == 20
+    assert captions["a.png"] == captions["z.png"] == captions["01.png"]
+    assert answered(events)[-1].done == 22
+
+
+def test_a_damaged_picture_has_its_reason_and_is_tried_again_only_when_asked(go, album, tmp_path):
+    whole = (album / "01.png").read_bytes()
+    for name in ("01.png", "copy.png"):
+        (album / name).write_bytes(whole[:50])
+
+    first, second, third = go(), go(), go(retry_failed=True)
+    (album / "01.png").write_bytes(whole)
+    mended = go()
+
+    assert first[-1] == Finished(captioned=PICTURES - 1, failed=2)
+    wrong = [line for line in read(tmp_path / "captions.jsonl") if "error" in line]
+    assert [Path(str(line["path"])).name for line in wrong] == ["copy.png"]
+    assert str(wrong[0]["error"]).startswith(str(album / "copy.png"))
+    assert answered(second) == []
+    assert len(answered(third)) == 2
+    assert mended[-1] == Finished(captioned=PICTURES, failed=1)
+
+
+def test_what_could_not_be_read_is_tried_again_without_asking(captioner, album, tmp_path):
+    out, gone = tmp_path / "captions.jsonl", album / "gone.png"
+    paths = [str(album / "01.png"), str(gone)]
+
+    first = list(caption_all(captioner, paths, out))
+    shutil.copy(album / "02.png", gone)
+    second = list(caption_all(captioner, paths, out))
+
+    assert first[-1] == Finished(captioned=1, failed=1)
+    assert f"{gone} does not exist" in out.read_text() or second[-1] == Finished(captioned=2)
+    assert [Path(event.path).name for event in answered(second)] == ["gone.png"]
+
+
+def test_who_stops_listening_has_a_file_of_what_is_done(captioner, album, tmp_path):
+    out = tmp_path / "captions.jsonl"
+    events = caption_all(captioner, [str(album)], out)
+    list(islice((e for e in events if isinstance(e, Answered)), 5))
+    events.close()
+
+    done = len(read(out))
+    rest = list(caption_all(captioner, [str(album)], out))
+
+    assert 5 <= done < 20
+    assert len(answered(rest)) == 20 - done
+    assert len(read(out)) == 20
+
+
+def test_a_folder_that_vanishes_is_one_sentence_and_what_was_done_is_kept(
+    captioner, album, tmp_path
+):
+    out, away = tmp_path / "captions.jsonl", tmp_path / "pulled"
+    for number in range(100):  # more than are decoded ahead
+        Image.new("RGB", (40, 30), (number, 2 * number, 0)).save(album / f"more{number}.png")
+    paths = [str(album)]
+
+    def pull() -> None:
+        for event in caption_all(captioner, paths, out):
+            if isinstance(event, Answered) and event.done == 3:
+                album.rename(away)
+
+    with pytest.raises(DataError, match=r"album can no longer be read .*the same call goes on"):
+        pull()
+    before = len([line for line in read(out) if "caption" in line])
+    away.rename(album)
+    rest = list(caption_all(captioner, paths, out))
+
+    assert 3 <= before < 120
+    assert len(answered(rest)) == 120 - before
+    assert rest[-1] == Finished(captioned=120)
+
+
+def test_a_full_disk_is_one_sentence_and_it_goes_on_when_there_is_room(captioner, album, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("may not mount a small disk here (needs root)")
+    try:
+        out = disk / "captions.jsonl"
+        wanted = Wanted(best=2)
+        with pytest.raises(DataError, match=r"(full|No space left).* kept"):
+            list(caption_all(captioner, [str(album)], out, wanted, recursive=True))
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        events = list(caption_all(captioner, [str(album)], out, wanted, recursive=True))
+
+        assert events[-1] == Finished(captioned=PICTURES)
+        assert len(read(out)) == PICTURES
+        assert list(disk.glob("*.part")) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("moments", [6])
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(moments, tiny, album, tmp_path):
+    whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
+    run_until(tiny, album, whole)
+
+    chance = random.Random(0)
+    for _ in range(moments):
+        run_until(tiny, album, killed, seconds=chance.uniform(0.2, 0.9))
+    run_until(tiny, album, killed)
+
+    assert read(killed) == read(whole)
+
+
+def run_until(model, folder: Path, out: Path, *, seconds: float | None = None) -> None:
+    """The command in a process of its own, killed after so many seconds if any are given."""
+    command = [sys.executable, "-m", "cutline.cli", "caption", str(folder), "-r", "--out", str(out)]
+    which = ["--model", str(model)] if model else []
+    process = subprocess.Popen([*command, *which], stderr=subprocess.DEVNULL)
+    if seconds is None:
+        assert process.wait(timeout=600) == 0
+        return
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_a_table_has_a_row_a_picture(captioner, album, tmp_path):
+    (album / "bad.png").write_bytes(b"no picture")
+    out = tmp_path / "captions.csv"
+
+    list(caption_all(captioner, [str(album)], out))
+
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert len(rows) == 21
+    assert rows[0]["caption"] == captioner.caption(rows[0]["path"]).text
+    assert "bad.png" in rows[-1]["error"]
+    assert rows[-1]["caption"] == ""
+
+
+def test_a_parquet_file_has_the_same(captioner, album, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    out = tmp_path / "captions.parquet"
+
+    list(caption_all(captioner, [str(album)], out))
+
+    table = parquet.read_table(out).to_pylist()
+    assert table[0]["caption"] == captioner.caption(table[0]["path"]).text
+    assert len(table) == 20
+
+
+def test_other_kinds_of_files_are_refused_before_any_work(captioner, album, tmp_path):
+    with pytest.raises(DataError, match=r"captions.txt: captions are written as .jsonl, .csv"):
+        next(caption_all(captioner, [str(album)], tmp_path / "captions.txt"))
+
+
+def test_a_caption_that_is_too_unsure_is_left_out_and_said_to_be(go, tmp_path):
+    sure = [float(str(line["confidence"])) for line in go() and read(tmp_path / "captions.jsonl")]
+    bound = sorted(sure)[10] + 1e-6
+
+    events = go(Wanted(min_confidence=bound))
+
+    left = [line for line in read(tmp_path / "captions.jsonl") if line["caption"] is None]
+    assert events[-1].unsure == len(left) == sum(each < bound for each in sure)
+    assert all("is less than" in str(line["left_out"]) for line in left)
+    assert answered(events) == []
+
+
+def test_names_of_any_bytes_have_their_line(captioner, album, tmp_path):
+    odd = os.fsencode(album) + b"/caf\xe9.png"
+    shutil.copy(album / "01.png", odd)
+    out = tmp_path / "captions.jsonl"
+
+    list(caption_all(captioner, [str(album)], out))
+
+    assert odd in [os.fsencode(str(line["path"])) for line in read(out)]
+
+
+def test_two_at_once_are_told(captioner, album, tmp_path):
+    out = tmp_path / "captions.jsonl"
+    first = caption_all(captioner, [str(album)], out)
+    next(first)
+
+    with pytest.raises(DataError, match="another cutline is at work"):
+        next(caption_all(captioner, [str(album)], out))
+    first.close()
+
+
+def test_a_journal_that_is_none_is_told(captioner, album, tmp_path):
+    (tmp_path / ".captions.jsonl.journal").write_text("no journal at all" * 100)
+
+    with pytest.raises(DataError, match=r"journal is damaged"):
+        next(caption_all(captioner, [str(album)], tmp_path / "captions.jsonl"))
+
+
+def test_nothing_found_leaves_the_file_of_before(go, captioner, album, tmp_path):
+    go()
+    before = (tmp_path / "captions.jsonl").read_bytes()
+    shutil.rmtree(album)
+    album.mkdir()
+
+    with pytest.raises(DataError, match="has no pictures in it"):
+        go()
+
+    assert (tmp_path / "captions.jsonl").read_bytes() == before
+
+
+def test_what_appears_is_captioned(captioner, album, tmp_path, monkeypatch):
+    monkeypatch.setattr("cutline.bulk.WATCH_EVERY", 0.05)
+    out = tmp_path / "captions.jsonl"
+    time.sleep(0.06)
+    events = watch(captioner, [str(album)], out)
+    first = next(event for event in events if isinstance(event, Finished))
+
+    shutil.copy(album / "01.png", album / "appears.png")
+    Image.new("RGB", (30, 30), "green").save(album / "green.png")
+    later = [first]
+    while later[-1].captioned < 22:
+        later.append(next(event for event in events if isinstance(event, Finished)))
+    events.close()
+
+    assert first == Finished(captioned=20)
+    assert {"appears.png", "green.png"} <= {Path(str(line["path"])).name for line in read(out)}
+
+
+def test_on_the_command_line_a_library_is_captioned_and_bad_files_told(run, tiny, album, tmp_path):
+    (album / "bad.png").write_bytes(b"no picture")
+    out = tmp_path / "captions.jsonl"
+    command = ("caption", "--model", tiny, album, "-r", "--out", out)
+
+    code, told, said = run(*command)
+    again, _, said_again = run(*command)
+
+    assert (code, told) == (1, "")
+    assert "bad.png" in said
+    assert f"{out}: 30 captions, 1 without (--retry-failed tries again)" in said
+    assert again == 1
+    assert "31 of 31 pictures are known" in said_again
+
+
+def test_on_the_command_line_an_unsure_caption_is_left_away(run, tiny, album):
+    code, out, said = run("caption", "--model", tiny, "--min-confidence", 1.1, album / "01.png")
+
+    assert (code, out) == (0, "")
+    assert "has no caption: its confidence of" in said
+
+
+def test_watching_needs_a_file(run, tiny, album):
+    code, _, said = run("caption", "--model", tiny, album, "--watch")
+
+    assert code == 2
+    assert "need --out" in said
+
+
+@pytest.mark.slow
+def test_two_thousand_photographs_killed_at_twenty_moments(shared, tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for path in sorted((shared / "data" / "flickr8k" / "images").glob("*.jpg"))[:2_000]:
+        (folder / path.name).symlink_to(path)
+    whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
+    began = time.monotonic()
+    run_until(None, folder, whole)
+    seconds = time.monotonic() - began
+
+    chance = random.Random(0)
+    for _ in range(20):
+        run_until(None, folder, killed, seconds=chance.uniform(0.3, seconds / 15))
+    run_until(None, folder, killed)
+
+    assert len(read(killed)) == 2_000
+    assert read(killed) == read(whole)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_pictures(tiny, tmp_path):
+    used = {}
+    for count in (500, 10_000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            pixels = np.frombuffer(number.to_bytes(4, "big") * 27, np.uint8).reshape(6, 6, 3)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+        command = ["caption", str(folder), "--model", str(tiny), "--out", str(tmp_path / "o.jsonl")]
+        watched = (
+            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        )
+        command = [sys.executable, "-c", watched, sys.executable, "-m", "cutline.cli", *command]
+        used[count] = int(subprocess.run(command, check=True, capture_output=True).stdout)
+
+    assert used[10_000] < used[500] + 30_000  # kilobytes
+
+
+def test_an_error_while_captioning_leaves_the_journal_usable(captioner, album, tmp_path):
+    class Failing(Counting):
+        def write(self, pixels):
+            if self.shown >= 8:
+                raise CutlineError("the engine stopped")
+            return super().write(pixels)
+
+    out = tmp_path / "captions.jsonl"
+    with pytest.raises(CutlineError, match="the engine stopped"):
+        list(caption_all(Captioner(Failing(captioner)), [str(album)], out))
+
+    rest = list(caption_all(captioner, [str(album)], out))
+
+    assert 0 < len(answered(rest)) < 20
+    assert rest[-1] == Finished(captioned=20)
