@@ -110,7 +110,7 @@ class Reader:
         for image in document.images:
             source = self.view.read(image.source)
             state = None
-            if image.text.strip() or re.search(r"\balt\s*=", image.attributes):
+            if image.text.strip() or re.search(r"\balt\s*=", image.attributes, re.I):
                 state = State.TOLD
             elif image.text:
                 state = State.DECORATIVE  # a lone blank says that there is nothing to say
