@@ -264,12 +264,20 @@ def nul(text: str, dice: random.Random) -> str:
 
 def open_comment(text: str, dice: random.Random) -> str:
     place = dice.randrange(len(text))
-    return text[:place] + dice.choice(["<!--", "<!-->", "<![CDATA[", "<script>", "<?", "</"]) + text[place:]
+    return (
+        text[:place]
+        + dice.choice(["<!--", "<!-->", "<![CDATA[", "<script>", "<?", "</"])
+        + text[place:]
+    )
 
 
 def open_code(text: str, dice: random.Random) -> str:
     place = dice.randrange(len(text))
-    return text[:place] + dice.choice(["{{", "{%", "<?php ", "<%", "{{ '", "```\n", "`"]) + text[place:]
+    return (
+        text[:place]
+        + dice.choice(["{{", "{%", "<?php ", "<%", "{{ '", "```\n", "`"])
+        + text[place:]
+    )
 
 
 def open_quote(text: str, dice: random.Random) -> str:

@@ -271,8 +271,7 @@ def _write_hunk(before: list[bytes], after: list[bytes], first: int, last: int) 
 
 def _split(content: bytes, page: Page) -> list[bytes]:
     if page.encoding.startswith("utf-16"):
-        text = content.decode(page.encoding, "surrogatepass")
-        content = text.encode("utf-8", "surrogatepass")
+        content = content.decode(page.encoding, "replace").encode("utf-8")
     lines = content.split(b"\n")  # a carriage return ends none, for `git` and `patch` as well
     return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 

@@ -7,6 +7,9 @@ as it is. UTF-16 is read as such. The trailing bytes of Shift-JIS, Big5 and GB18
 
 import codecs
 import re
+import sys
+from array import array
+from bisect import bisect_left
 from pathlib import Path
 
 from cutline.errors import DataError
@@ -28,16 +31,17 @@ class View:
                 self.wide = name
         self.text = self._decode()
         self.charset = self._find_charset()
+        self._newlines = [newline.start() for newline in re.finditer("\n", self.text)]
 
     def _decode(self) -> str:
         start = self.content[:4096]
         if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
             raise DataError(f"{self.path} is in UTF-32: save it as UTF-8")
-        if self.wide:
-            try:
-                return self.content.decode(self.wide, "surrogatepass")
-            except UnicodeDecodeError:
-                raise DataError(f"{self.path} is damaged: its UTF-16 breaks off") from None
+        if self.wide:  # half of a pair is a sign of its own, so that each has two bytes
+            units = array("H", self.content[: len(self.content) // 2 * 2])
+            if (self.wide == "utf-16-le") != (sys.byteorder == "little"):
+                units.byteswap()
+            return "".join(map(chr, units))
         if start.count(0) > len(start) // 5:
             raise DataError(
                 f"{self.path} is no text, or in UTF-16 without a mark: save it as UTF-8"
@@ -48,13 +52,9 @@ class View:
 
     def _find_charset(self) -> str:
         """What the bytes mean: UTF-8 if they can, or else what the page says."""
-        if self.wide:
-            return self.wide
-        try:
-            self.content.decode("utf-8")
-            return "utf-8"
-        except UnicodeDecodeError:
-            declared = _CHARSET.search(self.text, 0, 4096)
+        if self.wide or _is_utf8(self.content):
+            return self.wide or "utf-8"
+        declared = _CHARSET.search(self.text, 0, 4096)
         try:
             return codecs.lookup(declared[1]).name if declared else "utf-8"
         except LookupError:
@@ -62,20 +62,32 @@ class View:
 
     @property
     def written_in(self) -> str:
-        """A page of ASCII alone may be read as anything."""
+        """In which encoding something may be added; ASCII where a page may be read as anything."""
         if self.wide:
             return self.wide
         declared = _CHARSET.search(self.text, 0, 4096)
-        is_utf8 = self.is_markdown or not self.content.isascii()
-        is_utf8 |= bool(declared and declared[1].lower() in ("utf-8", "utf8"))
-        return "utf-8" if is_utf8 and self.charset == "utf-8" else "ascii"
+        says_so = bool(declared and declared[1].lower() in ("utf-8", "utf8"))
+        is_plain = self.content.isascii() and not (says_so or self.is_markdown)
+        return "ascii" if is_plain or not _is_utf8(self.content) else "utf-8"
 
     def read(self, part: str) -> str:
-        """What a part of the view means."""
+        """What a part of the text means."""
         if self.wide:
-            return part
+            return part.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return part.encode("latin-1").decode(self.charset, "surrogateescape")
 
     def byte_of(self, place: int) -> int:
         """Where a sign stands in the file."""
-        return len(self.text[:place].encode(self.wide, "surrogatepass")) if self.wide else place
+        return 2 * place if self.wide else place
+
+    def line_of(self, place: int) -> int:
+        """On which line a sign stands, from 1."""
+        return bisect_left(self._newlines, place) + 1
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

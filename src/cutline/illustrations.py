@@ -16,7 +16,7 @@ from pathlib import Path
 from cutline.addresses import Absent, Inline, Local, Place, Remote, Templated, locate
 from cutline.encodings import View
 from cutline.markdown import read_markdown
-from cutline.markup import Attribute, Dialect, Tag, Text, find_line, is_code, read_markup
+from cutline.markup import Attribute, Dialect, Tag, Text, is_code, read_markup
 
 SMALLEST = 2
 """Pixels: what is not wider or not higher is a spacer or counts visitors."""
@@ -161,7 +161,7 @@ class Reader:
         self, source: str, start: int, at: int, quote: str, state: State | None, why: str = ""
     ) -> Picture:
         """The picture, its address looked up if nothing else is known of it."""
-        line, byte = find_line(self.view.text, start), self.view.byte_of(at)
+        line, byte = self.view.line_of(start), self.view.byte_of(at)
         picture = Picture(self.view.path, line, source, State.LACKING, why, byte=byte, quote=quote)
         if state:
             return replace(picture, state=state)

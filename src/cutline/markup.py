@@ -103,11 +103,6 @@ def read_markup(text: str, dialect: Dialect | None = None) -> Iterator[Tag | Tex
     yield from _Scanner(text, dialect or Dialect()).read()
 
 
-def find_line(text: str, place: int) -> int:
-    """The number of the line on which a character stands, from 1."""
-    return text.count("\n", 0, place) + 1
-
-
 @dataclass
 class _Scanner:
     text: str
