@@ -1,7 +1,7 @@
 """Pages as they lie in people's folders, and a seeded mutator that makes them worse.
 
-An image with `data-want="1"` lacks an alt text that can be written; one with `data-want="0"` must be
-left alone. In Markdown, pictures `w*.png` are wanted and pictures `n*.png` are not.
+An image with `data-want="1"` lacks an alt text that can be written; one with `data-want="0"` must
+be left alone. In Markdown, pictures `w*.png` are wanted and pictures `n*.png` are not.
 """
 
 import random
@@ -23,14 +23,18 @@ BLOG = """<!DOCTYPE html>
 <!-- <img src="img/w0.png"> -->
 <article>
   <h1>Spring</h1>
-  <figure><img data-want="1" src="img/w0.png" width="640" height=480><figcaption>Up</figcaption></figure>
+  <figure><img data-want="1" src="img/w0.png" width="640" height=480><figcaption>Up</figcaption>
+  </figure>
   <p>Text & more text, 3 < 4. <img data-want="1" src='img/w1.png' class='wide left'>
-  <img data-want="0" src="img/w0.png" alt="There &lt;already&gt;"><img data-want="0" src="img/w0.png" alt="">
+  <img data-want="0" src="img/w0.png" alt="There &lt;already&gt;">
+  <img data-want="0" src="img/w0.png" alt="">
   <img data-want="0" src="img/w0.png" alt><br/>
   <a href="/about/"><img data-want="0" src="img/w2.png"> About</a>
   <a href="/home/"><img data-want="1" src="img/w2.png"></a>
-  <picture><source srcset="img/w1.png 2x"><img data-want="1" src="img/w1.png?v=3#top" loading="lazy" /></picture>
-  <img data-want="0" src="img/w0.png" role="presentation"><img data-want="0" src="img/w0.png" aria-hidden="true">
+  <picture><source srcset="img/w1.png 2x"><img data-want="1" src="img/w1.png?v=3#top"
+    loading="lazy" /></picture>
+  <img data-want="0" src="img/w0.png" role="presentation">
+  <img data-want="0" src="img/w0.png" aria-hidden="true">
   <img data-want="0" src="https://stats.example.org/hit.gif" width="1" height="1">
   <img data-want="0" src="https://example.org/photo.jpg"><img data-want="0" src="img/missing.jpg">
   <noscript><img data-want="1" src="img/w%20space.png"></noscript>
@@ -56,7 +60,8 @@ XHTML = """<?xml version="1.0" encoding="UTF-8"?>
 <body>
 <svg viewBox="0 0 9 9"><style><![CDATA[ a > b { content: "<img src='img/w0.png'/>" } ]]></style>
 <title>x</title><path d="M0 0"/></svg>
-<p><img data-want="1" src="img/w0.png" /><img data-want="0" alt="dr&#228;u&szlig;en" src="img/w1.png" />
+<p><img data-want="1" src="img/w0.png" />
+<img data-want="0" alt="dr&#228;u&szlig;en" src="img/w1.png" />
 <img data-want="1"
      src="img/w1.png"
      title=""

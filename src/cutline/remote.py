@@ -117,15 +117,15 @@ class _Connection(HTTPConnection):
 
     def connect(self) -> None:
         """Connect to the address, not to the name; the certificate must be the name's."""
-        self.wire = socket.create_connection((self.ip, self.port), self.timeout)
+        plain = socket.create_connection((self.ip, self.port), self.timeout)
+        self.sock = self.wire = plain
         if self.is_secure:
             context = ssl.create_default_context()
             secure = context.wrap_socket(
-                self.wire, server_hostname=self.host, do_handshake_on_connect=False
+                plain, server_hostname=self.host, do_handshake_on_connect=False
             )
-            self.wire = secure  # before the handshake: it may be abandoned as well
+            self.sock = self.wire = secure  # a handshake may be abandoned as well
             secure.do_handshake()
-        self.sock = self.wire
 
     def abandon(self) -> None:
         """Break whatever the socket is waiting for."""
