@@ -155,8 +155,8 @@ def test_hardly_any_heap_of_signs_is_read_otherwise_than_markdown_it_reads_it():
     other = markdown_it.MarkdownIt("commonmark")
     signs = [
         "![](p.png)", "![](p.png)", "text ", "`", "``", "\n", "\n", "\n\n", "    ", "  ", "- ",
-        "1. ", "> ", "```\n", "~~~\n", "<div>", "</div>", "<!-- ", " -->", "# ", "***", "\\", "[x]", "<b>",
-        "<img src=x>", "\t", "[r]: b.png\n", "![][r]", "* ", "---\n", "(", ")",
+        "1. ", "> ", "```\n", "~~~\n", "<div>", "</div>", "<!-- ", " -->", "# ", "***", "\\", "[x]",
+        "<b>", "<img src=x>", "\t", "[r]: b.png\n", "![][r]", "* ", "---\n", "(", ")",
     ]  # fmt: skip
 
     def count(text: str) -> int:

@@ -4,9 +4,9 @@
 yields a `Change` for each page, in which all bytes but the new alt texts are those of the file;
 `apply` writes it.
 
->>> for change in fill(["site/"], cutline.load().caption_each):
-...     print(change.diff)
-...     apply(change)
+>>> for event in fill(["site/"], cutline.load().caption_each):
+...     if isinstance(event, Change):
+...         apply(event)
 """
 
 import os
