@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ELSEWHERE = {
     "data": "gathering",
     **dict.fromkeys(("train", "export", "soup", "import"), "making"),
+    **dict.fromkeys(("write", "undo"), "publishing"),
     **dict.fromkeys(("score", "compare", "evaluate", "calibrate", "inspect", "card"), "measuring"),
 }
 

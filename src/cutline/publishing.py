@@ -1,0 +1,117 @@
+"""The commands that give captions to other software, and take them back: write, undo."""
+
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from cutline.progress import Bars, say, stop_after_the_event
+
+
+@click.command()
+@click.argument("captions", type=Path)
+@click.option(
+    "--as",
+    "form",
+    required=True,
+    type=click.Choice(["txt", "xmp", "embed"]),
+    help="Text files, XMP sidecars, or the pictures themselves.",
+)
+@click.option("--apply", is_flag=True, help="Write; else only say what would be written.")
+@click.option("--language", default="en", show_default=True, help="What the captions are in.")
+@click.option("--min-confidence", default=0.0, help="Leave out captions that are less sure.")
+@click.option(
+    "--sidecars",
+    type=click.Choice(["full", "stem"]),
+    default="full",
+    show_default=True,
+    help="New sidecars are photo.jpg.xmp (full) or photo.xmp (stem).",
+)
+@click.option("--journal", type=Path, help="For undo [default: CAPTIONS with .undo.jsonl].")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def write(
+    captions: Path,
+    form: str,
+    apply: bool,
+    language: str,
+    min_confidence: float,
+    sidecars: str,
+    journal: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the captions of a captions.jsonl where other software reads them.
+
+    A text that a human wrote or edited is never written over. What changes stands in a journal
+    beside CAPTIONS, and `cutline undo` takes it back, to the last byte.
+    """
+    from cutline.undoing import journal_beside
+    from cutline.writing import read_captions
+    from cutline.writing import write as write_captions
+
+    found, counts, bars = read_captions(captions), Counter[str](), Bars()
+    events = write_captions(
+        found,
+        form=form,
+        journal=journal or journal_beside(captions),
+        apply=apply,
+        language=language,
+        min_confidence=min_confidence,
+        sidecars=sidecars,
+    )
+    with stop_after_the_event() as asked:
+        for done, event in enumerate(events, 1):
+            counts[event.action] += 1
+            if as_json:
+                click.echo(json.dumps(event.as_json()))
+            elif event.sentence:
+                say(f"cutline: {event.action}: {event.sentence}")
+            else:
+                click.echo(f"{event.action}\t{event.target}\t{event.text}")
+            bars.show("written", done, len(found))
+            if asked.is_set():
+                break
+    events.close()
+    bars.close()
+    _sum_up(counts, "write", apply=apply)
+    sys.exit(1 if counts["failed"] else 130 if asked.is_set() else 0)
+
+
+@click.command()
+@click.argument("journal", type=Path, default=Path("captions.undo.jsonl"))
+@click.option("--apply", is_flag=True, help="Restore; else only say what would be restored.")
+def undo(journal: Path, apply: bool) -> None:
+    """Take back what `cutline write` wrote: every file as it was, to the last byte.
+
+    JOURNAL stands beside the captions: captions.undo.jsonl, the default. A file that somebody has
+    changed since is kept.
+    """
+    from cutline.undoing import undo as undo_changes
+
+    counts = Counter[str]()
+    events = undo_changes(journal, apply=apply)
+    with stop_after_the_event() as asked:
+        for event in events:
+            counts[event.action] += 1
+            if event.sentence and event.action != "unchanged":
+                say(f"cutline: {event.action}: {event.sentence}")
+            else:
+                click.echo(f"{event.action}\t{_from_here(event.target)}")
+            if asked.is_set():
+                break
+    events.close()
+    _sum_up(counts, "undo", apply=apply)
+    sys.exit(1 if counts["failed"] else 130 if asked.is_set() else 0)
+
+
+def _sum_up(counts: Counter[str], what: str, *, apply: bool) -> None:
+    told = ", ".join(f"{count} {action}" for action, count in counts.most_common())
+    dry = "" if apply else f"; nothing has changed: `cutline {what} ... --apply` does it"
+    say(f"{told or 'nothing to do'}{dry}")
+
+
+def _from_here(path: Path) -> str:
+    here = Path.cwd()
+    return os.fspath(path.relative_to(here) if path.is_relative_to(here) else path)
