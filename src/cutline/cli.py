@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = {
     "data": "gathering",
+    "report": "publishing",
     **dict.fromkeys(("train", "export", "soup", "import"), "making"),
     **dict.fromkeys(("score", "compare", "evaluate", "calibrate", "inspect", "card"), "measuring"),
 }
