@@ -1,0 +1,187 @@
+"""Two files of captions become one page: the same pictures, what changed most first.
+
+What changed is a picture's score where people's captions are at hand, else its words.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from cutline import metrics
+from cutline.errors import DataError
+from cutline.gallery import Card, Drawn, Line, Order, write_gallery
+from cutline.images import View
+from cutline.metrics import USUAL, Metric
+from cutline.predictions import (
+    Candidate,
+    Prediction,
+    Word,
+    find_picture,
+    find_references,
+    read_lines,
+)
+from cutline.scoring import tell_differences
+
+JUDGE = "CIDEr-D"
+DRAWS = 1000
+
+
+class Pair(NamedTuple):
+    """What two captioners said of one picture."""
+
+    one: Prediction
+    other: Prediction
+
+
+def write_comparison(
+    one: Path,
+    other: Path,
+    out: Path,
+    *,
+    images: Path | None = None,
+    references: Mapping[str, Sequence[str]] | None = None,
+    scores: Sequence[str | Metric] = USUAL,
+    view: View | None = None,
+) -> Iterator[Drawn]:
+    """Write the page of the pictures that both files name; what is drawn is told on the way.
+
+    Options are those of `write_report`. Raises `DataError` for files without a common picture.
+    """
+    pairs = pair_up(read_lines(one), read_lines(other), f"{one} and {other}")
+    labels = (one.stem, other.stem) if one.stem != other.stem else (str(one), str(other))
+    expected = {p.one.path: find_references(p.one.path, references or {}) for p in pairs}
+    verdict, judged = "", dict[str, tuple[float, float]]()
+    if references is not None:
+        verdict, judged = _judge(pairs, expected, scores, labels)
+    cards = [
+        _draw_card(
+            pair,
+            find_picture(pair.one.path, one, images),
+            labels,
+            expected[pair.one.path],
+            judged.get(pair.one.path),
+        )
+        for pair in pairs
+    ]
+    cards.sort(key=lambda card: -card.numbers["change"])
+    yield from write_gallery(
+        cards,
+        out,
+        title=f"{labels[0]} beside {labels[1]}",
+        orders=_name_orders(labels, bool(judged)),
+        lead=_introduce(pairs, verdict),
+        view=view,
+    )
+
+
+def pair_up(told: Sequence[Prediction], others: Sequence[Prediction], names: str) -> list[Pair]:
+    """What both files say of a picture: of the same path, or where there is none, file name.
+
+    Raises `DataError` when a file speaks of a picture twice, or nothing is common.
+    """
+    for key in (lambda each: each.path, lambda each: Path(each.path).name):
+        ones, second = {key(each): each for each in told}, {key(each): each for each in others}
+        if common := [Pair(ones[name], second[name]) for name in ones if name in second]:
+            if len(ones) < len(told) or len(second) < len(others):
+                raise DataError(f"one of {names} has a second line for a picture")
+            return common
+    raise DataError(f"{names} have no picture in common ({told[0].path}, {others[0].path})")
+
+
+def mark_changes(one: Sequence[str], other: Sequence[str]) -> tuple[tuple[bool, ...], ...]:
+    """For each word of either caption whether the other lacks it there."""
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    changed = [True] * len(one), [True] * len(other)
+    for block in matcher.get_matching_blocks():
+        changed[0][block.a : block.a + block.size] = [False] * block.size
+        changed[1][block.b : block.b + block.size] = [False] * block.size
+    return tuple(changed[0]), tuple(changed[1])
+
+
+def _judge(
+    pairs: Sequence[Pair],
+    expected: Mapping[str, Sequence[str]],
+    scores: Sequence[str | Metric],
+    labels: tuple[str, str],
+) -> tuple[str, dict[str, tuple[float, float]]]:
+    """Which is better, in words, and the score of each picture before and after."""
+    both = [p for p in pairs if p.one.caption and p.other.caption and expected[p.one.path]]
+    if not both:
+        raise DataError("the references know none of the pictures that both have captioned")
+    known = {p.one.path: expected[p.one.path] for p in both}
+    said: list[dict[str, str]] = [
+        {p.one.path: p.one.caption.text for p in both if p.one.caption},
+        {p.one.path: p.other.caption.text for p in both if p.other.caption},
+    ]
+    first, second = (metrics.measure(own, known, metrics=scores, partial=True) for own in said)
+    differences = metrics.compare(first, second, draws=DRAWS)
+    before, after = first.report().per_image, second.report().per_image
+    judged = {path: (before[path][JUDGE], after[path][JUDGE]) for path in known}
+    return tell_differences(differences, one=labels[0], other=labels[1]), judged
+
+
+def _draw_card(
+    pair: Pair,
+    picture: Path,
+    labels: tuple[str, str],
+    references: tuple[str, ...],
+    judged: tuple[float, float] | None,
+) -> Card:
+    said = [_cut(each.caption) if each.caption else None for each in pair]
+    words = [[word.word for word in each.words] if each else [] for each in said]
+    changes = mark_changes(*words)
+    change = sum(map(sum, changes)) / max(1, sum(map(len, changes)))
+    errors = [f"{label}: {each.error}" for label, each in zip(labels, pair, strict=True)]
+    numbers, facts = {"change": change}, list[str]()
+    if judged:
+        before, after = judged
+        numbers = {"change": abs(after - before), "gain": after - before}
+        facts = [f"{JUDGE} {100 * before:.1f} → {100 * after:.1f}"]
+    lines = [
+        Line(each, _label(label, each), changed)
+        for label, each, changed in zip(labels, said, changes, strict=True)
+        if each
+    ]
+    wrong = [error for error, each in zip(errors, said, strict=True) if not each]
+    return Card(
+        picture,
+        pair.one.path,
+        lines=tuple(lines),
+        error="; ".join(wrong),
+        facts=tuple(facts),
+        numbers=numbers,
+        references=references,
+    )
+
+
+def _cut(candidate: Candidate) -> Candidate:
+    """The same with its words, where the file does not tell them."""
+    words = candidate.words or tuple(map(Word, candidate.text.split()))
+    return Candidate(candidate.text, candidate.confidence, words)
+
+
+def _label(label: str, candidate: Candidate) -> str:
+    sure = candidate.confidence
+    return label if sure is None else f"{label} · confidence {sure:.0%}"
+
+
+def _name_orders(labels: tuple[str, str], judged: bool) -> list[Order]:
+    gains = [
+        Order(f"where {labels[1]} gains most", "gain", falling=True),
+        Order(f"where {labels[1]} loses most", "gain"),
+    ]
+    return [
+        Order("what changed most"),
+        *(gains if judged else ()),
+        Order("what changed least", "change"),
+        Order("file name", "name"),
+    ]
+
+
+def _introduce(pairs: Sequence[Pair], verdict: str) -> str:
+    texts = [[each.caption.text if each.caption else None for each in pair] for pair in pairs]
+    changed = sum(one != other for one, other in texts)
+    lead = f"<p>{changed:,} of {len(pairs):,} captions differ.</p>\n"
+    return f'{lead}<p class="summary">{escape(verdict)}</p>\n' if verdict else lead

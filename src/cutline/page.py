@@ -1,0 +1,79 @@
+"""One HTML page in one file: style, scripts and data inside, and a policy that forbids all else.
+
+Enters: a title and the body, in pieces. Leaves: the page, in pieces too, for a file that appears
+whole or not at all. Its policy names the hash of every style and script, so nothing that a caption
+says can run, and nothing is fetched.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from cutline import __version__
+from cutline.errors import CutlineError
+
+THEME = (
+    '<label class="theme" hidden>Theme <select id="theme"><option value="">as the system'
+    '<option value="light">light<option value="dark">dark</select></label>'
+)
+"""Shown by the script that makes it work."""
+
+
+def draw_page(
+    title: str,
+    body: Iterable[str],
+    *,
+    styles: Iterable[str] = (),
+    scripts: Iterable[str] = (),
+) -> Iterator[str]:
+    """The page, piece by piece. `styles` and `scripts` are names of files in `pages/`."""
+    style = "".join(_read(name) for name in ("page.css", *styles))
+    script = "".join(_read(name) for name in ("page.js", *scripts))
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_sign(style)}; "
+        f"script-src {_sign(script)}; base-uri 'none'; form-action 'none'"
+    )
+    yield (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)}</title><style>{style}</style></head>\n"
+        f"<body><header><h1>{escape(title)}</h1>{THEME}</header>\n<main>\n"
+    )
+    yield from body
+    yield f"</main>\n<footer>made by cutline {__version__}</footer>\n"
+    yield f"<script>{script}</script>\n</body></html>\n"
+
+
+def embed(data: Any, name: str) -> str:
+    """Data for the page's scripts, under this class; no caption can end the element it is in."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return f'<script type="application/json" class="{name}">{text}</script>\n'
+
+
+def write_page(pieces: Iterable[str], out: Path) -> None:
+    """The file appears whole; `CutlineError` where it cannot be written."""
+    beside = out.with_name(f".{out.name}.part")
+    try:
+        # a file name may be any bytes, and what no text can hold is shown as a question mark
+        with beside.open("w", encoding="utf8", errors="replace") as file:
+            file.writelines(pieces)
+        beside.replace(out)
+    except OSError as error:
+        raise CutlineError(f"{out} cannot be written: {error.strerror}") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _read(name: str) -> str:
+    return (files("cutline") / "pages" / name).read_text(encoding="utf8")
+
+
+def _sign(content: str) -> str:
+    return f"'sha256-{b64encode(sha256(content.encode()).digest()).decode()}'"
