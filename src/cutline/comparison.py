@@ -61,11 +61,11 @@ def write_comparison(
             find_picture(pair.one.path, one, images),
             labels,
             expected[pair.one.path],
-            judged.get(pair.one.path),
+            judged,
         )
         for pair in pairs
     ]
-    cards.sort(key=lambda card: -card.numbers["change"])
+    cards.sort(key=lambda card: -card.numbers.get("change", -1.0))  # without one: last
     yield from write_gallery(
         cards,
         out,
@@ -77,7 +77,7 @@ def write_comparison(
 
 
 def pair_up(told: Sequence[Prediction], others: Sequence[Prediction], names: str) -> list[Pair]:
-    """What both files say of a picture: of the same path, or where there is none, file name.
+    """What both files say of a picture: of the same path, or else of the same file name.
 
     Raises `DataError` when a file speaks of a picture twice, or nothing is common.
     """
@@ -127,16 +127,17 @@ def _draw_card(
     picture: Path,
     labels: tuple[str, str],
     references: tuple[str, ...],
-    judged: tuple[float, float] | None,
+    judged: Mapping[str, tuple[float, float]],
 ) -> Card:
     said = [_cut(each.caption) if each.caption else None for each in pair]
     words = [[word.word for word in each.words] if each else [] for each in said]
     changes = mark_changes(*words)
-    change = sum(map(sum, changes)) / max(1, sum(map(len, changes)))
     errors = [f"{label}: {each.error}" for label, each in zip(labels, pair, strict=True)]
-    numbers, facts = {"change": change}, list[str]()
-    if judged:
-        before, after = judged
+    numbers, facts = dict[str, float](), list[str]()
+    if not judged:
+        numbers["change"] = sum(map(sum, changes)) / max(1, sum(map(len, changes)))
+    elif pair.one.path in judged:
+        before, after = judged[pair.one.path]
         numbers = {"change": abs(after - before), "gain": after - before}
         facts = [f"{JUDGE} {100 * before:.1f} → {100 * after:.1f}"]
     lines = [

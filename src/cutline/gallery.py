@@ -147,7 +147,7 @@ def _draw_controls(cards: Sequence[Card], orders: Sequence[Order]) -> str:
     wrong = sum(bool(card.error) for card in cards)
     shown = f'<option value="">all pictures<option value="error">errors ({wrong:,})'
     sure = (
-        '<label>Confidence under <output id="bar">100 %</output>'
+        '<label><span>Confidence under <output id="bar">100%</output></span>'
         '<input type="range" id="under" min="0" max="100" value="100"></label>'
         if any("confidence" in card.numbers for card in cards)
         else ""
@@ -175,9 +175,9 @@ def _draw_card(card: Card) -> str:
         label = f'<p class="label">{escape(line.label)}</p>' if line.label else ""
         parts.append(f'{label}<p class="caption" dir="auto">{_draw_words(line)}</p>')
     if card.lines:
-        parts.append('<p class="reading" aria-hidden="true"></p>')
-    if card.facts:
-        parts.append(f'<p class="facts">{escape(" · ".join(card.facts))}</p>')
+        facts = escape(" · ".join(card.facts))
+        reading = '<p class="reading" aria-hidden="true"></p>'
+        parts.append(f'<div class="under"><p class="facts">{facts}</p>{reading}</div>')
     if card.others:
         sentences = "".join(
             f'<li><p class="caption" dir="auto">{escape(each.text)}</p>{_draw_share(each)}'
@@ -228,11 +228,11 @@ def _describe(card: Card, picture: Thumbnail | ImageError, view: View) -> dict[s
     }
     if isinstance(picture, ImageError):
         return told | {"wrong": str(picture)}
-    width, height = picture.width, picture.height
+    width, height = float(picture.width), float(picture.height)
     left, top, right, bottom = view.box(width, height)
     box = [left / width, top / height, right / width, bottom / height]
     seen = {} if box == [0, 0, 1, 1] else {"box": [round(edge, 4) for edge in box]}
-    return told | seen | {"picture": picture.address, "size": [width, height]}
+    return told | seen | {"picture": picture.address, "size": [picture.width, picture.height]}
 
 
 def _describe_picture(card: Card) -> str:

@@ -1,7 +1,7 @@
 """How a training went, as a page: curves of loss and scores, and what it wrote on the way.
 
 Enters: `history.jsonl`, a line a step, and `epochs.jsonl`, a line an epoch, both of a model folder.
-Leaves: `report.html` in that folder. Needs no torch, and remakes the page from the files at any time.
+Leaves: `report.html` in that folder. Needs no torch, and remakes the page at any time.
 """
 
 import json
@@ -169,13 +169,13 @@ def _thin(steps: Sequence[Point]) -> list[Point]:
 
 def _draw_table(epochs: Sequence[Epoch], names: Sequence[str]) -> str:
     """The same numbers, to be read."""
-    heads = "".join(f'<th scope="col">{escape(n)}' for n in ("epoch", "step", "loss", *names, ""))
+    heads = "".join(f'<th scope="col">{escape(n)}' for n in ("epoch", "step", "loss", *names, "best"))
     rows = []
     for epoch in epochs:
         scores = "".join(
             f"<td>{100 * epoch.scores[n]:.1f}" if n in epoch.scores else "<td>" for n in names
         )
-        best = "<td>best so far" if epoch.is_best else "<td>"
+        best = "<td>so far" if epoch.is_best else "<td>"
         rows.append(
             f'<tr><th scope="row">{epoch.epoch + 1}<td>{epoch.step:,}<td>{epoch.loss:.3f}'
             f"{scores}{best}"

@@ -4,28 +4,24 @@ Enters: examples. Leaves: an `Overview`, which `tell` writes as a table and `dra
 page that needs no network.
 """
 
-import base64
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
-from pathlib import Path
 
-from PIL import Image
-
+from cutline import page
 from cutline.decoding import decode_ahead
 from cutline.errors import ImageError
 from cutline.images import View
 from cutline.records import SPLITS, Example
+from cutline.thumbnails import draw_thumbnail
 from cutline.words import split_words
 
 THRESHOLDS = (1, 2, 3, 4, 5, 8, 10, 20)
 COMMONEST = 40
 SHOWN = 12
 """Sample pictures of each split."""
-THUMBNAIL = View(160)
 
 
 @dataclass(frozen=True)
@@ -129,16 +125,6 @@ def _spread(overview: Overview) -> str:
 
 # ---------------------------------------------------------------------------------- the page
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse } td, th { padding: .1rem 1rem .1rem 0; text-align: right }
-td:first-child, th:first-child { text-align: left }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem }
-figure { margin: 0 } figcaption { font-size: .8rem } img { width: 100%; border-radius: .25rem }
-svg text { font: 11px system-ui, sans-serif; fill: currentColor } svg rect { fill: #3b76b8 }
-@media (prefers-color-scheme: dark) { body { background: #16181c; color: #e4e6ea } }
-"""
-
 
 def draw_page(overview: Overview, examples: Sequence[Example], title: str) -> str:
     """The overview as one HTML page, with sample pictures of each split."""
@@ -156,7 +142,6 @@ def draw_page(overview: Overview, examples: Sequence[Example], title: str) -> st
     damaged = "".join(f"<li>{escape(sentence)}" for sentence in overview.damaged)
     words = [(word, count) for word, count in overview.words[:COMMONEST]]
     parts = [
-        f"<h1>{escape(title)}</h1>",
         f"<table><tr><th>split<th>pictures<th>captions{counts}</table>",
         "<h2>Words a caption</h2>",
         _bars([(str(length), count) for length, count in overview.lengths.items()]),
@@ -173,13 +158,9 @@ def draw_page(overview: Overview, examples: Sequence[Example], title: str) -> st
         own = [example for example in examples if example.split == split]
         chosen = own[:: max(1, len(own) // SHOWN)][:SHOWN]
         if chosen:
-            figures = "".join(map(_figure, chosen))
+            figures = "".join(map(_draw_figure, chosen))
             parts.append(f'<h2>Some of {split}</h2><div class="pictures">{figures}</div>')
-    body = "\n".join(parts)
-    return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width">\n<style>{STYLE}</style>\n{body}\n'
-    )
+    return "".join(page.draw_page(title, (f"{part}\n" for part in parts)))
 
 
 def _bars(counts: Sequence[tuple[str, int]]) -> str:
@@ -201,19 +182,13 @@ def _bars(counts: Sequence[tuple[str, int]]) -> str:
     )
 
 
-def _figure(example: Example) -> str:
+def _draw_figure(example: Example) -> str:
     captions = "<br>".join(map(escape, example.captions))
-    source = _thumbnail(example.image)
-    shown = f'<img src="{source}" alt="" loading="lazy">' if source else "cannot be read"
+    try:
+        small = draw_thumbnail(example.image)
+        size = f'width="{small.width}" height="{small.height}"'
+        shown = f'<img src="{small.address}" alt="" loading="lazy" {size}>'
+    except ImageError:
+        shown = "cannot be read"
     told = f"{escape(example.image.name)}<br>{captions}"
     return f"<figure>{shown}<figcaption>{told}</figcaption></figure>"
-
-
-def _thumbnail(path: Path) -> str:
-    """A small JPEG inside the page; empty where the picture cannot be read."""
-    [[answer]] = decode_ahead([path], THUMBNAIL, batch=1)
-    if isinstance(answer, ImageError):
-        return ""
-    file = io.BytesIO()
-    Image.fromarray(answer).save(file, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -20,7 +20,7 @@ from cutline.images import FORMATS, View, open_image
 
 SIDE = 256
 """Pixels of the longer side."""
-QUALITY = 60
+QUALITY = 55
 ORIENTATION = 0x0112
 """The EXIF tag; from 5 on a picture lies on its side."""
 

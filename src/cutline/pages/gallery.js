@@ -74,7 +74,7 @@
   }
 
   const say = (word) => [
-    word.likely === null ? "" : `${word.likely} %`,
+    word.likely === null ? "" : `${word.likely}%`,
     word.place && (word.place === "all over" ? "looked all over" : `looked at the ${word.place}`),
   ].filter(Boolean).join(", ");
 
@@ -102,8 +102,8 @@
     const pressed = card.querySelector('.word[aria-pressed="true"]');
     const word = [under, focused, pressed].map((each) => each && meaning.get(each)).find(Boolean);
     const canvas = card.querySelector("canvas");
-    card.querySelector(".reading").textContent =
-      word && say(word) ? `${word.text.trim()}: ${say(word)}` : "";
+    const reading = word && say(word) ? `${word.text.trim()}: ${say(word)}` : "";
+    card.querySelector(".reading").textContent = reading;
     if (!canvas) return;
     canvas.classList.toggle("on", Boolean(word?.gaze));
     if (word?.gaze) draw(canvas, word.gaze, tell(card).box ?? [0, 0, 1, 1]);
@@ -226,7 +226,7 @@
       card.hidden = !fits;
       left += fits;
     }
-    if (under) find("#bar").value = `${bar} %`;
+    if (under) find("#bar").value = `${bar}%`;
     const all = `${cards.length.toLocaleString("en")} pictures`;
     find("#count").textContent = left === cards.length ? all : `${left.toLocaleString("en")} of ${all}`;
   }

@@ -1,0 +1,159 @@
+"""The pages in Chromium: what a person does with them, by `tests/browser/pages.test.mjs`.
+
+`.ci/browser` installs what this needs; where it is not, the test is skipped and says so.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import ROOT
+from cutline.comparison import write_comparison
+from cutline.gallery import Card, Line, Order, write_gallery
+from cutline.images import View
+from cutline.learning import Epoch, Sample, keep_epoch, write_learning
+from cutline.overview import Overview, draw_page, look_over
+from cutline.predictions import Candidate, Word
+from cutline.records import Example
+from cutline.report import write_report
+
+BROWSER = ROOT / "tests" / "browser"
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+HOSTILE = '</script><img src=x onerror=alert(1)> "quoted" \U0001f436 \u05db\u05dc\u05d1 &amp;'
+MANY = 2000
+
+
+def look(row: int, column: int) -> list[int]:
+    """A gaze at one region of 7 x 7."""
+    return [1000 * (place == (row, column)) for place in np.ndindex(7, 7)]
+
+
+def tell(path: str, text: str, confidence: float, words: list[dict], **more: object) -> str:
+    told = {"path": path, "caption": text, "confidence": confidence, "words": words, **more}
+    return json.dumps(told)
+
+
+def lines() -> list[str]:
+    """Planted: where words looked, how sure captions are, what is broken."""
+    first = [
+        {"word": "a", "probability": 0.91, "gaze": [20] * 49},
+        {"word": "dog", "probability": 0.62, "gaze": look(0, 0)},
+        {"word": "'s", "probability": 0.5, "gaze": look(3, 3)},
+        {"word": "toy", "probability": 0.4, "gaze": look(3, 3)},
+        {"word": "on", "probability": 0.9, "gaze": look(0, 6)},
+        {"word": "the", "probability": 0.9, "gaze": look(3, 0)},
+        {"word": "grass", "probability": 0.8, "gaze": look(6, 6)},
+    ]
+    second = {"caption": "a cat", "confidence": 0.1, "words": first[:1]}
+    second["words"] = [first[0], {"word": "cat", "probability": 0.1, "gaze": look(6, 0)}]
+    text = "a dog's toy on the grass"
+    return [
+        tell("one.jpg", text, 0.9, first, best=[{"caption": text, "words": first}, second]),
+        tell("two.jpg", "two dogs in grass", 0.1, [{"word": "two"}, {"word": "dogs"}]),
+        tell("three.jpg", "a red car", 0.4, []),
+        json.dumps({"path": "hostile.jpg", "caption": HOSTILE}),
+        json.dumps({"path": "ill.jpg", "error": "ill.jpg is damaged"}),
+        json.dumps({"path": "gone.jpg", "caption": "a picture that went away"}),
+        json.dumps({"path": "tall.jpg", "caption": "a tall picture"}),
+    ]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every kind of page, made of the example photographs."""
+    folder = tmp_path_factory.mktemp("pages")
+    photographs = sorted((ROOT / "examples").glob("*.jpg"))
+    names = ["one", "two", "three", "hostile", "ill", "tall"]
+    for name, photograph in zip(names, photographs[2:], strict=True):
+        shutil.copy(photograph, folder / f"{name}.jpg")
+    captions, other = folder / "captions.jsonl", folder / "other.jsonl"
+    captions.write_text("\n".join(lines()))
+    changed = "\n".join(lines()).replace("dog's toy", "cat").replace("a red car", "two people")
+    other.write_text(changed.replace('{"word": "dog"', '{"word": "cat"'))
+    references = {"one": ["a dog's toy on the grass", "a toy"], "two": ["a ball"], "three": ["car"]}
+    for _ in write_report(captions, folder / "report.html", references=references):
+        pass
+    for _ in write_report(captions, folder / "crop.html", view=View(fit="crop")):
+        pass
+    for _ in write_comparison(captions, other, folder / "compare.html"):
+        pass
+    _write_learning(folder, photographs[0])
+    _write_overview(folder, photographs)
+    _write_many(folder)
+    return folder
+
+
+def _write_learning(folder: Path, photograph: Path) -> None:
+    steps = [{"number": n, "epoch": n // 20, "loss": 5 / n, "seconds": 0.1} for n in range(1, 61)]
+    (folder / "history.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
+    for epoch in range(3):
+        sample = Sample(str(photograph), "a man" if epoch else "a a a", ("a person", "<b>"))
+        scores = {"BLEU-4": 0.1 * epoch, "CIDEr-D": 0.2 * epoch}
+        keep_epoch(folder, Epoch(epoch, 20 * (epoch + 1), 1.0, scores, True, (sample,)))
+    write_learning(folder, folder / "learning.html")
+
+
+def _write_overview(folder: Path, photographs: list[Path]) -> None:
+    examples = [Example(path.stem, path, ("a picture",), "train") for path in photographs[:3]]
+    *_, overview = look_over(examples)
+    assert isinstance(overview, Overview)
+    page = draw_page(overview, examples, "Some data")
+    (folder / "data.html").write_text(page, encoding="utf8")
+
+
+def _write_many(folder: Path) -> None:
+    """As heavy as real ones: noise makes a thumbnail of 6 kB."""
+    chance, drawn = np.random.default_rng(0), folder / "drawn"
+    drawn.mkdir()
+    for number in range(40):
+        rough = chance.integers(256, size=(24, 32, 3), dtype=np.uint8)
+        picture = Image.fromarray(rough).resize((256, 192), Image.Resampling.BICUBIC)
+        picture.save(drawn / f"{number}.png")
+    texts = ["seven people walk a dog by the sea", "a man rides a bicycle down a hill today"]
+    cards = []
+    for number in range(MANY):
+        gaze = chance.dirichlet([0.1] * 49)
+        words = tuple(
+            Word(word, 0.5, tuple(map(float, gaze))) for word in texts[number % 2].split()
+        )
+        candidate = Candidate(texts[number % 2], number / MANY, words)
+        cards.append(
+            Card(
+                drawn / f"{number % 40}.png",
+                f"{number}.png",
+                lines=(Line(candidate),),
+                numbers={"confidence": number / MANY},
+                others=(candidate, candidate),
+                references=("a reference",) * 5,
+            )
+        )
+    orders = [Order("order of the file"), Order("least sure first", "confidence")]
+    for _ in write_gallery(cards, folder / "many.html", title="Many pictures", orders=orders):
+        pass
+
+
+@pytest.mark.slow
+def test_people_find_their_way_through_the_pages(pages):
+    missing = [name for name in ("node", CHROMIUM) if shutil.which(name) is None]
+    if not (BROWSER / "node_modules").exists():
+        missing.append("`npm ci` in tests/browser")
+    if missing:
+        pytest.skip(f"no {', no '.join(missing)} (.ci/browser installs them)")
+
+    done = subprocess.run(
+        ["node", "--test", str(BROWSER / "pages.test.mjs")],
+        env={**os.environ, "PAGES": str(pages), "CHROMIUM": CHROMIUM},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    print(f"many.html: {(pages / 'many.html').stat().st_size / 1e6:.1f} MB")
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
