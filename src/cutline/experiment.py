@@ -34,6 +34,7 @@ from cutline.engines.torch import TorchEngine
 from cutline.errors import DataError, ModelError
 from cutline.features import Encoded
 from cutline.habits import Habits
+from cutline.learning import HISTORY, Epoch, Sample, keep_epoch, write_learning
 from cutline.material import Material, Sight, Stored, Unstored, plan_training
 from cutline.model import CaptionModel, fill, fingerprint, grow, part_of, read_tensors, unfreeze
 from cutline.objectives import CrossEntropy, SelfCritical
@@ -42,7 +43,6 @@ from cutline.records import SPLITS, Caption, Example, Report
 from cutline.training import EpochEnd, Objective, Step, Trainer, Training, pick_device
 from cutline.vocabulary import Vocabulary
 
-HISTORY = "history.jsonl"
 CHOSEN_BY = "CIDEr-D"
 SAMPLES = 3
 VALIDATION_BATCH = 64
@@ -245,7 +245,9 @@ class Experiment:
                     shown = trainer.shown
                     encoder = shown.encoder if trainer.options.tuned else self.encoder
                     self.engine.model = CaptionModel(encoder, shown.decoder)
-                    yield self._end_epoch(event, standing, material, validation)
+                    validated = self._end_epoch(event, standing, material, validation)
+                    self._publish(validated, standing.steps + trainer.step)
+                    yield validated
                 if isinstance(event, EpochEnd) or time.monotonic() - saved >= self.save_every:
                     self._save(trainer, standing)
                     saved = time.monotonic()
@@ -280,6 +282,15 @@ class Experiment:
         samples = tuple(pairs[:: max(1, len(pairs) // SAMPLES)][:SAMPLES])
         warnings = Habits.of([caption.words for caption in captions]).warnings if captions else ()
         return Validated(epoch, ended.loss, report, samples, is_best, warnings)
+
+    def _publish(self, ended: Validated, step: int) -> None:
+        """Keep what the epoch gave, and draw the page that shows how the run goes."""
+        scores = ended.report.scores if ended.report else {}
+        samples = tuple(Sample(str(e.image), c.text, e.captions) for e, c in ended.samples)
+        epoch = Epoch(ended.epoch, step, ended.loss, scores, ended.is_best, samples)
+        keep_epoch(self.folder, epoch)
+        self._history.flush()
+        write_learning(self.folder)
 
     def _caption(self, material: Material, examples: Sequence[Example]) -> list[Caption]:
         model = self.engine.model.eval()

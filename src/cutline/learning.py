@@ -169,7 +169,9 @@ def _thin(steps: Sequence[Point]) -> list[Point]:
 
 def _draw_table(epochs: Sequence[Epoch], names: Sequence[str]) -> str:
     """The same numbers, to be read."""
-    heads = "".join(f'<th scope="col">{escape(n)}' for n in ("epoch", "step", "loss", *names, "best"))
+    heads = "".join(
+        f'<th scope="col">{escape(n)}' for n in ("epoch", "step", "loss", *names, "best")
+    )
     rows = []
     for epoch in epochs:
         scores = "".join(

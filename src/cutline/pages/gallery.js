@@ -2,6 +2,7 @@
 // Search, sort, filters; pictures and words as somebody comes near; the gaze of a word.
 {
   const NEAR = "1500px 0px"; // how far outside the window a card is dressed already
+  const BUDGET = 4; // milliseconds of a frame in which cards are dressed
   const FINE = 96; // pixels of a drawn gaze, either way: the browser stretches it
   const DARKEST = 0.8;
   const LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -82,9 +83,17 @@
     for (const entry of seen) {
       if (!entry.isIntersecting) continue;
       watcher.unobserve(entry.target);
-      dress(entry.target);
+      waiting.push(entry.target);
     }
+    if (waiting.length) requestAnimationFrame(dressSome);
   }, { rootMargin: NEAR });
+
+  const waiting = [];
+  function dressSome() { // a few cards a frame: whoever scrolls fast sees no stutter
+    const end = performance.now() + BUDGET;
+    while (waiting.length && performance.now() < end) dress(waiting.pop()); // the nearest came last
+    if (waiting.length) requestAnimationFrame(dressSome);
+  }
 
   gallery.addEventListener("toggle", (event) => { // candidates get their words when opened
     const details = event.target;
@@ -104,6 +113,7 @@
     const canvas = card.querySelector("canvas");
     const reading = word && say(word) ? `${word.text.trim()}: ${say(word)}` : "";
     card.querySelector(".reading").textContent = reading;
+    card.classList.toggle("reads", Boolean(reading));
     if (!canvas) return;
     canvas.classList.toggle("on", Boolean(word?.gaze));
     if (word?.gaze) draw(canvas, word.gaze, tell(card).box ?? [0, 0, 1, 1]);

@@ -1,0 +1,226 @@
+"""The page of captions: what the file says is in it as it was said, and nothing of it can run."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from conftest import ROOT
+from cutline.errors import DataError
+from cutline.gallery import Drawn, name_place, spell
+from cutline.predictions import Candidate, Word, find_picture, find_references, read_lines
+from cutline.report import write_report
+from cutline.thumbnails import SIDE, draw_thumbnail
+
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    "<!-- \"quoted\" 'too' &amp; <b>",
+    "a dog \U0001f436\u200d\U0001f9ba and \u05db\u05dc\u05d1 \u202e",
+    "line\u2028separator \\u003c",
+]
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its scripts, data and visible text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.scripts, self.data, self.captions, self._inside = 0, [], [], ""
+        self.addresses: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        told = dict(attrs)
+        self._inside = told.get("class") or told.get("type") or tag
+        self.scripts += tag == "script" and "type" not in told
+        self.addresses += [v for k, v in attrs if k in ("src", "href")]
+        if self._inside == "caption":
+            self.captions.append("")
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+    def handle_data(self, text):
+        if self._inside == "cards":
+            self.data += json.loads(text)
+        if self._inside == "caption":
+            self.captions[-1] += text
+
+
+def make(tmp_path, *lines, **options) -> Page:
+    captions, out = tmp_path / "captions.jsonl", tmp_path / "report.html"
+    captions.write_text("\n".join(map(json.dumps, lines)))
+    *_, last = write_report(captions, out, **options)
+    assert last == Drawn(len(lines), len(lines))
+    assert [p.name for p in tmp_path.glob(".*")] == []
+    return Page(out.read_text(encoding="utf8"))
+
+
+def test_hostile_captions_come_out_as_they_went_in(tmp_path):
+    lines = [
+        {"path": f"{n}.jpg", "caption": text, "words": [{"word": text, "probability": 0.5}]}
+        for n, text in enumerate(HOSTILE)
+    ]
+
+    page = make(tmp_path, *lines)
+
+    assert page.scripts == 1
+    assert page.addresses == []
+    assert page.captions == HOSTILE
+    assert [card["lines"][0][0][0] for card in page.data] == HOSTILE
+
+
+def test_a_line_may_lack_all_but_path_and_caption(tmp_path):
+    page = make(tmp_path, {"path": "a.jpg", "caption": "a dog"}, {"path": "b.jpg", "error": "ill"})
+
+    assert page.captions == ["a dog"]
+    assert page.data[0]["lines"] == [[]]
+    assert page.data[1]["lines"] == []
+
+
+def test_a_picture_that_cannot_be_read_is_shown_by_its_reason(tmp_path):
+    shutil.copy(ROOT / "examples" / "cat.jpg", tmp_path / "cat.jpg")
+    (tmp_path / "half.jpg").write_bytes((tmp_path / "cat.jpg").read_bytes()[:2000])
+    names = ["cat.jpg", "half.jpg", "gone.jpg", "\udce9.jpg"]
+
+    page = make(tmp_path, *({"path": name, "caption": "a cat"} for name in names))
+
+    cat, half, gone, odd = page.data
+    assert cat["picture"].startswith("data:image/webp;base64,")
+    assert "half.jpg" in half["wrong"]
+    assert "gone.jpg does not exist" in gone["wrong"]
+    assert "does not exist" in odd["wrong"]
+
+
+def test_words_carry_probability_place_and_gaze(tmp_path):
+    gaze = [0] * 42 + [100, 900] + [0] * 5
+    words = [{"word": "dog", "probability": 0.62, "gaze": gaze}, {"word": "'s"}, {"word": "toy"}]
+
+    page = make(tmp_path, {"path": "a.jpg", "caption": "dog's toy", "words": words})
+
+    [[dog, s, toy]] = page.data[0]["lines"]
+    assert dog == ["dog", 62, "lower left", "A" * 42 + "H/" + "A" * 5, 0]
+    assert (s[0], toy[0]) == ("'s", " toy")
+
+
+def test_references_bring_scores_to_each_picture(tmp_path):
+    lines = [
+        {"path": "album/one.jpg", "caption": "a dog runs on the grass"},
+        {"path": "album/two.jpg", "caption": "a man on a horse"},
+        {"path": "album/three.jpg", "caption": "nobody wrote about this"},
+    ]
+    references = {"one.jpg": ["a dog runs on the grass"], "two": ["a red car"]}
+
+    make(tmp_path, *lines, references=references)
+
+    page = (tmp_path / "report.html").read_text()
+    [best] = re.findall(r'data-score="([^"]+)"[^>]*><h2 dir="auto">album/one', page)
+    assert float(best) == pytest.approx(10)  # CIDEr-D of a caption that is its reference
+    assert page.count("data-score") == 2
+    assert "people wrote: 1" in page
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("{half", "broken JSON"),
+        ("[1]", "no path"),
+        ('{"caption": "a dog"}', "no path"),
+        ('{"path": "a.jpg"}', "neither a caption nor an error"),
+        ('{"path": "a.jpg", "caption": "a", "confidence": 2}', "the confidence 2 is no share"),
+        ('{"path": "a.jpg", "caption": "a", "confidence": NaN}', "the confidence nan is no share"),
+        ('{"path": "a.jpg", "caption": "a", "words": ["a"]}', "a word must be"),
+        ('{"path": "a.jpg", "caption": "a", "best": [1]}', "neither a caption"),
+        (
+            '{"path": "a.jpg", "caption": "a", "words": [{"word": "a", "gaze": [1, 2]}]}',
+            "no square",
+        ),
+    ],
+)
+def test_a_line_that_is_none_is_named_by_its_number(line, sentence, tmp_path):
+    (tmp_path / "captions.jsonl").write_text('{"path": "a.jpg", "caption": "a dog"}\n\n' + line)
+
+    with pytest.raises(DataError, match=rf"captions.jsonl, line 3: .*{re.escape(sentence)}"):
+        read_lines(tmp_path / "captions.jsonl")
+
+
+def test_an_empty_file_is_one_sentence_and_makes_no_page(run, tmp_path):
+    (tmp_path / "captions.jsonl").write_text("\n")
+
+    code, _, err = run("report", tmp_path / "captions.jsonl", "-o", tmp_path / "report.html")
+
+    assert code == 1
+    assert "captions.jsonl is empty" in err
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_captions_of_the_command_line_become_a_page(run, tiny, drawn, tmp_path):
+    _, out, _ = run("caption", "--model", tiny, drawn, "--json", "--best", "2")
+    (tmp_path / "captions.jsonl").write_text(out)
+
+    code, _, err = run("report", tmp_path / "captions.jsonl", "-o", tmp_path / "page.html")
+
+    page = Page((tmp_path / "page.html").read_text())
+    assert code == 0
+    assert "page.html: " in err
+    assert len(page.data) == 120
+    assert all("picture" in card for card in page.data)
+
+
+@pytest.mark.parametrize(
+    ("gaze", "place"),
+    [
+        ([1.0] + [0.0] * 48, "upper left"),
+        ([0.0] * 24 + [1.0] + [0.0] * 24, "middle"),
+        ([0.0] * 27 + [1.0] + [0.0] * 21, "right"),
+        ([1 / 49] * 49, "all over"),
+        ([1.0], ""),
+        ([], ""),
+        ([0.0] * 49, ""),
+    ],
+)
+def test_where_a_word_looked_is_told_in_words(gaze, place):
+    assert name_place(gaze) == place
+
+
+def test_words_that_are_not_in_the_text_are_spelt_with_spaces():
+    candidate = Candidate("a cat", words=(Word("a"), Word("dog"), Word("cat")))
+
+    assert [gap + word.word for gap, word in spell(candidate)] == ["a", " dog", " cat"]
+
+
+def test_a_picture_is_found_as_named_beside_the_file_or_where_they_are_now(tmp_path):
+    for place in ("beside", "now"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / f"{place}.jpg").write_bytes(b"")
+    file, now = tmp_path / "beside" / "captions.jsonl", tmp_path / "now"
+
+    assert find_picture("beside.jpg", file) == tmp_path / "beside" / "beside.jpg"
+    assert find_picture("C:\\album\\now.jpg", file, now) == now / "now.jpg"
+    assert find_picture(str(now / "now.jpg"), file) == now / "now.jpg"
+    assert str(find_picture("gone.jpg", file, now)) == "gone.jpg"
+
+
+def test_references_are_found_by_path_name_stem_or_cocos_number():
+    references = {"a/b.jpg": ["path"], "b.jpg": ["name"], "c": ["stem"], "391895": ["number"]}
+
+    found = [
+        find_references(name, references)
+        for name in ("a/b.jpg", "x/b.jpg", "x/c.png", "COCO_val2014_000000391895.jpg", "d.jpg")
+    ]
+
+    assert found == [("path",), ("name",), ("stem",), ("number",), ()]
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (SIDE, SIDE // 2)), (6, (SIDE // 2, SIDE))])
+def test_a_thumbnail_is_upright_and_in_proportion(orientation, size, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (600, 300), "red").save(tmp_path / "a.jpg", exif=exif)
+
+    small = draw_thumbnail(tmp_path / "a.jpg")
+
+    assert (small.width, small.height) == size
