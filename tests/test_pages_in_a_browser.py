@@ -55,7 +55,7 @@ def lines() -> list[str]:
     text = "a dog's toy on the grass"
     return [
         tell("one.jpg", text, 0.9, first, best=[{"caption": text, "words": first}, second]),
-        tell("two.jpg", "two dogs in grass", 0.1, [{"word": "two"}, {"word": "dogs"}]),
+        tell("two.jpg", "two dogs in grass", 0.1, [{"word": "two", "probability": 0.3}]),
         tell("three.jpg", "a red car", 0.4, []),
         json.dumps({"path": "hostile.jpg", "caption": HOSTILE}),
         json.dumps({"path": "ill.jpg", "error": "ill.jpg is damaged"}),

@@ -1,7 +1,7 @@
 "use strict";
 // Search, sort, filters; pictures and words as somebody comes near; the gaze of a word.
 {
-  const NEAR = "1500px 0px"; // how far outside the window a card is dressed already
+  const NEAR = 1500; // pixels outside the window within which cards are dressed already
   const BUDGET = 4; // milliseconds of a frame in which cards are dressed
   const FINE = 96; // pixels of a drawn gaze, either way: the browser stretches it
   const DARKEST = 0.8;
@@ -79,21 +79,36 @@
     word.place && (word.place === "all over" ? "looked all over" : `looked at the ${word.place}`),
   ].filter(Boolean).join(", ");
 
-  const watcher = new IntersectionObserver((seen) => {
-    for (const entry of seen) {
-      if (!entry.isIntersecting) continue;
-      watcher.unobserve(entry.target);
-      waiting.push(entry.target);
-    }
-    if (waiting.length) requestAnimationFrame(dressSome);
-  }, { rootMargin: NEAR });
+  // Not an IntersectionObserver: of thousands of cards it asks each one, every frame.
+  let order = cards; // as shown, those that are hidden left out
+  let asked = false;
 
-  const waiting = [];
-  function dressSome() { // a few cards a frame: whoever scrolls fast sees no stutter
-    const end = performance.now() + BUDGET;
-    while (waiting.length && performance.now() < end) dress(waiting.pop()); // the nearest came last
-    if (waiting.length) requestAnimationFrame(dressSome);
+  function look() { // dress the cards near the window, a few a frame: nobody sees a stutter
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      const end = performance.now() + BUDGET;
+      for (let i = firstBelow(-NEAR); i < order.length && performance.now() < end; i++) {
+        if (order[i].getBoundingClientRect().top > innerHeight + NEAR) return;
+        dress(order[i]);
+      }
+      if (performance.now() >= end) look();
+    });
   }
+
+  function firstBelow(line) { // cards in order are never higher than those before
+    let [low, high] = [0, order.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (order[middle].getBoundingClientRect().bottom < line) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  addEventListener("scroll", look, { passive: true });
+  addEventListener("resize", look);
 
   gallery.addEventListener("toggle", (event) => { // candidates get their words when opened
     const details = event.target;
@@ -236,9 +251,15 @@
       card.hidden = !fits;
       left += fits;
     }
+    arrange();
     if (under) find("#bar").value = `${bar}%`;
     const all = `${cards.length.toLocaleString("en")} pictures`;
     find("#count").textContent = left === cards.length ? all : `${left.toLocaleString("en")} of ${all}`;
+  }
+
+  function arrange() {
+    order = [...gallery.children].filter((card) => !card.hidden);
+    look();
   }
 
   function reorder() {
@@ -254,6 +275,7 @@
       return (isNaN(one) - isNaN(other)) || sign * (one - other) || place.get(a) - place.get(b);
     });
     gallery.append(...[...cards].sort(compare));
+    arrange();
   }
 
   controls.addEventListener("input", (event) => { if (event.target !== sort) choose(); });
@@ -270,5 +292,4 @@
   controls.hidden = false;
   choose(); // a browser that goes back fills the fields again
   if (sort.value) reorder();
-  for (const card of cards) watcher.observe(card);
 }
