@@ -6,7 +6,8 @@ CutlineError
 ├── RecipeError       a recipe that names what does not exist
 ├── ModelError        a model folder or file that is damaged, foreign or does not fit
 ├── TrainingError     a run that cannot go on (a loss that is not a number, say)
-└── FetchError        a file that does not come, or is not what it should be
+├── FetchError        a file that does not come, or is not what it should be
+└── WritingError      a caption that cannot be put where it should go
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,6 +41,10 @@ class TrainingError(CutlineError):
 
 class FetchError(CutlineError):
     """A file that cannot be fetched or unpacked, or is not what it should be."""
+
+
+class WritingError(CutlineError):
+    """A caption cannot be put where it should go, or cannot be taken back from there."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
