@@ -61,7 +61,8 @@ def put_text(packet: bytes | None, text: str, mark: Mark, language: str) -> byte
         raise WritingError("holds no rdf:RDF to put a caption into")
     block = _block(before.about, text, mark, language).encode()
     pieces, start = [], 0
-    for cut in sorted([*cuts, (before.end, before.end)]):
+    place, _ = _with_space(packet, before.end, before.end)
+    for cut in sorted([*cuts, (place, place)]):
         pieces += [packet[start : cut[0]], block if cut[0] == cut[1] else b""]
         start = cut[1]
     after = b"".join([*pieces, packet[start:]])
@@ -278,9 +279,9 @@ def _cuts(parsed: _Parsed) -> list[tuple[int, int]]:
 def _with_space(packet: bytes, start: int, end: int) -> tuple[int, int]:
     """With what indents it and the end of its line, so that cutting leaves no empty line."""
     line = packet.rfind(b"\n", 0, start) + 1
-    if not packet[line:start].strip() and packet[end : end + 1] == b"\n":
-        return line, end + 1
-    return start, end
+    if packet[line:start].strip():
+        return start, end
+    return line, end + 1 if packet[end : end + 1] == b"\n" else line if start == end else end
 
 
 def _others(parsed: _Parsed) -> list[bytes]:

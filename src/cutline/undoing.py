@@ -1,0 +1,371 @@
+"""Changes of files that can be taken back, to the last byte: the journal and `undo`.
+
+Enters: a file's new content. Leaves: the file, replaced in one moment, and a line in the journal
+that was there before it: whenever a run is killed, the journal knows of every change. What the line
+keeps of the old content is the part in which old and new differ, in a file beside the journal; a
+caption put into a photograph of ten megabytes costs a few bytes there.
+"""
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from io import FileIO
+from pathlib import Path
+from stat import S_IMODE
+from typing import Any
+
+from cutline.errors import WritingError
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A file as it was: what it takes to have it so again, but for the part in the blobs."""
+
+    sha256: str
+    prefix: int
+    """So many bytes the new content begins alike."""
+    suffix: int
+    """So many bytes it ends alike."""
+    blob: tuple[int, int]
+    """Where what lies between stands in the blobs, and how long it is there, compressed."""
+    mode: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the journal: a file that was replaced, or was about to be."""
+
+    number: int
+    target: Path
+    picture: Path
+    """The picture whose caption is in it; the target itself where that is the picture."""
+    after: str
+    """SHA-256 of what was written."""
+    before: Before | None
+    """None where there was no such file."""
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What became of one change."""
+
+    target: Path
+    action: str
+    """`restored`, `would restore`, `unchanged`, `kept` or `failed`."""
+    sentence: str = ""
+    """Why, where it is not restored."""
+
+
+class Journal:
+    """The changes of one album; nothing is written before the first change."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines: FileIO | None = None
+        self._blobs: FileIO | None = None
+        self.changes = _read_journal(path)
+        """Those that nobody has taken back, the oldest first."""
+        self._next = 1 + max(self.changes, default=0)
+        self._latest = {change.target: change for change in self.changes.values()}
+
+    def latest(self, target: Path) -> Change | None:
+        """The last change of a file."""
+        return self._latest.get(_absolute(target))
+
+    def replace(self, target: Path, content: bytes, *, seen: bytes | None, picture: Path) -> None:
+        """Note the change, then give the file this content; `seen` is what it held just now.
+
+        Raises `WritingError` and leaves everything as it was for a file that is read-only or has
+        changed meanwhile, `OSError` where the disk refuses.
+        """
+        before = None
+        if seen is not None:
+            now = _read_file(target)
+            if now != seen:
+                raise WritingError("was changed by somebody else meanwhile")
+            before = self._keep(target, seen, content)
+        with _part_of(target, content) as part:
+            change = Change(
+                number=self._next,
+                target=_absolute(target),
+                picture=_absolute(picture),
+                after=sha256(content).hexdigest(),
+                before=before,
+                date=datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            self._append_line(_as_line(change, self.path))
+            part.replace_target()
+        self.changes[change.number] = self._latest[change.target] = change
+        self._next += 1
+
+    def restore(self, change: Change, content: bytes) -> None:
+        """Give a file back what it held before a change; `content` is what it holds now."""
+        before = change.before
+        if before is None:
+            change.target.unlink()
+        else:
+            with _part_of(change.target, self.old_content(before, content)) as part:
+                part.replace_target(before)
+        self.forget(change)
+
+    def old_content(self, before: Before, content: bytes) -> bytes:
+        """What a file held. Raises `WritingError` where the journal's blobs are damaged."""
+        place, length = before.blob
+        try:
+            with self._blobs_path.open("rb") as blobs:
+                blobs.seek(place)
+                middle = zlib.decompress(blobs.read(length))
+        except (OSError, zlib.error):
+            raise WritingError(f"cannot be restored: {self._blobs_path} is damaged") from None
+        old = content[: before.prefix] + middle + content[len(content) - before.suffix :]
+        if sha256(old).hexdigest() != before.sha256:
+            raise WritingError(f"cannot be restored: {self._blobs_path} is not the journal's")
+        return old
+
+    def forget(self, change: Change) -> None:
+        """Note that a change was taken back."""
+        self._append_line(json.dumps({"undone": change.number}))
+        self.changes.pop(change.number, None)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in (self._lines, self._blobs):
+            if file:
+                file.close()
+
+    @property
+    def _blobs_path(self) -> Path:
+        return self.path.with_suffix(".blobs")
+
+    def _keep(self, target: Path, old: bytes, new: bytes) -> Before:
+        if self._blobs is None:
+            self._blobs = FileIO(self._blobs_path, "a")
+        prefix = _alike(old, new)
+        suffix = _alike(old[prefix:][::-1], new[prefix:][::-1])
+        middle = zlib.compress(old[prefix : len(old) - suffix])
+        place = _append(self._blobs, middle)
+        status = target.stat()
+        return Before(
+            sha256=sha256(old).hexdigest(),
+            prefix=prefix,
+            suffix=suffix,
+            blob=(place, len(middle)),
+            mode=S_IMODE(status.st_mode),
+            mtime_ns=status.st_mtime_ns,
+        )
+
+    def _append_line(self, line: str) -> None:
+        if self._lines is None:
+            _cut_off_half_a_line(self.path)
+            self._lines = FileIO(self.path, "a")
+        _append(self._lines, line.encode() + b"\n")
+
+
+def journal_beside(captions: Path) -> Path:
+    """Where the journal of a captions file stands: `captions.undo.jsonl` of `captions.jsonl`."""
+    return captions.with_name(f"{captions.stem}.undo.jsonl")
+
+
+def undo(journal: Path, *, apply: bool = False) -> Iterator[Undone]:
+    """Take back every change in the journal, the newest first; without `apply` only say so.
+
+    A file that is no longer as cutline left it is kept. Stopped at any moment, the same call goes
+    on. Raises `WritingError` where there is no journal, or none that can be read.
+    """
+    if not journal.exists():
+        raise WritingError(f"there is no journal {journal}: cutline write --apply makes one")
+    opened = Journal(journal)
+    supposed: dict[Path, str | None] = {}
+    try:
+        for change in reversed(list(opened.changes.values())):
+            try:
+                yield _undo_one(opened, change, supposed, apply=apply)
+            except (OSError, WritingError) as error:
+                yield Undone(change.target, "failed", tell_failure(change.target, error))
+    finally:
+        opened.close()
+
+
+def tell_failure(path: Path, error: OSError | WritingError) -> str:
+    """One sentence about a file: its name, and what is wrong."""
+    match error:
+        case WritingError():
+            return f"{_spell(path)} {error}"
+        case FileNotFoundError() | NotADirectoryError():
+            return f"{_spell(path)} does not exist"
+        case PermissionError():
+            return f"{_spell(path)} cannot be written: permission denied"
+    return f"{_spell(path)} cannot be written: {error.strerror or error}"
+
+
+def _spell(path: Path) -> str:
+    return str(path) if str(path).isprintable() else repr(str(path))
+
+
+def _undo_one(
+    journal: Journal, change: Change, supposed: dict[Path, str | None], *, apply: bool
+) -> Undone:
+    target = change.target
+    content = _read_file(target)
+    digest = None if content is None else sha256(content).hexdigest()
+    if not apply:  # what the newer changes of the same file would have left
+        digest = supposed.get(target, digest)
+    before = change.before.sha256 if change.before else None
+    if digest == before:
+        if apply:
+            _part_path(target).unlink(missing_ok=True)
+            journal.forget(change)
+        return Undone(target, "unchanged", f"{_spell(target)} is as it was")
+    if digest != change.after:
+        what = "is gone" if digest is None else "was changed after cutline wrote it"
+        return Undone(target, "kept", f"{_spell(target)} {what}")
+    if not apply:
+        supposed[target] = before
+        return Undone(target, "would restore")
+    assert content is not None
+    journal.restore(change, content)
+    return Undone(target, "restored")
+
+
+# ------------------------------------------------------------------------- files in one moment
+
+
+class _Part:
+    """A file's new content, whole and on disk, beside it under a name of its own."""
+
+    def __init__(self, target: Path, content: bytes) -> None:
+        self._target, self._path = target, _part_path(target)
+        self._status = target.stat() if target.exists() else None
+        if self._status and not self._status.st_mode & 0o222:
+            raise WritingError("is read-only")
+        try:
+            with self._path.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            self._remove()
+            raise
+
+    def __enter__(self) -> "_Part":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._remove()
+
+    def replace_target(self, before: Before | None = None) -> None:
+        """Put the content in place: with the file's owner and rights, and the time of now."""
+        if self._status:
+            shutil.copystat(self._target, self._path)
+            if hasattr(os, "chown"):
+                with suppress(PermissionError):
+                    os.chown(self._path, self._status.st_uid, self._status.st_gid)
+            os.utime(self._path)  # so that backups and other programs see that it changed
+        if before:
+            self._path.chmod(before.mode)
+            os.utime(self._path, ns=(before.mtime_ns, before.mtime_ns))
+        self._path.replace(self._target)
+
+    def _remove(self) -> None:
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+def _part_of(target: Path, content: bytes) -> _Part:
+    return _Part(target, content)
+
+
+def _part_path(target: Path) -> Path:
+    return target.with_name(f".{target.name}.part")
+
+
+def _read_file(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _append(file: FileIO, content: bytes) -> int:
+    """Where the content begins; on disk when this returns, and nothing of it when it fails."""
+    start = file.seek(0, os.SEEK_END)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(start)
+        raise
+    return start
+
+
+def _alike(one: bytes, other: bytes) -> int:
+    """How many bytes two contents begin alike; halving, so that few comparisons are made."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+# --------------------------------------------------------------------------------- the lines
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
+
+
+def _as_line(change: Change, journal: Path) -> str:
+    told = asdict(change) | {
+        "target": _as_told(change.target, journal),
+        "picture": _as_told(change.picture, journal),
+    }
+    return json.dumps(told)
+
+
+def _as_told(path: Path, journal: Path) -> str:
+    """As seen from the journal where it lies above: an album may move with its journal."""
+    folder = _absolute(journal).parent
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _read_journal(path: Path) -> dict[int, Change]:
+    content = _read_file(path) or b""
+    changes: dict[int, Change] = {}
+    for place, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
+        try:
+            told = json.loads(line)
+            if "undone" in told:
+                changes.pop(told["undone"], None)
+            else:
+                changes[told["number"]] = _change_of(told, _absolute(path).parent)
+        except (ValueError, KeyError, TypeError):
+            raise WritingError(f"{path}, line {place}: this is no line of a journal") from None
+    return changes
+
+
+def _change_of(told: dict[str, Any], folder: Path) -> Change:
+    before = told["before"]
+    if before is not None:
+        before = Before(**{**before, "blob": tuple(before["blob"])})
+    places = {name: folder / told[name] for name in ("target", "picture")}
+    return Change(**{**told, **places, "before": before})
+
+
+def _cut_off_half_a_line(path: Path) -> None:
+    content = _read_file(path)
+    if content and not content.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)
