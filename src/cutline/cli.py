@@ -15,7 +15,8 @@ ROOMS = {
     "making": ("train", "export", "soup", "import"),
     "measuring": ("score", "compare", "evaluate", "calibrate", "inspect", "card"),
     "gathering": ("data",),
-    "publishing": ("report",),
+    "publishing": ("write", "undo"),
+    "reporting": ("report",),
 }
 ROOM_OF = {command: room for room, commands in ROOMS.items() for command in commands}
 NAMES = {"import": "adopt"}

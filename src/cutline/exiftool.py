@@ -83,6 +83,7 @@ class ExifTool:
         self._folder = TemporaryDirectory(prefix="cutline-")
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = 0
+        self._last: tuple[bytes, Mapping[str, Any]] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -115,6 +116,12 @@ class ExifTool:
         return written
 
     def _look(self, content: bytes, kind: str) -> Mapping[str, Any]:
+        """Tags and values; the picture that was looked at last is known."""
+        if self._last is None or self._last[0] is not content:
+            self._last = (content, self._look_anew(content, kind))
+        return self._last[1]
+
+    def _look_anew(self, content: bytes, kind: str) -> Mapping[str, Any]:
         picture = self._place(content, kind)
         names = [f"-{name}{'*' if name.startswith('XMP') else ''}" for name in FIELDS]
         said = self._ask(
@@ -157,7 +164,7 @@ class ExifTool:
             asked = "\n".join([*arguments, f"-execute{self._asked}", ""])
             process.stdin.write(asked.encode())
             process.stdin.flush()
-            end, lines = f"{{ready{self._asked}}}".encode(), []
+            end, lines = f"{{ready{self._asked}}}".encode(), list[bytes]()
             for line in process.stdout:
                 if line.strip() == end:
                     return b"".join(lines).decode("utf8", "replace")
@@ -199,8 +206,9 @@ def _found_in(told: Mapping[str, Any]) -> Found:
     texts: dict[str, dict[str, str]] = {}
     for tag, value in told.items():
         name, _, language = _split_language(tag)
-        if name in FIELDS and str(value).strip():
-            texts.setdefault(FIELDS[name], {})[language or "x-default"] = str(value).strip()
+        text = str(value).lower() if isinstance(value, bool) else str(value)  # a text "true"
+        if name in FIELDS and text.strip():
+            texts.setdefault(FIELDS[name], {})[language or "x-default"] = text.strip()
     return Found(texts, str(told.get("XMP-cutline:TextHash", "")))
 
 

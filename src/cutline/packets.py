@@ -7,10 +7,15 @@ packet may have several `rdf:Description` of one picture.)
 """
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
+
+from PIL import Image, IptcImagePlugin
 
 from cutline.errors import WritingError
 from cutline.provenance import ALT, DESCRIPTION, NAMESPACE, Found, Mark
@@ -28,6 +33,7 @@ FIELDS = {
 }
 """In which properties programs keep what is seen in a picture."""
 
+_EXIF_DESCRIPTION = 270
 _TAG = re.compile(rb"""<(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 _ATTRIBUTE = re.compile(rb"""\s+([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""")
 
@@ -43,6 +49,31 @@ _NEW = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 def read_packet(packet: bytes) -> Found:
     """What a packet says. Raises `WritingError` for what is no XMP, or may be a trap."""
     return _parse(packet).found
+
+
+def look_inside(picture: Path) -> Found:
+    """What a picture says of itself, as far as Pillow reads it: XMP, EXIF and IPTC.
+
+    Nothing where it cannot be read.
+    """
+    with suppress(Exception), warnings.catch_warnings():  # see images.py: any kind of exception
+        warnings.simplefilter("ignore")
+        with Image.open(picture) as image:
+            if image.format == "PNG":
+                image.load()  # its texts may follow the pixels
+            packet, exif = image.info.get("xmp"), image.getexif()
+            iptc = IptcImagePlugin.getiptcinfo(image) or {}
+        found = read_packet(packet) if isinstance(packet, bytes) else Found()
+        more = {"EXIF description": exif.get(_EXIF_DESCRIPTION), "IPTC caption": iptc.get((2, 120))}
+        texts = {name: _as_text(said) for name, said in more.items()}
+        named = {name: {"x-default": text} for name, text in texts.items() if text}
+        return Found({**found.texts, **named}, found.text_hash)
+    return Found()
+
+
+def _as_text(said: object) -> str:
+    text = said.decode("utf8", "replace") if isinstance(said, bytes) else said
+    return text.strip("\0 \t\r\n") if isinstance(text, str) else ""
 
 
 def put_text(packet: bytes | None, text: str, mark: Mark, language: str) -> bytes:

@@ -1,7 +1,7 @@
 """Whose a text is: cutline's own texts carry a mark, and whatever has none is a human's.
 
-The mark names model, version, confidence and date, and holds a digest of the text it was written
-with. A text that somebody edited afterwards no longer has that digest: it is a human's from then on.
+The mark names model, version, confidence and date, and holds a digest of the text that it came
+with. A text that somebody edited afterwards has another digest: it is a human's from then on.
 """
 
 import re
@@ -100,10 +100,12 @@ def clean_text(text: str) -> str:
     """
     text = "\n".join(text.splitlines()).strip()
     if not text:
-        raise WritingError("the caption is empty")
+        raise WritingError("has an empty caption")
     for character in text:
         if _is_nowhere_allowed(character):
-            raise WritingError(f"the caption holds {character!r}, which XMP has no place for")
+            raise WritingError(
+                f"has a caption with {character!r} in it, which XMP has no place for"
+            )
     return text
 
 

@@ -1,87 +1,117 @@
-"""The command that makes pages of captions: report."""
+"""The commands that give captions to other software, and take them back: write, undo."""
 
-from collections.abc import Iterator
+import json
+import os
+import sys
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import click
 
-from cutline.errors import DataError
-from cutline.progress import Bars, say
-
-PAGE = "report.html"
+from cutline.progress import Bars, say, stop_after_the_event
 
 
 @click.command()
 @click.argument("captions", type=Path)
-@click.argument("other", type=Path, required=False)
-@click.option("-o", "--out", type=Path, help="The page [default: report.html].")
-@click.option("--references", type=Path, help="What people wrote: COCO, Karpathy, JSON, Flickr8k.")
-@click.option("--split", help="Of a Karpathy file or Flickr8k folder [there: test].")
 @click.option(
-    "--df",
-    default="refs",
-    show_default=True,
-    help="CIDEr's document frequencies: refs, coco, a table, or captions to count.",
+    "--as",
+    "form",
+    required=True,
+    type=click.Choice(["txt", "xmp", "embed"]),
+    help="Text files, XMP sidecars, or the pictures themselves.",
 )
-@click.option("--images", type=Path, help="Where the pictures are now, if not where they were.")
+@click.option("--apply", is_flag=True, help="Write; else only say what would be written.")
+@click.option("--language", default="en", show_default=True, help="What the captions are in.")
+@click.option("--min-confidence", default=0.0, help="Leave out captions that are less sure.")
 @click.option(
-    "--fit",
-    type=click.Choice(["squash", "crop"]),
-    default="squash",
+    "--sidecars",
+    type=click.Choice(["full", "stem"]),
+    default="full",
     show_default=True,
-    help="How the model saw pictures: whole, or the middle square.",
+    help="New sidecars are photo.jpg.xmp (full) or photo.xmp (stem).",
 )
-def report(
+@click.option("--journal", type=Path, help="For undo [default: CAPTIONS with .undo.jsonl].")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def write(
     captions: Path,
-    other: Path | None,
-    out: Path | None,
-    references: Path | None,
-    split: str | None,
-    df: str,
-    images: Path | None,
-    fit: str,
+    form: str,
+    apply: bool,
+    language: str,
+    min_confidence: float,
+    sidecars: str,
+    journal: Path | None,
+    as_json: bool,
 ) -> None:
-    """Make one HTML page of captions, that opens from disk: pictures, words, gaze, candidates.
+    """Write the captions of a captions.jsonl where other software reads them.
 
-    CAPTIONS is what `cutline caption --json` wrote (--gaze and --best tell more). With OTHER, the
-    captions of both are shown side by side, what changed most first. A model folder in place of
-    CAPTIONS gives the page of its training anew.
+    A text that a human wrote or edited is never written over. What changes stands in a journal
+    beside CAPTIONS, and `cutline undo` takes it back, to the last byte.
     """
-    from cutline.images import View
+    from cutline.undoing import journal_beside
+    from cutline.writing import read_captions
+    from cutline.writing import write as write_captions
 
-    if captions.is_dir():
-        _report_training(captions, out)
-        return
-    page = out or Path(PAGE)
-    options: dict[str, Any] = {"images": images, "view": View(fit=fit)}
-    if references:
-        options |= _read_references(references, split, df)
-    bars = Bars()
-    for event in _draw(captions, other, page, options):
-        bars.show("drawn", event.done, event.total)
-    say(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
+    found, counts, bars = read_captions(captions), Counter[str](), Bars()
+    events = write_captions(
+        found,
+        form=form,
+        journal=journal or journal_beside(captions),
+        apply=apply,
+        language=language,
+        min_confidence=min_confidence,
+        sidecars=sidecars,
+    )
+    with stop_after_the_event() as asked:
+        for done, event in enumerate(events, 1):
+            counts[event.action] += 1
+            if as_json:
+                click.echo(json.dumps(event.as_json()))
+            elif event.sentence:
+                say(f"cutline: {event.action}: {event.sentence}")
+            else:
+                click.echo(f"{event.action}\t{event.target}\t{event.text}")
+            bars.show("written", done, len(found))
+            if asked.is_set():
+                break
+    events.close()
+    bars.close()
+    _sum_up(counts, "write", apply=apply)
+    sys.exit(1 if counts["failed"] else 130 if asked.is_set() else 0)
 
 
-def _report_training(folder: Path, out: Path | None) -> None:
-    from cutline.learning import write_learning
+@click.command()
+@click.argument("journal", type=Path, default=Path("captions.undo.jsonl"))
+@click.option("--apply", is_flag=True, help="Restore; else only say what would be restored.")
+def undo(journal: Path, apply: bool) -> None:
+    """Take back what `cutline write` wrote: every file as it was, to the last byte.
 
-    say(f"{write_learning(folder, out)} shows how {folder} learnt")
+    JOURNAL stands beside the captions: captions.undo.jsonl, the default. A file that somebody has
+    changed since is kept.
+    """
+    from cutline.undoing import undo as undo_changes
+
+    counts = Counter[str]()
+    events = undo_changes(journal, apply=apply)
+    with stop_after_the_event() as asked:
+        for event in events:
+            counts[event.action] += 1
+            if event.sentence and event.action != "unchanged":
+                say(f"cutline: {event.action}: {event.sentence}")
+            else:
+                click.echo(f"{event.action}\t{_from_here(event.target)}")
+            if asked.is_set():
+                break
+    events.close()
+    _sum_up(counts, "undo", apply=apply)
+    sys.exit(1 if counts["failed"] else 130 if asked.is_set() else 0)
 
 
-def _read_references(path: Path, split: str | None, df: str) -> dict[str, Any]:
-    from cutline.scoring import choose_metrics, read_expected
-
-    if not path.exists():
-        raise DataError(f"--references {path}: there is no such file or folder")
-    scores = choose_metrics("BLEU,CIDEr-D", df=df, train=None, leave_out=say, watch=Bars().show)
-    return {"references": read_expected(path, split), "scores": scores}
+def _sum_up(counts: Counter[str], what: str, *, apply: bool) -> None:
+    told = ", ".join(f"{count} {action}" for action, count in counts.most_common())
+    dry = "" if apply else f"; nothing has changed: `cutline {what} ... --apply` does it"
+    say(f"{told or 'nothing to do'}{dry}")
 
 
-def _draw(captions: Path, other: Path | None, page: Path, options: dict[str, Any]) -> Iterator[Any]:
-    from cutline.comparison import write_comparison
-    from cutline.report import write_report
-
-    if other:
-        return write_comparison(captions, other, page, **options)
-    return write_report(captions, page, **options)
+def _from_here(path: Path) -> str:
+    here = Path.cwd()
+    return os.fspath(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -92,7 +92,7 @@ class Journal:
             if now != seen:
                 raise WritingError("was changed by somebody else meanwhile")
             before = self._keep(target, seen, content)
-        with _part_of(target, content) as part:
+        with _Part(target, content) as part:
             change = Change(
                 number=self._next,
                 target=_absolute(target),
@@ -112,7 +112,7 @@ class Journal:
         if before is None:
             change.target.unlink()
         else:
-            with _part_of(change.target, self.old_content(before, content)) as part:
+            with _Part(change.target, self.old_content(before, content)) as part:
                 part.replace_target(before)
         self.forget(change)
 
@@ -134,6 +134,12 @@ class Journal:
         """Note that a change was taken back."""
         self._append_line(json.dumps({"undone": change.number}))
         self.changes.pop(change.number, None)
+
+    def remove(self) -> None:
+        """Take the journal away: there is nothing left to take back."""
+        self.close()
+        for path in (self.path, self._blobs_path):
+            path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the files."""
@@ -174,11 +180,11 @@ def journal_beside(captions: Path) -> Path:
     return captions.with_name(f"{captions.stem}.undo.jsonl")
 
 
-def undo(journal: Path, *, apply: bool = False) -> Iterator[Undone]:
+def undo(journal: Path, *, apply: bool = False) -> Generator[Undone]:
     """Take back every change in the journal, the newest first; without `apply` only say so.
 
     A file that is no longer as cutline left it is kept. Stopped at any moment, the same call goes
-    on. Raises `WritingError` where there is no journal, or none that can be read.
+    on; when nothing is left to take back, the journal goes too. Raises `WritingError` where there is no journal, or none that can be read.
     """
     if not journal.exists():
         raise WritingError(f"there is no journal {journal}: cutline write --apply makes one")
@@ -190,6 +196,8 @@ def undo(journal: Path, *, apply: bool = False) -> Iterator[Undone]:
                 yield _undo_one(opened, change, supposed, apply=apply)
             except (OSError, WritingError) as error:
                 yield Undone(change.target, "failed", tell_failure(change.target, error))
+        if apply and not opened.changes:
+            opened.remove()
     finally:
         opened.close()
 
@@ -277,10 +285,6 @@ class _Part:
     def _remove(self) -> None:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
-
-
-def _part_of(target: Path, content: bytes) -> _Part:
-    return _Part(target, content)
 
 
 def _part_path(target: Path) -> Path:

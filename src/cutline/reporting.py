@@ -1,0 +1,87 @@
+"""The command that makes pages of captions: report."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cutline.errors import DataError
+from cutline.progress import Bars, say
+
+PAGE = "report.html"
+
+
+@click.command()
+@click.argument("captions", type=Path)
+@click.argument("other", type=Path, required=False)
+@click.option("-o", "--out", type=Path, help="The page [default: report.html].")
+@click.option("--references", type=Path, help="What people wrote: COCO, Karpathy, JSON, Flickr8k.")
+@click.option("--split", help="Of a Karpathy file or Flickr8k folder [there: test].")
+@click.option(
+    "--df",
+    default="refs",
+    show_default=True,
+    help="CIDEr's document frequencies: refs, coco, a table, or captions to count.",
+)
+@click.option("--images", type=Path, help="Where the pictures are now, if not where they were.")
+@click.option(
+    "--fit",
+    type=click.Choice(["squash", "crop"]),
+    default="squash",
+    show_default=True,
+    help="How the model saw pictures: whole, or the middle square.",
+)
+def report(
+    captions: Path,
+    other: Path | None,
+    out: Path | None,
+    references: Path | None,
+    split: str | None,
+    df: str,
+    images: Path | None,
+    fit: str,
+) -> None:
+    """Make one HTML page of captions, that opens from disk: pictures, words, gaze, candidates.
+
+    CAPTIONS is what `cutline caption --json` wrote (--gaze and --best tell more). With OTHER, the
+    captions of both are shown side by side, what changed most first. A model folder in place of
+    CAPTIONS gives the page of its training anew.
+    """
+    from cutline.images import View
+
+    if captions.is_dir():
+        _report_training(captions, out)
+        return
+    page = out or Path(PAGE)
+    options: dict[str, Any] = {"images": images, "view": View(fit=fit)}
+    if references:
+        options |= _read_references(references, split, df)
+    bars = Bars()
+    for event in _draw(captions, other, page, options):
+        bars.show("drawn", event.done, event.total)
+    say(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
+
+
+def _report_training(folder: Path, out: Path | None) -> None:
+    from cutline.learning import write_learning
+
+    say(f"{write_learning(folder, out)} shows how {folder} learnt")
+
+
+def _read_references(path: Path, split: str | None, df: str) -> dict[str, Any]:
+    from cutline.scoring import choose_metrics, read_expected
+
+    if not path.exists():
+        raise DataError(f"--references {path}: there is no such file or folder")
+    scores = choose_metrics("BLEU,CIDEr-D", df=df, train=None, leave_out=say, watch=Bars().show)
+    return {"references": read_expected(path, split), "scores": scores}
+
+
+def _draw(captions: Path, other: Path | None, page: Path, options: dict[str, Any]) -> Iterator[Any]:
+    from cutline.comparison import write_comparison
+    from cutline.report import write_report
+
+    if other:
+        return write_comparison(captions, other, page, **options)
+    return write_report(captions, page, **options)

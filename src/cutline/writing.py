@@ -1,0 +1,371 @@
+"""Captions go where other software reads them: text files, XMP sidecars, the pictures themselves.
+
+Enters: lines of a `captions.jsonl`, or the same from Python. Leaves: what happened to each picture,
+an event each. Nothing is written without `apply`, nothing ever over a human's text, and every
+change stands in a journal from which `cutline undo` takes it back.
+
+A sidecar is `photo.jpg.xmp` (darktable, digiKam, Immich, PhotoPrism); `photo.xmp` (Adobe) where it
+is asked for or there already. A text file is `photo.txt`; it has no place for a mark, so only what
+the journal knows of is cutline's own.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+from cutline.errors import DataError, WritingError, nearest
+from cutline.exiftool import ExifTool, find_exiftool, kind_of
+from cutline.packets import look_inside, put_text, read_packet
+from cutline.provenance import Found, Mark, clean_text, hash_text
+from cutline.undoing import Journal, tell_failure
+
+FORMS = ("txt", "xmp", "embed")
+SIDECARS = ("full", "stem")
+"""`full`: `photo.jpg.xmp`; `stem`: `photo.xmp`."""
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*|x-default")
+_BESIDE = (".xmp", ".txt", ".json", ".jsonl", ".csv", ".html", ".md", ".part")
+"""Files that lie beside pictures and are none: they do not make a name ambiguous."""
+
+
+@dataclass(frozen=True, slots=True)
+class Captioned:
+    """One picture and the caption that it is to get; or why it has none."""
+
+    picture: Path
+    text: str = ""
+    confidence: float | None = None
+    model: str = ""
+    fingerprint: str = ""
+    version: str = ""
+    date: str = ""
+    error: str = ""
+
+    @classmethod
+    def from_line(cls, line: Mapping[str, Any], folder: Path | None = None) -> "Captioned":
+        """From an object of `captions.jsonl`, which needs only `path` and `caption` or `error`.
+
+        A path that leads nowhere from here is looked for in `folder`. Raises `DataError`.
+        """
+        path, text, error = line.get("path"), line.get("caption"), line.get("error")
+        model, confidence = line.get("model") or {}, line.get("confidence")
+        if not isinstance(path, str) or not path or "\0" in path:
+            raise DataError("a line needs a path")
+        if not isinstance(text if text is not None else error, str):
+            raise DataError(f"{path} needs a caption or an error")
+        if not isinstance(model, Mapping):
+            model = {"name": str(model)}
+        return cls(
+            picture=_find(Path(path), folder),
+            text=text if isinstance(text, str) else "",
+            confidence=float(confidence) if isinstance(confidence, int | float) else None,
+            model=str(model.get("name") or ""),
+            fingerprint=str(model.get("fingerprint") or ""),
+            version=str(model.get("cutline") or ""),
+            date=str(line.get("date") or ""),
+            error=str(error) if text is None else "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened to one picture, or would."""
+
+    picture: Path
+    target: Path
+    """The file that holds the caption."""
+    action: str
+    """`written`, `would write`, `unchanged`, `kept` (a human's text), `left out` or `failed`."""
+    text: str = ""
+    """The caption."""
+    sentence: str = ""
+    """Why, where nothing was written."""
+
+    def as_json(self) -> dict[str, str]:
+        """Ready for `json.dumps`."""
+        told = {"path": str(self.picture), "target": str(self.target), "action": self.action}
+        more = {"caption": self.text, "sentence": self.sentence}
+        return told | {name: value for name, value in more.items() if value}
+
+
+def read_captions(path: Path) -> list[Captioned]:
+    """The lines of a `captions.jsonl`, the last of each picture; half a line at the end is none.
+
+    Raises `DataError` that names the line.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    found: dict[Path, Captioned] = {}
+    *lines, rest = content.split(b"\n")
+    for place, line in enumerate([*lines, rest], 1):
+        if not line.strip():
+            continue
+        try:
+            captioned = Captioned.from_line(_as_object(line), path.parent)
+        except (DataError, ValueError) as error:
+            if line is rest:  # whoever writes the file has not finished, or was killed
+                continue
+            raise DataError(f"{path}, line {place}: {error}") from None
+        found.pop(captioned.picture, None)
+        found[captioned.picture] = captioned
+    return list(found.values())
+
+
+def write(
+    captions: Iterable[Captioned | Mapping[str, Any]],
+    *,
+    form: str,
+    journal: Path,
+    apply: bool = False,
+    language: str = "en",
+    min_confidence: float = 0.0,
+    sidecars: str = "full",
+) -> Generator[Event]:
+    """Write each caption as `txt`, `xmp` or `embed`; without `apply` only say what would be done.
+
+    One picture that cannot be written to gets an event that says why, and the rest go on. Raises
+    `WritingError` for options that do not exist, and where ExifTool is needed and missing.
+    """
+    if form not in FORMS:
+        raise WritingError(f"captions cannot be written as {form!r}{nearest(form, FORMS)}")
+    if sidecars not in SIDECARS:
+        raise WritingError(f"sidecars cannot be named {sidecars!r}{nearest(sidecars, SIDECARS)}")
+    if not _LANGUAGE.fullmatch(language):
+        raise WritingError(f"{language!r} is no language; name one as en, de or pt-BR")
+    with ExitStack() as stack:
+        opened = Journal(journal)
+        stack.callback(opened.close)
+        writer: _Form
+        match form:
+            case "txt":
+                writer = _Texts(opened)
+            case "xmp":
+                writer = _Sidecars(sidecars, language)
+            case _:
+                exiftool = stack.enter_context(ExifTool(find_exiftool()))
+                writer = _Embedded(exiftool, language)
+        for each in captions:
+            captioned = each if isinstance(each, Captioned) else Captioned.from_line(each)
+            if why := _why_left_out(captioned, min_confidence):
+                yield Event(captioned.picture, captioned.picture, "left out", "", why)
+            else:
+                yield _write_one(writer, captioned, opened, apply=apply)
+
+
+def _why_left_out(captioned: Captioned, min_confidence: float) -> str:
+    if captioned.error:
+        return captioned.error
+    if min_confidence > 0 and (captioned.confidence or 0.0) < min_confidence:
+        told = "unknown" if captioned.confidence is None else f"{captioned.confidence:.2f}"
+        return f"{captioned.picture}: the confidence is {told}, less than {min_confidence:.2f}"
+    return ""
+
+
+def _write_one(writer: "_Form", captioned: Captioned, journal: Journal, *, apply: bool) -> Event:
+    picture = target = captioned.picture
+    try:
+        if not picture.is_file():
+            raise FileNotFoundError
+        target = writer.find_target(picture)
+        text = clean_text(captioned.text)
+        held = _read(target)
+        seen = writer.look(picture, target, held, text)
+        if seen.human:
+            return Event(picture, target, "kept", text, seen.human)
+        if seen.same:
+            return Event(picture, target, "unchanged", text)
+        if apply:
+            content = writer.make(target, held, text, _mark(captioned, text))
+            journal.replace(target, content, seen=held, picture=picture)
+        return Event(picture, target, "written" if apply else "would write", text)
+    except (OSError, WritingError) as error:
+        return Event(picture, target, "failed", captioned.text, tell_failure(target, error))
+
+
+def _mark(captioned: Captioned, text: str) -> Mark:
+    from cutline import __version__
+
+    return Mark(
+        text_hash=hash_text(text),
+        model=captioned.model,
+        fingerprint=captioned.fingerprint,
+        version=captioned.version or __version__,
+        confidence=captioned.confidence,
+        date=captioned.date or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+
+
+# --------------------------------------------------------------------------------- the forms
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What stands where a caption is to go."""
+
+    human: str = ""
+    """A sentence about a human's text; empty where there is none."""
+    same: bool = False
+    """Whether the caption is there already."""
+
+
+class _Form(Protocol):
+    """A place where captions are kept. `held` is the target's content; None where it is none."""
+
+    def find_target(self, picture: Path) -> Path:
+        """The file that is to hold a picture's caption."""
+
+    def look(self, picture: Path, target: Path, held: bytes | None, text: str) -> _Seen:
+        """What is there already."""
+
+    def make(self, target: Path, held: bytes | None, text: str, mark: Mark) -> bytes:
+        """The target's new content."""
+
+
+class _Texts:
+    """`photo.txt` beside `photo.jpg`."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal, self._neighbours = journal, _Neighbours()
+
+    def find_target(self, picture: Path) -> Path:
+        return _follow(self._neighbours.insist_alone(picture, picture.with_suffix(".txt")))
+
+    def look(self, picture: Path, target: Path, held: bytes | None, text: str) -> _Seen:
+        if held is None or not held.strip():
+            return _Seen()
+        change = self._journal.latest(target)
+        if change is None or change.after != sha256(held).hexdigest():
+            return _Seen(human=f"{target}: its text is not known to be cutline's")
+        return _Seen(same=held == _as_text_file(text))
+
+    def make(self, target: Path, held: bytes | None, text: str, mark: Mark) -> bytes:
+        return _as_text_file(text)
+
+
+class _Sidecars:
+    """An XMP sidecar; what other programs keep in it stays."""
+
+    def __init__(self, naming: str, language: str) -> None:
+        self._naming, self._language, self._neighbours = naming, language, _Neighbours()
+
+    def find_target(self, picture: Path) -> Path:
+        full, stem = sidecars_of(picture)
+        wanted, other = (full, stem) if self._naming == "full" else (stem, full)
+        alone = self._neighbours.are_none(picture)
+        if other.exists() and not wanted.exists() and (other == full or alone):
+            return _follow(other)
+        return _follow(wanted if wanted == full else self._neighbours.insist_alone(picture, stem))
+
+    def look(self, picture: Path, target: Path, held: bytes | None, text: str) -> _Seen:
+        found = Found() if held is None else read_packet(held)
+        human = _about(target, found) or _find_human_beside(picture)
+        human = human or _about(picture, look_inside(picture))
+        return _Seen(human, found.holds(text, self._language))
+
+    def make(self, target: Path, held: bytes | None, text: str, mark: Mark) -> bytes:
+        return put_text(held, text, mark, self._language)
+
+
+class _Embedded:
+    """The picture itself; its sidecars, where there are any, are asked for human texts too."""
+
+    def __init__(self, exiftool: ExifTool, language: str) -> None:
+        self._exiftool, self._language = exiftool, language
+
+    def find_target(self, picture: Path) -> Path:
+        return _follow(picture)
+
+    def look(self, picture: Path, target: Path, held: bytes | None, text: str) -> _Seen:
+        content = held or b""
+        found = self._exiftool.read(content, kind_of(content, target.suffix))
+        human = _about(picture, found) or _find_human_beside(picture)
+        return _Seen(human, found.holds(text, self._language))
+
+    def make(self, target: Path, held: bytes | None, text: str, mark: Mark) -> bytes:
+        content = held or b""
+        kind = kind_of(content, target.suffix)
+        return self._exiftool.write(content, kind, text, mark, self._language)
+
+
+def sidecars_of(picture: Path) -> tuple[Path, Path]:
+    """`photo.jpg.xmp` and `photo.xmp`, the names that sidecars of a picture have."""
+    return picture.with_name(f"{picture.name}.xmp"), picture.with_suffix(".xmp")
+
+
+def _find_human_beside(picture: Path) -> str:
+    for sidecar in sidecars_of(picture):
+        packet = _read(sidecar)
+        if packet is None:
+            continue
+        try:
+            found = read_packet(packet)
+        except WritingError as error:
+            raise WritingError(f"stays as it is, because {sidecar} {error}") from None
+        if human := _about(sidecar, found):
+            return human
+    return ""
+
+
+def _about(path: Path, found: Found) -> str:
+    return f"{path}: {found.human}" if found.human else ""
+
+
+class _Neighbours:
+    """Whether a file named by the stem of a picture would belong to another picture as well."""
+
+    def __init__(self) -> None:
+        self._stems: dict[Path, Counter[str]] = {}
+
+    def are_none(self, picture: Path) -> bool:
+        """Whether no other picture, raw file or film has this name up to the suffix."""
+        folder = picture.parent
+        if folder not in self._stems:  # one look at the folder instead of one for each picture
+            self._stems[folder] = Counter(
+                path.stem for path in folder.iterdir() if path.suffix.lower() not in _BESIDE
+            )
+        return self._stems[folder][picture.stem] <= 1
+
+    def insist_alone(self, picture: Path, target: Path) -> Path:
+        """The target. Raises `WritingError` where it would be that of several pictures."""
+        if not self.are_none(picture):
+            raise WritingError(
+                f"shares its name with another picture, so {target.name} would stand for both: "
+                "rename one, or write xmp sidecars with full names"
+            )
+        return target
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def _follow(path: Path) -> Path:
+    """Through a link: the file is replaced, and the link stays one."""
+    return path.resolve() if path.is_symlink() else path
+
+
+def _as_text_file(text: str) -> bytes:
+    return f"{text}\n".encode()
+
+
+def _find(path: Path, folder: Path | None) -> Path:
+    if folder is not None and not path.is_absolute() and not path.exists():
+        beside = folder / path
+        return beside if beside.exists() else path
+    return path
+
+
+def _as_object(line: bytes) -> Mapping[str, Any]:
+    told = json.loads(line)
+    if not isinstance(told, dict):
+        raise DataError("a line holds an object")
+    return told
