@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Timer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from cutline.errors import WritingError
 from cutline.packets import put_text
@@ -85,7 +85,7 @@ class ExifTool:
         self._asked = 0
         self._last: tuple[bytes, Mapping[str, Any]] | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ExifTool":
         return self
 
     def __exit__(

@@ -184,7 +184,8 @@ def undo(journal: Path, *, apply: bool = False) -> Generator[Undone]:
     """Take back every change in the journal, the newest first; without `apply` only say so.
 
     A file that is no longer as cutline left it is kept. Stopped at any moment, the same call goes
-    on; when nothing is left to take back, the journal goes too. Raises `WritingError` where there is no journal, or none that can be read.
+    on; when nothing is left to take back, the journal goes too. Raises `WritingError` where there
+    is no journal, or none that can be read.
     """
     if not journal.exists():
         raise WritingError(f"there is no journal {journal}: cutline write --apply makes one")

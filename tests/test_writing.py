@@ -1,0 +1,405 @@
+"""Captions go where other software reads them, never over a human's text, and come back out."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from shutil import which
+
+import pytest
+from PIL import Image
+
+from albums import SUFFIXES, TEXTS, content_of, draw, line, pixels_of, write_lines
+from cutline.errors import DataError, WritingError
+from cutline.packets import put_text, read_packet
+from cutline.provenance import Mark, hash_text
+from cutline.undoing import undo
+from cutline.writing import read_captions, write
+
+needs_exiftool = pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
+FORMS = ["txt", "xmp", pytest.param("embed", marks=needs_exiftool)]
+
+
+@pytest.fixture
+def album(tmp_path) -> Path:
+    """Four pictures, a format each."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for seed, suffix in enumerate(SUFFIXES):
+        draw(folder / f"{suffix}.{suffix}", seed)
+    return folder
+
+
+def lines_of(album: Path, caption: str = "a dog") -> list[dict[str, object]]:
+    return [line(path, caption) for path in sorted(album.iterdir()) if path.suffix[1:] in SUFFIXES]
+
+
+def wrote(
+    album: Path, lines=None, *, form: str = "xmp", apply: bool = True, **options
+) -> list[str]:
+    """The actions, and those of the sentences that there are."""
+    lines = lines_of(album) if lines is None else lines
+    journal = album.parent / "captions.undo.jsonl"
+    events = write(lines, form=form, journal=journal, apply=apply, **options)
+    return [f"{e.action}: {e.sentence}" if e.sentence else e.action for e in events]
+
+
+def undone(album: Path) -> list[str]:
+    return [e.action for e in undo(album.parent / "captions.undo.jsonl", apply=True)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_without_apply_nothing_is_touched(album, form):
+    before = content_of(album.parent)
+
+    assert wrote(album, form=form, apply=False) == ["would write"] * 4
+    assert content_of(album.parent) == before
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_written_unchanged_written_anew_and_undone_to_the_byte(album, form):
+    before = content_of(album.parent)
+
+    assert wrote(album, form=form) == ["written"] * 4
+    assert wrote(album, form=form) == ["unchanged"] * 4
+    assert wrote(album, lines_of(album, "a cat"), form=form) == ["written"] * 4
+    assert undone(album) == ["restored"] * 8
+    assert content_of(album.parent) == before
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_faults_are_answered_one_by_one_and_the_rest_go_on(album, form):
+    lines = lines_of(album)
+    (album / "png.png").unlink()  # vanished
+    target = {"txt": "tif.txt", "xmp": "tif.tif.xmp", "embed": "tif.tif"}[form]
+    (album / target).touch() if form == "txt" else None
+    if form == "xmp":
+        (album / target).write_bytes(put_text(None, "a cat", Mark(hash_text("a cat")), "en"))
+    (album / target).chmod(0o444)  # read-only
+
+    jpg, png, tif, webp = wrote(album, lines, form=form)
+
+    assert (jpg, webp) == ("written", "written")
+    assert png == f"failed: {album / 'png.png'} does not exist"
+    assert tif == f"failed: {album / target} is read-only"
+
+
+def test_a_target_that_cannot_be_written_costs_one_picture(album):
+    (album / "jpg.jpg.xmp").mkdir()
+    (album / ".png.png.xmp.part").mkdir()
+
+    jpg, png, *others = wrote(album)
+
+    assert jpg.startswith(f"failed: {album / 'jpg.jpg.xmp'} cannot be written: ")
+    assert png.startswith(f"failed: {album / 'png.png.xmp'} cannot be written: ")
+    assert others == ["written", "written"]
+
+
+# -------------------------------------------------------------------------------- human texts
+
+
+def test_a_text_file_that_no_journal_knows_is_a_humans(album):
+    (album / "jpg.txt").write_text("Oma")
+    (album / "png.txt").write_text(" \n")
+
+    first, *others = wrote(album, form="txt")
+
+    assert first == f"kept: {album / 'jpg.txt'}: its text is not known to be cutline's"
+    assert others == ["written"] * 3
+    (album / "png.txt").write_text("a dog, edited")
+    assert wrote(album, lines_of(album, "a cat"), form="txt")[1].startswith("kept: ")
+    assert (album / "png.txt").read_text() == "a dog, edited"
+
+
+@pytest.mark.parametrize("form", FORMS[1:])
+def test_a_sidecar_that_a_human_edited_is_kept_and_undo_keeps_it_too(album, form):
+    wrote(album)
+    for name in ("jpg.jpg.xmp", "png.png.xmp"):
+        content = (album / name).read_text(encoding="utf8")
+        (album / name).write_text(content.replace("a dog", "Rex", 1), encoding="utf8")
+
+    first, second, *_ = wrote(album, lines_of(album, "a cat"), form=form)
+
+    assert first == f"kept: {album / 'jpg.jpg.xmp'}: the description says 'Rex'"
+    assert second.startswith("kept: ")
+    assert "Rex" in (album / "jpg.jpg.xmp").read_text(encoding="utf8")
+    assert undone(album).count("kept") == 2
+
+
+@pytest.mark.parametrize("form", FORMS[1:])
+def test_a_humans_text_in_the_picture_is_kept_in_either_form(album, form):
+    exif = Image.Exif()
+    exif[270] = "Oma im Garten"
+    Image.new("RGB", (8, 8)).save(album / "jpg.jpg", exif=exif)
+    exif[270] = "OLYMPUS DIGITAL CAMERA         "
+    Image.new("RGB", (8, 8)).save(album / "webp.webp", exif=exif)
+
+    jpg, *_, webp = wrote(album, form=form)
+
+    assert jpg == f"kept: {album / 'jpg.jpg'}: the EXIF description says 'Oma im Garten'"
+    assert webp == "written"
+
+
+@needs_exiftool
+def test_an_embedded_text_that_a_human_edited_is_kept(album):
+    wrote(album, form="embed")
+    subprocess.run(
+        ["exiftool", "-q", "-overwrite_original", "-XMP-iptcCore:AltTextAccessibility=Rex",
+         album / "jpg.jpg"], check=True,
+    )  # fmt: skip
+
+    jpg, *others = wrote(album, lines_of(album, "a cat"), form="embed")
+
+    assert jpg == f"kept: {album / 'jpg.jpg'}: the alt text says 'Rex'"
+    assert others == ["written"] * 3
+
+
+# ------------------------------------------------------------------------------ files and names
+
+
+def test_sidecars_have_either_name_and_one_that_is_there_is_taken(album):
+    packet = put_text(None, "a cat", Mark(hash_text("a cat")), "en")
+    (album / "jpg.xmp").write_bytes(packet)
+    (album / "png.png.xmp").write_bytes(packet)
+
+    wrote(album, lines_of(album)[:3], sidecars="full")
+    wrote(album, lines_of(album)[1:], sidecars="stem")
+
+    sidecars = sorted(path.name for path in album.glob("*.xmp"))
+    assert sidecars == ["jpg.xmp", "png.png.xmp", "tif.tif.xmp", "webp.xmp"]
+    assert all(read_packet(p.read_bytes()).holds("a dog", "en") for p in album.glob("*.xmp"))
+
+
+def test_a_name_that_two_pictures_share_is_no_name_for_either(album):
+    draw(album / "jpg.png")
+    lines = [line(album / "jpg.jpg", "a dog"), line(album / "jpg.png", "a cat")]
+
+    assert all("would stand for both" in told for told in wrote(album, lines, form="txt"))
+    assert all("jpg.xmp would stand for" in t for t in wrote(album, lines, sidecars="stem"))
+    (album / "jpg.xmp").write_bytes(put_text(None, "a", Mark(hash_text("a")), "en"))
+    assert wrote(album, lines) == ["written", "written"]
+    assert read_packet((album / "jpg.xmp").read_bytes()).holds("a", "en")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names that only POSIX has")
+@pytest.mark.parametrize("form", FORMS)
+def test_names_may_be_any_bytes(album, form):
+    names = [
+        b"-dash.jpg",
+        b"two\nlines.jpg",
+        b"not \xff utf8.jpg",
+        "ü 🐕 'q'.jpg".encode(),
+        b"#x.jpg",
+    ]
+    paths = [Path(os.fsdecode(bytes(album) + b"/" + name)) for name in names]
+    for path in paths:
+        draw(album / "jpg.jpg").rename(path)
+    captions = write_lines(album.parent / "captions.jsonl", [line(p, "a dog") for p in paths])
+    before = content_of(album)
+
+    assert wrote(album, read_captions(captions), form=form) == ["written"] * 5
+    assert undone(album) == ["restored"] * 5
+    assert content_of(album) == before
+
+
+@needs_exiftool
+def test_a_link_stays_one_and_its_picture_gets_the_caption(album):
+    (album / "link.jpg").symlink_to(album / "jpg.jpg")
+
+    assert wrote(album, [line(album / "link.jpg", "a dog")], form="embed") == ["written"]
+
+    assert (album / "link.jpg").is_symlink()
+    assert b"a dog" in (album / "jpg.jpg").read_bytes()
+
+
+@needs_exiftool
+def test_a_wrong_suffix_does_no_harm_and_other_formats_are_refused(album):
+    draw(album / "x.png").rename(album / "really-png.jpg")
+    Image.new("RGB", (8, 8)).save(album / "a.gif")
+    (album / "empty.jpg").touch()
+    before = pixels_of(album / "really-png.jpg")
+    names = ("really-png.jpg", "a.gif", "empty.jpg")
+
+    png, gif, empty = wrote(album, [line(album / n, "a dog") for n in names], form="embed")
+
+    assert png == "written"
+    assert (before[0] == pixels_of(album / "really-png.jpg")[0]).all()
+    assert "is none of JPEG, PNG, WebP and TIFF" in gif
+    assert empty == f"failed: {album / 'empty.jpg'} is empty (0 bytes)"
+
+
+def test_without_exiftool_one_sentence_says_how_to_get_it(run, album, monkeypatch):
+    captions = write_lines(album.parent / "captions.jsonl", lines_of(album))
+    monkeypatch.setenv("PATH", "")
+
+    code, _, err = run("write", captions, "--as", "embed")
+
+    assert code == 1
+    assert "apt install libimage-exiftool-perl" in err
+    assert "--as xmp" in err
+
+
+# ----------------------------------------------------------------------------- lines and options
+
+
+def test_captions_that_are_unsure_or_missing_are_left_out(album):
+    lines = [
+        line(album / "jpg.jpg", "a dog", confidence=0.4),
+        {"path": str(album / "png.png"), "error": "png.png is damaged"},
+        {"path": str(album / "tif.tif"), "caption": "a cat"},
+    ]
+
+    low, damaged, unknown = wrote(album, lines, min_confidence=0.5)
+
+    assert low.endswith("the confidence is 0.40, less than 0.50")
+    assert damaged == "left out: png.png is damaged"
+    assert unknown.endswith("the confidence is unknown, less than 0.50")
+    assert wrote(album, lines) == ["written", "left out: png.png is damaged", "written"]
+
+
+@pytest.mark.parametrize("caption", ["", "  ", "a \x00 dog", "a \ud800 dog"])
+def test_a_caption_that_no_format_holds_fails_alone(album, caption):
+    first, second = wrote(album, [line(album / "jpg.jpg", caption), line(album / "png.png", "a")])
+
+    assert first.startswith(f"failed: {album / 'jpg.jpg'}.xmp has a")
+    assert second == "written"
+
+
+def test_lines_are_read_the_last_of_each_picture_and_half_a_line_is_none(album, monkeypatch):
+    captions = write_lines(album.parent / "captions.jsonl", [
+        line("album/jpg.jpg", "a dog"), line("album/png.png", "a bird"),
+        line("album/jpg.jpg", "a cat"),
+    ])  # fmt: skip
+    with captions.open("a") as file:
+        file.write('{"path": "album/tif.t')
+
+    found = read_captions(captions)  # paths are as seen from the file, where not from here
+
+    assert [(c.picture, c.text) for c in found] == [
+        (album / "png.png", "a bird"), (album / "jpg.jpg", "a cat"),
+    ]  # fmt: skip
+    assert (found[0].model, found[0].fingerprint, found[0].version) == ("flickr8k", "f00d", "0.1.0")
+
+
+@pytest.mark.parametrize(
+    "bad", ["{}", "[1]", "no", '{"path": "a.jpg"}', '{"path": 1, "caption": ""}']
+)
+def test_a_broken_line_is_named_before_anything_is_written(album, bad):
+    captions = album.parent / "captions.jsonl"
+    captions.write_text(f"\n{bad}\n")
+
+    with pytest.raises(DataError, match="line 2: "):
+        read_captions(captions)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [({"form": "xpm"}, "did you mean 'xmp'"), ({"sidecars": "fulll"}, "did you mean 'full'"),
+     ({"language": "a b"}, "'a b' is no language")],
+)  # fmt: skip
+def test_options_that_do_not_exist_are_answered_with_the_nearest(album, options, sentence):
+    with pytest.raises(WritingError, match=sentence):
+        wrote(album, **options)
+
+
+def test_the_commands_say_what_they_do(run, album):
+    captions = write_lines(album.parent / "captions.jsonl", lines_of(album))
+    before = content_of(album.parent)
+
+    code, out, err = run("write", captions, "--as", "xmp")
+    assert (code, out.count("would write\t")) == (0, 4)
+    assert "nothing has changed" in err
+    assert content_of(album.parent) == before
+
+    (album / "jpg.jpg").unlink()
+    code, out, err = run("write", captions, "--as", "xmp", "--apply", "--json")
+    assert [json.loads(told)["action"] for told in out.splitlines()] == ["failed"] + ["written"] * 3
+    assert (code, "3 written, 1 failed" in err) == (1, True)
+
+    journal = album.parent / "captions.undo.jsonl"
+    code, out, err = run("undo", journal)
+    assert (code, out.count("would restore\t")) == (0, 3)
+    code, out, _ = run("undo", journal, "--apply")
+    assert (code, out.count("restored\t")) == (0, 3)
+    assert content_of(album.parent).keys() == before.keys() - {"album/jpg.jpg"}
+    code, _, err = run("undo", journal)
+    assert (code, "there is no journal" in err) == (1, True)
+
+
+# ------------------------------------------------------------------------------- the round trip
+
+
+@pytest.fixture
+def many(tmp_path) -> Path:
+    """500 pictures of four formats; some have EXIF, XMP and IPTC from ExifTool, some a human's."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for number in range(500):
+        draw(folder / f"{number:03}.{SUFFIXES[number % 4]}", number)
+    tagged = [p for p in sorted(folder.iterdir()) if p.suffix != ".webp"]  # 12.57 writes no WebP
+    subprocess.run(
+        ["exiftool", "-q", "-overwrite_original", "-Artist=Jürgen", "-XMP:Rating=3",
+         "-XMP-dc:Subject=Hündin", "-IPTC:City=Köln", "-m", *tagged[::3]], check=True,
+    )  # fmt: skip
+    subprocess.run(
+        ["exiftool", "-q", "-overwrite_original", "-XMP-dc:Description=Oma", *tagged[::25]],
+        check=True,
+    )
+    return folder
+
+
+def text_of(number: int) -> str:
+    return f"{TEXTS[number % len(TEXTS)]} {number}"
+
+
+@pytest.mark.slow
+@needs_exiftool
+def test_500_pictures_of_four_formats_come_back_as_they_were(many):
+    paths = sorted(many.iterdir())
+    before, pixels = content_of(many), [pixels_of(path) for path in paths]
+    lines = [line(path, text_of(number)) for number, path in enumerate(paths)]
+
+    actions = wrote(many, lines, form="embed")
+
+    kept = {n for n, told in enumerate(actions) if told.startswith("kept: ")}
+    assert len(kept) == 15
+    assert {told for n, told in enumerate(actions) if n not in kept} == {"written"}
+    told = subprocess.run(
+        ["exiftool", "-j", "-G1", "-XMP-dc:Description*", "-XMP-iptcCore:AltTextAccessibility*",
+         "-IPTC:Caption-Abstract", *paths], capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    for number, (path, said) in enumerate(zip(paths, json.loads(told, parse_int=str), strict=True)):
+        wanted = "Oma" if number in kept else text_of(number)
+        assert said.pop("SourceFile") == str(path)
+        assert set(said.values()) == {wanted}
+        assert len(said) == (1 if number in kept else 5 if path.suffix == ".jpg" else 4)
+        assert all((a == b).all() for a, b in zip(pixels[number], pixels_of(path), strict=True)), (
+            path
+        )
+    assert undone(many) == ["restored"] * 485
+    assert content_of(many) == before
+
+
+@pytest.mark.slow
+@needs_exiftool
+def test_killed_again_and_again_it_goes_on_and_undo_restores_the_bytes(many):
+    before = content_of(many)
+    lines = [line(path, text_of(n)) for n, path in enumerate(sorted(many.iterdir()))]
+    captions = write_lines(many.parent / "captions.jsonl", lines)
+    command = [sys.executable, "-m", "cutline.cli", "write", captions, "--as", "embed", "--apply"]
+
+    for printed in (7, 60, 150):
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+        for _ in range(printed):
+            process.stdout.readline()
+        process.kill()
+        process.communicate()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert done.stdout.count("written\t") + done.stdout.count("unchanged\t") == 485
+    assert set(undone(many)) <= {"restored", "unchanged"}
+    assert content_of(many) == before
