@@ -337,7 +337,7 @@ def many(tmp_path) -> Path:
     folder.mkdir()
     for number in range(500):
         draw(folder / f"{number:03}.{SUFFIXES[number % 4]}", number)
-    tagged = [p for p in sorted(folder.iterdir()) if p.suffix != ".webp"]  # 12.57 writes no WebP
+    tagged = taggable(folder)
     subprocess.run(
         ["exiftool", "-q", "-overwrite_original", "-Artist=Jürgen", "-XMP:Rating=3",
          "-XMP-dc:Subject=Hündin", "-IPTC:City=Köln", "-m", *tagged[::3]], check=True,
@@ -347,6 +347,11 @@ def many(tmp_path) -> Path:
         check=True,
     )
     return folder
+
+
+def taggable(folder: Path) -> list[Path]:
+    """ExifTool 12.57 writes no WebP."""
+    return [path for path in sorted(folder.iterdir()) if path.suffix != ".webp"]
 
 
 def text_of(number: int) -> str:
@@ -359,6 +364,7 @@ def test_500_pictures_of_four_formats_come_back_as_they_were(many):
     paths = sorted(many.iterdir())
     before, pixels = content_of(many), [pixels_of(path) for path in paths]
     lines = [line(path, text_of(number)) for number, path in enumerate(paths)]
+    latin = set(taggable(many)[::3])  # their IPTC is not in UTF-8, and is left alone
 
     actions = wrote(many, lines, form="embed")
 
@@ -373,7 +379,8 @@ def test_500_pictures_of_four_formats_come_back_as_they_were(many):
         wanted = "Oma" if number in kept else text_of(number)
         assert said.pop("SourceFile") == str(path)
         assert set(said.values()) == {wanted}
-        assert len(said) == (1 if number in kept else 5 if path.suffix == ".jpg" else 4)
+        has_iptc = path.suffix == ".jpg" and path not in latin
+        assert len(said) == (1 if number in kept else 5 if has_iptc else 4)
         assert all((a == b).all() for a, b in zip(pixels[number], pixels_of(path), strict=True)), (
             path
         )
