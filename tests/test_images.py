@@ -352,8 +352,8 @@ def _as_jpeg(picture: Image.Image) -> bytes:
 @pytest.mark.slow
 def test_captions_are_the_same_by_the_fast_and_by_the_plain_path(shared: Path) -> None:
     """120 photographs: the same words as decoded whole. Where they are four times as large, JPEG is
-    decoded smaller, and the words change about as often as under noise of one in 255 (the difference
-    of two counts among 120 is up to 0.1 by chance)."""
+    decoded smaller, and the words change about as often as under noise of one in 255 (two
+    counts among 120 differ by up to 0.1 by chance)."""
     captioner = load()
     view = View.from_dict(captioner.card["view"])
     photographs = sorted((shared / "data/flickr8k/originals").glob("*.jpg"))

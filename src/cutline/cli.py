@@ -17,6 +17,7 @@ ROOMS = {
     "gathering": ("data",),
     "publishing": ("write", "undo"),
     "reporting": ("report",),
+    "proofreading": ("alt",),
 }
 ROOM_OF = {command: room for room, commands in ROOMS.items() for command in commands}
 NAMES = {"import": "adopt"}

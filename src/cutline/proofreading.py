@@ -1,0 +1,209 @@
+"""The commands for those who publish pictures: alt. Nothing here needs torch."""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cutline.errors import CutlineError
+from cutline.illustrations import Picture, State
+
+if TYPE_CHECKING:
+    from cutline.alt_text import Change
+
+WIDEST = 400
+"""Signs of a line that a terminal is shown."""
+AROUND = 100
+"""Signs of a longer line that are shown before the place that changed."""
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--apply", "do_apply", is_flag=True, help="Write the files [default: show a diff].")
+@click.option("--check", "do_check", is_flag=True, help="List what is missing, and exit with 1.")
+@click.option("--fetch", "do_fetch", is_flag=True, help="Caption pictures of other hosts, too.")
+@click.option(
+    "--root",
+    "roots",
+    type=Path,
+    multiple=True,
+    help="Where /img/a.jpg is looked for [default: the folder named]; may be repeated.",
+)
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Leave a picture without, rather than with a worse caption.",
+)
+@click.option(
+    "-m", "--model", type=Path, help="Model folder or one-file model [default: built in]."
+)
+@click.option("--threads", type=int, help="Cores to use [default: all].")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a picture.")
+def alt(
+    paths: tuple[str, ...],
+    do_apply: bool,
+    do_check: bool,
+    do_fetch: bool,
+    roots: tuple[Path, ...],
+    min_confidence: float,
+    model: Path | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Write the alt texts that are missing in HTML and Markdown.
+
+    PATHS are files and folders: .html, .php, .vue, .md, templates and more. Every byte but the new
+    texts stays as it is. Decorative pictures are left alone.
+    """
+    if do_check:
+        sys.exit(_check(paths, roots, as_json=as_json))
+    from cutline.alt_text import Captioned, Change, fill
+    from cutline.captioner import load
+    from cutline.progress import Bars, say
+    from cutline.remote import fetch_picture
+
+    captioner, bars = load(model, threads=threads), Bars()
+    pictures, failed = list[Picture](), False
+    for event in fill(
+        paths,
+        captioner.caption_each,
+        roots=roots,
+        fetch=fetch_picture if do_fetch else None,
+        min_confidence=min_confidence,
+    ):
+        match event:
+            case Captioned(done, total):
+                bars.show("captioned", done, total)
+            case Change() if wrong := _take(event, do_apply=do_apply, as_json=as_json):
+                failed = True
+                say("\n".join(f"cutline: {sentence}" for sentence in wrong))
+            case CutlineError():
+                failed = True
+                say(f"cutline: {event}")
+        pictures += event.pictures if isinstance(event, Change) else ()
+    say(_sum_up(pictures, "filled" if do_apply else "to fill (--apply writes)"))
+    sys.exit(1 if failed else 0)
+
+
+def _take(change: "Change", *, do_apply: bool, as_json: bool) -> list[str]:
+    """Write a page, or show what would be written; sentences on what is wrong."""
+    from cutline.alt_text import apply
+
+    wrong = [
+        f"{_where(picture)}: {picture.why}"
+        for picture in change.pictures
+        if picture.state in (State.ABSENT, State.UNREADABLE)
+    ]
+    if do_apply:
+        try:
+            apply(change)
+        except CutlineError as error:
+            return [*wrong, str(error)]
+    if as_json:
+        _tell_each(change.pictures)
+    elif not do_apply:
+        _show(change.diff)
+    return wrong
+
+
+def _check(paths: tuple[str, ...], roots: tuple[Path, ...], *, as_json: bool) -> int:
+    """List what is missing; needs no model."""
+    from cutline.alt_text import check
+
+    missing, failed = 0, False
+    for found in check(paths, roots=roots):
+        if isinstance(found, CutlineError):
+            click.echo(f"cutline: {found}", err=True)
+            failed = True
+            continue
+        missing += 1
+        if as_json:
+            _tell_each([found])
+        else:
+            click.echo(_where(found))
+    click.echo(f"{missing} alt texts are missing", err=True)
+    return 1 if missing or failed else 0
+
+
+def _where(picture: Picture) -> str:
+    """`docs/guide.md:12: img/a.jpg`."""
+    source = picture.source or "an img without src"
+    shown = source if len(source) <= 100 else f"{source[:60]}…"
+    return f"{picture.page}:{picture.line}: {_plain(shown)}"
+
+
+def _tell_each(pictures: Iterable[Picture]) -> None:
+    for picture in pictures:
+        told: dict[str, Any] = {
+            "page": str(picture.page),
+            "line": picture.line,
+            "path": picture.source,
+            "state": picture.state,
+        }
+        if picture.alt:
+            told["alt"] = picture.alt
+        if picture.confidence is not None:
+            told["confidence"] = round(picture.confidence, 4)
+        if picture.why:
+            told["why"] = picture.why
+        click.echo(json.dumps(told))
+
+
+_TOLD = (
+    (State.TOLD, "with a text"),
+    (State.DECORATIVE, "decorative"),
+    (State.UNKNOWN, "up to a template"),
+    (State.FILLED, ""),
+    (State.UNSURE, "not sure enough"),
+    (State.REMOTE, "of other hosts (--fetch)"),
+    (State.TEMPLATED, "whose address is a template's"),
+    (State.ABSENT, "not there"),
+    (State.UNREADABLE, "unreadable"),
+)
+
+
+def _sum_up(pictures: list[Picture], filled: str) -> str:
+    """`12 pictures on 3 pages: 5 with a text, 2 decorative, 4 filled, 1 of other hosts`."""
+    counts = Counter(picture.state for picture in pictures)
+    pages = len({picture.page for picture in pictures})
+    parts = [f"{counts[state]} {name or filled}" for state, name in _TOLD if counts[state]]
+    head = f"{len(pictures)} pictures on {pages} pages"
+    return f"{head}: {', '.join(parts)}" if parts else head
+
+
+# ------------------------------------------------------------------------------- diff on a screen
+
+
+def _show(diff: bytes) -> None:
+    """The diff as it is into files and pipes; on a terminal in colour, with no signs that steer."""
+    if not sys.stdout.isatty():
+        click.echo(diff, nl=False)
+        return
+    is_plain = bool(os.environ.get("NO_COLOR"))
+    for line in _shorten(diff.decode("utf-8", "backslashreplace").splitlines()):
+        colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+        shown = _plain(line)
+        click.echo(shown if is_plain or not colour else click.style(shown, fg=colour))
+
+
+def _shorten(lines: list[str]) -> Iterator[str]:
+    """Pages of one line are shown where they change."""
+    for line in lines:
+        at = line.find(" alt=") if line[:1] == "+" else 0
+        start = max(0, at - AROUND) if len(line) > WIDEST else 0
+        cut = f"{line[:1]}…{line[start + 1 :]}" if start else line
+        yield cut if len(cut) <= WIDEST else f"{cut[:WIDEST]}…"
+
+
+def _plain(text: str) -> str:
+    """Control signs spelt out: a page may hold what would steer a terminal."""
+    return "".join(
+        sign if sign.isprintable() or sign == "\t" else ascii(sign)[1:-1] for sign in text
+    )

@@ -1,0 +1,577 @@
+"""Alt texts are put where they are missing, and nowhere else; nothing else of a file changes."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from conftest import ROOT
+from cutline.addresses import Absent, Inline, Local, Remote, Templated, locate
+from cutline.alt_text import Captioned, Change, apply, as_sentence, check, fill
+from cutline.errors import CutlineError, DataError, FetchError, ImageError
+from cutline.illustrations import State
+from cutline.records import Caption
+from cutline.sites import read_page
+
+
+class Double:
+    """A captioner that says what it was shown, and remembers it."""
+
+    def __init__(self, text: str = "a {}", log_prob: float = -0.1) -> None:
+        self.text, self.log_prob = text, log_prob
+        self.seen: list[Path | bytes] = []
+
+    def caption_each(self, pictures: Iterable[Path | bytes]) -> Iterator[Caption | ImageError]:
+        for picture in list(pictures):  # all at once: a captioner asks ahead
+            self.seen.append(picture)
+            if isinstance(picture, Path) and picture.stat().st_size == 0:
+                yield ImageError(f"{picture} is empty (0 bytes)")
+                continue
+            name = picture.stem if isinstance(picture, Path) else f"{len(picture)} bytes"
+            yield Caption(
+                self.text.replace("{}", name), ("a", name), self.log_prob, (self.log_prob,)
+            )
+
+
+@pytest.fixture
+def site(tmp_path) -> Path:
+    """A folder with pictures."""
+    for name in ("dog.png", "cat.png", "img/hen.png", "static/cow.png", "a b.png", "#1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 6)).save(tmp_path / name)
+    Image.new("RGB", (2, 2)).save(tmp_path / "tiny.png")
+    return tmp_path
+
+
+def state_of(site: Path, html: str, name: str = "page.html") -> State:
+    (site / name).write_text(html, encoding="utf8")
+    [picture] = read_page(site / name, [site]).pictures
+    return picture.state
+
+
+def filled(site: Path, content: str | bytes, name: str = "page.html", text: str = "a {}") -> bytes:
+    data = content if isinstance(content, bytes) else content.encode()
+    (site / name).write_bytes(data)
+    *_, change = fill([site / name], Double(text).caption_each)
+    assert isinstance(change, Change)
+    return change.content
+
+
+# ------------------------------------------------------------------------- which want an alt text
+
+
+@pytest.mark.parametrize(
+    ("html", "state"),
+    [
+        ('<img src="dog.png">', "lacking"),
+        ('<img src="dog.png" alt="A dog">', "told"),
+        ('<img src="dog.png" alt="">', "decorative"),
+        ('<img src="dog.png" alt>', "decorative"),
+        ('<img src="dog.png" ALT=" ">', "decorative"),
+        ('<img src="dog.png" :alt="text">', "told"),
+        ('<img src="dog.png" [attr.alt]="text">', "told"),
+        ('<img src="dog.png" th:alt="#{text}">', "told"),
+        ('<img src="dog.png" alt="{{ text }}">', "told"),
+        ('<img src="dog.png" data-alt="text">', "lacking"),
+        ('<img src="dog.png" title="A dog">', "told"),
+        ('<img src="dog.png" aria-label="A dog">', "told"),
+        ('<img src="dog.png" aria-labelledby="d1">', "told"),
+        ('<img src="dog.png" title="">', "lacking"),
+        ('<img src="dog.png" role="presentation">', "decorative"),
+        ('<img src="dog.png" role=none>', "decorative"),
+        ('<img src="dog.png" aria-hidden="true">', "decorative"),
+        ('<img src="dog.png" aria-hidden="false">', "lacking"),
+        ('<img src="dog.png" hidden>', "decorative"),
+        ('<img src="dog.png" style="color: red; display:none">', "decorative"),
+        ('<img src="dog.png" style="width:100px;height:20px">', "lacking"),
+        ('<img src="dog.png" style="width:1px;height:1px">', "decorative"),
+        ('<img src="dog.png" width=1 height="1px">', "decorative"),
+        ('<img src="dog.png" width="20" height="100%">', "lacking"),
+        ('<img src="tiny.png">', "decorative"),
+        ('<img src="img/spacer.gif">', "decorative"),
+        ('<img src="https://x.org/1x1.gif?id=3">', "decorative"),
+        ('<img src="pixel-art.png">', "absent"),
+        ('<a href="x"><img src="dog.png"> Home</a>', "decorative"),
+        ('<a href="x"><b>Home</b><br><img src="dog.png"></a>', "decorative"),
+        ('<a href="x"><img src="dog.png">{{ title }}</a>', "decorative"),
+        ('<a href="x" aria-label="Home"><img src="dog.png"></a>', "decorative"),
+        ('<button><img src="dog.png">Save</button>', "decorative"),
+        ('<a href="x">&nbsp;<img src="dog.png">\n</a>', "lacking"),
+        ('<a name="x">Title<p><img src="dog.png">', "lacking"),
+        ('<a href="x">Title</a><img src="dog.png">', "lacking"),
+        ('<figure><img src="dog.png"><figcaption>D</figcaption></figure>', "lacking"),
+        ("<img>", "templated"),
+        ('<img src="{{ url }}">', "templated"),
+        ('<img src="{% static \'dog.png\' %}">', "templated"),
+        ('<img :src="url">', "templated"),
+        ('<img src="dog.png" th:src="@{/x.png}">', "templated"),
+        ('<img src="@/dog.png"><!-- -->', "templated"),
+        ('<img src="%PUBLIC_URL%/dog.png">', "templated"),
+        ('<img src="dog.png" {{ attributes }}>', "unknown"),
+        ('<img src="dog.png" v-bind="all">', "unknown"),
+        ("<img src='dog.png' <?php the_attributes(); ?>>", "unknown"),
+        ("<img src='dog.png' {% if a %}alt='x'{% endif %}>", "told"),
+        ("<img src='dog.png' {% if a %}class='x'{% endif %}>", "lacking"),
+        ("<img {% if a %}src='dog.png'{% else %}src='cat.png'{% endif %}>", "templated"),
+        ('<img src="https://x.org/dog.png">', "remote"),
+        ('<img src="//x.org/dog.png">', "remote"),
+        ('<img src="nowhere.png">', "absent"),
+        ('<img src="img">', "absent"),
+        ('<img src="spinner.gif" data-src="dog.png">', "lacking"),
+        ('<img srcset="nowhere.png 1x, dog.png 2x">', "absent"),
+        ('<img srcset="dog.png 1x, nowhere.png 2x">', "lacking"),
+    ],
+)  # fmt: skip
+def test_what_a_picture_lacks_is_told_from_its_tag(site, html, state):
+    assert state_of(site, html) == state
+
+
+@pytest.mark.parametrize(
+    ("markdown", "state"),
+    [
+        ("![](dog.png)", "lacking"),
+        ("![A dog](dog.png)", "told"),
+        ("![ ](dog.png)", "decorative"),
+        ('![](dog.png){: alt="A dog"}', "told"),
+        ('![](dog.png){: .wide title="a"}', "lacking"),
+        ("![](spacer.gif)", "absent"),
+        ("![](tiny.png)", "decorative"),
+        ("![](https://x.org/a.png)", "remote"),
+        ("![]({{ site.url }}/dog.png)", "templated"),
+        ("x <img src=dog.png>", "lacking"),
+        ("x <a href=y>![](dog.png)</a>", "lacking"),
+    ],
+)
+def test_what_a_picture_lacks_is_told_from_its_markdown(site, markdown, state):
+    assert state_of(site, markdown, "page.md") == state
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("dog.png", "dog.png"),
+        (" ./img/../dog.png\n", "dog.png"),
+        ("dog.png?v=3#top", "dog.png"),
+        ("a%20b.png", "a b.png"),
+        ("a b.png", "a b.png"),
+        ("%231.png", "#1.png"),
+        ("/dog.png", "dog.png"),
+        ("/cow.png", "static/cow.png"),
+        ("img\\hen.png", "img/hen.png"),
+    ],
+)
+def test_an_address_leads_to_its_file(site, source, found):
+    place = locate(source, site / "page.html", [site])
+
+    assert isinstance(place, Local)
+    assert place.path.resolve() == (site / found).resolve()
+
+
+def test_an_address_may_lead_elsewhere(site):
+    page = site / "img" / "page.html"
+
+    def at(source: str, base: str = "") -> object:
+        return locate(source, page, [site], base=base)
+
+    assert at((site / "dog.png").as_uri()) == Local(site / "dog.png")
+    assert at("dog.png", "/") == Local(site / "dog.png")
+    assert at("hen.png", "https://x.org/a/") == Remote("https://x.org/a/hen.png")
+    assert at("//x.org/a.png") == Remote("https://x.org/a.png")
+    assert at("data:image/png;base64,aGVu") == Inline(b"hen")
+    assert at("data:image/svg+xml,%3Csvg%3E") == Inline(b"<svg>")
+    assert at("data:image/png;base64,%%%") == Inline(b"")
+    assert at("blob:x") == at("cid:part1") == at("${x}.png") == at("") == Templated()
+    assert isinstance(at("/dev/zero"), Absent)
+    assert isinstance(at("file:///dev/zero"), Absent)
+    assert isinstance(at("x" * 5000), Absent)
+    assert isinstance(at("a\0b.png"), Absent)
+    assert isinstance(at("//[::1"), Remote)
+    assert isinstance(at("[x].png"), Absent)
+
+
+def test_a_pages_base_counts_for_all_its_pictures(site):
+    assert state_of(site, '<base href="img/"><img src="hen.png">') == State.LACKING
+    assert state_of(site, '<base href="https://x.org/"><img src="dog.png">') == State.REMOTE
+    assert state_of(site, '<base href="{{ root }}"><img src="dog.png">') == State.TEMPLATED
+
+
+# ----------------------------------------------------------------------------- what is written
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('<img src="dog.png" id=d>', '<img src="dog.png" alt="A dog." id=d>'),
+        ("<IMG SRC='dog.png'/>", "<IMG SRC='dog.png' alt='A dog.'/>"),
+        ("<img src=dog.png>", '<img src=dog.png alt="A dog.">'),
+        ("<img class='x' src=dog.png>", "<img class='x' src=dog.png alt='A dog.'>"),
+        ('<img src="dog.png"id=d>', '<img src="dog.png" alt="A dog."id=d>'),
+        ("<img\r\n  src='dog.png'\r\n>", "<img\r\n  src='dog.png' alt='A dog.'\r\n>"),
+        (
+            "<img {% if a %}src='dog.png'{% endif %}>",
+            "<img alt='A dog.' {% if a %}src='dog.png'{% endif %}>",
+        ),
+        ("<?php echo 1 ?><p>\x00<img src=dog.png", "<?php echo 1 ?><p>\x00<img src=dog.png"),
+    ],
+)
+def test_an_alt_text_stands_behind_its_source(site, before, after):
+    assert filled(site, before).decode() == after
+
+
+@pytest.mark.parametrize(
+    ("text", "html", "markdown"),
+    [
+        ("a dog's toy", "A dog&#39;s toy.", "A dog's toy."),
+        ('a "<b>" & {{c}}', "A &#34;&#60;b&#62;&#34; &#38; &#123;&#123;c&#125;&#125;.",
+         'A "\\<b\\>" \\& \\{\\{c\\}\\}.'),
+        ("a [x] `y` *z*", "A [x] &#96;y&#96; *z*.", "A \\[x\\] \\`y\\` \\*z\\*."),
+        ("a\ndog\x1b\\", "A dog \\.", "A dog \\\\."),
+    ],
+)  # fmt: skip
+def test_signs_that_would_mean_something_are_escaped(site, text, html, markdown):
+    assert filled(site, "<img src=dog.png>", text=text).decode() == (
+        f'<img src=dog.png alt="{html}">'
+    )
+    assert filled(site, "![](dog.png)", "p.md", text).decode() == f"![{markdown}](dog.png)"
+
+
+@pytest.mark.parametrize(
+    ("page", "encoding", "alt"),
+    [
+        ("<p>ü<img src=dog.png>", "utf-8", "Ein Hündchen."),
+        ("<p><img src=dog.png>", "utf-8", "Ein H&#252;ndchen."),  # may be read as anything
+        ("<meta charset=utf-8><img src=dog.png>", "utf-8", "Ein Hündchen."),
+        ("<p>ü<img src=dog.png>", "latin-1", "Ein H&#252;ndchen."),
+        ("<meta charset=shift_jis>表<img src=dog.png>", "shift-jis", "Ein H&#252;ndchen."),
+        ("<p>😀<img src=dog.png>", "utf-16", "Ein Hündchen."),
+    ],
+)
+def test_signs_that_an_encoding_may_lack_are_written_as_references(site, page, encoding, alt):
+    after = filled(site, page.encode(encoding), text="ein Hündchen").decode(encoding)
+
+    assert after == page.replace("dog.png>", f'dog.png alt="{alt}">')
+
+
+def test_file_names_are_read_in_the_pages_encoding(site):
+    (site / "dog.png").rename(site / "hündchen.png")
+
+    for encoding, charset in (("utf-8", ""), ("latin-1", "<meta charset=latin1>"), ("utf-16", "")):
+        page = f"{charset}ß<img src=hündchen.png>".encode(encoding)
+        assert b"alt" in filled(site, page).replace(b"\0", b"")
+
+
+@pytest.mark.parametrize(
+    ("caption", "alt"),
+    [
+        ("a dog runs", "A dog runs."),
+        ("a photo of a dog", "A dog."),
+        ("an image of  the sea !", "The sea !"),
+        ("", ""),
+    ],
+)
+def test_a_caption_becomes_a_sentence_as_screen_readers_want_it(caption, alt):
+    assert as_sentence(caption) == alt
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("<p>hello".encode("utf-16-le"), "UTF-16 without a mark: save it as UTF-8"),
+        ("<p>hello".encode("utf-32"), "is in UTF-32: save it as UTF-8"),
+        ("<p>写真<img src=dog.png>".encode("iso2022-jp"), "is in ISO-2022-JP: save it as UTF-8"),
+    ],
+)
+def test_a_page_that_could_be_harmed_is_refused_whole(site, content, sentence):
+    (site / "page.html").write_bytes(content)
+
+    with pytest.raises(DataError, match=sentence):
+        read_page(site / "page.html")
+
+
+# --------------------------------------------------------------------------------- fill and apply
+
+
+def test_each_picture_is_captioned_once_however_often_it_is_shown(site):
+    inline = "data:image/png;base64," + base64.b64encode(bytes(5000)).decode()
+    (site / "a.html").write_text(f'<img src=dog.png><img src="{inline}"><img src="./dog.png">')
+    (site / "b.md").write_text(f"![](dog.png) ![](cat.png)\n\n<img src='{inline}'>")
+    double = Double()
+
+    events = list(fill([site], double.caption_each))
+
+    assert double.seen == [site / "dog.png", bytes(5000), site / "cat.png"]
+    assert [e for e in events if isinstance(e, Captioned)][-1] == Captioned(3, 3)
+    contents = b"".join(event.content for event in events if isinstance(event, Change))
+    assert contents.count(b"A dog.") == 3
+    assert contents.count(b"A 5000 bytes.") == 2
+
+
+def test_what_goes_wrong_is_told_and_the_rest_goes_on(site):
+    (site / "cat.png").write_bytes(b"")
+    (site / "a.html").write_text(
+        "<img src=cat.png><img src=http://x/1.png><img src=http://x/2.png><img src=dog.png>"
+    )
+
+    def fetch(address: str) -> bytes:
+        if address.endswith("1.png"):
+            raise FetchError(f"{address} does not come")
+        return b"12345"
+
+    *_, change = fill([site / "a.html"], Double().caption_each, fetch=fetch)
+
+    assert [(p.state, p.alt or p.why) for p in change.pictures] == [
+        ("unreadable", f"{site / 'cat.png'} is empty (0 bytes)"),
+        ("unreadable", "http://x/1.png does not come"),
+        ("filled", "A 5 bytes."),
+        ("filled", "A dog."),
+    ]
+
+
+def test_a_caption_that_is_not_sure_enough_is_not_written(site):
+    (site / "a.md").write_text("![](dog.png)")
+
+    *_, change = fill([site], Double(log_prob=-1.0).caption_each, min_confidence=0.5)
+
+    assert change.is_empty
+    assert [(p.state, p.why) for p in change.pictures] == [
+        ("unsure", "a confidence of 0.37: A dog.")
+    ]
+
+
+def test_applied_the_file_keeps_its_mode_and_its_links(site):
+    page, link = site / "page.html", site / "link.html"
+    page.write_bytes(b"<img src=dog.png>\r\n\xff")
+    page.chmod(0o640)
+    link.symlink_to("page.html")
+
+    *_, change = fill([link], Double().caption_each)
+    apply(change)
+
+    assert page.read_bytes() == b'<img src=dog.png alt="A dog.">\r\n\xff'
+    assert page.stat().st_mode & 0o777 == 0o640
+    assert link.is_symlink()
+    assert not list(site.glob(".*"))
+
+
+def test_a_file_that_changed_or_may_not_be_written_is_left_alone(site):
+    page = site / "page.html"
+    page.write_text("<img src=dog.png>")
+    *_, change = fill([page], Double().caption_each)
+
+    page.chmod(0o444)
+    with pytest.raises(DataError, match="page.html may not be written: it is read-only"):
+        apply(change)
+    page.chmod(0o644)
+    page.write_text("<img src=cat.png>")
+    with pytest.raises(DataError, match="page.html has changed since it was read"):
+        apply(change)
+    page.unlink()
+    with pytest.raises(DataError, match="page.html cannot be written: No such file"):
+        apply(change)
+
+    assert not list(site.glob(".*"))
+
+
+def test_a_diff_is_one_that_git_applies(site, monkeypatch):
+    monkeypatch.chdir(site)
+    lines = [f"<p>{number}\r\n".encode() for number in range(40)]
+    for number in (0, 3, 20, 39):
+        lines[number] = b"<img src=dog.png>\xff\r\n"
+    lines[39] = lines[39].removesuffix(b"\r\n")
+    Path("sub").mkdir()
+    Path("sub/a.html").write_bytes(b"".join(lines).replace(b"dog.png", b"../dog.png"))
+    *_, change = fill(["sub"], Double().caption_each)
+    Path("a.patch").write_bytes(change.diff)
+
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    subprocess.run(["git", "apply", "--whitespace=nowarn", "a.patch"], check=True)
+
+    assert Path("sub/a.html").read_bytes() == change.content
+    assert change.diff.count(b"@@ -") == 3
+
+
+def test_folders_are_searched_but_not_those_of_tools(site):
+    for name in ("a.html", "sub/b.markdown", "sub/c.blade.php", "d.md.erb", "e.html.j2", "f.tmpl"):
+        (site / name).parent.mkdir(exist_ok=True)
+        (site / name).write_text("![](dog.png)<img src='/dog.png'>")
+    for name in (".git/x.html", "node_modules/x.html", "sub/.x.html", "x.txt", "x.html.bak"):
+        (site / name).parent.mkdir(exist_ok=True)
+        (site / name).write_text("<img src='/dog.png'>")
+
+    changes = [
+        e for e in fill([site, site / "a.html"], Double().caption_each) if isinstance(e, Change)
+    ]
+
+    assert [str(change.page.path.relative_to(site)) for change in changes] == [
+        "a.html", "d.md.erb", "e.html.j2", "f.tmpl", "sub/b.markdown", "sub/c.blade.php"
+    ]  # fmt: skip
+    assert all(not change.is_empty for change in changes)
+    assert b"![A dog.]" in changes[1].content
+    assert b"![]" in changes[2].content
+
+
+# ------------------------------------------------------------------------------------ the command
+
+
+@pytest.fixture
+def published(site) -> Path:
+    (site / "a.html").write_text("<h1>A</h1>\n<img src=dog.png>\n<img src=x.png><img src=//x/y>\n")
+    (site / "b.md").write_text("![](img/hen.png)\n\n![A cat](cat.png)\n")
+    return site
+
+
+def test_check_lists_what_is_missing_and_needs_no_model(run, published):
+    code, out, err = run("alt", published, "--check")
+
+    assert code == 1
+    assert out.splitlines() == [
+        f"{published}/a.html:2: dog.png",
+        f"{published}/a.html:3: x.png",
+        f"{published}/a.html:3: //x/y",
+        f"{published}/b.md:1: img/hen.png",
+    ]
+    assert err == "4 alt texts are missing\n"
+    assert [p.line for p in check([published]) if not isinstance(p, CutlineError)] == [2, 3, 3, 1]
+    assert run("alt", published / "b.md", "--check", "--json")[1].count('"lacking"') == 1
+    (published / "b.md").write_text("![A cat](cat.png)")
+    assert run("alt", published / "b.md", "--check")[0] == 0
+
+
+def test_check_imports_no_onnxruntime(published):
+    code = (
+        "import sys; from cutline.alt_text import check; list(check([sys.argv[1]]));"
+        "sys.exit('onnxruntime' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code, published], check=False).returncode == 0
+
+
+def test_a_dry_run_writes_nothing_and_shows_a_diff(run, tiny, published):
+    before = (published / "a.html").read_bytes()
+
+    code, out, err = run("alt", published, "--model", tiny)
+
+    assert code == 1  # x.png is not there
+    assert (published / "a.html").read_bytes() == before
+    assert "\n-<img src=dog.png>\n+<img src=dog.png alt=" in out
+    assert "\x1b" not in out
+    assert f"cutline: {published}/a.html:3: x.png: there is no {published}/x.png" in err
+    assert (
+        "5 pictures on 2 pages: 1 with a text, 2 to fill (--apply writes), "
+        "1 of other hosts (--fetch), 1 not there"
+    ) in err
+
+
+def test_applied_twice_it_changes_nothing_more(run, tiny, published):
+    (published / "a.html").write_text("<img src=dog.png>")
+
+    code, out, err = run("alt", published, "--apply", "--model", tiny)
+    after = (published / "a.html").read_text()
+    again, _, told = run("alt", published, "--apply", "--model", tiny)
+
+    assert (code, again, out) == (0, 0, "")
+    assert after.startswith('<img src=dog.png alt="')
+    assert "1 with a text, 2 filled" in err
+    assert "3 pictures on 2 pages: 3 with a text\n" in told
+    assert (published / "a.html").read_text() == after
+
+
+def test_json_has_a_line_for_every_picture(run, tiny, published):
+    _, out, _ = run("alt", published, "--json", "--model", tiny)
+
+    told = [json.loads(line) for line in out.splitlines()]
+    assert [each["state"] for each in told] == ["filled", "absent", "remote", "filled", "told"]
+    assert told[0] == {
+        "page": f"{published}/a.html", "line": 2, "path": "dog.png", "state": "filled",
+        "alt": told[0]["alt"], "confidence": told[0]["confidence"],
+    }  # fmt: skip
+
+
+def test_a_page_that_is_none_is_one_sentence_and_the_rest_goes_on(run, tiny, published):
+    code, out, err = run(
+        "alt", published / "dog.png", published / "no.md", published / "b.md", "--model", tiny
+    )
+
+    assert code == 1
+    assert "dog.png is no page: .html, .htm" in err
+    assert f"there is no {published}/no.md" in err
+    assert "+![" in out
+
+
+def test_a_terminal_gets_colour_and_nothing_that_steers_it(published, tiny):
+    pytest.importorskip("pty", reason="no terminals here")
+    import pty
+
+    (published / "a.html").write_bytes(
+        b"\x1b[2J" + b"x" * 3000 + b"<img src=dog.png>" + b"y" * 3000
+    )
+    command = [sys.executable, "-m", "cutline.cli", "alt", published / "a.html", "--model", tiny]
+
+    def see(**environment: str) -> bytes:
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            command, stdout=theirs, stderr=subprocess.DEVNULL, env={**os.environ, **environment}
+        )
+        os.close(theirs)
+        seen = b""
+        try:
+            while piece := os.read(ours, 4096):
+                seen += piece
+        except OSError:  # Linux's way to say that the other end was closed
+            pass
+        os.close(ours)
+        assert process.wait() == 0
+        return seen
+
+    coloured, plain = see(NO_COLOR=""), see(NO_COLOR="1")
+
+    assert b"\x1b[32m+" in coloured
+    assert b"\x1b[2J" not in coloured
+    assert b"\x1b" not in plain
+    assert b"\\x1b[2J" in plain
+    assert b"<img src=dog.png alt=" in plain
+    assert max(map(len, plain.splitlines())) < 500
+
+
+def test_this_projects_own_pages_get_what_they_lack_and_nothing_else(tmp_path):
+    """With the model in the package: our documents, their alt texts taken away."""
+    import re
+
+    from cutline.captioner import load
+
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "gaze").symlink_to(ROOT / "docs" / "gaze")
+    bare = {}
+    for name in ("README.md", "docs/gaze.md"):
+        text = (ROOT / name).read_bytes()
+        text = re.sub(rb'(<img [^>]*?) alt="[^"]*"', rb"\1", text)
+        bare[name] = re.sub(rb"!\[[^\]]*\]\((?=[^)]*\.jpg)", rb"![](", text)
+        (tmp_path / name).write_bytes(bare[name])
+
+    changes = [
+        event
+        for event in fill([tmp_path / name for name in bare], load().caption_each)
+        if isinstance(event, Change)
+    ]
+
+    for (name, before), change in zip(bare.items(), changes, strict=True):
+        apply(change)
+        inserted = [p for p in change.pictures if p.state is State.FILLED]
+        assert inserted
+        after = (tmp_path / name).read_bytes()
+        for picture in inserted:
+            text = picture.alt.encode()
+            after = after.replace(b' alt="%b"' % text, b"").replace(b"![%b]" % text, b"![]")
+        assert after == before
+    assert all(
+        event.is_empty
+        for event in fill([tmp_path / name for name in bare], load().caption_each)
+        if isinstance(event, Change)
+    )
