@@ -1,6 +1,6 @@
 """The pages in Chromium: what a person does with them, by `tests/browser/pages.test.mjs`.
 
-`.ci/browser` installs what this needs; where it is not, the test is skipped and says so.
+`.ci/programs` installs what this needs; where it is not, the test is skipped and says so.
 """
 
 import json
@@ -144,7 +144,7 @@ def test_people_find_their_way_through_the_pages(pages):
     if not (BROWSER / "node_modules").exists():
         missing.append("`npm ci` in tests/browser")
     if missing:
-        pytest.skip(f"no {', no '.join(missing)} (.ci/browser installs them)")
+        pytest.skip(f"no {', no '.join(missing)} (.ci/programs installs them)")
 
     done = subprocess.run(
         ["node", "--test", str(BROWSER / "pages.test.mjs")],
