@@ -19,6 +19,7 @@ from PIL import Image
 from cutline.bulk import Answered, Finished, Listed, Wanted, caption_all, watch
 from cutline.captioner import Captioner, load
 from cutline.errors import CutlineError, DataError
+from cutline.style import FREE
 
 PICTURES = 30
 
@@ -60,9 +61,9 @@ class Counting:
         self.vocabulary, self.view = self._engine.vocabulary, self._engine.view
         self.card = self._engine.card
 
-    def write(self, pixels):
+    def write(self, pixels, style=FREE):
         self.shown += len(pixels)
-        return self._engine.write(pixels)
+        return self._engine.write(pixels, style)
 
 
 def read(out: Path) -> list[dict[str, object]]:
@@ -434,10 +435,10 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tiny, tmp_path):
 
 def test_an_error_while_captioning_leaves_the_journal_usable(captioner, album, tmp_path):
     class Failing(Counting):
-        def write(self, pixels):
+        def write(self, pixels, style=FREE):
             if self.shown >= 8:
                 raise CutlineError("the engine stopped")
-            return super().write(pixels)
+            return super().write(pixels, style)
 
     out = tmp_path / "captions.jsonl"
     with pytest.raises(CutlineError, match="the engine stopped"):

@@ -14,6 +14,7 @@ from cutline.captioner import captions_of
 from cutline.errors import ImageError, ModelError
 from cutline.images import View
 from cutline.records import Written
+from cutline.style import FREE, Style
 from cutline.vocabulary import MARKERS, Vocabulary
 
 
@@ -27,7 +28,7 @@ class ColourEngine:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def write(self, pixels: np.ndarray) -> Written:
+    def write(self, pixels: np.ndarray, style: Style = FREE) -> Written:
         self.batches.append(len(pixels))
         mean = pixels.astype(float).mean(axis=(1, 2))
         first = np.where(mean[:, 0] > mean[:, 2], 4, 5)
@@ -121,8 +122,8 @@ def test_a_caption_of_no_words_has_a_confidence():
 
 def test_a_candidate_that_does_not_exist_is_not_shown(red):
     class Lonely(ColourEngine):
-        def write(self, pixels: np.ndarray) -> Written:
-            words, log_probs, scores, _ = super().write(pixels)
+        def write(self, pixels: np.ndarray, style: Style = FREE) -> Written:
+            words, log_probs, scores, _ = super().write(pixels, style)
             return Written(words, log_probs, np.where([True, False], scores, -np.inf).astype("f4"))
 
     assert Captioner(Lonely()).caption(red, best=2).alternatives == ()

@@ -18,6 +18,7 @@ from cutline.engines.onnx import OnnxEngine
 from cutline.errors import ImageError, ModelError
 from cutline.images import Source, View
 from cutline.records import Caption, Written
+from cutline.style import FREE, Style
 from cutline.vocabulary import PAD, Vocabulary
 from cutline.words import join_words
 
@@ -45,8 +46,8 @@ class Engine(Protocol):
     def card(self) -> Mapping[str, Any]:
         """What it was trained on and how well it does."""
 
-    def write(self, pixels: NDArray[np.uint8]) -> Written:
-        """Captions of pictures of shape (rows, size, size, 3)."""
+    def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
+        """Captions of pictures of shape (rows, size, size, 3), found within a style."""
 
 
 class Captioner:
@@ -61,23 +62,30 @@ class Captioner:
         return self.engine.card
 
     @overload
-    def caption(self, pictures: Source, *, best: int = 1) -> Caption: ...
+    def caption(self, pictures: Source, *, best: int = 1, style: Style = FREE) -> Caption: ...
     @overload
-    def caption(self, pictures: Pictures, *, best: int = 1) -> list[Caption]: ...
-    def caption(self, pictures: Source | Pictures, *, best: int = 1) -> Caption | list[Caption]:
+    def caption(
+        self, pictures: Pictures, *, best: int = 1, style: Style = FREE
+    ) -> list[Caption]: ...
+    def caption(
+        self, pictures: Source | Pictures, *, best: int = 1, style: Style = FREE
+    ) -> Caption | list[Caption]:
         """Caption one picture, or each of a list.
 
         A picture is a path, bytes, an open file, a PIL image, or an array (height, width, 3). With
         `best` above 1 a caption's `alternatives` hold the other candidates. Raises `ImageError` for
-        a picture that cannot be read; `caption_each` goes on instead.
+        a picture that cannot be read; `caption_each` goes on instead. Raises `ModelError` when the
+        model has not so many candidates or cannot search within the `style`.
         """
         if isinstance(pictures, list | tuple):
-            return [_insist(answer) for answer in self.caption_each(pictures, best=best)]
-        [answer] = self.caption_each([pictures], best=best)
+            return [
+                _insist(answer) for answer in self.caption_each(pictures, best=best, style=style)
+            ]
+        [answer] = self.caption_each([pictures], best=best, style=style)
         return _insist(answer)
 
     def caption_each(
-        self, pictures: Iterable[Source], *, best: int = 1
+        self, pictures: Iterable[Source], *, best: int = 1, style: Style = FREE
     ) -> Iterator[Caption | ImageError]:
         """An answer for every picture, in order and as they come: its caption or what is wrong.
 
@@ -89,33 +97,36 @@ class Captioner:
         pictures, engine = chain(begun, todo), self.engine
         if len(begun) <= BATCH or not isinstance(engine, OnnxEngine):
             for batch in decode_ahead(pictures, engine.view, batch=BATCH):
-                yield from self._write(engine, batch, best)
+                yield from self._write(engine, batch, best, style)
             return
         single, workers = engine.on_one_core, engine.threads
 
         def answer(batch: list[Undecoded]) -> list[Caption | ImageError]:
-            return self._write(single, decode(batch), best)
+            return self._write(single, decode(batch), best, style)
 
         batches = batches_of(pictures, engine.view, batch=BATCH)
         for answers in in_order(answer, batches, workers=workers):
             yield from answers
 
-    def _write(self, engine: Engine, batch: list[Decoded], best: int) -> list[Caption | ImageError]:
+    def _write(
+        self, engine: Engine, batch: list[Decoded], best: int, style: Style
+    ) -> list[Caption | ImageError]:
         readable = [picture for picture in batch if isinstance(picture, np.ndarray)]
-        captions = iter(self._caption_pixels(engine, np.stack(readable), best) if readable else [])
+        captions = iter(self._read(engine, np.stack(readable), best, style) if readable else [])
         return [p if isinstance(p, ImageError) else next(captions) for p in batch]
 
-    def _caption_pixels(
-        self, engine: Engine, pixels: NDArray[np.uint8], best: int
+    def _read(
+        self, engine: Engine, pixels: NDArray[np.uint8], best: int, style: Style
     ) -> list[Caption]:
-        written = engine.write(pixels)
+        written = engine.write(pixels, style)
         candidates = written.words.shape[1]
         if not 1 <= best <= candidates:
             raise ModelError(
                 f"this model writes {candidates} candidates a picture: ask for 1 to {candidates}"
             )
         calibration = Calibration.from_card(self.card)
-        return captions_of(written, self.engine.vocabulary, best=best, calibration=calibration)
+        found = captions_of(written, self.engine.vocabulary, best=best, calibration=calibration)
+        return [_dress(caption, style) for caption in found]
 
 
 def load(model: str | Path | None = None, *, threads: int | None = None) -> Captioner:
@@ -159,6 +170,11 @@ def captions_of(
         )
         captions.append(replace(first, alternatives=tuple(others)))
     return captions
+
+
+def _dress(caption: Caption, style: Style) -> Caption:
+    others = tuple(_dress(other, style) for other in caption.alternatives)
+    return replace(caption, text=style.dress(caption.text), alternatives=others)
 
 
 def _insist(answer: Caption | ImageError) -> Caption:

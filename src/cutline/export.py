@@ -1,6 +1,8 @@
 """A model folder becomes ONE onnx file: pixels in, captions out, usable from any language.
 
-Input   `pixels`     uint8 (rows, size, size, 3), RGB
+Inputs  `pixels`     uint8 (rows, size, size, 3), RGB
+        `avoid`      bool (vocabulary): words never to be written; none when it is left away
+        `max_chars`  int64 (): characters of a caption at most; any when it is left away
 Outputs `words`      int64 (rows, candidates, time): word ids, the best candidate first
         `log_probs`  float (rows, candidates, time): of each word given those before it
         `scores`     float (rows, candidates): what the candidates are ranked by
@@ -22,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import torch
-from jaxtyping import Float, Int, UInt8, config
+from jaxtyping import Bool, Float, Int, UInt8, config
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
@@ -34,10 +36,12 @@ from cutline.decoding import decode_ahead
 from cutline.engines.onnx import FORMAT
 from cutline.errors import ModelError
 from cutline.images import View
-from cutline.model import fill, part_of
+from cutline.model import CaptionModel, fill, part_of
 from cutline.quantisation import SMALL, quantise
 from cutline.recipe import Recipe
 from cutline.records import Report
+from cutline.search import Limits, has_choice
+from cutline.style import FREE
 
 Precision = Literal["fp32", "fp16", "int8"]
 EXPORTER = "2.13"
@@ -51,13 +55,16 @@ AT_ONCE = 4
 class WholeCaptioner(nn.Module):
     """Everything between a picture and its word ids."""
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, recipe: Recipe) -> None:
+    def __init__(self, model: CaptionModel, recipe: Recipe, lengths: list[int]) -> None:
         super().__init__()
-        self.encoder, self.decoder = encoder, decoder
-        self.search = recipe.partial("search")
+        self.encoder, self.decoder = model.encoder, model.decoder
+        self.search, self.lengths = recipe.partial("search"), torch.tensor(lengths)
 
     def forward(
-        self, pixels: UInt8[Tensor, "rows height across 3"]
+        self,
+        pixels: UInt8[Tensor, "rows height across 3"],
+        avoid: Bool[Tensor, " vocabulary"],
+        max_chars: Int[Tensor, ""],
     ) -> tuple[
         Int[Tensor, "rows candidates time"],
         Float[Tensor, "rows candidates time"],
@@ -66,7 +73,8 @@ class WholeCaptioner(nn.Module):
     ]:
         """Words, log-probabilities, scores and gaze of the candidates, as `search.Found`."""
         regions = self.encoder(pixels.permute(0, 3, 1, 2).float())
-        words, log_probs, scores, gaze = self.search(self.decoder, regions)
+        limits = Limits(avoid, self.lengths, max_chars)
+        words, log_probs, scores, gaze = self.search(self.decoder, regions, limits=limits)
         return words, log_probs, scores, gaze
 
 
@@ -90,7 +98,7 @@ def export(
         raise ModelError(f"exporting needs torch {EXPORTER} or newer, and this is {version}")
     checkpoint = _fold(checkpoint)
     model, recipe = build(checkpoint), checkpoint.recipe
-    whole = WholeCaptioner(model.encoder, model.decoder, recipe).eval()
+    whole = WholeCaptioner(model, recipe, checkpoint.vocabulary.lengths).eval()
     view = recipe.build("view")
     graph = _trace(whole, view)
     _keep_all(graph, model)
@@ -180,13 +188,17 @@ def halve_weights(graph: onnx.ModelProto) -> None:
 
 def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
     pixels = torch.zeros(2, view.size, view.size, 3, dtype=torch.uint8)
+    free = {
+        "avoid": torch.zeros(len(whole.lengths), dtype=torch.bool),
+        "max_chars": torch.tensor(FREE.longest),
+    }
     with _quiet_exporter(), _unchecked():
         program = torch.onnx.export(
             whole,
-            (pixels,),
+            (pixels, *free.values()),
             dynamo=True,
-            dynamic_shapes={"pixels": {0: torch.export.Dim("rows", min=1, max=4096)}},
-            input_names=["pixels"],
+            dynamic_shapes=({0: torch.export.Dim("rows", min=1, max=4096)}, None, None),
+            input_names=["pixels", *free],
             output_names=["words", "log_probs", "scores", "gaze"],
             verbose=False,
         )
@@ -195,6 +207,10 @@ def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
     rows = graph.graph.input[0].type.tensor_type.shape.dim[0]
     if not rows.dim_param:  # a decoder that calls len() on a tensor does this
         raise ModelError(f"the graph would take {rows.dim_value} pictures at a time and no others")
+    if not has_choice(whole.search):
+        del free["max_chars"]  # nor does the graph use it
+    for name, value in free.items():  # what an input is when it is left away
+        graph.graph.initializer.append(numpy_helper.from_array(value.numpy(), name))
     return graph
 
 

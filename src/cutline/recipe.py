@@ -9,6 +9,7 @@ import inspect
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -116,8 +117,7 @@ class Recipe:
     def partial(self, section: str) -> Callable[..., Any]:
         """The part of a section with its options filled in, still waiting for what is given."""
         options = {name: v for name, v in self.sections[section].items() if name != "kind"}
-        part = find(section, self.sections[section])
-        return lambda *given: part(*given, **options)
+        return partial(find(section, self.sections[section]), **options)
 
     def as_json(self) -> dict[str, Any]:
         """The same shape as the TOML file, every default written out."""

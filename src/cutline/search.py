@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from cutline.style import ENDLESS
+
 SEARCHES = {
     "beam": "cutline.search:beam",
     "greedy": "cutline.search:greedy",
@@ -77,6 +79,17 @@ MARKERS = Markers()
 """As every vocabulary numbers them."""
 
 
+class Limits(NamedTuple):
+    """What no caption may be, however likely."""
+
+    avoided: Bool[Tensor, " vocabulary"]
+    """Words that are never written."""
+    lengths: Int[Tensor, " vocabulary"]
+    """How many characters each word adds; 0 for markers."""
+    longest: Int[Tensor, ""]
+    """How many characters a caption may have; `style.ENDLESS`: any number."""
+
+
 class Found(NamedTuple):
     """Captions as tensors, the best candidate of each picture first."""
 
@@ -92,15 +105,23 @@ class Found(NamedTuple):
 
 @torch.no_grad()
 def greedy(
-    decoder: StepDecoder, regions: Tensor, *, max_words: int = 20, markers: Markers = MARKERS
+    decoder: StepDecoder,
+    regions: Tensor,
+    *,
+    max_words: int = 20,
+    markers: Markers = MARKERS,
+    limits: Limits | None = None,
 ) -> Found:
-    """Take the likeliest word at every step: one candidate a picture."""
+    """Take the likeliest word at every step: one candidate a picture.
 
-    def choose(likely: LogProbs, _: Tensor) -> Chosen:
+    A caption that grows too long breaks off; a `beam` of two or more has a shorter one then.
+    """
+
+    def choose(likely: LogProbs, *_: Tensor) -> Chosen:
         log_probs, words = likely.max(dim=-1)
         return Chosen(words, log_probs)
 
-    return _search(decoder, regions, choose, max_words=max_words, markers=markers)
+    return _search(decoder, regions, choose, max_words=max_words, markers=markers, limits=limits)
 
 
 def sample(
@@ -115,6 +136,7 @@ def sample(
     samples: int = 1,
     every_word: bool = False,
     generator: torch.Generator | None = None,
+    limits: Limits | None = None,
 ) -> Found:
     """Draw every word from the model's own distribution, `samples` candidates a picture.
 
@@ -124,7 +146,7 @@ def sample(
     log-probabilities reported are the model's own, before all of that; gradients flow through them.
     """
 
-    def choose(likely: LogProbs, _: Tensor) -> Chosen:
+    def choose(likely: LogProbs, *_: Tensor) -> Chosen:
         weights = (likely.detach() / temperature).softmax(dim=-1)
         if top_k or top_p < 1:
             weights = _keep_likeliest(weights, top_k, top_p)
@@ -139,6 +161,7 @@ def sample(
         markers=markers,
         paths=samples,
         every_word=every_word,
+        limits=limits,
     )
 
 
@@ -151,23 +174,29 @@ def beam(
     markers: Markers = MARKERS,
     width: int = 3,
     length_penalty: float = 0.0,
+    limits: Limits | None = None,
 ) -> Found:
     """Keep the `width` likeliest captions of each picture at every step.
 
     The candidates are ranked by log-probability / length ** `length_penalty`, the end marker
-    counted (0: by probability alone; 1: by the mean word's).
+    counted (0: by probability alone; 1: by the mean word's). Where `limits` says how long a caption
+    may be, one of the `width` is the best that has ended so far, so that it is there when those
+    that go on have become too long.
     """
     if width == 1:  # no path to compare with another: far cheaper
-        return _rank(
-            greedy(decoder, regions, max_words=max_words, markers=markers), length_penalty, markers
-        )
+        found = greedy(decoder, regions, max_words=max_words, markers=markers, limits=limits)
+        return _rank(found, length_penalty, markers)
 
     first_rows = torch.arange(regions.shape[0], device=regions.device)[:, None] * width
 
-    def choose(likely: LogProbs, totals: Float[Tensor, " rows"]) -> Chosen:
+    def choose(likely: LogProbs, totals: Float[Tensor, " rows"], words: Tensor) -> Chosen:
         vocabulary = likely.shape[1]
         branches = (totals[:, None] + likely).view(-1, width * vocabulary)
         _, best = branches.topk(width, dim=-1)
+        if limits is not None:
+            lengths = (words != markers.pad).sum(dim=-1)
+            kept = _keep_ended(branches, lengths.view(-1, width), length_penalty, markers)
+            best = torch.where(limits.longest < ENDLESS, kept, best)
         gained = likely.view_as(branches).gather(1, best).flatten()
         source = best.div(vocabulary, rounding_mode="floor")
         rows = (first_rows + source).flatten()
@@ -181,8 +210,15 @@ def beam(
         markers=markers,
         paths=width,
         others=-torch.inf,  # every beam starts alike, so only the first may branch
+        limits=limits,
     )
     return _rank(found, length_penalty, markers)
+
+
+def has_choice(search: Callable[..., Found]) -> bool:
+    """Whether it is a beam with a caption to fall back on when another becomes too long."""
+    options = getattr(search, "keywords", {})
+    return getattr(search, "func", search) is beam and options.get("width", 2) > 1
 
 
 def pick_rows(state: State, rows: Int[Tensor, " picked"]) -> State:
@@ -199,8 +235,8 @@ class Chosen(NamedTuple):
     """Whose path each of these words follows; None: its own."""
 
 
-Choose = Callable[[LogProbs, Float[Tensor, " rows"]], Chosen]
-"""Of how likely each next word is, and of each path's log-probability so far."""
+Choose = Callable[[LogProbs, Float[Tensor, " rows"], Int[Tensor, "rows time"]], Chosen]
+"""Of how likely each next word is, of each path's log-probability so far, and of its words."""
 
 
 def _search(
@@ -213,6 +249,7 @@ def _search(
     paths: int = 1,
     others: float = 0.0,
     every_word: bool = False,
+    limits: Limits | None = None,
 ) -> Found:
     """Write `paths` captions of each picture, a word at a time, until all have ended.
 
@@ -230,8 +267,10 @@ def _search(
         time: Tensor, last: Tensor, totals: Tensor, words: Tensor, *path: Tensor
     ) -> State:
         likely, looked, state = decoder.step(last, picture, path[2:])
+        if limits is not None:
+            likely = _within(limits, likely, words)
         likely = _allow(likely, last, markers, every_word=every_word)
-        chosen, gained, followed = choose(likely, totals)
+        chosen, gained, followed = choose(likely, totals, words)
         path = (totals, words, *path[:2], looked, *state)
         if followed is not None:
             path = pick_rows(path, followed)
@@ -277,6 +316,31 @@ def _allow(
     only_padding = torch.where(ids == markers.pad, 0.0, -torch.inf).to(likely.dtype)
     allowed = likely if every_word else likely.masked_fill(forbidden, -torch.inf)
     return torch.where(_has_ended(last, markers)[:, None], only_padding, allowed)
+
+
+def _within(limits: Limits, likely: LogProbs, words: Int[Tensor, "rows time"]) -> LogProbs:
+    """No word that is avoided, and none that makes its caption too long."""
+    written = limits.lengths[words].sum(dim=-1, keepdim=True) - 1  # no space before the first word
+    too_long = written + limits.lengths > limits.longest
+    return likely.masked_fill(limits.avoided | too_long, -torch.inf)
+
+
+def _keep_ended(
+    branches: Float[Tensor, "images branches"],
+    lengths: Int[Tensor, "images width"],
+    length_penalty: float,
+    markers: Markers,
+) -> Int[Tensor, "images width"]:
+    """Which branches to follow: the best caption that has ended, and the likeliest that go on."""
+    images, width = lengths.shape
+    each = branches.unflatten(1, (width, -1))
+    vocabulary = each.shape[2]
+    ids = torch.arange(vocabulary, device=branches.device)
+    ends = (ids == markers.end) | (ids == markers.pad)
+    lengths = (lengths[:, :, None] + (ids == markers.end)) ** length_penalty
+    ended = (each / lengths).masked_fill(~ends, -torch.inf).flatten(1).argmax(dim=-1, keepdim=True)
+    going_on = each.masked_fill(ends, -torch.inf).flatten(1).topk(width - 1, dim=-1).indices
+    return torch.cat([ended, going_on], dim=1)
 
 
 def _rank(found: Found, length_penalty: float, markers: Markers) -> Found:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from cutline.errors import DataError, ModelError
-from cutline.words import split_words
+from cutline.words import join_words, split_words
 
 MARKERS = ("<pad>", "<start>", "<end>", "<unk>")
 PAD, START, END, UNKNOWN = range(len(MARKERS))
@@ -99,6 +99,12 @@ class Vocabulary:
             if number not in (PAD, START):
                 words.append(self.words[number])
         return tuple(words)
+
+    @property
+    def lengths(self) -> list[int]:
+        """How many characters each word adds to a text, the space before it counted; markers: 0."""
+        words = self.words[len(MARKERS) :]
+        return [0] * len(MARKERS) + [len(join_words(("a", word))) - 1 for word in words]
 
     def __len__(self) -> int:
         return len(self.words)

@@ -16,6 +16,7 @@ from cutline.features import encode
 from cutline.images import View
 from cutline.records import Written
 from cutline.search import Beginning, Read, State
+from cutline.style import FREE, Style
 from cutline.vocabulary import Vocabulary
 
 
@@ -34,11 +35,12 @@ class EnsembleEngine:
             if other.vocabulary != self.vocabulary or other.view != self.view:
                 raise ModelError("an ensemble needs models with the same words and the same view")
 
-    def write(self, pixels: NDArray[np.uint8]) -> Written:
+    def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
         """Captions of pictures of shape (rows, size, size, 3)."""
         seen = [encode(member.model.encoder, pixels) for member in self.members]
         together = Together([member.model.decoder for member in self.members], seen)
-        return self.members[0].read_with(together, torch.cat([s.flatten(1) for s in seen], dim=1))
+        regions = torch.cat([each.flatten(1) for each in seen], dim=1)
+        return self.members[0].read_with(together, regions, style)
 
 
 class Together:

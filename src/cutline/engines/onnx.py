@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cutline.errors import ModelError
 from cutline.images import View
 from cutline.records import Written
+from cutline.style import FREE, NO_CHOICE, Style
 from cutline.vocabulary import Vocabulary
 
 FORMAT = "1"
@@ -77,9 +78,23 @@ class OnnxEngine:
         """What the model was trained on and how well it does."""
         return json.loads(self._metadata["card"])
 
-    def write(self, pixels: NDArray[np.uint8]) -> Written:
+    def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
         """Captions of pictures of shape (rows, size, size, 3)."""
-        return Written(*self._session.run(self._outputs, {"pixels": pixels}))
+        asked = {} if style.is_free else self._asked(style)
+        return Written(*self._session.run(self._outputs, {"pixels": pixels, **asked}))
+
+    def _asked(self, style: Style) -> dict[str, NDArray[Any]]:
+        """The inputs of the graph that say what no caption may be; they may be left away."""
+        taken = {each.name for each in self._session.get_overridable_initializers()}
+        if "avoid" not in taken:
+            raise ModelError(f"{self.path} searches freely: export it again with this cutline")
+        if style.max_chars is not None and "max_chars" not in taken:
+            raise ModelError(NO_CHOICE)
+        asked = {
+            "avoid": style.avoided(self.vocabulary.words),
+            "max_chars": np.array(style.longest, np.int64),
+        }
+        return {name: value for name, value in asked.items() if name in taken}
 
 
 def _sums_saturate(processor: Path = Path("/proc/cpuinfo")) -> bool:

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cutline.checkpoint import build, read_model
+from cutline.errors import ModelError
 from cutline.features import encode
 from cutline.images import View
 from cutline.model import CaptionModel
 from cutline.recipe import Recipe
 from cutline.records import Written
+from cutline.search import Limits, has_choice
+from cutline.style import FREE, NO_CHOICE, Style
 from cutline.vocabulary import Vocabulary
 
 
@@ -39,18 +42,28 @@ class TorchEngine:
         saved = read_model(path)
         return cls(build(saved).to(device), saved.recipe, saved.vocabulary, saved.card)
 
-    def write(self, pixels: NDArray[np.uint8]) -> Written:
+    def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
         """Captions of pictures of shape (rows, size, size, 3)."""
-        return self.read(encode(self.model.encoder, pixels))
+        return self.read(encode(self.model.encoder, pixels), style)
 
     @torch.inference_mode()
-    def read(self, regions: Float[Tensor, "rows regions width"]) -> Written:
+    def read(self, regions: Float[Tensor, "rows regions width"], style: Style = FREE) -> Written:
         """Captions of pictures that were encoded before."""
         device = next(self.model.decoder.parameters()).device
-        return self.read_with(self.model.decoder, regions.float().to(device))
+        return self.read_with(self.model.decoder, regions.float().to(device), style)
 
     @torch.inference_mode()
-    def read_with(self, decoder: Any, regions: Tensor) -> Written:
+    def read_with(self, decoder: Any, regions: Tensor, style: Style = FREE) -> Written:
         """Captions by a decoder of somebody else's, found as this engine searches."""
-        found = self._search(decoder, regions)
+        limits = None if style.is_free else self._limits(style, regions.device)
+        found = self._search(decoder, regions, limits=limits)
         return Written(*(tensor.cpu().numpy() for tensor in found))
+
+    def _limits(self, style: Style, device: torch.device) -> Limits:
+        if style.max_chars is not None and not has_choice(self._search):
+            raise ModelError(NO_CHOICE)
+        return Limits(
+            torch.from_numpy(style.avoided(self.vocabulary.words)).to(device),
+            torch.tensor(self.vocabulary.lengths, device=device),
+            torch.tensor(style.longest, device=device),
+        )
