@@ -10,7 +10,7 @@ from PIL import Image
 
 import cutline
 from cutline import Caption, Captioner
-from cutline.captioner import captions_of
+from cutline.captioner import captions_of, load
 from cutline.errors import ImageError, ModelError
 from cutline.images import View
 from cutline.records import Written
@@ -64,6 +64,31 @@ def test_the_best_candidates_come_on_request(red):
     assert other.log_prob == pytest.approx(math.log(0.1 * 0.5**3))
     with pytest.raises(ModelError, match="writes 2 candidates a picture: ask for 1 to 2"):
         Captioner(ColourEngine()).caption(red, best=3)
+
+
+def test_only_a_caption_that_is_too_long_is_searched_again(tiny, drawn):
+    captioner = load(tiny)
+    pictures = sorted(drawn.glob("*.png"))[:8]
+    free = captioner.caption(pictures)
+    lengths = sorted(len(caption.text) for caption in free)
+    assert lengths[0] < lengths[-1]
+
+    short = captioner.caption(pictures, style=Style(max_chars=lengths[-1] - 1))
+
+    for before, after in zip(free, short, strict=True):
+        assert 0 < len(after.text) < lengths[-1]
+        assert (after == before) == (len(before.text) < lengths[-1])
+
+
+def test_candidates_are_dressed_as_sentences_and_fit(red):
+    captioner = Captioner(ColourEngine())
+
+    caption = captioner.caption(red, best=2, style=Style(sentence=True))
+    alone = captioner.caption(red, best=2, style=Style(max_chars=10, sentence=True))
+
+    assert (caption.text, caption.words) == ("Red.", ("red",))
+    assert [other.text for other in caption.alternatives] == ["Dog's toy."]
+    assert [other.text for other in alone.alternatives] == ["Dog's toy."]
 
 
 def test_one_gives_one_and_a_list_gives_a_list(red):

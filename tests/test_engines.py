@@ -25,7 +25,9 @@ from cutline.features import FeatureStore
 from cutline.images import View, open_image
 from cutline.model import CaptionModel, read_tensors
 from cutline.recipe import Recipe
+from cutline.records import Written
 from cutline.soup import mix, save
+from cutline.style import Style
 from cutline.vocabulary import Vocabulary
 from naive import END, PAD, log_prob, shake
 
@@ -47,6 +49,64 @@ def test_an_engine_knows_its_words_its_view_and_its_card(engine, tiny):
     assert engine.vocabulary == read_model(tiny).vocabulary
     assert engine.card["title"] == "Tiny"
     assert engine.card["scores"]["validation"]["scores"]["CIDEr-D"] > 0.5
+
+
+def test_an_engine_searches_within_a_style(engine, pixels):
+    free = engine.write(pixels)
+    [first, *_] = {text.split()[1] for text in _texts(engine, free)}
+
+    short = _texts(engine, engine.write(pixels, Style(max_chars=12)))
+    without = _texts(engine, engine.write(pixels, Style(avoid=frozenset([first]))))
+
+    assert max(map(len, _texts(engine, free))) > 12
+    assert all(0 < len(text) <= 12 for text in short)
+    assert not any(first in text.split() for text in without)
+    assert np.array_equal(engine.write(pixels, Style().at_any_length).words, free.words)
+
+
+@pytest.mark.parametrize("style", [Style(max_chars=14), Style(avoid=frozenset(["a", "circle"]))])
+def test_both_engines_write_the_same_within_a_style(tiny, pixels, style):
+    graph = OnnxEngine(tiny / "model.onnx").write(pixels, style)
+    eager = TorchEngine.open(tiny).write(pixels, style)
+
+    found = eager.scores > -np.inf
+    assert np.array_equal(graph.scores > -np.inf, found)
+    assert np.array_equal(graph.words[found], eager.words[found])
+    np.testing.assert_allclose(graph.log_probs[found], eager.log_probs[found], atol=1e-4)
+
+
+def test_a_model_with_one_candidate_in_mind_has_no_shorter_one(tiny, tmp_path, pixels):
+    saved = read_model(tiny)
+    greedy = Recipe.of({**saved.recipe.as_json(), "search": {"kind": "greedy"}})
+    export(replace(saved, recipe=greedy), tmp_path / "greedy.onnx")
+    engines = OnnxEngine(tmp_path / "greedy.onnx"), TorchEngine.open(tmp_path / "greedy.onnx")
+
+    for engine in engines:
+        with pytest.raises(ModelError, match="maximal lengths need"):
+            engine.write(pixels, Style(max_chars=12))
+        assert (
+            "a" not in _texts(engine, engine.write(pixels, Style(avoid=frozenset("a"))))[0].split()
+        )
+
+
+def test_a_file_from_before_styles_says_so(tiny, tmp_path, pixels):
+    graph = onnx.load(tiny / "model.onnx")
+    kept = [tensor for tensor in graph.graph.initializer if tensor.name != "avoid"]
+    frozen = next(tensor for tensor in graph.graph.initializer if tensor.name == "avoid")
+    del graph.graph.initializer[:], graph.graph.input[1:]
+    graph.graph.initializer.extend([*kept, frozen])
+    onnx.save(graph, tmp_path / "old.onnx")
+    old = OnnxEngine(tmp_path / "old.onnx")
+
+    assert (
+        old.write(pixels).words.shape == OnnxEngine(tiny / "model.onnx").write(pixels).words.shape
+    )
+    with pytest.raises(ModelError, match=r"old\.onnx searches freely: export it again"):
+        old.write(pixels, Style(max_chars=12))
+
+
+def _texts(engine: Engine, written: Written) -> list[str]:
+    return [" ".join(engine.vocabulary.decode(words)) for words in written.words[:, 0]]
 
 
 def test_a_batch_equals_its_pictures_one_by_one(engine, pixels):

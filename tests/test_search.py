@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutline.search import MARKERS, Beginning, Found, Read, beam, greedy, sample
+from cutline.search import MARKERS, Beginning, Found, Limits, Read, beam, greedy, sample
+from cutline.style import ENDLESS
 from naive import END, PAD, START, UNKNOWN, every_caption
 
 A, B = UNKNOWN + 1, UNKNOWN + 2
@@ -144,6 +145,64 @@ def test_the_length_penalty_divides_by_the_words_and_the_end():
     assert list(captions(found)) == ranked
     existing = found.scores[0][found.scores[0] > -torch.inf]
     assert existing.tolist() == pytest.approx([expected[caption] for caption in ranked])
+
+
+LENGTHS = {A: 4, B: 7}
+
+
+def limits(longest: int = ENDLESS, avoided: tuple[int, ...] = (), words: int = 6) -> Limits:
+    ids = torch.arange(words)
+    lengths = torch.tensor([LENGTHS.get(word, 99 * (word > B)) for word in range(words)])
+    return Limits(torch.isin(ids, torch.tensor(avoided)), lengths, torch.tensor(longest))
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("longest", [3, 6, 10, 17])
+def test_a_short_caption_is_the_best_that_ends_in_time(seed, longest):
+    """Best by its mean word; 3 characters have room for an A, without the space before it."""
+    decoder = TableDecoder(seed)
+
+    found = captions(
+        beam(decoder, pictures(0), max_words=4, width=25, limits=limits(longest)), picture=0
+    )
+
+    fitting = {
+        caption: log_prob
+        for caption, log_prob in every_caption(decoder, pictures(0), max_words=4).items()
+        if caption[-1] == END and sum(LENGTHS.get(word, 0) for word in caption) - 1 <= longest
+    }
+    best = max(fitting, key=lambda caption: fitting[caption] / len(caption))
+    assert found[best] == pytest.approx(fitting[best], abs=1e-5)
+    assert all(sum(LENGTHS.get(word, 0) for word in c) - 1 <= longest for c in found)
+
+
+def test_a_caption_that_has_ended_is_kept_while_likelier_ones_grow_too_long():
+    """Three As are likelier than B at every step, and are never allowed to end."""
+
+    class LongWinded(BaitDecoder):
+        def step(self, words, picture, state):
+            table = torch.full((10, 10), 1e-9)
+            table[START, A], table[START, B], table[B, END] = 0.9, 0.1, 0.5
+            table[A, A], table[A, END] = 1.0, 1e-6
+            return Read(table.log()[words], torch.ones(len(words), 1), state)
+
+    shortest = limits(longest=12, words=10)
+
+    assert next(iter(captions(beam(LongWinded(), pictures(0), width=3)))) == (A,) * 20
+    assert list(captions(beam(LongWinded(), pictures(0), width=3, limits=shortest))) == [(B, END)]
+
+
+@pytest.mark.parametrize("find", [greedy, beam, sample])
+def test_words_are_avoided_and_nothing_else_changes(find):
+    decoder = TableDecoder(3)
+
+    without = find(decoder, pictures(0, 1, 2), limits=limits(avoided=(A,)))
+
+    assert not (without.words == A).any()
+    assert (without.words == B).any()
+    if find is not sample:
+        free = find(decoder, pictures(0, 1, 2), limits=limits())
+        assert torch.equal(free.words, find(decoder, pictures(0, 1, 2)).words)
 
 
 def test_sampling_follows_the_distribution():

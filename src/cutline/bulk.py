@@ -22,6 +22,7 @@ from cutline.errors import CutlineError, DataError, ImageError
 from cutline.journal import Journal, Line
 from cutline.pictures import find_pictures
 from cutline.records import Caption, leave_out_unsure
+from cutline.style import FREE, Style
 
 COLUMNS = ("path", "caption", "confidence", "log_prob", "error")
 """Of a table; a line of JSON says more."""
@@ -41,6 +42,8 @@ class Wanted:
     """Where each word looked, too."""
     min_confidence: float = 0.0
     """A caption with less is left away, and said to be."""
+    style: Style = FREE
+    """How captions are to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,8 @@ def caption_all(
     if out.suffix not in WRITERS:
         raise DataError(f"{out.name}: captions are written as {', '.join(WRITERS)}")
     given = list(paths)
-    asked = {"best": wanted.best, "gaze": wanted.gaze, **model_of(captioner)}
+    style = {} if wanted.style == FREE else {"style": wanted.style.as_json()}
+    asked = {"best": wanted.best, "gaze": wanted.gaze, **style, **model_of(captioner)}
     with Journal.open(out, json.dumps(asked, sort_keys=True)) as journal:
         found = _insist(find_pictures(given, recursive=recursive))
         for count in journal.note(found, again=retry_failed, settled=settled):
@@ -155,7 +159,8 @@ def _answer(
         journal.done += 1
         return Answered(path, caption, problem, journal.done, journal.total)
 
-    for answer in captioner.caption_each(journal.show(roots), best=wanted.best):
+    shown = journal.show(roots)
+    for answer in captioner.caption_each(shown, best=wanted.best, style=wanted.style):
         if isinstance(answer, ImageError):
             for path in journal.settle(str(answer)):
                 yield count(path, None, f"{answer}")

@@ -118,6 +118,16 @@ class Captioner:
     def _read(
         self, engine: Engine, pixels: NDArray[np.uint8], best: int, style: Style
     ) -> list[Caption]:
+        captions = self._find(engine, pixels, best, style.at_any_length)
+        long = [n for n, caption in enumerate(captions) if not style.has_room(caption.text)]
+        shorter = self._find(engine, pixels[long], best, style) if long else []
+        for place, caption in zip(long, shorter, strict=True):
+            captions[place] = caption
+        return [_dress(caption, style) for caption in captions]
+
+    def _find(
+        self, engine: Engine, pixels: NDArray[np.uint8], best: int, style: Style
+    ) -> list[Caption]:
         written = engine.write(pixels, style)
         candidates = written.words.shape[1]
         if not 1 <= best <= candidates:
@@ -125,8 +135,7 @@ class Captioner:
                 f"this model writes {candidates} candidates a picture: ask for 1 to {candidates}"
             )
         calibration = Calibration.from_card(self.card)
-        found = captions_of(written, self.engine.vocabulary, best=best, calibration=calibration)
-        return [_dress(caption, style) for caption in found]
+        return captions_of(written, self.engine.vocabulary, best=best, calibration=calibration)
 
 
 def load(model: str | Path | None = None, *, threads: int | None = None) -> Captioner:
@@ -173,7 +182,8 @@ def captions_of(
 
 
 def _dress(caption: Caption, style: Style) -> Caption:
-    others = tuple(_dress(other, style) for other in caption.alternatives)
+    fitting = (other for other in caption.alternatives if style.has_room(other.text))
+    others = tuple(_dress(other, style) for other in fitting)
     return replace(caption, text=style.dress(caption.text), alternatives=others)
 
 

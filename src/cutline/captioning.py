@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from cutline.errors import CutlineError
 from cutline.pictures import find_pictures
 from cutline.progress import Bars, say, stop_after_the_event
 from cutline.records import Caption, leave_out_unsure
+from cutline.style import Style, read_words
 
 if TYPE_CHECKING:
     from cutline.bulk import Event
@@ -23,6 +25,26 @@ model_option = click.option(
 )
 
 
+def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of how captions are to read; the command is given a `Style`."""
+
+    @wraps(command)
+    def styled(
+        *given: Any, max_chars: int | None, avoid: Path | None, sentence: bool, **options: Any
+    ) -> Any:
+        words = read_words(avoid) if avoid else frozenset[str]()
+        return command(*given, style=Style(max_chars, words, sentence), **options)
+
+    options = (
+        click.option("--sentence", is_flag=True, help="With a capital and a full stop."),
+        click.option("--avoid", type=Path, help="A file of words that are never written."),
+        click.option("--max-chars", type=int, help="The longest caption, in characters."),
+    )
+    for option in options:
+        styled = option(styled)
+    return styled
+
+
 @click.command()
 @click.argument("paths", nargs=-1)
 @model_option
@@ -31,6 +53,7 @@ model_option = click.option(
 @click.option("--gaze", is_flag=True, help="In JSON: where each word looked.")
 @click.option("--best", default=1, show_default=True, help="How many candidates a picture.")
 @click.option("--min-confidence", default=0.0, help="Leave a caption away that is less sure.")
+@style_options
 @click.option("--out", type=Path, help="All captions in one .jsonl, .csv or .parquet file.")
 @click.option("--retry-failed", is_flag=True, help="With --out: try damaged pictures again.")
 @click.option("--watch", "watched", is_flag=True, help="With --out: caption what appears, too.")
@@ -45,6 +68,7 @@ def caption(
     gaze: bool,
     best: int,
     min_confidence: float,
+    style: Style,
     out: Path | None,
     retry_failed: bool,
     watched: bool,
@@ -73,12 +97,13 @@ def caption(
     if out:
         from cutline.bulk import Wanted, caption_all, watch
 
-        wanted = Wanted(best=best, gaze=gaze, min_confidence=min_confidence)
+        wanted = Wanted(best=best, gaze=gaze, min_confidence=min_confidence, style=style)
         given = {"recursive": recursive, "retry_failed": retry_failed}
         events = (watch if watched else caption_all)(captioner, paths, out, wanted, **given)
         sys.exit(_show(events, out))
     found = list(find_pictures(paths, recursive=recursive))
-    answers = captioner.caption_each((Path(p) for p, wrong in found if not wrong), best=best)
+    pictures = (Path(path) for path, wrong in found if not wrong)
+    answers = captioner.caption_each(pictures, best=best, style=style)
     failed = False
     for path, problem in found:
         answer = problem or next(answers)

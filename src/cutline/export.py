@@ -207,10 +207,10 @@ def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
     rows = graph.graph.input[0].type.tensor_type.shape.dim[0]
     if not rows.dim_param:  # a decoder that calls len() on a tensor does this
         raise ModelError(f"the graph would take {rows.dim_value} pictures at a time and no others")
-    if not has_choice(whole.search):
-        del free["max_chars"]  # nor does the graph use it
     for name, value in free.items():  # what an input is when it is left away
         graph.graph.initializer.append(numpy_helper.from_array(value.numpy(), name))
+    if not has_choice(whole.search):
+        del graph.graph.input[-1]  # no caption's length can be asked for
     return graph
 
 

@@ -195,7 +195,7 @@ def beam(
         _, best = branches.topk(width, dim=-1)
         if limits is not None:
             lengths = (words != markers.pad).sum(dim=-1)
-            kept = _keep_ended(branches, lengths.view(-1, width), length_penalty, markers)
+            kept = _keep_ended(branches, lengths.view(-1, width), markers)
             best = torch.where(limits.longest < ENDLESS, kept, best)
         gained = likely.view_as(branches).gather(1, best).flatten()
         source = best.div(vocabulary, rounding_mode="floor")
@@ -271,6 +271,7 @@ def _search(
             likely = _within(limits, likely, words)
         likely = _allow(likely, last, markers, every_word=every_word)
         chosen, gained, followed = choose(likely, totals, words)
+        chosen = chosen.masked_fill(gained == -torch.inf, markers.pad)  # nothing is left to say
         path = (totals, words, *path[:2], looked, *state)
         if followed is not None:
             path = pick_rows(path, followed)
@@ -328,19 +329,21 @@ def _within(limits: Limits, likely: LogProbs, words: Int[Tensor, "rows time"]) -
 def _keep_ended(
     branches: Float[Tensor, "images branches"],
     lengths: Int[Tensor, "images width"],
-    length_penalty: float,
     markers: Markers,
 ) -> Int[Tensor, "images width"]:
-    """Which branches to follow: the best caption that has ended, and the likeliest that go on."""
-    images, width = lengths.shape
-    each = branches.unflatten(1, (width, -1))
-    vocabulary = each.shape[2]
-    ids = torch.arange(vocabulary, device=branches.device)
+    """Which branches to follow: the caption that has ended best, and the likeliest that go on.
+
+    The best has the likeliest mean word: by the probability of the whole `a man` would win.
+    """
+    each = branches.unflatten(1, (lengths.shape[1], -1))
+    ids = torch.arange(each.shape[2], device=branches.device)
     ends = (ids == markers.end) | (ids == markers.pad)
-    lengths = (lengths[:, :, None] + (ids == markers.end)) ** length_penalty
-    ended = (each / lengths).masked_fill(~ends, -torch.inf).flatten(1).argmax(dim=-1, keepdim=True)
-    going_on = each.masked_fill(ends, -torch.inf).flatten(1).topk(width - 1, dim=-1).indices
-    return torch.cat([ended, going_on], dim=1)
+    means = each / (lengths[:, :, None] + (ids == markers.end))
+    ended = means.masked_fill(~ends, -torch.inf).flatten(1).argmax(dim=-1, keepdim=True)
+    others = lengths.shape[1] - 1
+    likeliest, going_on = each.masked_fill(ends, -torch.inf).flatten(1).topk(others, dim=-1)
+    impossible = likeliest == -torch.inf
+    return torch.cat([ended, going_on.masked_fill(impossible, markers.start)], dim=1)
 
 
 def _rank(found: Found, length_penalty: float, markers: Markers) -> Found:

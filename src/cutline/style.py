@@ -5,8 +5,9 @@ within a style, by inputs of the model's own graph.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,20 @@ class Style:
     @property
     def longest(self) -> int:
         """Characters of the words and the spaces between them, at most."""
-        return ENDLESS if self.max_chars is None else self.max_chars - self.sentence
+        return ENDLESS if self.max_chars in (None, ENDLESS) else self.max_chars - self.sentence
+
+    @property
+    def at_any_length(self) -> "Style":
+        """The same, for a search that is to find what it likes best first, however long."""
+        return self if self.max_chars is None else replace(self, max_chars=ENDLESS)
+
+    def as_json(self) -> dict[str, Any]:
+        """Ready for `json.dumps`, and the same for the same style."""
+        return {**asdict(self), "avoid": sorted(self.avoid)}
+
+    def has_room(self, text: str) -> bool:
+        """Whether a caption is short enough, before it is dressed."""
+        return len(text) <= self.longest
 
     def avoided(self, words: Sequence[str]) -> NDArray[np.bool_]:
         """For each of these words whether it is never to be written."""

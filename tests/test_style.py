@@ -1,0 +1,81 @@
+import pytest
+
+from cutline.errors import DataError
+from cutline.style import ENDLESS, FREE, Style, read_words
+from cutline.vocabulary import MARKERS, Vocabulary
+from cutline.words import join_words
+
+
+def test_a_style_is_free_until_it_says_otherwise():
+    assert FREE.is_free
+    assert Style(sentence=True).is_free
+    assert not Style(max_chars=20).is_free
+    assert not Style(avoid=frozenset(["man"])).is_free
+    assert FREE.longest == Style(max_chars=20).at_any_length.longest == ENDLESS
+
+
+def test_a_full_stop_takes_a_character_of_its_own():
+    style = Style(max_chars=12, sentence=True)
+
+    assert style.has_room("a dog barks")
+    assert style.dress("a dog barks") == "A dog barks."
+    assert not style.has_room("a dog barks!")
+    assert style.dress("") == ""
+    assert FREE.dress("a dog barks") == "a dog barks"
+
+
+def test_words_are_avoided_as_the_model_writes_them():
+    words = (*MARKERS, "a", "man", "woman", "t-shirt")
+
+    style = Style(avoid=frozenset(["Man", "T-shirt", "unicorn"]))
+
+    assert style.avoided(words).tolist() == [False] * 5 + [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("man\nwoman\n", {"man", "woman"}),
+        ("# people\r\nMan  # and boys\r\n\r\n", {"man"}),
+        ("", set()),
+    ],
+)
+def test_a_file_of_words_is_read(tmp_path, content, expected):
+    path = tmp_path / "words.txt"
+    path.write_bytes(content.encode())
+
+    assert read_words(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("man\nhot dog\n", ":2: 'hot dog' is 2 words, and words are avoided one by one"),
+        ("...\n", ":1: '...' is no words, and words are avoided one by one"),
+        (b"\xff\xfe", ": it is not UTF-8"),
+        (None, ": No such file or directory"),
+    ],
+)
+def test_a_file_of_something_else_is_one_sentence(tmp_path, content, sentence):
+    path = tmp_path / "words.txt"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    with pytest.raises(DataError) as caught:
+        read_words(path)
+
+    assert str(caught.value).endswith(f"{path}{sentence}")
+
+
+def test_too_short_is_refused():
+    with pytest.raises(DataError, match="a caption of 3 characters says nothing: 10 or more"):
+        Style(max_chars=3)
+
+
+def test_the_lengths_of_words_add_up_to_the_caption():
+    vocabulary = Vocabulary((*MARKERS, "a", "dog", "'s", "toy", "do", "n't", "t-shirt", "-lrb-"))
+    for words in (("a", "dog", "'s", "toy"), ("do", "n't"), ("t-shirt", "-lrb-", "a")):
+        total = sum(vocabulary.lengths[number] for number in vocabulary.encode(words))
+
+        assert total - 1 == len(join_words(words))
+    assert vocabulary.lengths[: len(MARKERS)] == [0] * len(MARKERS)
