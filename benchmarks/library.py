@@ -1,7 +1,7 @@
-"""Whether a library of 100,000 pictures costs a picture what one of 1,000 does, and how much memory.
+"""Whether a picture of 100,000 costs what one of 1,000 does, and how much memory they take.
 
-    python benchmarks/library.py [--count 100000] [--model MODEL]   both libraries, one after another
-    python benchmarks/library.py --count 0                          only rewrite the document
+    python benchmarks/library.py [--count 100000] [--model MODEL]   both, one after another
+    python benchmarks/library.py --count 0           only rewrite the document
 
 Makes small pictures, each of its own, in a tree of folders; captions them through the journal, as
 `cutline caption TREE -r --out captions.jsonl` does; writes benchmarks/library.json, docs/library.md
@@ -16,7 +16,6 @@ import sys
 import time
 from datetime import date
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -117,7 +116,8 @@ def _now(began: float) -> dict[str, float]:
 def write(found: dict[str, Any]) -> None:
     """The page and its plot."""
     rates, count = found["pictures a second"], found["count"]
-    few, many = median(rates[str(FEW)]), rates[str(count)]
+    (before, after), many = rates[str(FEW)], rates[str(count)]
+    few = (before + after) / 2
     captioned = [look for look in found["looks"] if "captioned" in look]
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(8, 5), layout="constrained")
     done = [look["captioned"] for look in captioned]
@@ -132,11 +132,12 @@ def write(found: dict[str, Any]) -> None:
     (ROOT / "docs" / "library.md").write_text(f"""\
 # Large libraries
 
-Written by `python benchmarks/library.py` on {found["date"]}; {found["machine"]}. Model: {found["model"]}.
+Written by `python benchmarks/library.py` on {found["date"]}; {found["machine"]}.
+Model: {found["model"]}.
 
 | pictures | a second, files to the finished file of captions | memory at most |
 |---|---|---|
-| {FEW:,} | {few:,.0f} (before {rates[str(FEW)][0]:,.0f}, after {rates[str(FEW)][1]:,.0f}) | {least:.0f} MB |
+| {FEW:,} | {few:,.0f} (before {before:,.0f}, after {after:,.0f}) | {least:.0f} MB |
 | {count:,} | {many:,.0f}, **{many / few:.0%}** of it | {most:.0f} MB |
 
 Each picture is a small file of its own, in a tree of folders. The model is a small one, so that
