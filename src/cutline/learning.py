@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cutline.errors import DataError, ImageError
-from cutline.page import draw_page, write_page
+from cutline.page import draw_page, write_whole
 from cutline.thumbnails import draw_thumbnail
 
 HISTORY, EPOCHS, PAGE = "history.jsonl", "epochs.jsonl", "report.html"
@@ -50,10 +50,7 @@ class Epoch:
 def keep_epoch(folder: Path, epoch: Epoch) -> None:
     """Add an epoch to the folder's; those after it are of a run that was killed, and go."""
     kept = [one for one in read_epochs(folder) if one.epoch < epoch.epoch]
-    lines = "".join(json.dumps(asdict(one)) + "\n" for one in [*kept, epoch])
-    beside = folder / f".{EPOCHS}.part"
-    beside.write_text(lines, encoding="utf8")
-    beside.replace(folder / EPOCHS)
+    write_whole((json.dumps(asdict(one)) + "\n" for one in [*kept, epoch]), folder / EPOCHS)
 
 
 def read_epochs(folder: Path) -> list[Epoch]:
@@ -89,7 +86,7 @@ def write_learning(folder: Path, out: Path | None = None) -> Path:
         raise DataError(f"{folder} has no {HISTORY}: nothing was trained there")
     page = out or folder / PAGE
     title = f"How {folder.resolve().name} learnt"
-    write_page(draw_page(title, _draw(steps, epochs)), page)
+    write_whole(draw_page(title, _draw(steps, epochs)), page)
     return page
 
 
@@ -225,15 +222,16 @@ def _draw_picture(picture: str, caption: str) -> str:
         small = draw_thumbnail(Path(picture))
     except ImageError as error:
         return f"<p>{escape(str(error))}</p>"
-    alt = escape(f"{caption} (machine-written)")
-    return f'<img src="{small.address}" alt="{alt}" width="{small.width}" height="{small.height}">'
+    return small.draw(f"{caption} (machine-written)")
 
 
 def _read(path: Path) -> Iterable[tuple[int, Any]]:
     """The lines with their numbers; half a line, as a killed run leaves it, ends the file."""
     if not path.exists():
         return
-    for number, line in enumerate(path.read_text(encoding="utf8").splitlines(), start=1):
+    for number, line in enumerate(
+        path.read_text(encoding="utf8", errors="replace").splitlines(), start=1
+    ):
         try:
             told = json.loads(line)
         except ValueError:

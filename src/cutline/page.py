@@ -57,8 +57,8 @@ def embed(data: Any, name: str) -> str:
     return f'<script type="application/json" class="{name}">{text}</script>\n'
 
 
-def write_page(pieces: Iterable[str], out: Path) -> None:
-    """The file appears whole; `CutlineError` where it cannot be written."""
+def write_whole(pieces: Iterable[str], out: Path) -> None:
+    """The file appears with all pieces in it; `CutlineError` where it cannot be written."""
     beside = out.with_name(f".{out.name}.part")
     try:
         # a file name may be any bytes, and what no text can hold is shown as a question mark
