@@ -261,42 +261,52 @@ for (const name of ["report.html", "compare.html", "learning.html", "data.html"]
   }
 }
 
-test("2,000 pictures open and scroll without a stutter", async () => {
-  const page = await open("many.html");
-  const painted = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
-  const scrolled = await page.evaluate(async () => {
-    const frames = [], long = [];
-    new PerformanceObserver((list) => long.push(...list.getEntries().map((e) => e.duration))).observe({ type: "longtask" });
-    let before = await new Promise(requestAnimationFrame);
-    while (scrollY + innerHeight < document.documentElement.scrollHeight - 5 && frames.length < 600) {
-      scrollBy(0, 60); // 3,600 pixels a second
-      const now = await new Promise(requestAnimationFrame);
-      frames.push(now - before);
-      before = now;
+/** Milliseconds between the frames of a page that is scrolled up and down, sorted. */
+const scroll = (page) => page.evaluate(async () => {
+  const frames = [];
+  let [before, step] = [await new Promise(requestAnimationFrame), 60]; // 3,600 pixels a second
+  while (frames.length < 400) {
+    const from = scrollY;
+    scrollBy(0, step);
+    if (scrollY === from) step = -step;
+    const now = await new Promise(requestAnimationFrame);
+    frames.push(now - before);
+    before = now;
+  }
+  return frames.sort((a, b) => a - b);
+});
+
+/** Milliseconds from a change of a field to the page that shows it. */
+const change = (page, field, value, kind) => page.evaluate(([field, value, kind]) => {
+  const start = performance.now();
+  document.querySelector(field).value = value;
+  document.querySelector(field).dispatchEvent(new Event(kind, { bubbles: true }));
+  document.body.offsetHeight; // the layout counts
+  return performance.now() - start;
+}, [field, value, kind]);
+
+test("2,000 pictures open and scroll without a stutter: hardly slower than ten", async () => {
+  const [few, many] = [await open("few.html"), await open("many.html")];
+  const painted = (page) => page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
+  const frames = { few: [], many: [] };
+  for (let round = 0; round < 2; round++) { // in turns: whatever else the machine does, both have it
+    for (const [name, page] of Object.entries({ few, many })) {
+      await page.bringToFront();
+      frames[name].push(...await scroll(page));
     }
-    return { frames, long, height: document.documentElement.scrollHeight };
-  });
-  const search = await page.evaluate(() => {
-    const field = document.querySelector("#search"), start = performance.now();
-    field.value = "seven";
-    field.dispatchEvent(new Event("input", { bubbles: true }));
-    document.body.offsetHeight; // the layout counts
-    return performance.now() - start;
-  });
-  const sort = await page.evaluate(() => {
-    document.querySelector("#search").value = "";
-    const field = document.querySelector("#sort"), start = performance.now();
-    field.value = "confidence";
-    field.dispatchEvent(new Event("change", { bubbles: true }));
-    document.body.offsetHeight;
-    return performance.now() - start;
-  });
-  const frames = scrolled.frames.sort((a, b) => a - b);
-  const at = (share) => frames[Math.floor(share * (frames.length - 1))].toFixed(1);
-  console.log(`first paint ${painted.toFixed(0)} ms; ${frames.length} frames: median ${at(0.5)}, 95 % ${at(0.95)}, `
-    + `99 % ${at(0.99)}, longest ${at(1)} ms; ${scrolled.long.length} long tasks while scrolling`
-    + ` (${scrolled.long.map(Math.round)} ms); search ${search.toFixed(0)} ms, sort ${sort.toFixed(0)} ms`);
-  assert.ok(painted < 1000);
-  assert.ok(at(0.5) < 20 && at(0.95) < 100); // machines of tests are slow and shared
+  }
+  const at = (name, share) => frames[name].sort((a, b) => a - b)[Math.floor(share * (frames[name].length - 1))];
+  const ratio = (share) => at("many", share) / at("few", share);
+  const search = await change(many, "#search", "seven", "input");
+  await change(many, "#search", "", "input");
+  const sort = await change(many, "#sort", "confidence", "change");
+  for (const [name, page] of Object.entries({ few, many })) {
+    const told = [0.5, 0.95, 0.99, 1].map((share) => at(name, share).toFixed(1));
+    console.log(`${name}: first paint ${(await painted(page)).toFixed(0)} ms; frames: median, 95 %, 99 %, longest ${told} ms`);
+  }
+  console.log(`search ${search.toFixed(0)} ms, sort ${sort.toFixed(0)} ms`);
+  assert.ok(await painted(many) < 1000);
+  assert.ok(ratio(0.5) < 1.5, `median ${ratio(0.5)} times`);
+  assert.ok(ratio(0.95) < 2.5, `95 % ${ratio(0.95)} times`);
   assert.ok(search < 500 && sort < 500);
 });
