@@ -61,6 +61,7 @@ def lines() -> list[str]:
         json.dumps({"path": "ill.jpg", "error": "ill.jpg is damaged"}),
         json.dumps({"path": "gone.jpg", "caption": "a picture that went away"}),
         json.dumps({"path": "tall.jpg", "caption": "a tall picture"}),
+        json.dumps({"path": "left.jpg", "caption": None, "left_out": "too unsure"}),
     ]
 
 

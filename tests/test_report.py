@@ -128,10 +128,11 @@ def test_references_bring_scores_to_each_picture(tmp_path):
     make(tmp_path, *lines, references=references)
 
     page = (tmp_path / "report.html").read_text()
-    [best] = re.findall(r'data-score="([^"]+)"[^>]*><h2 dir="auto">album/one', page)
+    [best] = re.findall(r'data-score="([^"]+)"[^>]*><h2 dir="auto">one', page)
     assert float(best) == pytest.approx(10)  # CIDEr-D of a caption that is its reference
     assert page.count("data-score") == 2
     assert "people wrote: 1" in page
+    assert 'All in <code dir="auto">album/</code>' in page
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from math import isqrt
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,7 +127,10 @@ def _draw_body(
     lead: str,
     orders: Sequence[Order],
 ) -> Iterator[str]:
+    folder = _find_folder([card.name for card in cards])
     yield lead
+    if folder:
+        yield f'<p class="folder">All in <code dir="auto">{escape(folder)}</code></p>\n'
     yield _draw_controls(cards, orders)
     yield (
         "<noscript><p>Pictures, search and gaze need JavaScript; "
@@ -134,11 +138,18 @@ def _draw_body(
         f'<ol class="gallery" role="list" data-chunk="{CHUNK}" '
         'aria-label="pictures with their captions">\n'
     )
-    yield from map(_draw_card, cards)
+    for card in cards:
+        yield _draw_card(card, card.name.removeprefix(folder))
     yield "</ol>\n"
     for start in range(0, len(cards), CHUNK):
         pairs = zip(cards[start : start + CHUNK], pictures[start : start + CHUNK], strict=True)
         yield embed([_describe(card, picture) for card, picture in pairs], "cards")
+
+
+def _find_folder(names: Sequence[str]) -> str:
+    """The folder that all are in, with its slash: under each picture it is only in the way."""
+    shared = commonprefix(names)
+    return shared[: max(map(shared.rfind, "/\\")) + 1]
 
 
 def _draw_controls(cards: Sequence[Card], orders: Sequence[Order]) -> str:
@@ -167,11 +178,11 @@ def _draw_controls(cards: Sequence[Card], orders: Sequence[Order]) -> str:
     )
 
 
-def _draw_card(card: Card) -> str:
+def _draw_card(card: Card, name: str) -> str:
     numbers = "".join(f' data-{name}="{value:.6g}"' for name, value in card.numbers.items())
     without = " data-error" * bool(card.error) + " data-left" * bool(card.left_out)
     parts = [
-        f'<li class="card"{numbers}{without}><h2 dir="auto">{escape(card.name)}</h2>'
+        f'<li class="card"{numbers}{without}><h2 dir="auto">{escape(name)}</h2>'
         '<div class="frame"></div>'
     ]
     if card.error:
@@ -182,7 +193,7 @@ def _draw_card(card: Card) -> str:
         label = f'<p class="label">{escape(line.label)}</p>' if line.label else ""
         parts.append(f'{label}<p class="caption" dir="auto">{_draw_words(line)}</p>')
     if card.lines or card.facts:
-        facts = escape(" · ".join(card.facts))
+        facts = " · ".join(f"<span>{escape(fact)}</span>" for fact in card.facts)
         reading = '<p class="reading" aria-hidden="true"></p>'
         parts.append(f'<div class="under"><p class="facts">{facts}</p>{reading}</div>')
     if card.others:

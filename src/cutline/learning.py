@@ -19,7 +19,7 @@ from cutline.thumbnails import draw_thumbnail
 HISTORY, EPOCHS, PAGE = "history.jsonl", "epochs.jsonl", "report.html"
 POINTS = 300
 """Of a curve: of more steps the mean of some makes a point."""
-WIDE, HIGH, LEFT, BELOW = 640, 220, 48, 24
+WIDE, HIGH, LEFT, BELOW = 440, 180, 48, 24
 """A chart, and what its numbers take of it."""
 Point = tuple[float, float]
 
@@ -143,23 +143,23 @@ def _find_ticks(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _draw(steps: Sequence[Point], epochs: Sequence[Epoch]) -> Iterator[str]:
-    if steps:
-        yield f"<section><h2>Loss</h2>{draw_chart('Loss', _thin(steps), across='step')}</section>\n"
     names = list(dict.fromkeys(name for epoch in epochs for name in epoch.scores))
-    if names:
-        yield '<section><h2>Scores on validation pictures</h2><div class="charts">\n'
-        for name in reversed(names):  # CIDEr-D, by which the best is chosen, is the last
-            points = [(e.epoch + 1.0, 100 * e.scores[name]) for e in epochs if name in e.scores]
-            chart = draw_chart(name, points, across="epoch", dots=True)
-            yield f"<figure><figcaption>{escape(name)}</figcaption>{chart}</figure>\n"
-        yield "</div></section>\n"
+    curves = [("Loss of the training", draw_chart("Loss", _thin(steps), across="step"))]
+    for name in reversed(names):  # CIDEr-D, by which the best is chosen, is the last
+        points = [(e.epoch + 1.0, 100 * e.scores[name]) for e in epochs if name in e.scores]
+        chart = draw_chart(name, points, across="epoch", dots=True)
+        curves.append((f"{name} on validation pictures", chart))
+    figures = (
+        f"<figure><figcaption>{escape(t)}</figcaption>{c}</figure>\n" for t, c in curves if c
+    )
+    yield f'<section><h2>Curves</h2><div class="charts">\n{"".join(figures)}</div></section>\n'
     if epochs:
         yield _draw_table(epochs, names)
         yield from _draw_samples(epochs)
 
 
 def _thin(steps: Sequence[Point]) -> list[Point]:
-    size = ceil(len(steps) / POINTS)
+    size = max(1, ceil(len(steps) / POINTS))
     groups = [steps[start : start + size] for start in range(0, len(steps), size)]
     return [(group[-1][0], sum(loss for _, loss in group) / len(group)) for group in groups]
 

@@ -126,7 +126,7 @@
     const pressed = card.querySelector('.word[aria-pressed="true"]');
     const word = [under, focused, pressed].map((each) => each && meaning.get(each)).find(Boolean);
     const canvas = card.querySelector("canvas");
-    const reading = word && say(word) ? `${word.text.trim()}: ${say(word).replace("looked ", "")}` : "";
+    const reading = word && say(word) ? `${word.text.trim()}: ${say(word)}` : "";
     card.querySelector(".reading").textContent = reading;
     card.classList.toggle("reads", Boolean(reading));
     if (!canvas) return;
