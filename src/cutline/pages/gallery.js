@@ -88,12 +88,14 @@
     asked = true;
     requestAnimationFrame(() => {
       asked = false;
-      const end = performance.now() + BUDGET;
-      for (let i = firstBelow(-NEAR); i < order.length && performance.now() < end; i++) {
-        if (order[i].getBoundingClientRect().top > innerHeight + NEAR) return;
-        dress(order[i]);
+      const near = []; // all are measured before one changes: between two it would cost a layout
+      for (let i = firstBelow(-NEAR); i < order.length; i++) {
+        if (order[i].getBoundingClientRect().top > innerHeight + NEAR) break;
+        if (!dressed.has(order[i])) near.push(order[i]);
       }
-      if (performance.now() >= end) look();
+      const end = performance.now() + BUDGET;
+      while (near.length && performance.now() < end) dress(near.shift());
+      if (near.length) look();
     });
   }
 
