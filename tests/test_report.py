@@ -192,6 +192,18 @@ def album(tmp_path):
     return folder
 
 
+def test_a_page_that_cannot_be_written_is_one_sentence(run, tmp_path):
+    (tmp_path / "captions.jsonl").write_text('{"path": "a.jpg", "caption": "a dog"}')
+    (tmp_path / "folder").mkdir()
+
+    for out in (tmp_path / "folder", tmp_path / "captions.jsonl" / "page.html"):
+        code, _, err = run("report", tmp_path / "captions.jsonl", "-o", out)
+
+        assert code == 1
+        assert err.splitlines()[-1].startswith(f"cutline: {out} cannot be written: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.jsonl", "folder"]
+
+
 def test_captions_of_the_command_line_become_a_page(run, album, tmp_path):
     _, out, _ = run("caption", album, "--json", "--best", "2", "--gaze")
     (tmp_path / "captions.jsonl").write_text(out)

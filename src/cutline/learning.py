@@ -229,9 +229,11 @@ def _read(path: Path) -> Iterable[tuple[int, Any]]:
     """The lines with their numbers; half a line, as a killed run leaves it, ends the file."""
     if not path.exists():
         return
-    for number, line in enumerate(
-        path.read_text(encoding="utf8", errors="replace").splitlines(), start=1
-    ):
+    try:
+        lines = path.read_text(encoding="utf8", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    for number, line in enumerate(lines, start=1):
         try:
             told = json.loads(line)
         except ValueError:

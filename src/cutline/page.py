@@ -8,6 +8,7 @@ says can run, and nothing is fetched.
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
@@ -68,7 +69,8 @@ def write_whole(pieces: Iterable[str], out: Path) -> None:
     except OSError as error:
         raise CutlineError(f"{out} cannot be written: {error.strerror}") from None
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
 
 
 def _read(name: str) -> str:
