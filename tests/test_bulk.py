@@ -86,7 +86,7 @@ def test_every_picture_has_its_line_in_the_order_of_the_folders(go, captioner, a
     assert [line["caption"] for line in lines] == [captioner.caption(p).text for p in ordered]
     assert events[-1] == Finished(captioned=PICTURES)
     assert [event.done for event in answered(events)] == list(range(1, PICTURES + 1))
-    assert set(lines[0]["model"]) == {"name", "fingerprint", "cutline"}
+    assert set(lines[0]["model"]) == {"name", "fingerprint", "view", "cutline"}
 
 
 def test_the_same_again_looks_at_no_picture_and_changes_nothing(go, tmp_path):

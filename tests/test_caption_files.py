@@ -51,6 +51,9 @@ SAME_PREDICTIONS = {
     "cutline's lines": (
         '{"path": "1", "caption": "a dog", "confidence": 0.5}\n{"path": "2", "caption": ""}\n'
     ),
+    "cutline's lines, one left out": (
+        '{"path": "1", "caption": "a dog"}\n{"path": "2", "caption": null, "left_out": "unsure"}\n'
+    ),
 }
 BROKEN = {
     "": "{path} is empty",

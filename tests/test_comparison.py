@@ -1,9 +1,12 @@
 """Two files of captions side by side: the words that differ, and what changed most first."""
 
 import json
+import re
+import shutil
 
 import pytest
 
+from conftest import ROOT
 from cutline.comparison import mark_changes, pair_up, write_comparison
 from cutline.errors import DataError
 from cutline.predictions import Candidate, Prediction
@@ -85,3 +88,32 @@ def test_an_error_on_one_side_leaves_the_other(run, tmp_path):
     assert code == 0
     assert "b: dog.jpg is damaged" in page
     assert "<mark>a</mark> <mark>dog</mark>" in page
+
+
+def test_a_caption_that_was_left_out_is_said_to_be_and_the_gaze_lies_on_each_models_view(tmp_path):
+    told = {"path": "cat.jpg", "caption": "a cat", "words": []}
+    ways = [{"size": 224, "fit": fit} for fit in ("squash", "crop")]
+    left = {"path": "dog.jpg", "caption": None, "left_out": "too unsure"}
+    shutil.copy(ROOT / "examples" / "cat.jpg", tmp_path / "cat.jpg")
+    for name, view in zip("ab", ways, strict=True):
+        lines = [{**told, "model": {"view": view}}, {"path": "dog.jpg", "caption": "a dog"}]
+        lines[1:] = [left] if name == "b" else lines[1:]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    list(write_comparison(tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "page.html"))
+
+    page = (tmp_path / "page.html").read_text()
+    assert "left out: b: too unsure" in page
+    assert re.search(r'"boxes":\[null,\[0', page)
+
+
+def test_scores_without_cider_sort_by_words(tmp_path):
+    one = write(tmp_path / "a.jsonl", same="a dog", other="a red car")
+    other = write(tmp_path / "b.jsonl", same="a dog", other="a blue car")
+    options = {"references": {"same": ["a dog"], "other": ["a red car"]}, "scores": ["BLEU"]}
+
+    list(write_comparison(one, other, tmp_path / "page.html", **options))
+
+    page = (tmp_path / "page.html").read_text()
+    assert order(page) == ["other.jpg", "same.jpg"]
+    assert "BLEU-4" in page

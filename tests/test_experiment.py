@@ -304,6 +304,22 @@ def assert_is_a_sentence(error: BaseException, *mentioned: object) -> None:
         assert str(each) in str(error)
 
 
+def test_a_page_that_cannot_be_written_stops_no_training(begin, whole):
+    experiment = begin()
+    events = experiment.run()
+    seen = [next(events) for _ in range(10)]
+    (experiment.folder / "report.html").unlink(missing_ok=True)
+    (experiment.folder / "report.html").mkdir()
+
+    ends = pick(Validated, [*seen, *events])
+
+    assert [end.epoch for end in ends] == [0, 1, 2]
+    assert "report.html cannot be written" in ends[-1].warnings[-1]
+    assert read_history(experiment.folder) == read_history(whole)
+    assert len((experiment.folder / "epochs.jsonl").read_text().splitlines()) == 3
+    assert list(experiment.folder.glob(".*.part")) == []
+
+
 def test_a_folder_with_a_run_of_another_recipe_is_refused(begin):
     list(begin().run())
 

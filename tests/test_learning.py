@@ -65,6 +65,13 @@ def test_a_folder_without_a_training_is_one_sentence(run, tmp_path):
     assert "nothing was trained there" in err
 
 
+def test_what_cannot_be_read_is_one_sentence(tmp_path):
+    (tmp_path / "history.jsonl").mkdir()
+
+    with pytest.raises(DataError, match=r"history.jsonl cannot be read: "):
+        write_learning(tmp_path)
+
+
 def test_a_line_that_is_no_epoch_is_named(tmp_path):
     (tmp_path / "epochs.jsonl").write_text('{"epoch": 0}\n')
 

@@ -26,7 +26,7 @@ from cutline.report import write_report
 BROWSER = ROOT / "tests" / "browser"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 HOSTILE = '</script><img src=x onerror=alert(1)> "quoted" \U0001f436 \u05db\u05dc\u05d1 &amp;'
-MANY = 2000
+FEW, MANY = 10, 2000
 
 
 def look(row: int, column: int) -> list[int]:
@@ -61,6 +61,7 @@ def lines() -> list[str]:
         json.dumps({"path": "ill.jpg", "error": "ill.jpg is damaged"}),
         json.dumps({"path": "gone.jpg", "caption": "a picture that went away"}),
         json.dumps({"path": "tall.jpg", "caption": "a tall picture"}),
+        json.dumps({"path": "left.jpg", "caption": None, "left_out": "too unsure"}),
     ]
 
 
@@ -85,7 +86,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pass
     _write_learning(folder, photographs[0])
     _write_overview(folder, photographs)
-    _write_many(folder)
+    _write_drawn(folder)
     return folder
 
 
@@ -107,8 +108,8 @@ def _write_overview(folder: Path, photographs: list[Path]) -> None:
     (folder / "data.html").write_text(page, encoding="utf8")
 
 
-def _write_many(folder: Path) -> None:
-    """As heavy as real ones: noise makes a thumbnail of 6 kB."""
+def _write_drawn(folder: Path) -> None:
+    """Many pictures and few, as heavy as real ones: noise makes a thumbnail of 6 kB."""
     chance, drawn = np.random.default_rng(0), folder / "drawn"
     drawn.mkdir()
     for number in range(40):
@@ -134,8 +135,8 @@ def _write_many(folder: Path) -> None:
             )
         )
     orders = [Order("order of the file"), Order("least sure first", "confidence")]
-    for _ in write_gallery(cards, folder / "many.html", title="Many pictures", orders=orders):
-        pass
+    for name, count in (("few", FEW), ("many", MANY)):
+        list(write_gallery(cards[:count], folder / f"{name}.html", title=name, orders=orders))
 
 
 @pytest.mark.slow

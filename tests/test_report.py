@@ -3,15 +3,26 @@
 import json
 import re
 import shutil
+import sys
 from html.parser import HTMLParser
 
 import pytest
 from PIL import Image
 
 from conftest import ROOT
-from cutline.errors import DataError
+from cutline.bulk import Wanted, caption_all
+from cutline.captioner import load
+from cutline.errors import CutlineError, DataError
 from cutline.gallery import Drawn, name_place, spell
-from cutline.predictions import Candidate, Word, find_picture, find_references, read_lines
+from cutline.images import View
+from cutline.predictions import (
+    Album,
+    Candidate,
+    Prediction,
+    Word,
+    find_references,
+    read_captions,
+)
 from cutline.report import write_report
 from cutline.thumbnails import SIDE, draw_thumbnail
 
@@ -117,10 +128,11 @@ def test_references_bring_scores_to_each_picture(tmp_path):
     make(tmp_path, *lines, references=references)
 
     page = (tmp_path / "report.html").read_text()
-    [best] = re.findall(r'data-score="([^"]+)"[^>]*><h2 dir="auto">album/one', page)
+    [best] = re.findall(r'data-score="([^"]+)"[^>]*><h2 dir="auto">one', page)
     assert float(best) == pytest.approx(10)  # CIDEr-D of a caption that is its reference
     assert page.count("data-score") == 2
     assert "people wrote: 1" in page
+    assert 'All in <code dir="auto">album/</code>' in page
 
 
 @pytest.mark.parametrize(
@@ -129,6 +141,11 @@ def test_references_bring_scores_to_each_picture(tmp_path):
         ("{half", "broken JSON"),
         ("[1]", "no path"),
         ('{"caption": "a dog"}', "no path"),
+        ('{"path": "a.jpg", "caption": null}', "neither a caption nor an error"),
+        (
+            '{"path": "a.jpg", "caption": "a", "model": {"view": {"fit": "crob"}}}',
+            "did you mean 'crop'?",
+        ),
         ('{"path": "a.jpg"}', "neither a caption nor an error"),
         ('{"path": "a.jpg", "caption": "a", "confidence": 2}', "the confidence 2 is no share"),
         ('{"path": "a.jpg", "caption": "a", "confidence": NaN}', "the confidence nan is no share"),
@@ -141,10 +158,12 @@ def test_references_bring_scores_to_each_picture(tmp_path):
     ],
 )
 def test_a_line_that_is_none_is_named_by_its_number(line, sentence, tmp_path):
-    (tmp_path / "captions.jsonl").write_text('{"path": "a.jpg", "caption": "a dog"}\n\n' + line)
+    (tmp_path / "captions.jsonl").write_text(
+        '{"path": "a.jpg", "caption": "a dog"}\n\n' + line + "\n"
+    )
 
     with pytest.raises(DataError, match=rf"captions.jsonl, line 3: .*{re.escape(sentence)}"):
-        read_lines(tmp_path / "captions.jsonl")
+        read_captions(tmp_path / "captions.jsonl")
 
 
 def test_an_empty_file_is_one_sentence_and_makes_no_page(run, tmp_path):
@@ -157,8 +176,36 @@ def test_an_empty_file_is_one_sentence_and_makes_no_page(run, tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
-def test_captions_of_the_command_line_become_a_page(run, tiny, drawn, tmp_path):
-    _, out, _ = run("caption", "--model", tiny, drawn, "--json", "--best", "2")
+@pytest.fixture(scope="module")
+def captioner():
+    return load()
+
+
+@pytest.fixture
+def album(tmp_path):
+    """Two photographs, a damaged one between them."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    shutil.copy(ROOT / "examples" / "cat.jpg", folder / "one.jpg")
+    (folder / "three.jpg").write_bytes(b"no picture")
+    shutil.copy(ROOT / "examples" / "coffee.jpg", folder / "two.jpg")
+    return folder
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(run, tmp_path):
+    (tmp_path / "captions.jsonl").write_text('{"path": "a.jpg", "caption": "a dog"}')
+    (tmp_path / "folder").mkdir()
+
+    for out in (tmp_path / "folder", tmp_path / "captions.jsonl" / "page.html"):
+        code, _, err = run("report", tmp_path / "captions.jsonl", "-o", out)
+
+        assert code == 1
+        assert err.splitlines()[-1].startswith(f"cutline: {out} cannot be written: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.jsonl", "folder"]
+
+
+def test_captions_of_the_command_line_become_a_page(run, album, tmp_path):
+    _, out, _ = run("caption", album, "--json", "--best", "2", "--gaze")
     (tmp_path / "captions.jsonl").write_text(out)
 
     code, _, err = run("report", tmp_path / "captions.jsonl", "-o", tmp_path / "page.html")
@@ -166,8 +213,106 @@ def test_captions_of_the_command_line_become_a_page(run, tiny, drawn, tmp_path):
     page = Page((tmp_path / "page.html").read_text())
     assert code == 0
     assert "page.html: " in err
-    assert len(page.data) == 120
-    assert all("picture" in card for card in page.data)
+    assert [len(card["others"]) for card in page.data] == [1, 0, 1]
+    assert len(page.data[0]["lines"][0][0][3]) == 49
+    assert ["picture" in card for card in page.data] == [True, False, True]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_every_file_of_a_library_becomes_a_page(suffix, captioner, album, tmp_path):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    sure = captioner.caption(album / "one.jpg")
+    unsure = captioner.caption(album / "two.jpg")
+    bound = (sure.confidence + unsure.confidence) / 2
+    if sure.confidence < unsure.confidence:
+        sure, unsure = unsure, sure
+    out = tmp_path / f"captions{suffix}"
+    list(caption_all(captioner, [str(album)], out, Wanted(min_confidence=bound)))
+
+    told = read_captions(out)
+    list(write_report(out, tmp_path / "page.html"))
+
+    page = (tmp_path / "page.html").read_text()
+    assert [each.caption.text for each in told if each.caption] == [sure.text]
+    assert [each.error for each in told if each.error] == [str(told[1].error)]
+    [left] = [each for each in told if each.left_out]
+    assert left.confidence == pytest.approx(unsure.confidence, abs=1e-4)
+    assert f"left out: {left.left_out}" in page
+    assert "3 pictures, 1 without a caption, 1 left out" in page
+
+
+def test_the_file_tells_how_the_model_saw_its_pictures(captioner, album, tmp_path):
+    out = tmp_path / "captions.jsonl"
+    list(caption_all(captioner, [str(album)], out))
+    assert read_captions(out)[0].view == captioner.engine.view == View()
+    (album / "captions.jsonl").write_text(out.read_text().replace("squash", "crop"))
+
+    list(write_report(album / "captions.jsonl", tmp_path / "told.html"))
+    list(write_report(out, tmp_path / "asked.html", view=View(fit="crop")))
+    list(write_report(out, tmp_path / "whole.html"))
+
+    told, asked, whole = (
+        Page((tmp_path / f"{name}.html").read_text()).data[0] for name in ("told", "asked", "whole")
+    )
+    assert told["boxes"] == asked["boxes"]
+    assert [round(right - left, 2) for left, _, right, _ in told["boxes"]] == [0.88]  # of a square
+    assert "boxes" not in whole
+
+
+def test_results_in_cocos_form_find_their_pictures_by_number(tmp_path):
+    images = tmp_path / "val2014"
+    images.mkdir()
+    shutil.copy(ROOT / "examples" / "cat.jpg", images / "COCO_val2014_000000000042.jpg")
+    results = tmp_path / "captions_val2014_cutline_results.json"
+    results.write_text(json.dumps([{"image_id": 42, "caption": "a cat"}]))
+
+    list(write_report(results, tmp_path / "page.html", images=images))
+
+    page = Page((tmp_path / "page.html").read_text())
+    assert page.captions == ["a cat"]
+    assert "picture" in page.data[0]
+
+
+def test_of_lines_of_one_picture_the_last_counts_and_half_a_line_at_the_end_is_none(tmp_path):
+    file = tmp_path / "captions.jsonl"
+    file.write_text(
+        '{"path": "a.jpg", "caption": "one"}\n{"path": "a.jpg", "caption": "two"}\n{"path": "b.j'
+    )
+
+    assert read_captions(file) == [Prediction("a.jpg", Candidate("two"))]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"image,caption\na.jpg,a dog\n", r"has no column 'path'; as `cutline caption --out`"),
+        (b"path,caption,confidence\na.jpg,a dog,much\n", "line 2: the confidence 'much' is no"),
+        (b"path,caption,confidence\na.jpg,a dog,7\n", "line 2: the confidence 7.0 is no share"),
+        (b"path,caption\n,a dog\n", "line 2: no path"),
+        (b"path,caption\na.jpg,un caf\xe9\n", "line 2: the caption is not text in UTF-8"),
+        (b'path,caption\na.jpg,"a dog\n', "is no table: unexpected end of data"),
+        (b"", "has no column 'path'"),
+        (b"path,caption\n", "is empty"),
+    ],
+)
+def test_a_table_that_is_none_is_one_sentence(content, sentence, tmp_path):
+    (tmp_path / "captions.csv").write_bytes(content)
+
+    with pytest.raises(DataError, match=rf"captions.csv.*{sentence}"):
+        read_captions(tmp_path / "captions.csv")
+
+
+def test_parquet_that_is_none_or_cannot_be_read_is_one_sentence(monkeypatch, tmp_path):
+    pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    file = tmp_path / "captions.parquet"
+    file.write_bytes(b"no table")
+
+    with pytest.raises(DataError, match=r"captions.parquet cannot be read as Parquet: "):
+        read_captions(file)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(CutlineError, match=r"Parquet needs pyarrow: pip install"):
+        read_captions(file)
 
 
 @pytest.mark.parametrize(
@@ -198,10 +343,13 @@ def test_a_picture_is_found_as_named_beside_the_file_or_where_they_are_now(tmp_p
         (tmp_path / place / f"{place}.jpg").write_bytes(b"")
     file, now = tmp_path / "beside" / "captions.jsonl", tmp_path / "now"
 
-    assert find_picture("beside.jpg", file) == tmp_path / "beside" / "beside.jpg"
-    assert find_picture("C:\\album\\now.jpg", file, now) == now / "now.jpg"
-    assert find_picture(str(now / "now.jpg"), file) == now / "now.jpg"
-    assert str(find_picture("gone.jpg", file, now)) == "gone.jpg"
+    assert Album(file).find("beside.jpg") == tmp_path / "beside" / "beside.jpg"
+    assert Album(file, now).find("C:\\album\\now.jpg") == now / "now.jpg"
+    assert Album(file).find(str(now / "now.jpg")) == now / "now.jpg"
+    assert Album(file, now).find("now") == now / "now.jpg"
+    assert str(Album(file, now).find("gone.jpg")) == "gone.jpg"
+    with pytest.raises(DataError, match="nowhere is no folder of pictures"):
+        Album(file, tmp_path / "nowhere").find("gone.jpg")
 
 
 def test_references_are_found_by_path_name_stem_or_cocos_number():

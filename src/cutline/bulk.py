@@ -18,7 +18,7 @@ from typing import Any
 
 from cutline import __version__
 from cutline.captioner import Captioner
-from cutline.errors import CutlineError, DataError, ImageError
+from cutline.errors import DataError, ImageError, needs_parquet
 from cutline.journal import Journal, Line
 from cutline.pictures import find_pictures
 from cutline.records import Caption, leave_out_unsure
@@ -129,11 +129,12 @@ def watch(
         time.sleep(max(WATCH_EVERY, 5 * (time.monotonic() - began)))  # large trees less often
 
 
-def model_of(captioner: Captioner) -> dict[str, str]:
-    """Which model it is: its name and what identifies its weights."""
+def model_of(captioner: Captioner) -> dict[str, Any]:
+    """Which model it is: its name, what identifies its weights, and how it looks at pictures."""
     card = captioner.card
     weights = f"{str(card.get('fingerprint', ''))[:16]}-{card.get('precision', 'fp32')}"
-    return {"name": str(card.get("title", "")), "fingerprint": weights}
+    view = captioner.engine.view.as_dict()
+    return {"name": str(card.get("title", "")), "fingerprint": weights, "view": view}
 
 
 def _insist(
@@ -226,13 +227,9 @@ def _write_csv(records: Iterator[Mapping[str, Any]], path: Path) -> None:
 
 
 def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> None:
-    try:
+    with needs_parquet():
         pyarrow = import_module("pyarrow")
         parquet = import_module("pyarrow.parquet")
-    except ImportError:
-        raise CutlineError(
-            "Parquet needs pyarrow: pip install 'cutline[parquet]', or write .jsonl or .csv"
-        ) from None
     kinds = {"confidence": pyarrow.float64(), "log_prob": pyarrow.float64()}
     schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
     with parquet.ParquetWriter(path, schema) as file:

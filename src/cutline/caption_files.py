@@ -62,6 +62,11 @@ def read_predictions(path: Path) -> dict[str, str]:
     return found
 
 
+def name_of(path: str) -> str:
+    """The last part of a path, whichever system wrote it: data sets name their images so."""
+    return re.split(r"[/\\]", path)[-1]
+
+
 def pair(
     predictions: Mapping[str, str],
     references: Mapping[str, Sequence[str]],
@@ -199,8 +204,9 @@ def _read_record(record: Any, where: str) -> Entry:
         raise DataError(f"{where}: unknown kind of entry; accepted are {ACCEPTED}")
     id = next((record[key] for key in ID_KEYS if key in record), None)
     if "path" in record and id == record["path"]:  # as `cutline caption --json` writes
-        id = re.split(r"[/\\]", str(id))[-1]
-        record = {"caption": "" if "error" in record else None, **record}
+        id = name_of(str(id))
+        without = record.get("caption") is None and record.keys() & {"error", "left_out"}
+        record = {**record, "caption": ""} if without else record
     if not isinstance(id, str | int):
         raise DataError(f"{where}: no image id; accepted are {ACCEPTED}")
     captions = record.get("captions", record.get("caption"))

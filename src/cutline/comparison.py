@@ -1,6 +1,6 @@
 """Two files of captions become one page: the same pictures, what changed most first.
 
-What changed is a picture's score where people's captions are at hand, else its words.
+What changed is a picture's score where people's captions are at hand (CIDEr-D), else its words.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cutline import metrics
+from cutline.caption_files import name_of
 from cutline.errors import DataError
-from cutline.gallery import Card, Drawn, Line, Order, write_gallery
+from cutline.gallery import JUDGE, Card, Drawn, Line, Order, write_gallery
 from cutline.images import View
 from cutline.metrics import USUAL, Metric
 from cutline.predictions import (
+    Album,
     Candidate,
     Prediction,
     Word,
-    find_picture,
     find_references,
-    read_lines,
+    read_captions,
 )
 from cutline.scoring import tell_differences
 
-JUDGE = "CIDEr-D"
 DRAWS = 1000
 
 
@@ -49,7 +49,8 @@ def write_comparison(
 
     Options are those of `write_report`. Raises `DataError` for files without a common picture.
     """
-    pairs = pair_up(read_lines(one), read_lines(other), f"{one} and {other}")
+    pairs = pair_up(read_captions(one), read_captions(other), f"{one} and {other}")
+    album = Album(one, images)
     labels = (one.stem, other.stem) if one.stem != other.stem else (str(one), str(other))
     expected = {p.one.path: find_references(p.one.path, references or {}) for p in pairs}
     verdict, judged = "", dict[str, tuple[float, float]]()
@@ -58,10 +59,11 @@ def write_comparison(
     cards = [
         _draw_card(
             pair,
-            find_picture(pair.one.path, one, images),
+            album.find(pair.one.path),
             labels,
             expected[pair.one.path],
             judged,
+            view,
         )
         for pair in pairs
     ]
@@ -72,7 +74,6 @@ def write_comparison(
         title=f"{labels[0]} beside {labels[1]}",
         orders=_name_orders(labels, bool(judged)),
         lead=_introduce(pairs, verdict),
-        view=view,
     )
 
 
@@ -81,7 +82,7 @@ def pair_up(told: Sequence[Prediction], others: Sequence[Prediction], names: str
 
     Raises `DataError` when a file speaks of a picture twice, or nothing is common.
     """
-    for key in (lambda each: each.path, lambda each: Path(each.path).name):
+    for key in (lambda each: each.path, lambda each: name_of(each.path)):
         ones, second = {key(each): each for each in told}, {key(each): each for each in others}
         if common := [Pair(ones[name], second[name]) for name in ones if name in second]:
             if len(ones) < len(told) or len(second) < len(others):
@@ -106,7 +107,7 @@ def _judge(
     scores: Sequence[str | Metric],
     labels: tuple[str, str],
 ) -> tuple[str, dict[str, tuple[float, float]]]:
-    """Which is better, in words, and the score of each picture before and after."""
+    """Which is better, in words, and the score of each picture before and after, if measured."""
     both = [p for p in pairs if p.one.caption and p.other.caption and expected[p.one.path]]
     if not both:
         raise DataError("the references know none of the pictures that both have captioned")
@@ -118,7 +119,9 @@ def _judge(
     first, second = (metrics.measure(own, known, metrics=scores, partial=True) for own in said)
     differences = metrics.compare(first, second, draws=DRAWS)
     before, after = first.report().per_image, second.report().per_image
-    judged = {path: (before[path][JUDGE], after[path][JUDGE]) for path in known}
+    judged = {}
+    if JUDGE in differences:
+        judged = {path: (before[path][JUDGE], after[path][JUDGE]) for path in known}
     return tell_differences(differences, one=labels[0], other=labels[1]), judged
 
 
@@ -128,11 +131,11 @@ def _draw_card(
     labels: tuple[str, str],
     references: tuple[str, ...],
     judged: Mapping[str, tuple[float, float]],
+    view: View | None,
 ) -> Card:
     said = [_cut(each.caption) if each.caption else None for each in pair]
     words = [[word.word for word in each.words] if each else [] for each in said]
     changes = mark_changes(*words)
-    errors = [f"{label}: {each.error}" for label, each in zip(labels, pair, strict=True)]
     numbers, facts = dict[str, float](), list[str]()
     if not judged:
         numbers["change"] = sum(map(sum, changes)) / max(1, sum(map(len, changes)))
@@ -141,16 +144,17 @@ def _draw_card(
         numbers = {"change": abs(after - before), "gain": after - before}
         facts = [f"{JUDGE} {100 * before:.1f} → {100 * after:.1f}"]
     lines = [
-        Line(each, _label(label, each), changed)
-        for label, each, changed in zip(labels, said, changes, strict=True)
+        Line(each, _label(label, each), changed, view or told.view or View())
+        for label, each, changed, told in zip(labels, said, changes, pair, strict=True)
         if each
     ]
-    wrong = [error for error, each in zip(errors, said, strict=True) if not each]
+    named = list(zip(labels, pair, strict=True))
     return Card(
         picture,
         pair.one.path,
         lines=tuple(lines),
-        error="; ".join(wrong),
+        error="; ".join(f"{label}: {each.error}" for label, each in named if each.error),
+        left_out="; ".join(f"{label}: {each.left_out}" for label, each in named if each.left_out),
         facts=tuple(facts),
         numbers=numbers,
         references=references,

@@ -31,7 +31,7 @@ from cutline.checkpoint import (
 )
 from cutline.checkpoint import replace as replace_file
 from cutline.engines.torch import TorchEngine
-from cutline.errors import DataError, ModelError
+from cutline.errors import CutlineError, DataError, ModelError
 from cutline.features import Encoded
 from cutline.habits import Habits
 from cutline.learning import HISTORY, Epoch, Sample, keep_epoch, write_learning
@@ -76,7 +76,7 @@ class Validated:
     samples: tuple[tuple[Example, Caption], ...]
     is_best: bool
     warnings: tuple[str, ...] = ()
-    """What looks wrong with the captions, a sentence each."""
+    """What looks wrong with the captions, and what could not be written of how the run goes."""
 
 
 Event = Encoded | Begun | Step | Validated
@@ -246,8 +246,8 @@ class Experiment:
                     encoder = shown.encoder if trainer.options.tuned else self.encoder
                     self.engine.model = CaptionModel(encoder, shown.decoder)
                     validated = self._end_epoch(event, standing, material, validation)
-                    self._publish(validated, standing.steps + trainer.step)
-                    yield validated
+                    problems = self._publish(validated, standing.steps + trainer.step)
+                    yield replace(validated, warnings=(*validated.warnings, *problems))
                 if isinstance(event, EpochEnd) or time.monotonic() - saved >= self.save_every:
                     self._save(trainer, standing)
                     saved = time.monotonic()
@@ -283,14 +283,21 @@ class Experiment:
         warnings = Habits.of([caption.words for caption in captions]).warnings if captions else ()
         return Validated(epoch, ended.loss, report, samples, is_best, warnings)
 
-    def _publish(self, ended: Validated, step: int) -> None:
-        """Keep what the epoch gave, and draw the page that shows how the run goes."""
+    def _publish(self, ended: Validated, step: int) -> tuple[str, ...]:
+        """Keep what the epoch gave, and draw the page that shows how the run goes.
+
+        No page is worth a training: what goes wrong is told, and the run goes on.
+        """
         scores = ended.report.scores if ended.report else {}
         samples = tuple(Sample(str(e.image), c.text, e.captions) for e, c in ended.samples)
         epoch = Epoch(ended.epoch, step, ended.loss, scores, ended.is_best, samples)
-        keep_epoch(self.folder, epoch)
-        self._history.flush()
-        write_learning(self.folder)
+        try:
+            keep_epoch(self.folder, epoch)
+            self._history.flush()
+            write_learning(self.folder)
+        except (CutlineError, OSError) as error:
+            return (f"the page of this training stays as it was: {error}",)
+        return ()
 
     def _caption(self, material: Material, examples: Sequence[Example]) -> list[Caption]:
         model = self.engine.model.eval()

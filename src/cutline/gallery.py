@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from math import isqrt
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cutline.errors import ImageError
 from cutline.images import View
-from cutline.page import draw_page, embed, write_page
+from cutline.page import draw_page, embed, write_whole
 from cutline.predictions import Candidate, Word
 from cutline.thumbnails import Thumbnail, draw_thumbnails
 
@@ -22,6 +23,8 @@ CHUNK = 25
 """Cards whose pictures and words are parsed together."""
 LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 """A letter for how much a region was looked at, beside the one that was looked at most."""
+JUDGE = "CIDEr-D"
+"""The score by which pictures are sorted."""
 STANDS_OUT = 2.0
 """A ninth of the picture is named if it was looked at so much more than the mean of all."""
 ROWS, COLUMNS = ("upper ", "", "lower "), ("left", "middle", "right")
@@ -36,6 +39,8 @@ class Line:
     """Whose it is, where there are several."""
     changed: tuple[bool, ...] = ()
     """For each of its words whether the other caption lacks it."""
+    view: View = View()
+    """How the model saw the picture, on which the gaze lies."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,14 @@ class Card:
     lines: tuple[Line, ...] = ()
     error: str = ""
     """Why there is no caption."""
+    left_out: str = ""
+    """Why it is not shown."""
     facts: tuple[str, ...] = ()
     """`confidence 61 %`."""
     numbers: Mapping[str, float] = field(default_factory=dict)
     """What cards can be sorted by."""
     others: tuple[Candidate, ...] = ()
-    """Further candidates."""
+    """Further candidates, of the model of the first line."""
     references: tuple[str, ...] = ()
 
 
@@ -79,20 +86,18 @@ def write_gallery(
     title: str,
     orders: Sequence[Order],
     lead: str = "",
-    view: View | None = None,
 ) -> Iterator[Drawn]:
-    """Draw every picture, then write the page. `lead` is HTML; `view` is that of the model.
+    """Draw every picture, then write the page; `lead` is HTML that stands above them.
 
-    Cards are shown as given, which the first of `orders` names.
-
-    A picture that cannot be read is shown by the sentence that says why.
+    Cards are shown as given, which the first of `orders` names. A picture that cannot be read is
+    shown by the sentence that says why.
     """
     found: list[Thumbnail | ImageError] = []
     for answer in draw_thumbnails(card.picture for card in cards):
         found.append(answer)
         yield Drawn(len(found), len(cards))
-    body = _draw_body(cards, found, lead, orders, view or View())
-    write_page(draw_page(title, body, styles=["gallery.css"], scripts=["gallery.js"]), out)
+    body = _draw_body(cards, found, lead, orders)
+    write_whole(draw_page(title, body, styles=["gallery.css"], scripts=["gallery.js"]), out)
 
 
 def name_place(gaze: Sequence[float]) -> str:
@@ -121,9 +126,11 @@ def _draw_body(
     pictures: Sequence[Thumbnail | ImageError],
     lead: str,
     orders: Sequence[Order],
-    view: View,
 ) -> Iterator[str]:
+    folder = _find_folder([card.name for card in cards])
     yield lead
+    if folder:
+        yield f'<p class="folder">All in <code dir="auto">{escape(folder)}</code></p>\n'
     yield _draw_controls(cards, orders)
     yield (
         "<noscript><p>Pictures, search and gaze need JavaScript; "
@@ -131,11 +138,18 @@ def _draw_body(
         f'<ol class="gallery" role="list" data-chunk="{CHUNK}" '
         'aria-label="pictures with their captions">\n'
     )
-    yield from map(_draw_card, cards)
+    for card in cards:
+        yield _draw_card(card, card.name.removeprefix(folder))
     yield "</ol>\n"
     for start in range(0, len(cards), CHUNK):
         pairs = zip(cards[start : start + CHUNK], pictures[start : start + CHUNK], strict=True)
-        yield embed([_describe(card, picture, view) for card, picture in pairs], "cards")
+        yield embed([_describe(card, picture) for card, picture in pairs], "cards")
+
+
+def _find_folder(names: Sequence[str]) -> str:
+    """The folder that all are in, with its slash: under each picture it is only in the way."""
+    shared = commonprefix(names)
+    return shared[: max(map(shared.rfind, "/\\")) + 1]
 
 
 def _draw_controls(cards: Sequence[Card], orders: Sequence[Order]) -> str:
@@ -145,7 +159,9 @@ def _draw_controls(cards: Sequence[Card], orders: Sequence[Order]) -> str:
         for order in orders
     )
     wrong = sum(bool(card.error) for card in cards)
+    left = sum(bool(card.left_out) for card in cards)
     shown = f'<option value="">all pictures<option value="error">errors ({wrong:,})'
+    shown += f'<option value="left">left out ({left:,})' if left else ""
     sure = (
         '<label><span>Confidence under <output id="bar">100%</output></span>'
         '<input type="range" id="under" min="0" max="100" value="100"></label>'
@@ -162,20 +178,22 @@ def _draw_controls(cards: Sequence[Card], orders: Sequence[Order]) -> str:
     )
 
 
-def _draw_card(card: Card) -> str:
+def _draw_card(card: Card, name: str) -> str:
     numbers = "".join(f' data-{name}="{value:.6g}"' for name, value in card.numbers.items())
-    error = " data-error" if card.error else ""
+    without = " data-error" * bool(card.error) + " data-left" * bool(card.left_out)
     parts = [
-        f'<li class="card"{numbers}{error}><h2 dir="auto">{escape(card.name)}</h2>'
+        f'<li class="card"{numbers}{without}><h2 dir="auto">{escape(name)}</h2>'
         '<div class="frame"></div>'
     ]
     if card.error:
         parts.append(f'<p class="error" dir="auto">{escape(card.error)}</p>')
+    if card.left_out:
+        parts.append(f'<p class="left" dir="auto">left out: {escape(card.left_out)}</p>')
     for line in card.lines:
         label = f'<p class="label">{escape(line.label)}</p>' if line.label else ""
         parts.append(f'{label}<p class="caption" dir="auto">{_draw_words(line)}</p>')
-    if card.lines:
-        facts = escape(" · ".join(card.facts))
+    if card.lines or card.facts:
+        facts = " · ".join(f"<span>{escape(fact)}</span>" for fact in card.facts)
         reading = '<p class="reading" aria-hidden="true"></p>'
         parts.append(f'<div class="under"><p class="facts">{facts}</p>{reading}</div>')
     if card.others:
@@ -219,7 +237,7 @@ def spell(candidate: Candidate) -> Iterator[tuple[str, Word]]:
         place = max(place, found) + len(word.word) if found >= 0 else place
 
 
-def _describe(card: Card, picture: Thumbnail | ImageError, view: View) -> dict[str, Any]:
+def _describe(card: Card, picture: Thumbnail | ImageError) -> dict[str, Any]:
     """What the script shows of a card beside its text."""
     told: dict[str, Any] = {
         "lines": [_describe_words(line.candidate, line.changed) for line in card.lines],
@@ -228,11 +246,17 @@ def _describe(card: Card, picture: Thumbnail | ImageError, view: View) -> dict[s
     }
     if isinstance(picture, ImageError):
         return told | {"wrong": str(picture)}
+    boxes = [_describe_box(line.view, picture) for line in card.lines]
+    seen = {"boxes": boxes} if any(boxes) else {}
+    return told | seen | {"picture": picture.address, "size": [picture.width, picture.height]}
+
+
+def _describe_box(view: View, picture: Thumbnail) -> list[float] | None:
+    """The part that the model saw, in shares of width and height; None: the whole."""
     width, height = float(picture.width), float(picture.height)
     left, top, right, bottom = view.box(width, height)
     box = [left / width, top / height, right / width, bottom / height]
-    seen = {} if box == [0, 0, 1, 1] else {"box": [round(edge, 4) for edge in box]}
-    return told | seen | {"picture": picture.address, "size": [picture.width, picture.height]}
+    return None if box == [0, 0, 1, 1] else [round(edge, 4) for edge in box]
 
 
 def _describe_picture(card: Card) -> str:

@@ -120,6 +120,7 @@ def _spell(count: int) -> str:
 def show(folder: Path, kind: str, out: Path | None) -> None:
     """Show what is in a data set: counts, lengths, words, vocabulary, damage, duplicates."""
     from cutline.overview import Overview, draw_page, look_over, tell
+    from cutline.page import write_whole
     from cutline.recipe import open_source
 
     examples, bars = list(open_source({"kind": kind}, folder)), Bars()
@@ -127,8 +128,7 @@ def show(folder: Path, kind: str, out: Path | None) -> None:
         if isinstance(event, Overview):
             click.echo(tell(event))
             if out:
-                page = draw_page(event, examples, f"{kind}: {folder.name}")
-                out.write_text(page, encoding="utf8")
+                write_whole([draw_page(event, examples, f"{kind}: {folder.name}")], out)
                 say(f"{out} shows it")
         else:
             bars.show("looked at", event.done, event.total)

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from cutline.errors import DataError, ImageError
-from cutline.page import draw_page, write_page
+from cutline.page import draw_page, write_whole
 from cutline.thumbnails import draw_thumbnail
 
 HISTORY, EPOCHS, PAGE = "history.jsonl", "epochs.jsonl", "report.html"
 POINTS = 300
 """Of a curve: of more steps the mean of some makes a point."""
-WIDE, HIGH, LEFT, BELOW = 640, 220, 48, 24
+WIDE, HIGH, LEFT, BELOW = 440, 180, 48, 24
 """A chart, and what its numbers take of it."""
 Point = tuple[float, float]
 
@@ -50,10 +50,7 @@ class Epoch:
 def keep_epoch(folder: Path, epoch: Epoch) -> None:
     """Add an epoch to the folder's; those after it are of a run that was killed, and go."""
     kept = [one for one in read_epochs(folder) if one.epoch < epoch.epoch]
-    lines = "".join(json.dumps(asdict(one)) + "\n" for one in [*kept, epoch])
-    beside = folder / f".{EPOCHS}.part"
-    beside.write_text(lines, encoding="utf8")
-    beside.replace(folder / EPOCHS)
+    write_whole((json.dumps(asdict(one)) + "\n" for one in [*kept, epoch]), folder / EPOCHS)
 
 
 def read_epochs(folder: Path) -> list[Epoch]:
@@ -89,7 +86,7 @@ def write_learning(folder: Path, out: Path | None = None) -> Path:
         raise DataError(f"{folder} has no {HISTORY}: nothing was trained there")
     page = out or folder / PAGE
     title = f"How {folder.resolve().name} learnt"
-    write_page(draw_page(title, _draw(steps, epochs)), page)
+    write_whole(draw_page(title, _draw(steps, epochs)), page)
     return page
 
 
@@ -146,23 +143,23 @@ def _find_ticks(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _draw(steps: Sequence[Point], epochs: Sequence[Epoch]) -> Iterator[str]:
-    if steps:
-        yield f"<section><h2>Loss</h2>{draw_chart('Loss', _thin(steps), across='step')}</section>\n"
     names = list(dict.fromkeys(name for epoch in epochs for name in epoch.scores))
-    if names:
-        yield '<section><h2>Scores on validation pictures</h2><div class="charts">\n'
-        for name in reversed(names):  # CIDEr-D, by which the best is chosen, is the last
-            points = [(e.epoch + 1.0, 100 * e.scores[name]) for e in epochs if name in e.scores]
-            chart = draw_chart(name, points, across="epoch", dots=True)
-            yield f"<figure><figcaption>{escape(name)}</figcaption>{chart}</figure>\n"
-        yield "</div></section>\n"
+    curves = [("Loss of the training", draw_chart("Loss", _thin(steps), across="step"))]
+    for name in reversed(names):  # CIDEr-D, by which the best is chosen, is the last
+        points = [(e.epoch + 1.0, 100 * e.scores[name]) for e in epochs if name in e.scores]
+        chart = draw_chart(name, points, across="epoch", dots=True)
+        curves.append((f"{name} on validation pictures", chart))
+    figures = (
+        f"<figure><figcaption>{escape(t)}</figcaption>{c}</figure>\n" for t, c in curves if c
+    )
+    yield f'<section><h2>Curves</h2><div class="charts">\n{"".join(figures)}</div></section>\n'
     if epochs:
         yield _draw_table(epochs, names)
         yield from _draw_samples(epochs)
 
 
 def _thin(steps: Sequence[Point]) -> list[Point]:
-    size = ceil(len(steps) / POINTS)
+    size = max(1, ceil(len(steps) / POINTS))
     groups = [steps[start : start + size] for start in range(0, len(steps), size)]
     return [(group[-1][0], sum(loss for _, loss in group) / len(group)) for group in groups]
 
@@ -225,15 +222,18 @@ def _draw_picture(picture: str, caption: str) -> str:
         small = draw_thumbnail(Path(picture))
     except ImageError as error:
         return f"<p>{escape(str(error))}</p>"
-    alt = escape(f"{caption} (machine-written)")
-    return f'<img src="{small.address}" alt="{alt}" width="{small.width}" height="{small.height}">'
+    return small.draw(f"{caption} (machine-written)")
 
 
 def _read(path: Path) -> Iterable[tuple[int, Any]]:
     """The lines with their numbers; half a line, as a killed run leaves it, ends the file."""
     if not path.exists():
         return
-    for number, line in enumerate(path.read_text(encoding="utf8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf8", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    for number, line in enumerate(lines, start=1):
         try:
             told = json.loads(line)
         except ValueError:

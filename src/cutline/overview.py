@@ -185,9 +185,7 @@ def _bars(counts: Sequence[tuple[str, int]]) -> str:
 def _draw_figure(example: Example) -> str:
     captions = "<br>".join(map(escape, example.captions))
     try:
-        small = draw_thumbnail(example.image)
-        size = f'width="{small.width}" height="{small.height}"'
-        shown = f'<img src="{small.address}" alt="" loading="lazy" {size}>'
+        shown = draw_thumbnail(example.image).draw("")  # what it shows stands under it
     except ImageError:
         shown = "cannot be read"
     told = f"{escape(example.image.name)}<br>{captions}"

@@ -8,6 +8,7 @@ says can run, and nothing is fetched.
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
@@ -57,8 +58,8 @@ def embed(data: Any, name: str) -> str:
     return f'<script type="application/json" class="{name}">{text}</script>\n'
 
 
-def write_page(pieces: Iterable[str], out: Path) -> None:
-    """The file appears whole; `CutlineError` where it cannot be written."""
+def write_whole(pieces: Iterable[str], out: Path) -> None:
+    """The file appears with all pieces in it; `CutlineError` where it cannot be written."""
     beside = out.with_name(f".{out.name}.part")
     try:
         # a file name may be any bytes, and what no text can hold is shown as a question mark
@@ -68,7 +69,8 @@ def write_page(pieces: Iterable[str], out: Path) -> None:
     except OSError as error:
         raise CutlineError(f"{out} cannot be written: {error.strerror}") from None
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
 
 
 def _read(name: str) -> str:

@@ -1,20 +1,25 @@
-"""What `cutline caption --json` wrote, read again: a picture a line, with its caption or an error;
-and where its picture and its references are.
+"""What `cutline caption` wrote, read again: for each picture its caption, why there is none, and
+where its file and its references are.
 
-Only `path` and one of `caption` and `error` must be there: confidence, words, their probabilities,
-gaze and further candidates are taken where a line has them.
+Lines of JSON and tables (CSV, Parquet) need only a `path` and one of `caption`, `left_out` and
+`error`: confidence, words, their probabilities, gaze and further candidates are taken where they
+are. Of the formats of other captioners that `caption_files` reads, id and caption are taken.
 """
 
+import csv
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
 from math import isqrt
 from pathlib import Path
 from typing import Any
 
-from cutline.caption_files import LONGEST
-from cutline.errors import DataError
+from cutline.caption_files import LONGEST, name_of, read_predictions
+from cutline.errors import DataError, ModelError, needs_parquet
+from cutline.images import View
 
 SHAPE = (
     '{"path": "album/dog.jpg", "caption": "a dog runs", ...}, as `cutline caption --json` writes'
@@ -48,50 +53,77 @@ class Prediction:
 
     path: str
     caption: Candidate | None
-    """None where the picture could not be read; `error` then says why."""
+    """None where there is none; `error` or `left_out` then says why."""
     error: str = ""
+    left_out: str = ""
     best: tuple[Candidate, ...] = ()
     """All candidates, the first included, where more than one was asked for."""
+    confidence: float | None = None
+    """Of the caption, also of one that was left out."""
     model: str = ""
+    view: View | None = None
+    """How the model looked at the picture; None where the file does not tell."""
 
 
-def read_lines(path: Path) -> list[Prediction]:
-    """Every line of a file; `DataError` names the first that is none, and its number."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text in UTF-8 (byte {error.start})") from None
-    numbered = enumerate(text.split("\n"), start=1)
-    found = [_read(line, f"{path}, line {number}") for number, line in numbered if line.strip()]
+@dataclass(frozen=True)
+class Album:
+    """Where the pictures are that a file of captions names."""
+
+    file: Path
+    images: Path | None = None
+    """The folder that holds them now, if they are not where they were."""
+
+    def find(self, name: str) -> Path:
+        """The picture of this name, or of this id as COCO has them.
+
+        It is looked for as named, then beside the file, then in `images`: by its last part, and
+        without the ending or all but the number at its end. Where it is nowhere, the path as it is
+        named comes back.
+        """
+        places = [Path(name), self.file.parent / name]
+        if self.images:
+            places += [self.images / name, self.images / name_of(name)]
+        found = next((path for path in places if _is_file(path)), None)
+        return found or self._known.get(name) or Path(name)
+
+    @cached_property
+    def _known(self) -> dict[str, Path]:
+        if self.images is None:
+            return {}
+        try:
+            pictures = sorted(self.images.iterdir(), reverse=True)  # of equals the first counts
+        except OSError as error:
+            raise DataError(f"{self.images} is no folder of pictures: {error.strerror}") from None
+        return {id: path for path in pictures for id in _ids_of(path.name)}
+
+
+def read_captions(path: Path) -> list[Prediction]:
+    """What a file says of every picture; of several lines of one picture, the last counts.
+
+    Half a line at the end, as a killed process leaves it, is none. Raises `DataError` that names
+    the first line that is none, and `CutlineError` for Parquet without pyarrow.
+    """
+    told = READERS.get(path.suffix.lower(), _read_text)(path)
+    found = {each.path: each for each in told}
     if not found:
         raise DataError(f"{path} is empty: a line is {SHAPE}")
-    return found
-
-
-def find_picture(name: str, file: Path, images: Path | None = None) -> Path:
-    """The picture that a line of `file` names.
-
-    It is looked for as named, then beside the file, then in `images`, there also by its last part.
-    Where it is nowhere, the path as it is named comes back.
-    """
-    last = re.split(r"[/\\]", name)[-1]
-    others = [file.parent / name] + ([images / name, images / last] if images else [])
-    return next((path for path in (Path(name), *others) if _is_file(path)), Path(name))
+    return list(found.values())
 
 
 def find_references(name: str, references: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """What people wrote about a picture; data sets call it by its path, its file name with or
     without what is after the dot, or, as COCO does, by the number that ends it.
     """
-    last = re.split(r"[/\\]", name)[-1]
-    stem = last.rpartition(".")[0] or last
-    number = re.search(r"\d+$", stem)
-    for id in (name, last, stem, str(int(number[0])) if number else stem):
-        if id in references:
-            return tuple(references[id])
-    return ()
+    ids = (name, name_of(name), *_ids_of(name_of(name)))
+    return next((tuple(references[id]) for id in ids if id in references), ())
+
+
+def _ids_of(name: str) -> Iterator[str]:
+    """What else a file may be called: `COCO_val2014_000000000042`, and `42`."""
+    stem = name.rpartition(".")[0] or name
+    yield stem
+    if number := re.search(r"[0-9]{1,18}$", stem):
+        yield str(int(number[0]))
 
 
 def _is_file(path: Path) -> bool:
@@ -101,21 +133,141 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _read(line: str, where: str) -> Prediction:
+# ------------------------------------------------------------------------ files, line by line
+
+
+def _read_text(path: Path) -> Iterator[Prediction]:
     try:
-        told = json.loads(line)
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8 (byte {error.start})") from None
+    *lines, rest = text.split("\n")
+    if not _is_ours(next(filter(str.strip, lines), rest)):
+        for id, caption in read_predictions(path).items() if text.strip() else ():
+            yield Prediction(id, Candidate(caption))
+        return
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _read_line(line, f"{path}, line {number}")
+    if _parse(rest) is not None:
+        yield _read_line(rest, f"{path}, line {len(lines) + 1}")
+
+
+def _is_ours(line: str) -> bool:
+    told = _parse(line)
+    return isinstance(told, dict) and "path" in told
+
+
+def _parse(line: str) -> Any:
+    try:
+        return json.loads(line)
     except (ValueError, RecursionError):
-        raise DataError(f"{where}: broken JSON; a line is {SHAPE}") from None
+        return None
+
+
+def _read_csv(path: Path) -> Iterator[Prediction]:
+    try:
+        # names of files may be any bytes
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            table = csv.DictReader(file, strict=True)
+            _refuse_other_columns(table.fieldnames or (), path)
+            for row in table:
+                where = f"{path}, line {table.line_num}"
+                _refuse_unless(_is_text(row["caption"]), where, "the caption is not text in UTF-8")
+                row["confidence"] = _read_number(row.get("confidence"), where)
+                yield _read_row(row, where)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except csv.Error as error:
+        raise DataError(f"{path} is no table: {error}") from None
+
+
+def _read_parquet(path: Path) -> Iterator[Prediction]:
+    with needs_parquet():
+        pyarrow = import_module("pyarrow")
+        parquet = import_module("pyarrow.parquet")
+    try:
+        table = parquet.read_table(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} cannot be read as Parquet: {reason[:200]}") from None
+    _refuse_other_columns(table.column_names, path)
+    for number, row in enumerate(table.to_pylist(), start=1):
+        yield _read_row(row, f"{path}, row {number}")
+
+
+READERS = {".csv": _read_csv, ".parquet": _read_parquet}
+
+
+def _refuse_other_columns(columns: Sequence[str], path: Path) -> None:
+    for name in ("path", "caption"):
+        if name not in columns:
+            raise DataError(
+                f"{path} has no column {name!r}; as `cutline caption --out` writes it, a table has "
+                "path, caption, confidence, log_prob and error"
+            )
+
+
+def _is_text(cell: str | None) -> bool:
+    """Whether it was read from UTF-8: what else there was became half of a surrogate pair."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in cell or "")
+
+
+def _read_number(cell: str | None, where: str) -> float | None:
+    try:
+        return float(cell) if cell else None
+    except ValueError:
+        raise DataError(f"{where}: the confidence {cell!r} is no number") from None
+
+
+def _read_row(row: Mapping[str, Any], where: str) -> Prediction:
+    told = {name: row.get(name) for name in ("path", "caption", "confidence")}
+    _refuse_unless(bool(told["path"]), where, "no path")
+    if row.get("error"):
+        told["error"] = row["error"]
+    elif not told["caption"]:
+        told |= {"caption": None, "left_out": "the table has no caption of it"}
+    return _read_record(told, where)
+
+
+# -------------------------------------------------------------------------------- what they say
+
+
+def _read_line(line: str, where: str) -> Prediction:
+    told = _parse(line)
+    if told is None:
+        raise DataError(f"{where}: broken JSON; a line is {SHAPE}")
+    return _read_record(told, where)
+
+
+def _read_record(told: Any, where: str) -> Prediction:
     if not isinstance(told, dict) or not isinstance(told.get("path"), str):
         raise DataError(f"{where}: no path; a line is {SHAPE}")
-    model = told.get("model")
-    name = str(model.get("name", "")) if isinstance(model, dict) else ""
+    path, model = told["path"], told.get("model")
     if isinstance(told.get("error"), str):
-        return Prediction(told["path"], None, told["error"], model=name)
+        return Prediction(path, None, told["error"])
+    about = _read_model(model if isinstance(model, dict) else {"name": model or ""}, where)
+    confidence = _read_share(told.get("confidence"), "confidence", where)
+    left_out = told.get("left_out")
+    if told.get("caption") is None and isinstance(left_out, str):
+        return Prediction(path, None, left_out=left_out, confidence=confidence, **about)
     best = told.get("best", [])
     _refuse_unless(isinstance(best, list), where, "`best` is no list")
     candidates = tuple(_read_candidate(each, where) for each in best)
-    return Prediction(told["path"], _read_candidate(told, where), best=candidates, model=name)
+    caption = _read_candidate(told, where)
+    return Prediction(path, caption, best=candidates, confidence=confidence, **about)
+
+
+def _read_model(told: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Name and view of the model that a line tells of."""
+    view = told.get("view")
+    try:
+        known = View.from_dict(view) if isinstance(view, dict) else None
+    except ModelError as error:
+        raise DataError(f"{where}: {error}") from None
+    return {"model": str(told.get("name", "")), "view": known}
 
 
 def _read_candidate(told: Any, where: str) -> Candidate:
@@ -157,4 +309,4 @@ def _is_amount(value: Any) -> bool:
 
 def _refuse_unless(fine: bool, where: str, reason: str) -> None:
     if not fine:
-        raise DataError(f"{where}: {reason}; a line is {SHAPE}")
+        raise DataError(f"{where}: {reason}")

@@ -1,6 +1,6 @@
 """A file of captions becomes a page: every picture with its caption, words, gaze and candidates.
 
-Enters: what `cutline caption --json` wrote, and what people wrote about the same pictures if that
+Enters: what `cutline caption` wrote, and what people wrote about the same pictures if that
 is at hand. Leaves: one HTML file that opens from disk. Two files side by side: `comparison`.
 """
 
@@ -9,10 +9,10 @@ from html import escape
 from pathlib import Path
 
 from cutline import metrics
-from cutline.gallery import Card, Drawn, Line, Order, write_gallery
+from cutline.gallery import JUDGE, Card, Drawn, Line, Order, write_gallery
 from cutline.images import View
 from cutline.metrics import USUAL, Metric
-from cutline.predictions import Prediction, find_picture, find_references, read_lines
+from cutline.predictions import Album, Prediction, find_references, read_captions
 from cutline.records import Report
 from cutline.scoring import tell_scores
 
@@ -22,7 +22,6 @@ ORDERS = (
     Order("surest first", "confidence", falling=True),
     Order("file name", "name"),
 )
-JUDGE = "CIDEr-D"
 SHOWN = (JUDGE, "BLEU-4")
 """Scores that stand under each picture."""
 
@@ -38,21 +37,22 @@ def write_report(
 ) -> Iterator[Drawn]:
     """Write the page of a file of captions; what is drawn is told on the way.
 
-    Pictures are where the lines say, or so from the file's folder, or in `images`; `references` are
-    by image id, and `scores` what to measure by them; `view` is how the model saw its pictures
-    (default: whole). Raises `DataError` for a file that holds no captions, or references of none of
-    its pictures.
+    Pictures are where the file says, or so from its folder, or in `images`; `references` are by
+    image id, and `scores` what to measure by them; `view` is how the model saw its pictures
+    (default: as the file tells, else whole). Raises `DataError` for a file that holds no captions,
+    or references of none of its pictures.
     """
-    told = read_lines(predictions)
+    told, album = read_captions(predictions), Album(predictions, images)
     expected = {each.path: find_references(each.path, references or {}) for each in told}
     report = _score(told, expected, scores) if references is not None else None
     per_image = report.per_image if report else {}
     cards = [
         _draw_card(
             each,
-            find_picture(each.path, predictions, images),
+            album.find(each.path),
             expected[each.path],
             per_image.get(each.path, {}),
+            view or each.view or View(),
         )
         for each in told
     ]
@@ -67,7 +67,6 @@ def write_report(
         title=f"Captions: {predictions.name}",
         orders=[*ORDERS, *(scored if some else ())],
         lead=_introduce(told, report),
-        view=view,
     )
 
 
@@ -82,9 +81,13 @@ def _score(
 
 
 def _draw_card(
-    told: Prediction, picture: Path, references: tuple[str, ...], scores: Mapping[str, float]
+    told: Prediction,
+    picture: Path,
+    references: tuple[str, ...],
+    scores: Mapping[str, float],
+    view: View,
 ) -> Card:
-    sure = told.caption.confidence if told.caption else None
+    sure = told.confidence
     numbers = {} if sure is None else {"confidence": sure}
     facts = [] if sure is None else [f"confidence {sure:.0%}"]
     if JUDGE in scores:
@@ -93,8 +96,9 @@ def _draw_card(
     return Card(
         picture,
         told.path,
-        lines=(Line(told.caption),) if told.caption else (),
+        lines=(Line(told.caption, view=view),) if told.caption else (),
         error=told.error,
+        left_out=told.left_out,
         facts=tuple(facts),
         numbers=numbers,
         others=told.best[1:],
@@ -103,10 +107,11 @@ def _draw_card(
 
 
 def _introduce(told: Sequence[Prediction], report: Report | None) -> str:
-    failed = sum(each.caption is None for each in told)
+    failed, left = sum(bool(each.error) for each in told), sum(bool(each.left_out) for each in told)
     models = sorted({each.model for each in told if each.model})
     by = f" Written by {escape(', '.join(models))}." if models else ""
     lacking = f", {failed:,} without a caption" if failed else ""
+    lacking += f", {left:,} left out" if left else ""
     lead = f"<p>{len(told):,} pictures{lacking}.{by}</p>\n"
     if report is None:
         return lead

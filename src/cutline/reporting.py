@@ -28,9 +28,7 @@ PAGE = "report.html"
 @click.option(
     "--fit",
     type=click.Choice(["squash", "crop"]),
-    default="squash",
-    show_default=True,
-    help="How the model saw pictures: whole, or the middle square.",
+    help="How the model saw pictures: whole, or the middle square [default: as the file tells].",
 )
 def report(
     captions: Path,
@@ -40,21 +38,24 @@ def report(
     split: str | None,
     df: str,
     images: Path | None,
-    fit: str,
+    fit: str | None,
 ) -> None:
     """Make one HTML page of captions, that opens from disk: pictures, words, gaze, candidates.
 
-    CAPTIONS is what `cutline caption --json` wrote (--gaze and --best tell more). With OTHER, the
-    captions of both are shown side by side, what changed most first. A model folder in place of
-    CAPTIONS gives the page of its training anew.
+    CAPTIONS is what `cutline caption` wrote with --json or --out (--gaze and --best tell more); of
+    COCO's results the pictures are in --images. With OTHER, the captions of both are shown side by
+    side, what changed most first. A model folder in place of CAPTIONS gives the page of its
+    training anew.
     """
     from cutline.images import View
 
     if captions.is_dir():
+        if other:
+            raise click.UsageError(f"{captions} is a model folder: its page has no second file")
         _report_training(captions, out)
         return
     page = out or Path(PAGE)
-    options: dict[str, Any] = {"images": images, "view": View(fit=fit)}
+    options: dict[str, Any] = {"images": images, "view": View(fit=fit) if fit else None}
     if references:
         options |= _read_references(references, split, df)
     bars = Bars()

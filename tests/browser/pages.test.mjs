@@ -8,6 +8,7 @@ import { chromium } from "playwright-core";
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const address = (name) => `file://${join(process.env.PAGES, name)}`;
 const PICTURES = process.env.PICTURES; // where screenshots are kept, if anywhere
+const ROUNDS = 5; // another program's work can only make frames longer
 let browser;
 
 before(async () => {
@@ -81,11 +82,11 @@ describe("the report", () => {
     await page.keyboard.press("/");
     await page.keyboard.type("GRASS dog");
     assert.deepEqual(await names(page), ["one.jpg", "two.jpg"]);
-    assert.equal(await page.locator("#count").innerText(), "2 of 7 pictures");
+    assert.equal(await page.locator("#count").innerText(), "2 of 8 pictures");
     await page.locator("#search").fill("three");
     assert.deepEqual(await names(page), ["three.jpg"]);
     await page.locator("#search").fill("no such thing");
-    assert.equal(await page.locator("#count").innerText(), "0 of 7 pictures");
+    assert.equal(await page.locator("#count").innerText(), "0 of 8 pictures");
   });
 
   test("sorts by confidence, name and score; what has none comes last", async () => {
@@ -102,12 +103,15 @@ describe("the report", () => {
     assert.deepEqual((await sorted("order of the file"))[0], "one.jpg");
   });
 
-  test("shows errors alone, and captions under a confidence", async () => {
+  test("shows errors alone, what was left out, and captions under a confidence", async () => {
     const page = await open("report.html");
 
     await page.locator("#show").selectOption("error");
     assert.deepEqual(await names(page), ["ill.jpg"]);
     assert.equal(await page.locator(".error:visible").innerText(), "ill.jpg is damaged");
+    await page.locator("#show").selectOption({ label: "left out (1)" });
+    assert.deepEqual(await names(page), ["left.jpg"]);
+    assert.equal(await page.locator(".left:visible").innerText(), "left out: too unsure");
     await page.locator("#show").selectOption("");
     await page.locator("#under").fill("50");
     assert.deepEqual(await names(page), ["two.jpg", "three.jpg"]);
@@ -126,7 +130,7 @@ describe("the report", () => {
     assert.equal(await isLit(page), 1);
     assert.ok(await darkness(page, 0.03, 0.03) < 30);
     assert.ok(await darkness(page, 0.9, 0.9) > 180);
-    assert.equal(await page.locator(".reading").first().innerText(), "dog: 62%, at the upper left");
+    assert.equal(await page.locator(".reading").first().innerText(), "dog: 62%, looked at the upper left");
     await page.mouse.move(600, 5);
     assert.equal(await isLit(page), 0);
   });
@@ -261,42 +265,53 @@ for (const name of ["report.html", "compare.html", "learning.html", "data.html"]
   }
 }
 
-test("2,000 pictures open and scroll without a stutter", async () => {
-  const page = await open("many.html");
-  const painted = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
-  const scrolled = await page.evaluate(async () => {
-    const frames = [], long = [];
-    new PerformanceObserver((list) => long.push(...list.getEntries().map((e) => e.duration))).observe({ type: "longtask" });
-    let before = await new Promise(requestAnimationFrame);
-    while (scrollY + innerHeight < document.documentElement.scrollHeight - 5 && frames.length < 600) {
-      scrollBy(0, 60); // 3,600 pixels a second
-      const now = await new Promise(requestAnimationFrame);
-      frames.push(now - before);
-      before = now;
+/** Milliseconds between the frames of a page that is scrolled up and down, sorted. */
+const scroll = (page) => page.evaluate(async () => {
+  const frames = [];
+  let [before, step] = [await new Promise(requestAnimationFrame), 60]; // 3,600 pixels a second
+  while (frames.length < 400) {
+    const from = scrollY;
+    scrollBy(0, step);
+    if (scrollY === from) step = -step;
+    const now = await new Promise(requestAnimationFrame);
+    frames.push(now - before);
+    before = now;
+  }
+  return frames.sort((a, b) => a - b);
+});
+
+/** Milliseconds from a change of a field to the page that shows it. */
+const change = (page, field, value, kind) => page.evaluate(([field, value, kind]) => {
+  const start = performance.now();
+  document.querySelector(field).value = value;
+  document.querySelector(field).dispatchEvent(new Event(kind, { bubbles: true }));
+  document.body.offsetHeight; // the layout counts
+  return performance.now() - start;
+}, [field, value, kind]);
+
+test("2,000 pictures open and scroll without a stutter: hardly slower than ten", async () => {
+  const [few, many] = [await open("few.html"), await open("many.html")];
+  const painted = (page) => page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
+  const pages = { few, many };
+  const at = (frames, share) => frames[Math.floor(share * (frames.length - 1))];
+  let median, most;
+  for (let round = 0; round < ROUNDS; round++) { // what stutters by itself does so in every round
+    const frames = {};
+    for (const [name, page] of Object.entries(pages)) {
+      await page.bringToFront();
+      frames[name] = await scroll(page);
+      const told = [0.5, 0.95, 0.99, 1].map((share) => at(frames[name], share).toFixed(1));
+      console.log(`${name}: frames: median, 95 %, 99 %, longest ${told} ms`);
     }
-    return { frames, long, height: document.documentElement.scrollHeight };
-  });
-  const search = await page.evaluate(() => {
-    const field = document.querySelector("#search"), start = performance.now();
-    field.value = "seven";
-    field.dispatchEvent(new Event("input", { bubbles: true }));
-    document.body.offsetHeight; // the layout counts
-    return performance.now() - start;
-  });
-  const sort = await page.evaluate(() => {
-    document.querySelector("#search").value = "";
-    const field = document.querySelector("#sort"), start = performance.now();
-    field.value = "confidence";
-    field.dispatchEvent(new Event("change", { bubbles: true }));
-    document.body.offsetHeight;
-    return performance.now() - start;
-  });
-  const frames = scrolled.frames.sort((a, b) => a - b);
-  const at = (share) => frames[Math.floor(share * (frames.length - 1))].toFixed(1);
-  console.log(`first paint ${painted.toFixed(0)} ms; ${frames.length} frames: median ${at(0.5)}, 95 % ${at(0.95)}, `
-    + `99 % ${at(0.99)}, longest ${at(1)} ms; ${scrolled.long.length} long tasks while scrolling`
-    + ` (${scrolled.long.map(Math.round)} ms); search ${search.toFixed(0)} ms, sort ${sort.toFixed(0)} ms`);
-  assert.ok(painted < 1000);
-  assert.ok(at(0.5) < 20 && at(0.95) < 100); // machines of tests are slow and shared
+    [median, most] = [0.5, 0.95].map((share) => at(frames.many, share) / at(frames.few, share));
+    if (median < 1.5 && most < 2.5) break;
+  }
+  const search = await change(many, "#search", "seven", "input");
+  await change(many, "#search", "", "input");
+  const sort = await change(many, "#sort", "confidence", "change");
+  console.log(`first paint ${(await painted(many)).toFixed(0)} ms, search ${search.toFixed(0)} ms, sort ${sort.toFixed(0)} ms`);
+  assert.ok(await painted(many) < 1000);
+  assert.ok(median < 1.5, `the median frame takes ${median} times as long`);
+  assert.ok(most < 2.5, `95 % of the frames take ${most} times as long`); // at 60 a second: one is missed
   assert.ok(search < 500 && sort < 500);
 });

@@ -42,7 +42,7 @@
     dressed.add(card);
     const told = tell(card);
     card.querySelector(".frame").append(told.wrong ? make("p", "wrong", told.wrong) : picture(told));
-    card.querySelectorAll(":scope > .caption").forEach((line, i) => setWords(line, told.lines[i]));
+    card.querySelectorAll(":scope > .caption").forEach((line, i) => setWords(line, told.lines[i], told.boxes?.[i]));
   }
 
   function picture(told) {
@@ -57,8 +57,8 @@
     return shown;
   }
 
-  function setWords(line, words) {
-    const told = words.map(([text, likely, place, gaze, changed]) => ({ text, likely, place, gaze, changed }));
+  function setWords(line, words, box) {
+    const told = words.map(([text, likely, place, gaze, changed]) => ({ text, likely, place, gaze, changed, box }));
     if (!told.some((word) => word.likely !== null || word.gaze)) return; // the text says it all
     line.replaceChildren(...told.flatMap((word, i) => {
       const text = word.text.trimStart();
@@ -88,12 +88,14 @@
     asked = true;
     requestAnimationFrame(() => {
       asked = false;
-      const end = performance.now() + BUDGET;
-      for (let i = firstBelow(-NEAR); i < order.length && performance.now() < end; i++) {
-        if (order[i].getBoundingClientRect().top > innerHeight + NEAR) return;
-        dress(order[i]);
+      const near = []; // all are measured before one changes: between two it would cost a layout
+      for (let i = firstBelow(-NEAR); i < order.length; i++) {
+        if (order[i].getBoundingClientRect().top > innerHeight + NEAR) break;
+        if (!dressed.has(order[i])) near.push(order[i]);
       }
-      if (performance.now() >= end) look();
+      const end = performance.now() + BUDGET;
+      while (near.length && performance.now() < end) dress(near.shift());
+      if (near.length) look();
     });
   }
 
@@ -114,7 +116,7 @@
     const details = event.target;
     if (!details.matches(".candidates") || !details.open) return;
     const told = tell(details.closest(".card"));
-    details.querySelectorAll(".caption:not([role])").forEach((line, i) => setWords(line, told.others[i]));
+    details.querySelectorAll(".caption:not([role])").forEach((line, i) => setWords(line, told.others[i], told.boxes?.[0]));
   }, true);
 
   // ------------------------------------------------------------------------------- the gaze
@@ -126,12 +128,12 @@
     const pressed = card.querySelector('.word[aria-pressed="true"]');
     const word = [under, focused, pressed].map((each) => each && meaning.get(each)).find(Boolean);
     const canvas = card.querySelector("canvas");
-    const reading = word && say(word) ? `${word.text.trim()}: ${say(word).replace("looked ", "")}` : "";
+    const reading = word && say(word) ? `${word.text.trim()}: ${say(word)}` : "";
     card.querySelector(".reading").textContent = reading;
     card.classList.toggle("reads", Boolean(reading));
     if (!canvas) return;
     canvas.classList.toggle("on", Boolean(word?.gaze));
-    if (word?.gaze) draw(canvas, word.gaze, tell(card).box ?? [0, 0, 1, 1]);
+    if (word?.gaze) draw(canvas, word.gaze, word.box ?? [0, 0, 1, 1]);
   }
 
   function draw(canvas, gaze, [left, top, right, bottom]) {
@@ -233,7 +235,7 @@
   // ---------------------------------------------------------------- search, filters, sorting
   const plain = (text) => text.normalize("NFC").toLowerCase();
   const texts = new Map(cards.map((card) => {
-    const parts = [...card.querySelectorAll(":scope > h2, :scope > .caption, :scope > .error")];
+    const parts = [...card.querySelectorAll(":scope > h2, :scope > .caption, :scope > .error, :scope > .left")];
     return [card, plain(parts.map((part) => part.textContent).join(" "))];
   }));
   const [search, sort, show, under] = ["#search", "#sort", "#show", "#under"].map(find);
@@ -246,7 +248,7 @@
     for (const card of cards) {
       const sure = 100 * Number(card.dataset.confidence ?? NaN);
       const fits = wanted.every((word) => texts.get(card).includes(word))
-        && (show.value !== "error" || "error" in card.dataset)
+        && (!show.value || show.value in card.dataset)
         && (bar >= 100 || sure < bar);
       card.hidden = !fits;
       left += fits;
