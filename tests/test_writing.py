@@ -14,6 +14,7 @@ from albums import SUFFIXES, TEXTS, content_of, draw, line, pixels_of, write_lin
 from cutline.errors import DataError, WritingError
 from cutline.packets import put_text, read_packet
 from cutline.provenance import Mark, hash_text
+from cutline.rows import WRITERS
 from cutline.undoing import undo
 from cutline.writing import read_captions, write
 
@@ -264,6 +265,53 @@ def test_a_caption_that_no_format_holds_fails_alone(album, caption):
 
     assert first.startswith(f"failed: {album / 'jpg.jpg'}.xmp has a")
     assert second == "written"
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_files_as_the_bulk_command_writes_them_are_read(album, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    names, captions = ("jpg.jpg", "png.png", "tif.tif"), album.parent / f"captions{suffix}"
+    sure, unsure, damaged = (f"album/{name}" for name in names)
+    left = {"caption": None, "left_out": "its confidence of 0.20 is less than 0.5"}
+    WRITERS[suffix](iter([
+        line(sure, 'ein "Hund", läuft\nweg', confidence=0.6),
+        {**line(unsure, "", confidence=0.2), **left},
+        {"path": damaged, "error": f"{damaged} is damaged"},
+    ]), captions)  # fmt: skip
+
+    found = read_captions(captions)
+
+    why = f"{unsure} has no caption" + (f": {left['left_out']}" if suffix == ".jsonl" else "")
+    assert [c.picture for c in found] == [album / name for name in names]
+    assert [c.text for c in found] == ['ein "Hund", läuft\nweg', "", ""]
+    assert [c.confidence for c in found] == [0.6, 0.2, None]
+    assert [c.lacking for c in found] == ["", why, f"{damaged} is damaged"]
+    assert wrote(album, found) == ["written", f"left out: {why}", f"left out: {damaged} is damaged"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.csv", "path,captoin\na.jpg,a dog\n", "no column 'caption'; did you mean 'captoin'"),
+        ("a.csv", "", "no column 'path'; there are none"),
+        ("a.csv", "path,caption,confidence\na.jpg,a dog,high\n", "line 2: the confidence of a.jpg"),
+        ("a.csv", "path,caption\n,a dog\n", "line 2: it needs a path"),
+        ("a.jsonl", "\ufeff[1]\n", "line 1: a line holds an object"),
+        ("a.jsonl", b"\xff\xfe{", "is not text in UTF-8"),
+        ("a.parquet", "path,caption\n", "is no Parquet file"),
+        ("none.jsonl", None, "none.jsonl cannot be read: No such file"),
+    ],
+)
+def test_a_file_that_holds_no_captions_is_one_sentence(tmp_path, name, content, sentence):
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    if content is not None:
+        content = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(DataError, match=sentence):
+        read_captions(tmp_path / name)
 
 
 def test_lines_are_read_the_last_of_each_picture_and_half_a_line_is_none(album, monkeypatch):
