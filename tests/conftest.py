@@ -64,8 +64,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
 
 
 @pytest.fixture
-def run(tiny, monkeypatch, capsys):
-    """Run `cutline caption` with the tiny model: exit code, standard output, standard error."""
+def run(monkeypatch, capsys):
+    """Run the `cutline` command: exit code, standard output, standard error."""
 
     from cutline.cli import main
 

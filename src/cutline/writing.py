@@ -24,6 +24,7 @@ from cutline.errors import DataError, WritingError, nearest
 from cutline.exiftool import ExifTool, find_exiftool, kind_of
 from cutline.packets import look_inside, put_text, read_packet
 from cutline.provenance import Found, Mark, clean_text, hash_text
+from cutline.replacing import read_file
 from cutline.rows import read_rows
 from cutline.undoing import Journal, tell_failure
 
@@ -125,7 +126,8 @@ def write(
     """Write each caption as `txt`, `xmp` or `embed`; without `apply` only say what would be done.
 
     One picture that cannot be written to gets an event that says why, and the rest go on. Raises
-    `WritingError` for options that do not exist, and where ExifTool is needed and missing.
+    `WritingError` for options that do not exist, where ExifTool is needed and missing, and where
+    another process writes in the journal.
     """
     if form not in FORMS:
         raise WritingError(f"captions cannot be written as {form!r}{nearest(form, FORMS)}")
@@ -136,6 +138,8 @@ def write(
     with ExitStack() as stack:
         opened = Journal(journal)
         stack.callback(opened.close)
+        if apply:
+            opened.claim()
         writer: _Form
         match form:
             case "txt":
@@ -169,7 +173,7 @@ def _write_one(writer: "_Form", captioned: Captioned, journal: Journal, *, apply
             raise FileNotFoundError
         target = writer.find_target(picture)
         text = clean_text(captioned.text)
-        held = _read(target)
+        held = read_file(target)
         seen = writer.look(picture, target, held, text)
         if seen.human:
             return Event(picture, target, "kept", text, seen.human)
@@ -295,7 +299,7 @@ def sidecars_of(picture: Path) -> tuple[Path, Path]:
 
 def _find_human_beside(picture: Path) -> str:
     for sidecar in sidecars_of(picture):
-        packet = _read(sidecar)
+        packet = read_file(sidecar)
         if packet is None:
             continue
         try:
@@ -334,10 +338,6 @@ class _Neighbours:
                 "rename one, or write xmp sidecars with full names"
             )
         return target
-
-
-def _read(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
 
 
 def _follow(path: Path) -> Path:
