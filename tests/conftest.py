@@ -65,7 +65,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Run the `cutline` command: exit code, standard output, standard error."""
+    """Run `cutline`: exit code, standard output, standard error."""
 
     from cutline.cli import main
 

@@ -57,6 +57,17 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 @contextmanager
+def needs_parquet() -> Iterator[None]:
+    """Without pyarrow, say how to get it, and what does without."""
+    try:
+        yield
+    except ImportError:
+        raise CutlineError(
+            "Parquet needs pyarrow: pip install 'cutline[parquet]', or take .jsonl or .csv"
+        ) from None
+
+
+@contextmanager
 def needs_training() -> Iterator[None]:
     """Without torch, say how to get it."""
     try:

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cutline.errors import CutlineError, DataError, nearest
+from cutline.errors import DataError, nearest, needs_parquet
 
 COLUMNS = ("path", "caption", "confidence", "log_prob", "error")
 """Of a table."""
@@ -61,28 +61,37 @@ def _read_lines(path: Path) -> Iterator[Row]:
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
-    # file names may be any bytes, as in `_write_csv`
+    # names of files may be any bytes
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        table = csv.DictReader(file, restkey="more")
+        table = csv.DictReader(file, strict=True, restkey="more")
         try:
             _insist_on_columns(table.fieldnames or (), path)
             for row in table:
-                filled = {name: value or None for name, value in row.items()}
-                yield Row(f"{path}, line {table.line_num}", filled)
+                where = f"{path}, line {table.line_num}"
+                if not _is_text(row["caption"]):
+                    raise DataError(f"{where}: the caption is not text in UTF-8")
+                yield Row(where, {name: value or None for name, value in row.items()})
         except csv.Error as error:
-            raise DataError(f"{path}, line {table.line_num}: {error}") from None
+            raise DataError(f"{path} is no table: {error}") from None
+
+
+def _is_text(cell: str | None) -> bool:
+    """Whether it was read from UTF-8: what else there was became half of a surrogate pair."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in cell or "")
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
-    parquet = _import_pyarrow("pyarrow.parquet")
+    with needs_parquet():
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     try:
         with parquet.ParquetFile(path) as file:
             _insist_on_columns(file.schema_arrow.names, path)
             rows = chain.from_iterable(some.to_pylist() for some in file.iter_batches(AT_ONCE))
             for number, told in enumerate(rows, 1):
                 yield Row(f"{path}, row {number}", told)
-    except ValueError as error:  # Arrow's errors are of this kind
-        raise DataError(f"{path} is no Parquet file: {error}") from None
+    except pyarrow.ArrowException as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} cannot be read as Parquet: {reason[:200]}") from None
 
 
 def _insist_on_columns(names: Sequence[str], path: Path) -> None:
@@ -104,7 +113,8 @@ def _write_csv(records: Iterator[Mapping[str, Any]], path: Path) -> None:
 
 
 def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> None:
-    pyarrow, parquet = _import_pyarrow("pyarrow"), _import_pyarrow("pyarrow.parquet")
+    with needs_parquet():
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     kinds = {"confidence": pyarrow.float64(), "log_prob": pyarrow.float64()}
     schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
     with parquet.ParquetWriter(path, schema) as file:
@@ -113,15 +123,6 @@ def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> None:
             for row in rows:  # Parquet knows no names that are not text
                 row["path"] = str(row["path"]).encode("utf8", "replace").decode()
             file.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
-
-
-def _import_pyarrow(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError:
-        raise CutlineError(
-            "Parquet needs pyarrow: pip install 'cutline[parquet]', or take .jsonl or .csv"
-        ) from None
 
 
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
