@@ -114,6 +114,14 @@ def test_damage_is_answered_and_the_next_picture_goes_on(exiftool, tmp_path):
     assert exiftool.write(content, "jpg", "a dog", mark("a dog"), "en") != content
 
 
+def test_an_argument_of_several_lines_would_be_several_and_is_none(exiftool, tmp_path):
+    content = draw(tmp_path / "a.jpg").read_bytes()
+
+    for language in ("en\n-if\n1", "en\r-if"):
+        with pytest.raises(WritingError, match="an argument for ExifTool has several lines"):
+            exiftool.write(content, "jpg", "a dog", mark("a dog"), language)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a script that stands for a program")
 def test_a_program_that_dies_or_hangs_costs_one_picture(tmp_path):
     script = tmp_path / "exiftool"

@@ -171,6 +171,23 @@ def test_an_embedded_text_that_a_human_edited_is_kept(running, album):
     assert others == ["written"] * 3
 
 
+# ---------------------------------------------------------------------------- hostile captions
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_a_strangers_line_says_of_its_model_is_text_and_nothing_else(album, form):
+    planted = album / "planted"
+    perl, odd = f"x\n-if\nsystem('touch {planted}') or 1", "\r\x00\ud800\u2028<y>"
+    lines = [
+        {**line(album / f"{suffix}.{suffix}", "a dog"), "model": {"name": name}, "date": name}
+        for suffix, name in zip(SUFFIXES, (perl, odd, odd, perl), strict=True)
+    ]
+
+    assert wrote(album, lines, form=form) == ["written"] * 4
+    assert wrote(album, lines, form=form) == ["unchanged"] * 4
+    assert not planted.exists()
+
+
 # ------------------------------------------------------------------------------ files and names
 
 

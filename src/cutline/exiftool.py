@@ -155,6 +155,9 @@ class ExifTool:
 
     def _ask(self, *arguments: str) -> str:
         """What ExifTool says to these arguments; one that has died is started again next time."""
+        if any({"\n", "\r"} & set(argument) for argument in arguments):
+            # the second line would be another argument, and `-if` runs Perl
+            raise WritingError("cannot be worked on: an argument for ExifTool has several lines")
         process = self._running()
         self._asked += 1
         watch = Timer(self._patience, process.kill)
