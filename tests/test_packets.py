@@ -1,6 +1,7 @@
 """XMP packets: a text is put in and read back, and what others wrote stays to the byte."""
 
 import subprocess
+import time
 from shutil import which
 
 import pytest
@@ -166,6 +167,14 @@ def test_a_packet_built_otherwise_is_left_alone():
     found = read_packet(nested.encode())
 
     assert found.texts == {}
+
+
+def test_a_packet_of_thirty_thousand_levels_is_read_in_a_moment():
+    deep = DARKTABLE.replace("</r:RDF>", f"{'<a>' * 30_000}{'</a>' * 30_000}</r:RDF>")
+    began = time.monotonic()
+
+    assert read_packet(deep.encode()).texts == {}
+    assert time.monotonic() - began < 5
 
 
 def test_a_picture_says_what_pillow_finds_in_it(tmp_path):

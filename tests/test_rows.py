@@ -34,8 +34,8 @@ def test_files_as_the_bulk_command_writes_them_are_read(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.csv", "path,captoin\na.jpg,a dog\n", "no column 'caption'; did you mean 'captoin'"),
-        ("a.csv", "", "no column 'path'; there are none"),
+        ("a.csv", "path,captoin\na.jpg,a dog\n", "no column 'caption'; as `cutline"),
+        ("a.csv", "", "a table has path, caption, confidence,"),
         ("a.csv", "path,caption,confidence\na.jpg,a dog,high\n", "line 2: the confidence of a.jpg"),
         ("a.csv", "path,caption\n,a dog\n", "line 2: it needs a path"),
         ("a.jsonl", "\ufeff[1]\n", "line 1: a line holds an object"),

@@ -188,7 +188,8 @@ class _Reader:
         self.descriptions: list[_Description] = []
         self.about = ""
         self.end: int | None = None
-        self._path: list[tuple[str, int]] = []
+        self._starts: list[int] = []
+        self._root: int | None = None
         self._language, self._text = "", ""
         self.parser = expat.ParserCreate(namespace_separator=" ")
         self.parser.namespace_prefixes = True
@@ -203,12 +204,13 @@ class _Reader:
     @property
     def _depth(self) -> int | None:
         """How deep we are under `rdf:RDF`: 1 in a Description, 2 in a property."""
-        names = [name for name, _ in self._path]
-        return len(names) - 1 - names.index(f"{RDF} RDF") if f"{RDF} RDF" in names else None
+        return None if self._root is None else len(self._starts) - self._root
 
     def _open(self, name: str, attributes: list[str]) -> None:
         name, start = _without_prefix(name), self.parser.CurrentByteIndex
-        self._path.append((name, start))
+        self._starts.append(start)
+        if self._root is None and name == f"{RDF} RDF":
+            self._root = len(self._starts)
         pairs = list(zip(attributes[::2], attributes[1::2], strict=True))
         match self._depth:
             case 1:
@@ -237,10 +239,9 @@ class _Reader:
         self._text += text
 
     def _close(self, _: str) -> None:
-        depth, (_, start) = self._depth, self._path[-1]
-        self._path.pop()
+        depth, start = self._depth, self._starts.pop()
         if depth == 0:
-            self.end = self.parser.CurrentByteIndex
+            self.end, self._root = self.parser.CurrentByteIndex, None
             return
         if depth not in (1, 2, 4):
             return

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cutline.errors import DataError, nearest, needs_parquet
+from cutline.errors import DataError, needs_parquet
 
 COLUMNS = ("path", "caption", "confidence", "log_prob", "error")
 """Of a table."""
@@ -36,7 +36,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     Raises `DataError` for what cannot be read, and names the line.
     """
     try:
-        yield from READERS.get(path.suffix.lower(), _read_lines)(path)
+        yield from TABLES.get(path.suffix.lower(), _read_lines)(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
@@ -97,7 +97,10 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 def _insist_on_columns(names: Sequence[str], path: Path) -> None:
     for name in NEEDED:
         if name not in names:
-            raise DataError(f"{path} has no column {name!r}{nearest(name, names)}")
+            raise DataError(
+                f"{path} has no column {name!r}; as `cutline caption --out` writes it, a table has "
+                f"{', '.join(COLUMNS)}"
+            )
 
 
 def _write_lines(records: Iterator[Mapping[str, Any]], path: Path) -> None:
@@ -125,7 +128,7 @@ def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> None:
             file.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
 
 
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+TABLES: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".csv": _read_csv,
     ".parquet": _read_parquet,
 }
