@@ -11,10 +11,15 @@ import pytest
 
 from albums import SUFFIXES, TEXTS, draw, pixels_of
 from cutline.errors import WritingError
-from cutline.exiftool import ExifTool, find_exiftool, kind_of
+from cutline.exiftool import FIELDS, ExifTool, find_exiftool, kind_of
+from cutline.packets import look_inside
 from cutline.provenance import ALT, DESCRIPTION, Mark, hash_text
 
 pytestmark = pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
+
+
+FORMATS = {"PNG": ("png",), "IPT": ("jpg", "tif")}
+"""Where fields are that not every format has."""
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +78,19 @@ def test_a_jpegs_compressed_pixels_and_other_tags_are_the_same_bytes(exiftool, t
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["XMP-dc:Description-de", "XMP-iptcCore:AltTextAccessibility", "IPTC:Caption-Abstract",
-     "EXIF:ImageDescription", "XMP-tiff:ImageDescription", "XMP-iptcCore:ExtDescrAccessibility"],
-)  # fmt: skip
-def test_a_human_text_is_found_wherever_it_stands(exiftool, name, tmp_path):
+    ("name", "suffix"),
+    [(name, suffix) for name in FIELDS for suffix in FORMATS.get(name[:3], ("jpg", "png", "tif"))],
+)
+def test_a_human_text_is_found_wherever_it_stands(exiftool, name, suffix, tmp_path):
+    path = draw(tmp_path / f"a.{suffix}")
+    tag(exiftool, path, f"-{name}=Oma")
+
+    human = f"the {FIELDS[name]} says 'Oma'"
+    assert exiftool.read(path.read_bytes(), suffix).human == look_inside(path).human == human
+
+
+@pytest.mark.parametrize("name", ["XMP-dc:Description-de", "XMP-iptcCore:AltTextAccessibility-de"])
+def test_a_human_text_is_found_in_any_language(exiftool, name, tmp_path):
     path = draw(tmp_path / "a.jpg")
     tag(exiftool, path, f"-{name}=Oma")
 

@@ -190,6 +190,8 @@ def test_a_picture_says_what_pillow_finds_in_it(tmp_path):
         assert found.texts["EXIF description"] == {"x-default": "Oma"}
         assert found.human == "the EXIF description says 'Oma'"
         assert found.text_hash == (hash_text("a dog") if options and suffix != "png" else "")
+    Image.new("RGB", (8, 8)).save(tmp_path / "broken.jpg", exif=exif, xmp=b"<broken")
+    assert look_inside(tmp_path / "broken.jpg").human == "the EXIF description says 'Oma'"
     (tmp_path / "no.jpg").write_bytes(b"nothing")
     assert look_inside(tmp_path / "no.jpg") == Found()
 

@@ -33,7 +33,7 @@ FIELDS = {
 }
 """In which properties programs keep what is seen in a picture."""
 
-_EXIF_DESCRIPTION = 270
+_EXIF_DESCRIPTION, _WINDOWS_COMMENT = 0x010E, 0x9C9C
 _TAG = re.compile(rb"""<(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 _ATTRIBUTE = re.compile(rb"""\s+([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""")
 
@@ -52,7 +52,7 @@ def read_packet(packet: bytes) -> Found:
 
 
 def look_inside(picture: Path) -> Found:
-    """What a picture says of itself, as far as Pillow reads it: XMP, EXIF and IPTC.
+    """What a picture says of itself, as far as Pillow reads it: XMP, EXIF, IPTC, PNG.
 
     Nothing where it cannot be read.
     """
@@ -63,16 +63,22 @@ def look_inside(picture: Path) -> Found:
                 image.load()  # its texts may follow the pixels
             packet, exif = image.info.get("xmp"), image.getexif()
             iptc = IptcImagePlugin.getiptcinfo(image) or {}
-        found = read_packet(packet) if isinstance(packet, bytes) else Found()
-        more = {"EXIF description": exif.get(_EXIF_DESCRIPTION), "IPTC caption": iptc.get((2, 120))}
-        texts = {name: _as_text(said) for name, said in more.items()}
+        found = Found()
+        with suppress(WritingError):  # of a broken packet; the others may still say something
+            found = read_packet(packet) if isinstance(packet, bytes) else found
+        texts = {
+            "EXIF description": _as_text(exif.get(_EXIF_DESCRIPTION)),
+            "Windows comment": _as_text(exif.get(_WINDOWS_COMMENT), "utf-16-le"),
+            "IPTC caption": _as_text(iptc.get((2, 120))),
+            "PNG description": _as_text(image.info.get("Description")),
+        }
         named = {name: {"x-default": text} for name, text in texts.items() if text}
         return Found({**found.texts, **named}, found.text_hash)
     return Found()
 
 
-def _as_text(said: object) -> str:
-    text = said.decode("utf8", "replace") if isinstance(said, bytes) else said
+def _as_text(said: object, charset: str = "utf8") -> str:
+    text = said.decode(charset, "replace") if isinstance(said, bytes) else said
     return text.strip("\0 \t\r\n") if isinstance(text, str) else ""
 
 
