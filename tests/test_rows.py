@@ -37,7 +37,12 @@ def test_files_as_the_bulk_command_writes_them_are_read(tmp_path, suffix):
         ("a.csv", "path,captoin\na.jpg,a dog\n", "no column 'caption'; as `cutline"),
         ("a.csv", "", "a table has path, caption, confidence,"),
         ("a.csv", "path,caption,confidence\na.jpg,a dog,high\n", "line 2: the confidence of a.jpg"),
-        ("a.csv", "path,caption\n,a dog\n", "line 2: it needs a path"),
+        ("a.csv", "path,caption\n,a dog\n", "line 2: a line needs a path"),
+        (
+            "a.jsonl",
+            f'{{"path": "a", "caption": "b", "confidence": 1{"0" * 400}}}',
+            "is no number: 10",
+        ),
         ("a.jsonl", "\ufeff[1]\n", "line 1: a line holds an object"),
         ("a.jsonl", b"\xff\xfe{", "is not text in UTF-8"),
         ("a.parquet", "path,caption\n", "cannot be read as Parquet"),

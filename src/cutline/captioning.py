@@ -153,13 +153,14 @@ def _hand_on(
     captioner: "Captioner", out: Path, form: str | None, code: int, *, apply: bool, as_json: bool
 ) -> int:
     """A file of captions into other files, unless captioning was stopped; the exit code of both."""
-    from cutline.publishing import publish
-    from cutline.report import write_report
-
     if form is None or code == 130:
         return code
     if form != "html":
+        from cutline.publishing import publish
+
         return publish(out, form, apply=apply, as_json=as_json) or code
+    from cutline.report import write_report
+
     page, bars = out.with_name("report.html"), Bars()
     for drawn in write_report(out, page, view=captioner.engine.view):
         bars.show("drawn", drawn.done, drawn.total)

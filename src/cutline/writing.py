@@ -59,7 +59,7 @@ class Captioned:
         """
         path, text = line.get("path"), line.get("caption")
         if not isinstance(path, str) or not path or "\0" in path:
-            raise DataError("it needs a path")
+            raise DataError("a line needs a path")
         if not isinstance(text, str | None) or not {"caption", "error"} & line.keys():
             raise DataError(f"{path} needs a caption or an error")
         model = line.get("model")
@@ -360,8 +360,8 @@ def _as_share(value: Any, path: str) -> float | None:
     """A table's numbers may be text; what is no number in it, Parquet calls NaN."""
     try:
         share = None if value is None else float(value)
-    except (TypeError, ValueError):
-        raise DataError(f"the confidence of {path} is no number: {value!r}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"the confidence of {path} is no number: {value!r:.40}") from None
     return share if share is not None and isfinite(share) else None
 
 
