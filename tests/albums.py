@@ -32,6 +32,19 @@ def draw(path: Path, seed: int = 0) -> Path:
     return path
 
 
+def draw_album(folder: Path) -> Path:
+    """Four pictures, a format each."""
+    folder.mkdir()
+    for seed, suffix in enumerate(SUFFIXES):
+        draw(folder / f"{suffix}.{suffix}", seed)
+    return folder
+
+
+def lines_of(album: Path, caption: str = "a dog") -> list[dict[str, object]]:
+    """A line for each picture of an album."""
+    return [line(path, caption) for path in sorted(album.iterdir()) if path.suffix[1:] in SUFFIXES]
+
+
 def line(path: Path | str, caption: str, confidence: float = 0.6) -> dict[str, object]:
     """As `cutline caption --out` writes it."""
     model = {"name": "flickr8k", "fingerprint": "f00d", "cutline": "0.1.0"}

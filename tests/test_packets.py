@@ -1,6 +1,7 @@
 """XMP packets: a text is put in and read back, and what others wrote stays to the byte."""
 
 import subprocess
+import time
 from shutil import which
 
 import pytest
@@ -168,6 +169,14 @@ def test_a_packet_built_otherwise_is_left_alone():
     assert found.texts == {}
 
 
+def test_a_packet_of_thirty_thousand_levels_is_read_in_a_moment():
+    deep = DARKTABLE.replace("</r:RDF>", f"{'<a>' * 30_000}{'</a>' * 30_000}</r:RDF>")
+    began = time.monotonic()
+
+    assert read_packet(deep.encode()).texts == {}
+    assert time.monotonic() - began < 5
+
+
 def test_a_picture_says_what_pillow_finds_in_it(tmp_path):
     exif = Image.Exif()
     exif[270] = "Oma"
@@ -181,6 +190,8 @@ def test_a_picture_says_what_pillow_finds_in_it(tmp_path):
         assert found.texts["EXIF description"] == {"x-default": "Oma"}
         assert found.human == "the EXIF description says 'Oma'"
         assert found.text_hash == (hash_text("a dog") if options and suffix != "png" else "")
+    Image.new("RGB", (8, 8)).save(tmp_path / "broken.jpg", exif=exif, xmp=b"<broken")
+    assert look_inside(tmp_path / "broken.jpg").human == "the EXIF description says 'Oma'"
     (tmp_path / "no.jpg").write_bytes(b"nothing")
     assert look_inside(tmp_path / "no.jpg") == Found()
 

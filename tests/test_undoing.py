@@ -23,6 +23,7 @@ def replace(journal: Journal, path, content: bytes) -> None:
 
 
 def actions(journal: Journal, *, apply: bool = True) -> list[str]:
+    journal.close()
     return [event.action for event in undo(journal.path, apply=apply)]
 
 
@@ -75,6 +76,7 @@ def test_an_interrupted_undo_goes_on(journal, tmp_path):
     path.write_bytes(b"zero")
     for content in (b"one", b"two", b"three"):
         replace(journal, path, content)
+    journal.close()
     events = undo(journal.path, apply=True)
 
     next(events)
@@ -92,6 +94,7 @@ def test_a_file_that_somebody_changed_since_is_kept_and_the_rest_go_back(journal
         replace(journal, path, b"after")
     changed.write_bytes(b"by a human")
     gone.unlink()
+    journal.close()
 
     events = list(undo(journal.path, apply=True))
 
@@ -112,6 +115,7 @@ def test_killed_between_line_and_file_nothing_is_unknown(journal, tmp_path):
     (tmp_path / ".a.jpg.part").write_bytes(b"aft")
     with journal.path.open("ab") as file:
         file.write(b'{"number": 2, "targ')
+    journal.close()
 
     again = Journal(journal.path)
     replace(again, path, b"after")
@@ -139,17 +143,49 @@ def test_an_album_may_move_with_its_journal(journal, tmp_path):
 
 
 def test_a_read_only_file_and_one_that_changed_meanwhile_are_not_replaced(journal, tmp_path):
-    path = tmp_path / "a.jpg"
+    path, other = tmp_path / "a.jpg", tmp_path / "b.jpg"
     path.write_bytes(b"before")
+    other.write_bytes(b"before")
     path.chmod(0o444)
 
     with pytest.raises(WritingError, match="is read-only"):
         replace(journal, path, b"after")
-    with pytest.raises(WritingError, match="was changed by somebody else"):
-        journal.replace(path, b"after", seen=b"else", picture=path)
+    for seen in (b"else", None):  # None: it was not there, and now it is
+        with pytest.raises(WritingError, match="was changed by somebody else"):
+            journal.replace(other, b"after", seen=seen, picture=other)
+    journal.close()
 
-    assert path.read_bytes() == b"before"
+    assert path.read_bytes() == other.read_bytes() == b"before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks that do not keep oneself out are POSIX")
+def test_a_journal_takes_one_process_at_a_time_and_knows_what_others_wrote(journal, tmp_path):
+    path, late = tmp_path / "a.jpg", Journal(journal.path)
+    replace(journal, path, b"one")
+
+    with pytest.raises(WritingError, match="is in use by another cutline"):
+        replace(late, path, b"two")
+    with pytest.raises(WritingError, match="is in use by another cutline"):
+        list(undo(journal.path, apply=True))
+    journal.close()
+    replace(late, path, b"two")
+    late.close()
+
+    assert actions(journal) == ["restored", "restored"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_in_which_nothing_came_to_stand_is_gone(journal):
+    journal.claim()
+    journal.close()
+
     assert not journal.path.exists()
+
+
+def test_a_journal_that_cannot_be_written_is_one_sentence(tmp_path):
+    with pytest.raises(WritingError, match="captions.undo.jsonl cannot be written: No such file"):
+        Journal(tmp_path / "none" / "captions.undo.jsonl").claim()
 
 
 def test_damaged_blobs_restore_nothing_wrong(journal, tmp_path):
@@ -157,6 +193,7 @@ def test_damaged_blobs_restore_nothing_wrong(journal, tmp_path):
     path.write_bytes(b"before")
     replace(journal, path, b"after")
     (tmp_path / "captions.undo.blobs").write_bytes(b"")
+    journal.close()
 
     [event] = undo(journal.path, apply=True)
 

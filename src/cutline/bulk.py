@@ -5,29 +5,23 @@ a line a picture in the order they were found. What is known of each stands in a
 after Ctrl-C, kill -9, a full disk or a pulled card the same call goes on there.
 """
 
-import csv
 import json
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib import import_module
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from cutline import __version__
 from cutline.captioner import Captioner
-from cutline.errors import DataError, ImageError, needs_parquet
+from cutline.errors import DataError, ImageError
 from cutline.journal import Journal, Line
 from cutline.pictures import find_pictures
 from cutline.records import Caption, leave_out_unsure
+from cutline.rows import WRITERS
 from cutline.style import FREE, Style
 
-COLUMNS = ("path", "caption", "confidence", "log_prob", "error")
-"""Of a table; a line of JSON says more."""
-AT_ONCE = 1_000
-"""Rows of a table that are written together."""
 WATCH_EVERY = 2.0
 """Seconds between two looks at watched folders; a file changed more lately may be half there."""
 
@@ -212,36 +206,3 @@ def _write(lines: Iterable[Line], out: Path, min_confidence: float) -> Finished:
     finally:
         beside.unlink(missing_ok=True)
     return finished
-
-
-def _write_lines(records: Iterator[Mapping[str, Any]], path: Path) -> None:
-    with path.open("w", encoding="utf8") as file:
-        file.writelines(f"{json.dumps(record)}\n" for record in records)
-
-
-def _write_csv(records: Iterator[Mapping[str, Any]], path: Path) -> None:
-    with path.open("w", encoding="utf8", errors="surrogateescape", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-        table.writeheader()
-        table.writerows(records)
-
-
-def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> None:
-    with needs_parquet():
-        pyarrow = import_module("pyarrow")
-        parquet = import_module("pyarrow.parquet")
-    kinds = {"confidence": pyarrow.float64(), "log_prob": pyarrow.float64()}
-    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
-    with parquet.ParquetWriter(path, schema) as file:
-        while some := list(islice(records, AT_ONCE)):
-            rows = [{name: record.get(name) for name in COLUMNS} for record in some]
-            for row in rows:  # Parquet knows no names that are not text
-                row["path"] = str(row["path"]).encode("utf8", "replace").decode()
-            file.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
-
-
-WRITERS: dict[str, Callable[[Iterator[Mapping[str, Any]], Path], None]] = {
-    ".jsonl": _write_lines,
-    ".csv": _write_csv,
-    ".parquet": _write_parquet,
-}

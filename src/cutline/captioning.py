@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from cutline.bulk import Event
     from cutline.captioner import Captioner
 
+OUT = Path("captions.jsonl")
+"""Where captions are kept that go on to other software, if nobody says."""
+
 model_option = click.option(
     "-m", "--model", type=Path, help="Model folder or one-file model [default: built in]."
 )
@@ -57,6 +60,13 @@ def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--out", type=Path, help="All captions in one .jsonl, .csv or .parquet file.")
 @click.option("--retry-failed", is_flag=True, help="With --out: try damaged pictures again.")
 @click.option("--watch", "watched", is_flag=True, help="With --out: caption what appears, too.")
+@click.option(
+    "--write",
+    "form",
+    type=click.Choice(["txt", "xmp", "embed", "html"]),
+    help="Then put captions in text files, XMP sidecars, the pictures; or make one page.",
+)
+@click.option("--apply", is_flag=True, help="With --write: write; else only say what would be.")
 @click.option("--coco", type=Path, help="Caption a list of COCO's: image_info_test2014.json.")
 @click.option("--images", type=Path, help="With --coco: the folder of its pictures.")
 @click.option("--threads", type=int, help="Cores to use [default: all].")
@@ -72,6 +82,8 @@ def caption(
     out: Path | None,
     retry_failed: bool,
     watched: bool,
+    form: str | None,
+    apply: bool,
     coco: Path | None,
     images: Path | None,
     threads: int | None,
@@ -84,6 +96,9 @@ def caption(
     With --out the captions of a whole library go into one file. The same command goes on where one
     was stopped or killed, and captions what is new or has changed. With --coco the file is what
     COCO's evaluation server takes: --out captions_test2014_NAME_results.json.
+
+    With --write the captions then go where `cutline write` puts them, or into report.html; --out is
+    captions.jsonl if it is not named, and `cutline undo` takes back what --apply wrote.
     """
     from cutline.captioner import load
 
@@ -91,16 +106,20 @@ def caption(
         raise click.UsageError("name pictures, folders or patterns, or - for a list of paths")
     if (watched or retry_failed) and not out:
         raise click.UsageError("--watch and --retry-failed need --out captions.jsonl")
+    if form or apply:
+        out = _choose_out(form, out, alone=not (watched or coco))
     captioner = load(model, threads=threads)
     if coco:
         sys.exit(_submit(captioner, coco, images or coco.parent, out))
     if out:
         from cutline.bulk import Wanted, caption_all, watch
 
-        wanted = Wanted(best=best, gaze=gaze, min_confidence=min_confidence, style=style)
+        looked = gaze or form == "html"
+        wanted = Wanted(best=best, gaze=looked, min_confidence=min_confidence, style=style)
         given = {"recursive": recursive, "retry_failed": retry_failed}
         events = (watch if watched else caption_all)(captioner, paths, out, wanted, **given)
-        sys.exit(_show(events, out))
+        code = _show(events, out)
+        sys.exit(_hand_on(captioner, out, form, code, apply=apply, as_json=as_json))
     found = list(find_pictures(paths, recursive=recursive))
     pictures = (Path(path) for path, wrong in found if not wrong)
     answers = captioner.caption_each(pictures, best=best, style=style)
@@ -136,6 +155,43 @@ def _show(events: Generator["Event"], out: Path) -> int:
                 say(f"stopped; {out} has what is done, and the same command goes on")
                 return 130
     return 1 if failed else 0
+
+
+def _choose_out(form: str | None, out: Path | None, *, alone: bool) -> Path:
+    """The file of captions that are then written elsewhere; what hinders that is said before."""
+    from cutline.exiftool import find_exiftool
+    from cutline.journal import journal_of
+
+    if not form:
+        raise click.UsageError("--apply needs --write: txt, xmp or embed")
+    if not alone:
+        raise click.UsageError("--write goes neither with --watch nor with --coco")
+    if out is None and OUT.exists() and not journal_of(OUT).exists():
+        raise click.UsageError(f"{OUT} is there already: --out {OUT} replaces it, or name another")
+    if out and out.suffix != ".jsonl":
+        raise click.UsageError("--write needs lines that say which model wrote: --out FILE.jsonl")
+    if form == "embed":
+        find_exiftool()
+    return out or OUT
+
+
+def _hand_on(
+    captioner: "Captioner", out: Path, form: str | None, code: int, *, apply: bool, as_json: bool
+) -> int:
+    """A file of captions into other files, unless captioning was stopped; the exit code of both."""
+    if form is None or code == 130:
+        return code
+    if form != "html":
+        from cutline.publishing import publish
+
+        return publish(out, form, apply=apply, as_json=as_json) or code
+    from cutline.report import write_report
+
+    page, bars = out.with_name("report.html"), Bars()
+    for drawn in write_report(out, page, view=captioner.engine.view):
+        bars.show("drawn", drawn.done, drawn.total)
+    say(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
+    return code
 
 
 def _submit(captioner: "Captioner", coco: Path, images: Path, out: Path | None) -> int:

@@ -155,6 +155,9 @@ class ExifTool:
 
     def _ask(self, *arguments: str) -> str:
         """What ExifTool says to these arguments; one that has died is started again next time."""
+        if any({"\n", "\r"} & set(argument) for argument in arguments):
+            # the second line would be another argument, and `-if` runs Perl
+            raise WritingError("cannot be worked on: an argument for ExifTool has several lines")
         process = self._running()
         self._asked += 1
         watch = Timer(self._patience, process.kill)
@@ -205,19 +208,19 @@ class ExifTool:
 def _found_in(told: Mapping[str, Any]) -> Found:
     texts: dict[str, dict[str, str]] = {}
     for tag, value in told.items():
-        name, _, language = _split_language(tag)
+        name, language = _split_language(tag)
         text = str(value).lower() if isinstance(value, bool) else str(value)  # a text "true"
         if name in FIELDS and text.strip():
-            texts.setdefault(FIELDS[name], {})[language or "x-default"] = text.strip()
+            texts.setdefault(FIELDS[name], {})[language] = text.strip()
     return Found(texts, str(told.get("XMP-cutline:TextHash", "")))
 
 
-def _split_language(tag: str) -> tuple[str, str, str]:
-    """`XMP-dc:Description-en` -> (`XMP-dc:Description`, `-`, `en`)."""
+def _split_language(tag: str) -> tuple[str, str]:
+    """`XMP-dc:Description-en` -> (`XMP-dc:Description`, `en`)."""
     for name in FIELDS:
-        if tag == name or (name.startswith("XMP") and tag.startswith(f"{name}-")):
-            return name, tag[len(name) : len(name) + 1], tag[len(name) + 1 :]
-    return tag, "", ""
+        if name.startswith("XMP") and tag.startswith(f"{name}-"):
+            return name, tag.removeprefix(f"{name}-")
+    return tag, "x-default"
 
 
 def _changes(

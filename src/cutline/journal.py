@@ -65,6 +65,11 @@ class Line(NamedTuple):
     answer: Mapping[str, Any] | None
 
 
+def journal_of(out: Path) -> Path:
+    """Where the journal of a file stands."""
+    return out.with_name(f".{out.name}.journal")
+
+
 class Journal:
     """Which pictures there are, and what is known of each."""
 
@@ -88,7 +93,7 @@ class Journal:
     @contextmanager
     def open(cls, out: Path, asked: str) -> Iterator["Journal"]:
         """The journal beside a file; what SQLite or the disk refuses is a `DataError`."""
-        path = out.with_name(f".{out.name}.journal")
+        path = journal_of(out)
         try:
             with closing(cls(path, asked)) as journal:
                 yield journal

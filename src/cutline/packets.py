@@ -33,7 +33,7 @@ FIELDS = {
 }
 """In which properties programs keep what is seen in a picture."""
 
-_EXIF_DESCRIPTION = 270
+_EXIF_DESCRIPTION, _WINDOWS_COMMENT = 0x010E, 0x9C9C
 _TAG = re.compile(rb"""<(?:[^"'>]|"[^"]*"|'[^']*')*>""")
 _ATTRIBUTE = re.compile(rb"""\s+([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""")
 
@@ -52,7 +52,7 @@ def read_packet(packet: bytes) -> Found:
 
 
 def look_inside(picture: Path) -> Found:
-    """What a picture says of itself, as far as Pillow reads it: XMP, EXIF and IPTC.
+    """What a picture says of itself, as far as Pillow reads it: XMP, EXIF, IPTC, PNG.
 
     Nothing where it cannot be read.
     """
@@ -63,16 +63,22 @@ def look_inside(picture: Path) -> Found:
                 image.load()  # its texts may follow the pixels
             packet, exif = image.info.get("xmp"), image.getexif()
             iptc = IptcImagePlugin.getiptcinfo(image) or {}
-        found = read_packet(packet) if isinstance(packet, bytes) else Found()
-        more = {"EXIF description": exif.get(_EXIF_DESCRIPTION), "IPTC caption": iptc.get((2, 120))}
-        texts = {name: _as_text(said) for name, said in more.items()}
+        found = Found()
+        with suppress(WritingError):  # of a broken packet; the others may still say something
+            found = read_packet(packet) if isinstance(packet, bytes) else found
+        texts = {
+            "EXIF description": _as_text(exif.get(_EXIF_DESCRIPTION)),
+            "Windows comment": _as_text(exif.get(_WINDOWS_COMMENT), "utf-16-le"),
+            "IPTC caption": _as_text(iptc.get((2, 120))),
+            "PNG description": _as_text(image.info.get("Description")),
+        }
         named = {name: {"x-default": text} for name, text in texts.items() if text}
         return Found({**found.texts, **named}, found.text_hash)
     return Found()
 
 
-def _as_text(said: object) -> str:
-    text = said.decode("utf8", "replace") if isinstance(said, bytes) else said
+def _as_text(said: object, charset: str = "utf8") -> str:
+    text = said.decode(charset, "replace") if isinstance(said, bytes) else said
     return text.strip("\0 \t\r\n") if isinstance(text, str) else ""
 
 
@@ -188,7 +194,8 @@ class _Reader:
         self.descriptions: list[_Description] = []
         self.about = ""
         self.end: int | None = None
-        self._path: list[tuple[str, int]] = []
+        self._starts: list[int] = []
+        self._root: int | None = None
         self._language, self._text = "", ""
         self.parser = expat.ParserCreate(namespace_separator=" ")
         self.parser.namespace_prefixes = True
@@ -203,12 +210,13 @@ class _Reader:
     @property
     def _depth(self) -> int | None:
         """How deep we are under `rdf:RDF`: 1 in a Description, 2 in a property."""
-        names = [name for name, _ in self._path]
-        return len(names) - 1 - names.index(f"{RDF} RDF") if f"{RDF} RDF" in names else None
+        return None if self._root is None else len(self._starts) - self._root
 
     def _open(self, name: str, attributes: list[str]) -> None:
         name, start = _without_prefix(name), self.parser.CurrentByteIndex
-        self._path.append((name, start))
+        self._starts.append(start)
+        if self._root is None and name == f"{RDF} RDF":
+            self._root = len(self._starts)
         pairs = list(zip(attributes[::2], attributes[1::2], strict=True))
         match self._depth:
             case 1:
@@ -237,10 +245,9 @@ class _Reader:
         self._text += text
 
     def _close(self, _: str) -> None:
-        depth, (_, start) = self._depth, self._path[-1]
-        self._path.pop()
+        depth, start = self._depth, self._starts.pop()
         if depth == 0:
-            self.end = self.parser.CurrentByteIndex
+            self.end, self._root = self.parser.CurrentByteIndex, None
             return
         if depth not in (1, 2, 4):
             return

@@ -6,20 +6,19 @@ Lines of JSON and tables (CSV, Parquet) need only a `path` and one of `caption`,
 are. Of the formats of other captioners that `caption_files` reads, id and caption are taken.
 """
 
-import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from math import isqrt
 from pathlib import Path
 from typing import Any
 
 from cutline.caption_files import LONGEST, name_of, read_predictions
-from cutline.errors import DataError, ModelError, needs_parquet
+from cutline.errors import DataError, ModelError
 from cutline.images import View
+from cutline.rows import TABLES, read_rows
 
 SHAPE = (
     '{"path": "album/dog.jpg", "caption": "a dog runs", ...}, as `cutline caption --json` writes'
@@ -103,7 +102,8 @@ def read_captions(path: Path) -> list[Prediction]:
     Half a line at the end, as a killed process leaves it, is none. Raises `DataError` that names
     the first line that is none, and `CutlineError` for Parquet without pyarrow.
     """
-    told = READERS.get(path.suffix.lower(), _read_text)(path)
+    is_table = path.suffix.lower() in TABLES
+    told = _read_table(path) if is_table else _read_text(path)
     found = {each.path: each for each in told}
     if not found:
         raise DataError(f"{path} is empty: a line is {SHAPE}")
@@ -167,63 +167,20 @@ def _parse(line: str) -> Any:
         return None
 
 
-def _read_csv(path: Path) -> Iterator[Prediction]:
+def _read_table(path: Path) -> Iterator[Prediction]:
+    return (_read_row(row, where) for where, row in read_rows(path))
+
+
+def _read_number(cell: str | float | None, where: str) -> float | None:
     try:
-        # names of files may be any bytes
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            table = csv.DictReader(file, strict=True)
-            _refuse_other_columns(table.fieldnames or (), path)
-            for row in table:
-                where = f"{path}, line {table.line_num}"
-                _refuse_unless(_is_text(row["caption"]), where, "the caption is not text in UTF-8")
-                row["confidence"] = _read_number(row.get("confidence"), where)
-                yield _read_row(row, where)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except csv.Error as error:
-        raise DataError(f"{path} is no table: {error}") from None
-
-
-def _read_parquet(path: Path) -> Iterator[Prediction]:
-    with needs_parquet():
-        pyarrow = import_module("pyarrow")
-        parquet = import_module("pyarrow.parquet")
-    try:
-        table = parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path} cannot be read as Parquet: {reason[:200]}") from None
-    _refuse_other_columns(table.column_names, path)
-    for number, row in enumerate(table.to_pylist(), start=1):
-        yield _read_row(row, f"{path}, row {number}")
-
-
-READERS = {".csv": _read_csv, ".parquet": _read_parquet}
-
-
-def _refuse_other_columns(columns: Sequence[str], path: Path) -> None:
-    for name in ("path", "caption"):
-        if name not in columns:
-            raise DataError(
-                f"{path} has no column {name!r}; as `cutline caption --out` writes it, a table has "
-                "path, caption, confidence, log_prob and error"
-            )
-
-
-def _is_text(cell: str | None) -> bool:
-    """Whether it was read from UTF-8: what else there was became half of a surrogate pair."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in cell or "")
-
-
-def _read_number(cell: str | None, where: str) -> float | None:
-    try:
-        return float(cell) if cell else None
+        return None if cell is None else float(cell)
     except ValueError:
         raise DataError(f"{where}: the confidence {cell!r} is no number") from None
 
 
 def _read_row(row: Mapping[str, Any], where: str) -> Prediction:
-    told = {name: row.get(name) for name in ("path", "caption", "confidence")}
+    told = {name: row.get(name) for name in ("path", "caption")}
+    told["confidence"] = _read_number(row.get("confidence"), where)
     _refuse_unless(bool(told["path"]), where, "no path")
     if row.get("error"):
         told["error"] = row["error"]

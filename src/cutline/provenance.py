@@ -37,7 +37,10 @@ class Mark:
     date: str = ""
 
     def properties(self) -> Iterator[tuple[str, str]]:
-        """The names of XMP and their values, those that are known: `("Model", "flickr8k-...")`."""
+        """The names of XMP and their values, those that are known: `("Model", "flickr8k-...")`.
+
+        A value is one line that XML can hold, whatever a stranger's model calls itself.
+        """
         confidence = "" if self.confidence is None else f"{self.confidence:.4f}"
         for name, value in (
             ("Model", self.model),
@@ -47,8 +50,8 @@ class Mark:
             ("Date", self.date),
             ("TextHash", self.text_hash),
         ):
-            if value:
-                yield name, value
+            if line := _as_line(value):
+                yield name, line
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,11 @@ def clean_text(text: str) -> str:
                 f"has a caption with {character!r} in it, which XMP has no place for"
             )
     return text
+
+
+def _as_line(value: str) -> str:
+    allowed = (" " if _is_nowhere_allowed(character) else character for character in value)
+    return " ".join("".join(allowed).split())
 
 
 def _is_nowhere_allowed(character: str) -> bool:

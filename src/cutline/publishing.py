@@ -4,11 +4,14 @@ import json
 import os
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import click
 
 from cutline.progress import Bars, say, stop_after_the_event
+
+_SAID = {"would write": "would be written", "would restore": "would be restored"}
 
 
 @click.command()
@@ -42,11 +45,36 @@ def write(
     journal: Path | None,
     as_json: bool,
 ) -> None:
-    """Write the captions of a captions.jsonl where other software reads them.
+    """Write the captions of a .jsonl, .csv or .parquet where other software reads them.
 
     A text that a human wrote or edited is never written over. What changes stands in a journal
     beside CAPTIONS, and `cutline undo` takes it back, to the last byte.
     """
+    code = publish(
+        captions,
+        form,
+        apply=apply,
+        language=language,
+        min_confidence=min_confidence,
+        sidecars=sidecars,
+        journal=journal,
+        as_json=as_json,
+    )
+    sys.exit(code)
+
+
+def publish(
+    captions: Path,
+    form: str,
+    *,
+    apply: bool = False,
+    language: str = "en",
+    min_confidence: float = 0.0,
+    sidecars: str = "full",
+    journal: Path | None = None,
+    as_json: bool = False,
+) -> int:
+    """Write captions as `write` does, and say what happens to each; the exit code."""
     from cutline.undoing import journal_beside
     from cutline.writing import read_captions
     from cutline.writing import write as write_captions
@@ -61,7 +89,7 @@ def write(
         min_confidence=min_confidence,
         sidecars=sidecars,
     )
-    with stop_after_the_event() as asked:
+    with stop_after_the_event() as asked, closing(events):
         for done, event in enumerate(events, 1):
             counts[event.action] += 1
             if as_json:
@@ -73,10 +101,8 @@ def write(
             bars.show("written", done, len(found))
             if asked.is_set():
                 break
-    events.close()
     bars.close()
-    _sum_up(counts, "write", apply=apply)
-    sys.exit(1 if counts["failed"] else 130 if asked.is_set() else 0)
+    return _sum_up(counts, apply=apply, stopped=asked.is_set())
 
 
 @click.command()
@@ -90,9 +116,8 @@ def undo(journal: Path, apply: bool) -> None:
     """
     from cutline.undoing import undo as undo_changes
 
-    counts = Counter[str]()
-    events = undo_changes(journal, apply=apply)
-    with stop_after_the_event() as asked:
+    counts, events = Counter[str](), undo_changes(journal, apply=apply)
+    with stop_after_the_event() as asked, closing(events):
         for event in events:
             counts[event.action] += 1
             if event.sentence and event.action != "unchanged":
@@ -101,15 +126,15 @@ def undo(journal: Path, apply: bool) -> None:
                 click.echo(f"{event.action}\t{_from_here(event.target)}")
             if asked.is_set():
                 break
-    events.close()
-    _sum_up(counts, "undo", apply=apply)
-    sys.exit(1 if counts["failed"] else 130 if asked.is_set() else 0)
+    sys.exit(_sum_up(counts, apply=apply, stopped=asked.is_set()))
 
 
-def _sum_up(counts: Counter[str], what: str, *, apply: bool) -> None:
-    told = ", ".join(f"{count} {action}" for action, count in counts.most_common())
-    dry = "" if apply else f"; nothing has changed: `cutline {what} ... --apply` does it"
+def _sum_up(counts: Counter[str], *, apply: bool, stopped: bool) -> int:
+    """Say how often what happened; the exit code."""
+    told = ", ".join(f"{count} {_SAID.get(what, what)}" for what, count in counts.most_common())
+    dry = "" if apply else "; nothing has changed: the same with --apply does it"
     say(f"{told or 'nothing to do'}{dry}")
+    return 1 if counts["failed"] else 130 if stopped else 0
 
 
 def _from_here(path: Path) -> str:

@@ -8,7 +8,6 @@ caption put into a photograph of ten megabytes costs a few bytes there.
 
 import json
 import os
-import shutil
 import zlib
 from collections.abc import Generator
 from contextlib import suppress
@@ -21,6 +20,7 @@ from stat import S_IMODE
 from typing import Any
 
 from cutline.errors import WritingError
+from cutline.replacing import Part, part_of, read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,34 +71,53 @@ class Journal:
         self.path = path
         self._lines: FileIO | None = None
         self._blobs: FileIO | None = None
-        self.changes = _read_journal(path)
+        self._read()
+
+    def _read(self) -> None:
+        self.changes = _read_journal(self.path)
         """Those that nobody has taken back, the oldest first."""
         self._next = 1 + max(self.changes, default=0)
         self._latest = {change.target: change for change in self.changes.values()}
+
+    def claim(self) -> None:
+        """Keep other processes out until the journal is closed.
+
+        Raises `WritingError` where another is in, or nothing can be written there.
+        """
+        if self._lines:
+            return
+        try:
+            lines = FileIO(self.path, "a")
+        except OSError as error:
+            raise WritingError(f"{self.path} cannot be written: {error.strerror}") from None
+        if not _lock(lines):
+            lines.close()
+            raise WritingError(f"{self.path} is in use by another cutline: let that end first")
+        _cut_off_half_a_line(self.path)
+        self._lines = lines
+        self._read()  # another may have written since
 
     def latest(self, target: Path) -> Change | None:
         """The last change of a file."""
         return self._latest.get(_absolute(target))
 
     def replace(self, target: Path, content: bytes, *, seen: bytes | None, picture: Path) -> None:
-        """Note the change, then give the file this content; `seen` is what it held just now.
+        """Note the change, then give the file this content; `seen` is what it held just now, if
+        it was there.
 
         Raises `WritingError` and leaves everything as it was for a file that is read-only or has
         changed meanwhile, `OSError` where the disk refuses.
         """
-        before = None
-        if seen is not None:
-            now = _read_file(target)
-            if now != seen:
+        self.claim()
+        with Part(target, content) as part:
+            if read_file(target) != seen:
                 raise WritingError("was changed by somebody else meanwhile")
-            before = self._keep(target, seen, content)
-        with _Part(target, content) as part:
             change = Change(
                 number=self._next,
                 target=_absolute(target),
                 picture=_absolute(picture),
                 after=sha256(content).hexdigest(),
-                before=before,
+                before=None if seen is None else self._keep(target, seen, content),
                 date=datetime.now(UTC).isoformat(timespec="seconds"),
             )
             self._append_line(_as_line(change, self.path))
@@ -108,12 +127,12 @@ class Journal:
 
     def restore(self, change: Change, content: bytes) -> None:
         """Give a file back what it held before a change; `content` is what it holds now."""
-        before = change.before
-        if before is None:
+        self.claim()
+        if (before := change.before) is None:
             change.target.unlink()
         else:
-            with _Part(change.target, self.old_content(before, content)) as part:
-                part.replace_target(before)
+            with Part(change.target, self.old_content(before, content)) as part:
+                part.replace_target(before.mode, before.mtime_ns)
         self.forget(change)
 
     def old_content(self, before: Before, content: bytes) -> bytes:
@@ -132,6 +151,7 @@ class Journal:
 
     def forget(self, change: Change) -> None:
         """Note that a change was taken back."""
+        self.claim()
         self._append_line(json.dumps({"undone": change.number}))
         self.changes.pop(change.number, None)
 
@@ -142,10 +162,13 @@ class Journal:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the files."""
+        """Let go of the files; a journal in which nothing stands goes."""
+        if self._lines and self.path.exists() and not self.path.stat().st_size:
+            self.path.unlink()
         for file in (self._lines, self._blobs):
             if file:
                 file.close()
+        self._lines = self._blobs = None
 
     @property
     def _blobs_path(self) -> Path:
@@ -169,9 +192,7 @@ class Journal:
         )
 
     def _append_line(self, line: str) -> None:
-        if self._lines is None:
-            _cut_off_half_a_line(self.path)
-            self._lines = FileIO(self.path, "a")
+        assert self._lines, "the journal is claimed first"
         _append(self._lines, line.encode() + b"\n")
 
 
@@ -192,6 +213,8 @@ def undo(journal: Path, *, apply: bool = False) -> Generator[Undone]:
     opened = Journal(journal)
     supposed: dict[Path, str | None] = {}
     try:
+        if apply:
+            opened.claim()
         for change in reversed(list(opened.changes.values())):
             try:
                 yield _undo_one(opened, change, supposed, apply=apply)
@@ -223,14 +246,14 @@ def _undo_one(
     journal: Journal, change: Change, supposed: dict[Path, str | None], *, apply: bool
 ) -> Undone:
     target = change.target
-    content = _read_file(target)
+    content = read_file(target)
     digest = None if content is None else sha256(content).hexdigest()
     if not apply:  # what the newer changes of the same file would have left
         digest = supposed.get(target, digest)
     before = change.before.sha256 if change.before else None
     if digest == before:
         if apply:
-            _part_path(target).unlink(missing_ok=True)
+            part_of(target).unlink(missing_ok=True)
             journal.forget(change)
         return Undone(target, "unchanged", f"{_spell(target)} is as it was")
     if digest != change.after:
@@ -242,61 +265,6 @@ def _undo_one(
     assert content is not None
     journal.restore(change, content)
     return Undone(target, "restored")
-
-
-# ------------------------------------------------------------------------- files in one moment
-
-
-class _Part:
-    """A file's new content, whole and on disk, beside it under a name of its own."""
-
-    def __init__(self, target: Path, content: bytes) -> None:
-        self._target, self._path = target, _part_path(target)
-        self._status = target.stat() if target.exists() else None
-        if self._status and not self._status.st_mode & 0o222:
-            raise WritingError("is read-only")
-        try:
-            with self._path.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            self._remove()
-            raise
-
-    def __enter__(self) -> "_Part":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._remove()
-
-    def replace_target(self, before: Before | None = None) -> None:
-        """Put the content in place: with the file's owner and rights, and the time of now."""
-        if self._status:
-            shutil.copystat(self._target, self._path)
-            if hasattr(os, "chown"):
-                with suppress(PermissionError):
-                    os.chown(self._path, self._status.st_uid, self._status.st_gid)
-            os.utime(self._path)  # so that backups and other programs see that it changed
-        if before:
-            self._path.chmod(before.mode)
-            os.utime(self._path, ns=(before.mtime_ns, before.mtime_ns))
-        self._path.replace(self._target)
-
-    def _remove(self) -> None:
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
-
-
-def _part_path(target: Path) -> Path:
-    return target.with_name(f".{target.name}.part")
-
-
-def _read_file(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
 
 
 def _append(file: FileIO, content: bytes) -> int:
@@ -347,7 +315,7 @@ def _as_told(path: Path, journal: Path) -> str:
 
 
 def _read_journal(path: Path) -> dict[int, Change]:
-    content = _read_file(path) or b""
+    content = read_file(path) or b""
     changes: dict[int, Change] = {}
     for place, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
         try:
@@ -369,8 +337,22 @@ def _change_of(told: dict[str, Any], folder: Path) -> Change:
     return Change(**{**told, **places, "before": before})
 
 
+def _lock(file: FileIO) -> bool:
+    """Whether the file is now this process's alone, until it is closed; and is still in place."""
+    with suppress(ImportError):  # Windows, whose locks would keep ourselves from reading
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a network drive that knows no locks
+            return True
+    return os.fstat(file.fileno()).st_nlink > 0
+
+
 def _cut_off_half_a_line(path: Path) -> None:
-    content = _read_file(path)
+    content = read_file(path)
     if content and not content.endswith(b"\n"):
         with path.open("r+b") as file:
             file.truncate(content.rfind(b"\n") + 1)

@@ -1,6 +1,6 @@
 """Captions go where other software reads them: text files, XMP sidecars, the pictures themselves.
 
-Enters: lines of a `captions.jsonl`, or the same from Python. Leaves: what happened to each picture,
+Enters: rows of a `captions.jsonl`, or the same from Python. Leaves: what happened to each picture,
 an event each. Nothing is written without `apply`, nothing ever over a human's text, and every
 change stands in a journal from which `cutline undo` takes it back.
 
@@ -9,7 +9,6 @@ is asked for or there already. A text file is `photo.txt`; it has no place for a
 the journal knows of is cutline's own.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
@@ -17,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,8 @@ from cutline.errors import DataError, WritingError, nearest
 from cutline.exiftool import ExifTool, find_exiftool, kind_of
 from cutline.packets import look_inside, put_text, read_packet
 from cutline.provenance import Found, Mark, clean_text, hash_text
+from cutline.replacing import read_file
+from cutline.rows import read_rows
 from cutline.undoing import Journal, tell_failure
 
 FORMS = ("txt", "xmp", "embed")
@@ -46,31 +48,31 @@ class Captioned:
     fingerprint: str = ""
     version: str = ""
     date: str = ""
-    error: str = ""
+    lacking: str = ""
+    """Why there is no caption."""
 
     @classmethod
     def from_line(cls, line: Mapping[str, Any], folder: Path | None = None) -> "Captioned":
-        """From an object of `captions.jsonl`, which needs only `path` and `caption` or `error`.
+        """From a row of captions, which needs only `path` and `caption` or `error`.
 
         A path that leads nowhere from here is looked for in `folder`. Raises `DataError`.
         """
-        path, text, error = line.get("path"), line.get("caption"), line.get("error")
-        model, confidence = line.get("model") or {}, line.get("confidence")
+        path, text = line.get("path"), line.get("caption")
         if not isinstance(path, str) or not path or "\0" in path:
             raise DataError("a line needs a path")
-        if not isinstance(text if text is not None else error, str):
+        if not isinstance(text, str | None) or not {"caption", "error"} & line.keys():
             raise DataError(f"{path} needs a caption or an error")
-        if not isinstance(model, Mapping):
-            model = {"name": str(model)}
+        model = line.get("model")
+        model = model if isinstance(model, Mapping) else {"name": model}
         return cls(
             picture=_find(Path(path), folder),
-            text=text if isinstance(text, str) else "",
-            confidence=float(confidence) if isinstance(confidence, int | float) else None,
+            text=text or "",
+            confidence=_as_share(line.get("confidence"), path),
             model=str(model.get("name") or ""),
             fingerprint=str(model.get("fingerprint") or ""),
             version=str(model.get("cutline") or ""),
             date=str(line.get("date") or ""),
-            error=str(error) if text is None else "",
+            lacking=_why_lacking(path, line) if text is None else "",
         )
 
 
@@ -96,25 +98,16 @@ class Event:
 
 
 def read_captions(path: Path) -> list[Captioned]:
-    """The lines of a `captions.jsonl`, the last of each picture; half a line at the end is none.
+    """The rows of a `captions.jsonl`, `.csv` or `.parquet`, the last of each picture.
 
-    Raises `DataError` that names the line.
+    Paths are as seen from here, or else from the file. Raises `DataError` that names the line.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
     found: dict[Path, Captioned] = {}
-    *lines, rest = content.split(b"\n")
-    for place, line in enumerate([*lines, rest], 1):
-        if not line.strip():
-            continue
+    for where, told in read_rows(path):
         try:
-            captioned = Captioned.from_line(_as_object(line), path.parent)
-        except (DataError, ValueError) as error:
-            if line is rest:  # whoever writes the file has not finished, or was killed
-                continue
-            raise DataError(f"{path}, line {place}: {error}") from None
+            captioned = Captioned.from_line(told, path.parent)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
         found.pop(captioned.picture, None)
         found[captioned.picture] = captioned
     return list(found.values())
@@ -133,7 +126,8 @@ def write(
     """Write each caption as `txt`, `xmp` or `embed`; without `apply` only say what would be done.
 
     One picture that cannot be written to gets an event that says why, and the rest go on. Raises
-    `WritingError` for options that do not exist, and where ExifTool is needed and missing.
+    `WritingError` for options that do not exist, where ExifTool is needed and missing, and where
+    another process writes in the journal.
     """
     if form not in FORMS:
         raise WritingError(f"captions cannot be written as {form!r}{nearest(form, FORMS)}")
@@ -144,6 +138,8 @@ def write(
     with ExitStack() as stack:
         opened = Journal(journal)
         stack.callback(opened.close)
+        if apply:
+            opened.claim()
         writer: _Form
         match form:
             case "txt":
@@ -162,8 +158,8 @@ def write(
 
 
 def _why_left_out(captioned: Captioned, min_confidence: float) -> str:
-    if captioned.error:
-        return captioned.error
+    if captioned.lacking:
+        return captioned.lacking
     if min_confidence > 0 and (captioned.confidence or 0.0) < min_confidence:
         told = "unknown" if captioned.confidence is None else f"{captioned.confidence:.2f}"
         return f"{captioned.picture}: the confidence is {told}, less than {min_confidence:.2f}"
@@ -177,7 +173,7 @@ def _write_one(writer: "_Form", captioned: Captioned, journal: Journal, *, apply
             raise FileNotFoundError
         target = writer.find_target(picture)
         text = clean_text(captioned.text)
-        held = _read(target)
+        held = read_file(target)
         seen = writer.look(picture, target, held, text)
         if seen.human:
             return Event(picture, target, "kept", text, seen.human)
@@ -303,7 +299,7 @@ def sidecars_of(picture: Path) -> tuple[Path, Path]:
 
 def _find_human_beside(picture: Path) -> str:
     for sidecar in sidecars_of(picture):
-        packet = _read(sidecar)
+        packet = read_file(sidecar)
         if packet is None:
             continue
         try:
@@ -344,10 +340,6 @@ class _Neighbours:
         return target
 
 
-def _read(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
-
-
 def _follow(path: Path) -> Path:
     """Through a link: the file is replaced, and the link stays one."""
     return path.resolve() if path.is_symlink() else path
@@ -357,15 +349,24 @@ def _as_text_file(text: str) -> bytes:
     return f"{text}\n".encode()
 
 
+def _why_lacking(path: str, line: Mapping[str, Any]) -> str:
+    if error := line.get("error"):
+        return str(error)
+    why = line.get("left_out")
+    return f"{path} has no caption{f': {why}' if why else ''}"
+
+
+def _as_share(value: Any, path: str) -> float | None:
+    """A table's numbers may be text; what is no number in it, Parquet calls NaN."""
+    try:
+        share = None if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"the confidence of {path} is no number: {value!r:.40}") from None
+    return share if share is not None and isfinite(share) else None
+
+
 def _find(path: Path, folder: Path | None) -> Path:
     if folder is not None and not path.is_absolute() and not path.exists():
         beside = folder / path
         return beside if beside.exists() else path
     return path
-
-
-def _as_object(line: bytes) -> Mapping[str, Any]:
-    told = json.loads(line)
-    if not isinstance(told, dict):
-        raise DataError("a line holds an object")
-    return told

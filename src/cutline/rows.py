@@ -1,0 +1,140 @@
+"""Files of captions, a row a picture: lines of JSON, CSV, Parquet; written, and read again.
+
+A line of JSON holds all that is told of a picture, a row of a table only `COLUMNS`.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cutline.errors import DataError, needs_parquet
+
+COLUMNS = ("path", "caption", "confidence", "log_prob", "error")
+"""Of a table."""
+NEEDED = ("path", "caption")
+"""Columns without which a table holds no captions."""
+AT_ONCE = 1_000
+"""Rows of a table that are written or read together."""
+
+
+class Row(NamedTuple):
+    """What a file says of one picture; what a table leaves empty is None."""
+
+    where: str
+    """The file and the line, for a sentence that helps."""
+    told: Mapping[str, Any]
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a `.csv`, of a `.parquet`, or lines of JSON whatever they are called.
+
+    Half a line of JSON at the end is none: whoever writes it has not finished, or was killed.
+    Raises `DataError` for what cannot be read, and names the line.
+    """
+    try:
+        yield from TABLES.get(path.suffix.lower(), _read_lines)(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8 (byte {error.start})") from None
+
+
+def _read_lines(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="\n") as file:
+        for number, line in enumerate(file, 1):
+            where = f"{path}, line {number}"
+            if not line.strip():
+                continue
+            try:
+                told = json.loads(line)
+            except (ValueError, RecursionError):
+                if not line.endswith("\n"):
+                    return
+                raise DataError(f"{where}: broken JSON") from None
+            if not isinstance(told, dict):
+                raise DataError(f"{where}: a line holds an object")
+            yield Row(where, told)
+
+
+def _read_csv(path: Path) -> Iterator[Row]:
+    # names of files may be any bytes
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        table = csv.DictReader(file, strict=True, restkey="more")
+        try:
+            _insist_on_columns(table.fieldnames or (), path)
+            for row in table:
+                where = f"{path}, line {table.line_num}"
+                if not _is_text(row["caption"]):
+                    raise DataError(f"{where}: the caption is not text in UTF-8")
+                yield Row(where, {name: value or None for name, value in row.items()})
+        except csv.Error as error:
+            raise DataError(f"{path} is no table: {error}") from None
+
+
+def _is_text(cell: str | None) -> bool:
+    """Whether it was read from UTF-8: what else there was became half of a surrogate pair."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in cell or "")
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    with needs_parquet():
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    try:
+        with parquet.ParquetFile(path) as file:
+            _insist_on_columns(file.schema_arrow.names, path)
+            rows = chain.from_iterable(some.to_pylist() for some in file.iter_batches(AT_ONCE))
+            for number, told in enumerate(rows, 1):
+                yield Row(f"{path}, row {number}", told)
+    except pyarrow.ArrowException as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} cannot be read as Parquet: {reason[:200]}") from None
+
+
+def _insist_on_columns(names: Sequence[str], path: Path) -> None:
+    for name in NEEDED:
+        if name not in names:
+            raise DataError(
+                f"{path} has no column {name!r}; as `cutline caption --out` writes it, a table has "
+                f"{', '.join(COLUMNS)}"
+            )
+
+
+def _write_lines(records: Iterator[Mapping[str, Any]], path: Path) -> None:
+    with path.open("w", encoding="utf8") as file:
+        file.writelines(f"{json.dumps(record)}\n" for record in records)
+
+
+def _write_csv(records: Iterator[Mapping[str, Any]], path: Path) -> None:
+    with path.open("w", encoding="utf8", errors="surrogateescape", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        table.writeheader()
+        table.writerows(records)
+
+
+def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> None:
+    with needs_parquet():
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    kinds = {"confidence": pyarrow.float64(), "log_prob": pyarrow.float64()}
+    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
+    with parquet.ParquetWriter(path, schema) as file:
+        while some := list(islice(records, AT_ONCE)):
+            rows = [{name: record.get(name) for name in COLUMNS} for record in some]
+            for row in rows:  # Parquet knows no names that are not text
+                row["path"] = str(row["path"]).encode("utf8", "replace").decode()
+            file.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+
+
+TABLES: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}
+WRITERS: dict[str, Callable[[Iterator[Mapping[str, Any]], Path], None]] = {
+    ".jsonl": _write_lines,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+}
+"""By a file's suffix: rows that are written as they come."""

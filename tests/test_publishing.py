@@ -1,0 +1,128 @@
+"""The commands that write captions where other software reads them, and take them back."""
+
+import json
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from albums import content_of, draw_album, lines_of, write_lines
+from cutline.packets import read_packet
+
+
+@pytest.fixture
+def album(tmp_path, monkeypatch) -> Path:
+    """Four pictures, a format each, in the folder that we are in."""
+    monkeypatch.chdir(tmp_path)
+    return draw_album(Path("album"))
+
+
+def test_without_exiftool_one_sentence_says_how_to_get_it(run, album, monkeypatch):
+    captions = write_lines(album.parent / "captions.jsonl", lines_of(album))
+    monkeypatch.setenv("PATH", "")
+
+    code, _, err = run("write", captions, "--as", "embed")
+
+    assert code == 1
+    assert "apt install libimage-exiftool-perl" in err
+    assert "--as xmp" in err
+
+
+def test_the_commands_say_what_they_do(run, album):
+    captions = write_lines(album.parent / "captions.jsonl", lines_of(album))
+    before = content_of(album.parent)
+
+    code, out, err = run("write", captions, "--as", "xmp")
+    assert (code, out.count("would write\t")) == (0, 4)
+    assert "nothing has changed" in err
+    assert content_of(album.parent) == before
+
+    (album / "jpg.jpg").unlink()
+    code, out, err = run("write", captions, "--as", "xmp", "--apply", "--json")
+    assert [json.loads(told)["action"] for told in out.splitlines()] == ["failed"] + ["written"] * 3
+    assert (code, "3 written, 1 failed" in err) == (1, True)
+
+    journal = album.parent / "captions.undo.jsonl"
+    code, out, err = run("undo", journal)
+    assert (code, out.count("would restore\t")) == (0, 3)
+    code, out, _ = run("undo", journal, "--apply")
+    assert (code, out.count("restored\t")) == (0, 3)
+    assert content_of(album.parent).keys() == before.keys() - {"album/jpg.jpg"}
+    code, _, err = run("undo", journal)
+    assert (code, "there is no journal" in err) == (1, True)
+
+
+def test_one_command_captions_shows_what_it_would_write_and_writes_it(run, tiny, album):
+    command = ("caption", album, "--write", "xmp", "--model", tiny)
+    before = content_of(album)
+
+    code, out, err = run(*command)
+    assert (code, out.count("would write\t"), content_of(album)) == (0, 4, before)
+    assert "captions.jsonl: 4 captions" in err
+    assert "4 would be written; nothing has changed: the same with --apply does it" in err
+
+    code, out, err = run(*command, "--apply")
+    assert (code, out.count("\nwritten\t")) == (0, 3)
+    assert "4 of 4 pictures are known" in err
+    lines = [json.loads(told) for told in Path("captions.jsonl").read_text().splitlines()]
+    for told in lines:
+        assert read_packet(Path(f"{told['path']}.xmp").read_bytes()).holds(told["caption"], "en")
+
+    assert run("undo", "--apply")[1].count("restored\t") == 4
+    assert content_of(album) == before
+
+
+@pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
+def test_what_has_no_caption_is_passed_over_and_the_exit_code_says_so(run, tiny, album):
+    (album / "png.png").write_bytes(b"nothing")
+    command = ("caption", album, "--out", "all.jsonl", "--model", tiny, "--write")
+
+    code, out, err = run(*command, "embed", "--apply", "--json")
+    assert [json.loads(told)["action"] for told in out.splitlines()] == [
+        "written", "left out", "written", "written",
+    ]  # fmt: skip
+    assert (code, "3 written, 1 left out" in err) == (1, True)
+    assert Path("all.undo.jsonl").exists()
+
+    _, out, err = run(*command, "txt", "--min-confidence", "1.1", "--apply")
+    assert (out, "4 left out" in err) == ("", True)
+    assert "has no caption: its confidence of" in err
+    assert not list(album.glob("*.txt"))
+
+
+def test_as_html_there_is_a_page_of_all_pictures(run, tiny, album):
+    code, _, err = run("caption", album, "--write", "html", "--model", tiny)
+
+    page = Path("report.html").read_text()
+    assert (code, "report.html: 0.1 MB" in err) == (0, True)
+    assert all(name in page for name in ("jpg.jpg", "png.png", "tif.tif", "webp.webp"))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--apply"], "--apply needs --write"),
+        (["--write", "txt", "--watch", "--out", "a.jsonl"], "neither with --watch nor"),
+        (["--write", "txt", "--out", "a.csv"], "lines that say which model wrote"),
+        (["--write", "txt"], "captions.jsonl is there already"),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_a_picture_is_captioned(
+    run, album, options, sentence
+):
+    write_lines(Path("captions.jsonl"), lines_of(album, "by hand"))
+    before = content_of(Path())
+
+    code, _, err = run("caption", album, "--model", "none", *options)
+
+    assert (code, sentence in err) == (2, True)
+    assert content_of(Path()) == before
+
+
+def test_into_pictures_without_exiftool_is_refused_before_one_is_captioned(run, album, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+
+    code, _, err = run("caption", album, "--write", "embed", "--model", "none")
+
+    assert (code, "needs ExifTool" in err) == (1, True)
+    assert [path.name for path in Path().iterdir()] == ["album"]
