@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from conftest import ROOT
-from cutline.addresses import Absent, Inline, Local, Remote, Templated, locate
+from cutline.addresses import Absent, Inline, Local, Outside, Remote, Templated, locate
 from cutline.alt_text import Captioned, Change, apply, as_sentence, check, fill
 from cutline.errors import CutlineError, DataError, FetchError, ImageError
 from cutline.illustrations import State
@@ -140,7 +141,7 @@ def test_what_a_picture_lacks_is_told_from_its_tag(site, html, state):
         ("![ ](dog.png)", "decorative"),
         ('![](dog.png){: alt="A dog"}', "told"),
         ('![](dog.png){: .wide title="a"}', "lacking"),
-        ("![](spacer.gif)", "absent"),
+        ("![](spacer.gif)", "decorative"),
         ("![](tiny.png)", "decorative"),
         ("![](https://x.org/a.png)", "remote"),
         ("![]({{ site.url }}/dog.png)", "templated"),
@@ -188,11 +189,50 @@ def test_an_address_may_lead_elsewhere(site):
     assert at("data:image/png;base64,%%%") == Inline(b"")
     assert at("blob:x") == at("cid:part1") == at("${x}.png") == at("") == Templated()
     assert isinstance(at("/dev/zero"), Absent)
-    assert isinstance(at("file:///dev/zero"), Absent)
+    assert isinstance(at("file:///dev/zero"), Outside)
     assert isinstance(at("x" * 5000), Absent)
     assert isinstance(at("a\0b.png"), Absent)
     assert isinstance(at("//[::1"), Remote)
     assert isinstance(at("[x].png"), Absent)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["../secret.png", "img/../../secret.png", "..%2fsecret.png", "..\\secret.png", "link.png",
+     "/../secret.png", "../site/link.png", "file:{}/secret.png"],
+)  # fmt: skip
+def test_nothing_is_taken_from_outside_of_a_site_that_is_not_named(tmp_path, monkeypatch, source):
+    site = tmp_path / "site"
+    (site / "img").mkdir(parents=True)
+    Image.new("RGB", (8, 6)).save(tmp_path / "secret.png")
+    (site / "link.png").symlink_to("../secret.png")
+    monkeypatch.chdir(site)
+    (site / "a.html").write_text(f'<img src="{source.format(tmp_path)}">')
+
+    *_, change = fill([site], Double().caption_each)
+    *_, allowed = fill([site], Double().caption_each, roots=[tmp_path])
+
+    assert change.is_empty
+    assert "is outside of the site; its folder may be named with --root" in change.pictures[0].why
+    assert not allowed.is_empty
+
+
+def test_a_link_to_a_page_elsewhere_is_not_followed_unless_it_is_named(site):
+    (site / "sub").mkdir()
+    (site / "page.html").write_text("<img src=dog.png>")
+    (site / "sub/link.html").symlink_to("../page.html")
+    (site / "sub/own.html").write_text("<img src=../dog.png>")
+
+    assert [each.page.name for each in check([site / "sub"])] == ["own.html"]
+    assert [each.page.name for each in check([site / "sub/link.html"])] == ["link.html"]
+
+
+def test_a_large_file_is_no_spacer_whatever_its_name(site):
+    Image.effect_noise((90, 90), 50).save(site / "space.png")
+    Image.new("RGBA", (9, 9)).save(site / "dot.png")
+
+    assert state_of(site, "<img src=space.png>") == State.LACKING
+    assert state_of(site, "<img src=dot.png>") == State.DECORATIVE
 
 
 def test_a_pages_base_counts_for_all_its_pictures(site):
@@ -264,6 +304,28 @@ def test_file_names_are_read_in_the_pages_encoding(site):
     for encoding, charset in (("utf-8", ""), ("latin-1", "<meta charset=latin1>"), ("utf-16", "")):
         page = f"{charset}ß<img src=hündchen.png>".encode(encoding)
         assert b"alt" in filled(site, page).replace(b"\0", b"")
+
+
+@pytest.mark.parametrize("charset", ["utf-32", "utf-16", "hex", "idna", "undefined", "none-such"])
+def test_a_charset_that_a_page_cannot_have_harms_nobody(site, charset):
+    page = f"<meta charset={charset}>\xe9<img src=\xe9.png><img src=dog.png>".encode("latin-1")
+
+    assert filled(site, page) == page.replace(b"dog.png", b'dog.png alt="A dog."')
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        (
+            "a.mdx",
+            'export const a = "<img src=dog.png>"\n\n{/* <img src=dog.png> ![](dog.png) */}\n',
+        ),
+        ("a.svelte", "{@html '<img src=dog.png>'}"),
+    ],
+)
+def test_code_of_components_stays_as_it_is(site, name, page):
+    assert filled(site, page, name).decode() == page
+    assert b"alt" in filled(site, f"{page}\n\n<img src='dog.png'>", name)
 
 
 @pytest.mark.parametrize(
@@ -396,11 +458,41 @@ def test_a_diff_is_one_that_git_applies(site, monkeypatch):
     assert change.diff.count(b"@@ -") == 3
 
 
+@pytest.mark.parametrize("name", ["a b.html", 'q".html', "tab\t.html", "ü.html", "b\\.html"])
+@pytest.mark.parametrize("program", [("git", "apply"), ("patch", "-s", "-p1", "-i")])
+def test_a_diff_names_its_file_whatever_it_is_called(site, monkeypatch, name, program):
+    if shutil.which(program[0]) is None:
+        pytest.skip(f"{program[0]} is not installed")
+    monkeypatch.chdir(site)
+    Path(name).write_text("<img src=dog.png>\n")
+    *_, change = fill([name], Double().caption_each)
+    Path("a.patch").write_bytes(change.diff)
+
+    subprocess.run([*program, "a.patch"], check=True)
+
+    assert Path(name).read_bytes() == change.content
+
+
+def test_what_is_written_beside_goes_through_no_link(site):
+    (site / "page.html").write_text("<img src=dog.png>")
+    (site / "other").write_text("dear")
+    (site / ".page.html.part").symlink_to("other")
+
+    *_, change = fill([site / "page.html"], Double().caption_each)
+    apply(change)
+
+    assert (site / "page.html").read_bytes() == change.content
+    assert (site / "other").read_text() == "dear"
+    assert not (site / "page.html").is_symlink()
+
+
 def test_folders_are_searched_but_not_those_of_tools(site):
     for name in ("a.html", "sub/b.markdown", "sub/c.blade.php", "d.md.erb", "e.html.j2", "f.tmpl"):
         (site / name).parent.mkdir(exist_ok=True)
         (site / name).write_text("![](dog.png)<img src='/dog.png'>")
-    for name in (".git/x.html", "node_modules/x.html", "sub/.x.html", "x.txt", "x.html.bak"):
+    for name in (
+        ".git/x.html", "node_modules/x.html", "sub/.x.html", "x.txt", "x.html.bak", "menu.js.erb"
+    ):  # fmt: skip
         (site / name).parent.mkdir(exist_ok=True)
         (site / name).write_text("<img src='/dog.png'>")
 

@@ -75,6 +75,7 @@ def test_template_code_is_passed_over(text, found):
     [
         ("<Img src=x><img src={a > b ? {c} : d} alt={e}>", ["{a > b ? {c} : d}"]),
         ("{#if a}<img src=a>{/if} '#}'", ["a"]),
+        ("{@html '<img src=x>' + {a}.a}<img src=a>", ["a"]),
         ("<style /><img src=a>", ["a"]),
     ],
 )
@@ -133,6 +134,7 @@ def empty_images(text: str) -> list[str]:
         ("---\nt: ![](x)\n---\n![](a.png)", ["a.png"]),
         ("![]({{ site.url }}/a.png)", ["{{ site.url }}/a.png"]),
         ("{{ '![](x)' }} <a title='![](x)'>", []),
+        ("a <b ![](a.png)> ![]() ![](<>)", ["a.png", "", ""]),
         ("# ![](a.png)\r\n\r\n| ![](b.png) |\r\n|--|", ["a.png", "b.png"]),
     ],
 )

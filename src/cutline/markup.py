@@ -69,7 +69,7 @@ class Text:
 
 RAW = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
 """Elements whose content is no markup."""
-_SIGN = re.compile(r"<(?=[a-zA-Z/!?%])|\{[{%#!]")
+_SIGN = re.compile(r"<(?=[a-zA-Z/!?%])|\{[{%#!@]")
 _TAG_NAME = re.compile(r"[a-zA-Z][^ \t\n\f\r/>]*+")
 _BETWEEN = re.compile(r"[ \t\n\f\r/]*+")
 _NAME = re.compile(r"(?:(?!\{\{|\{%|\{!!|<\?|<%)[^ \t\n\f\r/>=])*+")
@@ -118,7 +118,7 @@ class _Scanner:
             at = sign.start()
             passed = self.pass_over(at)
             if passed is not None:
-                if text.startswith("{{", at) or text.startswith("{!!", at):
+                if text.startswith(("{{", "{!!", "{@"), at):
                     yield Text(at, passed)
                 at = passed
                 continue
@@ -164,6 +164,8 @@ class _Scanner:
         text = self.text
         if text.startswith(("<?php", "<?="), at) and (code := _PHP.match(text, at)):
             return code.end()
+        if self.dialect.components and text.startswith("{@", at):  # `{@html code}` of Svelte
+            return self.close_brace(at)
         opener = next((sign for sign in _CLOSERS if text.startswith(sign, at)), "")
         if not opener or (opener == "{#" and self.dialect.components):
             return None
