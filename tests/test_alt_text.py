@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -533,6 +534,7 @@ def test_check_lists_what_is_missing_and_needs_no_model(run, published):
     assert run("alt", published / "b.md", "--check", "--json")[1].count('"lacking"') == 1
     (published / "b.md").write_text("![A cat](cat.png)")
     assert run("alt", published / "b.md", "--check")[0] == 0
+    assert "--check only looks" in run("alt", published, "--check", "--apply")[2]
 
 
 def test_check_imports_no_onnxruntime(published):
@@ -596,12 +598,24 @@ def test_a_page_that_is_none_is_one_sentence_and_the_rest_goes_on(run, tiny, pub
     assert "+![" in out
 
 
+def test_what_is_told_of_a_page_steers_no_terminal(run, tiny, published):
+    name = os.fsdecode(b"\x1b[2J\xff.html")
+    (published / name).write_bytes(b"<img src='%1b]0;x%07.png'>")
+
+    for options in (["--check"], ["--model", tiny]):
+        code, out, err = run("alt", published / name, *options)
+
+        assert code == 1
+        assert "\\x1b[2J\\udcff.html" in out + err
+        assert not {"\x1b", "\x07", "\udcff"} & set(out + err)
+
+
 def test_a_terminal_gets_colour_and_nothing_that_steers_it(published, tiny):
     pytest.importorskip("pty", reason="no terminals here")
     import pty
 
     (published / "a.html").write_bytes(
-        b"\x1b[2J" + b"x" * 3000 + b"<img src=dog.png>" + b"y" * 3000
+        b"\x1b[2J<img src=x alt='y'>" + b"x" * 3000 + b"<img src=dog.png>" + b"y" * 3000
     )
     command = [sys.executable, "-m", "cutline.cli", "alt", published / "a.html", "--model", tiny]
 
@@ -626,44 +640,57 @@ def test_a_terminal_gets_colour_and_nothing_that_steers_it(published, tiny):
     assert b"\x1b[32m+" in coloured
     assert b"\x1b[2J" not in coloured
     assert b"\x1b" not in plain
-    assert b"\\x1b[2J" in plain
-    assert b"<img src=dog.png alt=" in plain
+    assert b"xx<img src=dog.png>yy" in plain
+    assert b"xx<img src=dog.png alt=" in plain
     assert max(map(len, plain.splitlines())) < 500
 
 
-def test_this_projects_own_pages_get_what_they_lack_and_nothing_else(tmp_path):
-    """With the model in the package: our documents, their alt texts taken away."""
-    import re
+OWN = ["README.md", "docs", "examples", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+"""What this project publishes."""
+TEXT = re.compile(rb'<img [^>]*? alt="[^"]+"|!\[[^\]]+\]\(')
 
-    from cutline.captioner import load
 
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "gaze").symlink_to(ROOT / "docs" / "gaze")
-    bare = {}
-    for name in ("README.md", "docs/gaze.md"):
-        text = (ROOT / name).read_bytes()
-        text = re.sub(rb'(<img [^>]*?) alt="[^"]*"', rb"\1", text)
-        bare[name] = re.sub(rb"!\[[^\]]*\]\((?=[^)]*\.jpg)", rb"![](", text)
-        (tmp_path / name).write_bytes(bare[name])
+def test_this_projects_own_pages_lack_no_alt_text(run, monkeypatch):
+    monkeypatch.chdir(ROOT)
 
-    changes = [
-        event
-        for event in fill([tmp_path / name for name in bare], load().caption_each)
-        if isinstance(event, Change)
-    ]
+    code, out, err = run("alt", "--check", *OWN)
 
-    for (name, before), change in zip(bare.items(), changes, strict=True):
-        apply(change)
-        inserted = [p for p in change.pictures if p.state is State.FILLED]
-        assert inserted
-        after = (tmp_path / name).read_bytes()
-        for picture in inserted:
-            text = picture.alt.encode()
-            after = after.replace(b' alt="%b"' % text, b"").replace(b"![%b]" % text, b"![]")
-        assert after == before
-    assert all(
-        event.is_empty
-        for event in fill([tmp_path / name for name in bare], load().caption_each)
-        if isinstance(event, Change)
-    )
+    assert (code, out, err) == (0, "", "0 alt texts are missing\n")
+
+
+def without_alt_texts(content: bytes) -> bytes:
+    content = re.sub(rb'(<img [^>]*?) alt="[^"]*"', rb"\1", content)
+    return re.sub(rb"!\[[^\]]*\]\(", b"![](", content)
+
+
+def test_this_projects_own_pages_get_what_was_taken_from_them_and_nothing_else(
+    run, tmp_path, monkeypatch
+):
+    """A copy, their alt texts taken away: dry, applied and once more, with the model inside."""
+    for name in OWN:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    pages = sorted(Path().rglob("*.md"))
+    told = {page: page.read_bytes() for page in pages}
+    bare = {page: without_alt_texts(content) for page, content in told.items()}
+    for page, content in bare.items():
+        page.write_bytes(content)
+
+    dry, diff, _ = run("alt", *OWN)
+
+    assert dry == 0
+    assert {page: page.read_bytes() for page in pages} == bare
+    assert diff.count("\n+") - diff.count("\n+++") == len(TEXT.findall(b"".join(told.values())))
+    assert run("alt", "--check", *OWN)[0] == 1
+
+    assert run("alt", "--apply", *OWN)[0] == 0
+
+    filled = {page: page.read_bytes() for page in pages}
+    for page in pages:
+        assert without_alt_texts(filled[page]) == bare[page]
+        assert len(TEXT.findall(filled[page])) == len(TEXT.findall(told[page]))
+    assert run("alt", "--check", *OWN)[0] == 0
+    code, out, _ = run("alt", *OWN)
+    assert (code, out) == (0, "")
+    assert {page: page.read_bytes() for page in pages} == filled

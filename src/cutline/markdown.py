@@ -52,7 +52,9 @@ def read_markdown(text: str, *, components: bool = False) -> Document:
     return Document(tuple(images), _blank_out(text, blanks))
 
 
-_MDX_CODE = re.compile(r"^(?:import|export)[ \t](?:(?!\n[ \t\r]*\n).)*+|\{/\*.*?\*/\}", re.S | re.M)
+_MDX_CODE = re.compile(
+    r"^(?:import|export)[ \t](?:(?!\n[ \t\r]*\n).)*+|\{/\*.*?(?:\*/\}|\Z)", re.S | re.M
+)
 """Statements, which end with a blank line, and comments."""
 
 
