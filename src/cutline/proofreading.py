@@ -80,16 +80,18 @@ def alt(
         fetch=fetch_picture if do_fetch else None,
         min_confidence=min_confidence,
     ):
+        wrong = list[str]()
         match event:
             case Captioned(done, total):
                 bars.show("captioned", done, total)
-            case Change() if wrong := _take(event, do_apply=do_apply, as_json=as_json):
-                failed = True
-                say(_plain("\n".join(f"cutline: {sentence}" for sentence in wrong)))
+            case Change():
+                pictures += event.pictures
+                wrong = _take(event, do_apply=do_apply, as_json=as_json)
             case CutlineError():
-                failed = True
-                say(_plain(f"cutline: {event}"))
-        pictures += event.pictures if isinstance(event, Change) else ()
+                wrong = [str(event)]
+        for sentence in wrong:
+            failed = True
+            say(_plain(f"cutline: {sentence}"))
     say(_sum_up(pictures, "filled" if do_apply else "to fill (--apply writes)"))
     sys.exit(1 if failed else 0)
 
@@ -213,5 +215,5 @@ def _shorten(lines: list[str]) -> Iterator[str]:
 def _plain(text: str) -> str:
     """Control signs spelt out: a page may hold what would steer a terminal."""
     return "".join(
-        sign if sign.isprintable() or sign in "\t\n" else ascii(sign)[1:-1] for sign in text
+        sign if sign.isprintable() or sign == "\t" else ascii(sign)[1:-1] for sign in text
     )
