@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
 EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
 SHOWN = "lake.jpg"
+IMAGE = f'<img src="examples/{SHOWN}" width="240" alt="A lake before mountains.">'
 GAZED = EXAMPLES[:6]
 ONLY = "BLEU,METEOR,ROUGE-L,CIDEr-D"
 PAPERS = {
@@ -116,7 +117,7 @@ def readme_parts(results: dict[str, Any]) -> dict[str, str]:
         "their authors do.",
     ]
     return {
-        "first-caption": f"\n{_image(SHOWN)}\n\n> {results['captions'][SHOWN]}\n",
+        "first-caption": f"\n{IMAGE}\n\n> {results['captions'][SHOWN]}\n",
         "size": f"{results['model_mb']:.0f}",
         "results": "\n" + "\n".join(table) + "\n",
     }
@@ -129,10 +130,6 @@ def _paper_row(paper: str, figures: list[str], columns: int) -> str:
 def _spell_interval(report: dict[str, Any], name: str) -> str:
     low, high = report["intervals"][name]
     return f"{100 * low:.1f} to {100 * high:.1f}"
-
-
-def _image(name: str) -> str:
-    return f'<img src="examples/{name}" width="240" alt="{name}">'
 
 
 def _evaluate(data: Path) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 from conftest import ROOT
-from cutline.addresses import Absent, Inline, Local, Remote, Templated, locate
+from cutline.addresses import Absent, Inline, Local, Outside, Remote, Templated, locate
 from cutline.alt_text import Captioned, Change, apply, as_sentence, check, fill
 from cutline.errors import CutlineError, DataError, FetchError, ImageError
 from cutline.illustrations import State
@@ -140,7 +142,7 @@ def test_what_a_picture_lacks_is_told_from_its_tag(site, html, state):
         ("![ ](dog.png)", "decorative"),
         ('![](dog.png){: alt="A dog"}', "told"),
         ('![](dog.png){: .wide title="a"}', "lacking"),
-        ("![](spacer.gif)", "absent"),
+        ("![](spacer.gif)", "decorative"),
         ("![](tiny.png)", "decorative"),
         ("![](https://x.org/a.png)", "remote"),
         ("![]({{ site.url }}/dog.png)", "templated"),
@@ -188,11 +190,50 @@ def test_an_address_may_lead_elsewhere(site):
     assert at("data:image/png;base64,%%%") == Inline(b"")
     assert at("blob:x") == at("cid:part1") == at("${x}.png") == at("") == Templated()
     assert isinstance(at("/dev/zero"), Absent)
-    assert isinstance(at("file:///dev/zero"), Absent)
+    assert isinstance(at("file:///dev/zero"), Outside)
     assert isinstance(at("x" * 5000), Absent)
     assert isinstance(at("a\0b.png"), Absent)
     assert isinstance(at("//[::1"), Remote)
     assert isinstance(at("[x].png"), Absent)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["../secret.png", "img/../../secret.png", "..%2fsecret.png", "..\\secret.png", "link.png",
+     "/../secret.png", "../site/link.png", "file:{}/secret.png"],
+)  # fmt: skip
+def test_nothing_is_taken_from_outside_of_a_site_that_is_not_named(tmp_path, monkeypatch, source):
+    site = tmp_path / "site"
+    (site / "img").mkdir(parents=True)
+    Image.new("RGB", (8, 6)).save(tmp_path / "secret.png")
+    (site / "link.png").symlink_to("../secret.png")
+    monkeypatch.chdir(site)
+    (site / "a.html").write_text(f'<img src="{source.format(tmp_path)}">')
+
+    *_, change = fill([site], Double().caption_each)
+    *_, allowed = fill([site], Double().caption_each, roots=[tmp_path])
+
+    assert change.is_empty
+    assert "is outside of the site; its folder may be named with --root" in change.pictures[0].why
+    assert not allowed.is_empty
+
+
+def test_a_link_to_a_page_elsewhere_is_not_followed_unless_it_is_named(site):
+    (site / "sub").mkdir()
+    (site / "page.html").write_text("<img src=dog.png>")
+    (site / "sub/link.html").symlink_to("../page.html")
+    (site / "sub/own.html").write_text("<img src=../dog.png>")
+
+    assert [each.page.name for each in check([site / "sub"])] == ["own.html"]
+    assert [each.page.name for each in check([site / "sub/link.html"])] == ["link.html"]
+
+
+def test_a_large_file_is_no_spacer_whatever_its_name(site):
+    Image.effect_noise((90, 90), 50).save(site / "space.png")
+    Image.new("RGBA", (9, 9)).save(site / "dot.png")
+
+    assert state_of(site, "<img src=space.png>") == State.LACKING
+    assert state_of(site, "<img src=dot.png>") == State.DECORATIVE
 
 
 def test_a_pages_base_counts_for_all_its_pictures(site):
@@ -264,6 +305,28 @@ def test_file_names_are_read_in_the_pages_encoding(site):
     for encoding, charset in (("utf-8", ""), ("latin-1", "<meta charset=latin1>"), ("utf-16", "")):
         page = f"{charset}ß<img src=hündchen.png>".encode(encoding)
         assert b"alt" in filled(site, page).replace(b"\0", b"")
+
+
+@pytest.mark.parametrize("charset", ["utf-32", "utf-16", "hex", "idna", "undefined", "none-such"])
+def test_a_charset_that_a_page_cannot_have_harms_nobody(site, charset):
+    page = f"<meta charset={charset}>\xe9<img src=\xe9.png><img src=dog.png>".encode("latin-1")
+
+    assert filled(site, page) == page.replace(b"dog.png", b'dog.png alt="A dog."')
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        (
+            "a.mdx",
+            'export const a = "<img src=dog.png>"\n\n{/* <img src=dog.png> ![](dog.png) */}\n',
+        ),
+        ("a.svelte", "{@html '<img src=dog.png>'}"),
+    ],
+)
+def test_code_of_components_stays_as_it_is(site, name, page):
+    assert filled(site, page, name).decode() == page
+    assert b"alt" in filled(site, f"{page}\n\n<img src='dog.png'>", name)
 
 
 @pytest.mark.parametrize(
@@ -396,11 +459,41 @@ def test_a_diff_is_one_that_git_applies(site, monkeypatch):
     assert change.diff.count(b"@@ -") == 3
 
 
+@pytest.mark.parametrize("name", ["a b.html", 'q".html', "tab\t.html", "ü.html", "b\\.html"])
+@pytest.mark.parametrize("program", [("git", "apply"), ("patch", "-s", "-p1", "-i")])
+def test_a_diff_names_its_file_whatever_it_is_called(site, monkeypatch, name, program):
+    if shutil.which(program[0]) is None:
+        pytest.skip(f"{program[0]} is not installed")
+    monkeypatch.chdir(site)
+    Path(name).write_text("<img src=dog.png>\n")
+    *_, change = fill([name], Double().caption_each)
+    Path("a.patch").write_bytes(change.diff)
+
+    subprocess.run([*program, "a.patch"], check=True)
+
+    assert Path(name).read_bytes() == change.content
+
+
+def test_what_is_written_beside_goes_through_no_link(site):
+    (site / "page.html").write_text("<img src=dog.png>")
+    (site / "other").write_text("dear")
+    (site / ".page.html.part").symlink_to("other")
+
+    *_, change = fill([site / "page.html"], Double().caption_each)
+    apply(change)
+
+    assert (site / "page.html").read_bytes() == change.content
+    assert (site / "other").read_text() == "dear"
+    assert not (site / "page.html").is_symlink()
+
+
 def test_folders_are_searched_but_not_those_of_tools(site):
     for name in ("a.html", "sub/b.markdown", "sub/c.blade.php", "d.md.erb", "e.html.j2", "f.tmpl"):
         (site / name).parent.mkdir(exist_ok=True)
         (site / name).write_text("![](dog.png)<img src='/dog.png'>")
-    for name in (".git/x.html", "node_modules/x.html", "sub/.x.html", "x.txt", "x.html.bak"):
+    for name in (
+        ".git/x.html", "node_modules/x.html", "sub/.x.html", "x.txt", "x.html.bak", "menu.js.erb"
+    ):  # fmt: skip
         (site / name).parent.mkdir(exist_ok=True)
         (site / name).write_text("<img src='/dog.png'>")
 
@@ -441,6 +534,7 @@ def test_check_lists_what_is_missing_and_needs_no_model(run, published):
     assert run("alt", published / "b.md", "--check", "--json")[1].count('"lacking"') == 1
     (published / "b.md").write_text("![A cat](cat.png)")
     assert run("alt", published / "b.md", "--check")[0] == 0
+    assert "--check only looks" in run("alt", published, "--check", "--apply")[2]
 
 
 def test_check_imports_no_onnxruntime(published):
@@ -504,12 +598,24 @@ def test_a_page_that_is_none_is_one_sentence_and_the_rest_goes_on(run, tiny, pub
     assert "+![" in out
 
 
+def test_what_is_told_of_a_page_steers_no_terminal(run, tiny, published):
+    name = os.fsdecode(b"\x1b[2J\xff.html")
+    (published / name).write_bytes(b"<img src='%1b]0;x%07.png'>")
+
+    for options in (["--check"], ["--model", tiny]):
+        code, out, err = run("alt", published / name, *options)
+
+        assert code == 1
+        assert "\\x1b[2J\\udcff.html" in out + err
+        assert not {"\x1b", "\x07", "\udcff"} & set(out + err)
+
+
 def test_a_terminal_gets_colour_and_nothing_that_steers_it(published, tiny):
     pytest.importorskip("pty", reason="no terminals here")
     import pty
 
     (published / "a.html").write_bytes(
-        b"\x1b[2J" + b"x" * 3000 + b"<img src=dog.png>" + b"y" * 3000
+        b"\x1b[2J<img src=x alt='y'>" + b"x" * 3000 + b"<img src=dog.png>" + b"y" * 3000
     )
     command = [sys.executable, "-m", "cutline.cli", "alt", published / "a.html", "--model", tiny]
 
@@ -534,44 +640,57 @@ def test_a_terminal_gets_colour_and_nothing_that_steers_it(published, tiny):
     assert b"\x1b[32m+" in coloured
     assert b"\x1b[2J" not in coloured
     assert b"\x1b" not in plain
-    assert b"\\x1b[2J" in plain
-    assert b"<img src=dog.png alt=" in plain
+    assert b"xx<img src=dog.png>yy" in plain
+    assert b"xx<img src=dog.png alt=" in plain
     assert max(map(len, plain.splitlines())) < 500
 
 
-def test_this_projects_own_pages_get_what_they_lack_and_nothing_else(tmp_path):
-    """With the model in the package: our documents, their alt texts taken away."""
-    import re
+OWN = ["README.md", "docs", "examples", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+"""What this project publishes."""
+TEXT = re.compile(rb'<img [^>]*? alt="[^"]+"|!\[[^\]]+\]\(')
 
-    from cutline.captioner import load
 
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "gaze").symlink_to(ROOT / "docs" / "gaze")
-    bare = {}
-    for name in ("README.md", "docs/gaze.md"):
-        text = (ROOT / name).read_bytes()
-        text = re.sub(rb'(<img [^>]*?) alt="[^"]*"', rb"\1", text)
-        bare[name] = re.sub(rb"!\[[^\]]*\]\((?=[^)]*\.jpg)", rb"![](", text)
-        (tmp_path / name).write_bytes(bare[name])
+def test_this_projects_own_pages_lack_no_alt_text(run, monkeypatch):
+    monkeypatch.chdir(ROOT)
 
-    changes = [
-        event
-        for event in fill([tmp_path / name for name in bare], load().caption_each)
-        if isinstance(event, Change)
-    ]
+    code, out, err = run("alt", "--check", *OWN)
 
-    for (name, before), change in zip(bare.items(), changes, strict=True):
-        apply(change)
-        inserted = [p for p in change.pictures if p.state is State.FILLED]
-        assert inserted
-        after = (tmp_path / name).read_bytes()
-        for picture in inserted:
-            text = picture.alt.encode()
-            after = after.replace(b' alt="%b"' % text, b"").replace(b"![%b]" % text, b"![]")
-        assert after == before
-    assert all(
-        event.is_empty
-        for event in fill([tmp_path / name for name in bare], load().caption_each)
-        if isinstance(event, Change)
-    )
+    assert (code, out, err) == (0, "", "0 alt texts are missing\n")
+
+
+def without_alt_texts(content: bytes) -> bytes:
+    content = re.sub(rb'(<img [^>]*?) alt="[^"]*"', rb"\1", content)
+    return re.sub(rb"!\[[^\]]*\]\(", b"![](", content)
+
+
+def test_this_projects_own_pages_get_what_was_taken_from_them_and_nothing_else(
+    run, tmp_path, monkeypatch
+):
+    """A copy, their alt texts taken away: dry, applied and once more, with the model inside."""
+    for name in OWN:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    pages = sorted(Path().rglob("*.md"))
+    told = {page: page.read_bytes() for page in pages}
+    bare = {page: without_alt_texts(content) for page, content in told.items()}
+    for page, content in bare.items():
+        page.write_bytes(content)
+
+    dry, diff, _ = run("alt", *OWN)
+
+    assert dry == 0
+    assert {page: page.read_bytes() for page in pages} == bare
+    assert diff.count("\n+") - diff.count("\n+++") == len(TEXT.findall(b"".join(told.values())))
+    assert run("alt", "--check", *OWN)[0] == 1
+
+    assert run("alt", "--apply", *OWN)[0] == 0
+
+    filled = {page: page.read_bytes() for page in pages}
+    for page in pages:
+        assert without_alt_texts(filled[page]) == bare[page]
+        assert len(TEXT.findall(filled[page])) == len(TEXT.findall(told[page]))
+    assert run("alt", "--check", *OWN)[0] == 0
+    code, out, _ = run("alt", *OWN)
+    assert (code, out) == (0, "")
+    assert {page: page.read_bytes() for page in pages} == filled

@@ -75,6 +75,7 @@ def test_template_code_is_passed_over(text, found):
     [
         ("<Img src=x><img src={a > b ? {c} : d} alt={e}>", ["{a > b ? {c} : d}"]),
         ("{#if a}<img src=a>{/if} '#}'", ["a"]),
+        ("{@html '<img src=x>' + {a}.a}<img src=a>", ["a"]),
         ("<style /><img src=a>", ["a"]),
     ],
 )
@@ -100,10 +101,16 @@ def test_every_place_is_the_place():
     assert texts == ["x ", "y", " ", "{{ e }}"]
 
 
-@pytest.mark.parametrize("sign", ["<", "{{", "<!--", "<a ", "<?", "<%", "<![CDATA[", "<a b='"])
+@pytest.mark.parametrize(
+    "sign",
+    ["<", "{{", "<!--", "<a ", "<?", "<%", "<![CDATA[", "<a b='", "<a b={",
+     "<?php '\\'", "<?php /*", "<a <?php '", "{% comment %}", "{@"],
+)  # fmt: skip
+@pytest.mark.parametrize("components", [False, True])
+@pytest.mark.parametrize("prose", [False, True])
 @pytest.mark.timeout(10)
-def test_a_page_of_openings_alone_takes_no_time(sign):
-    list(read_markup(sign * 20_000))
+def test_a_page_of_openings_alone_takes_no_time(sign, components, prose):
+    list(read_markup(sign * 5_000, Dialect(components, prose)))
 
 
 # --------------------------------------------------------------------------------------- Markdown
@@ -133,6 +140,7 @@ def empty_images(text: str) -> list[str]:
         ("---\nt: ![](x)\n---\n![](a.png)", ["a.png"]),
         ("![]({{ site.url }}/a.png)", ["{{ site.url }}/a.png"]),
         ("{{ '![](x)' }} <a title='![](x)'>", []),
+        ("a <b ![](a.png)> ![]() ![](<>)", ["a.png", "", ""]),
         ("# ![](a.png)\r\n\r\n| ![](b.png) |\r\n|--|", ["a.png", "b.png"]),
     ],
 )

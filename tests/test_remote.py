@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
 from cutline.errors import FetchError
-from cutline.remote import Limits, fetch_picture, is_public
+from cutline.remote import Limits, _Connection, fetch_picture, is_public
 
 PICTURE = b"\x89PNG" + bytes(5000)
 
@@ -201,6 +202,18 @@ def test_what_does_not_come_as_it_should_is_one_sentence(server, path, sentence)
 def test_an_address_that_is_none_is_one_sentence(address):
     with pytest.raises(FetchError):
         fetch_picture(address)
+
+
+def test_a_request_given_up_while_it_was_being_connected_does_not_go_on(server):
+    port = server.server_address[1]
+    connection = _Connection(urlsplit(server.address), port, "127.0.0.1", 5.0)
+
+    connection.abandon()
+    with pytest.raises(TimeoutError):
+        connection.request("GET", "/slow.png")
+    connection.close()
+
+    assert server.asked == []
 
 
 def test_a_server_that_is_not_there_is_one_sentence():

@@ -226,6 +226,7 @@ def apply(change: Change) -> None:
         ):
             raise DataError(f"{named} may not be written: it is read-only")
         try:
+            beside.unlink(missing_ok=True)  # nothing is written through somebody's link
             beside.write_bytes(change.content)
             shutil.copymode(path, beside)
             beside.replace(path)
@@ -243,8 +244,8 @@ def _compare(change: Change) -> Iterator[bytes]:
     before, after = (_split(text, change.page) for text in (change.page.content, change.content))
     changed = [n for n, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
     if changed:
-        name = os.fsencode(change.page.path.as_posix().lstrip("/"))
-        yield b"--- a/%b\n+++ b/%b\n" % (name, name)
+        name = change.page.path.as_posix().lstrip("/")
+        yield b"--- %b\n+++ %b\n" % (_quote(f"a/{name}"), _quote(f"b/{name}"))
     while changed:
         hunk = [changed.pop(0)]
         while changed and changed[0] - hunk[-1] <= 2 * CONTEXT:
@@ -252,6 +253,15 @@ def _compare(change: Change) -> Iterator[bytes]:
         first, last = max(0, hunk[0] - CONTEXT), min(len(before), hunk[-1] + CONTEXT + 1)
         yield b"@@ -%d,%d +%d,%d @@\n" % (first + 1, last - first, first + 1, last - first)
         yield from _write_hunk(before, after, first, last)
+
+
+def _quote(name: str) -> bytes:
+    """A file's name as `git` and `patch` read it, on one line whatever is in it."""
+    content = os.fsencode(name)
+    if any(byte < 32 or byte in b'"\\\x7f' for byte in content):
+        signs = (f"\\{b:03o}" if b < 32 or b > 126 or b in b'"\\' else chr(b) for b in content)
+        return f'"{"".join(signs)}"'.encode()
+    return content + (b"\t" if b" " in content else b"")
 
 
 def _write_hunk(before: list[bytes], after: list[bytes], first: int, last: int) -> Iterator[bytes]:

@@ -55,10 +55,7 @@ class View:
         if self.wide or _is_utf8(self.content):
             return self.wide or "utf-8"
         declared = _CHARSET.search(self.text, 0, 4096)
-        try:
-            return codecs.lookup(declared[1]).name if declared else "utf-8"
-        except LookupError:
-            return "utf-8"
+        return declared[1] if declared else "utf-8"
 
     @property
     def written_in(self) -> str:
@@ -74,7 +71,11 @@ class View:
         """What a part of the text means."""
         if self.wide:
             return part.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return part.encode("latin-1").decode(self.charset, "surrogateescape")
+        content = part.encode("latin-1")
+        try:
+            return content.decode(self.charset, "surrogateescape")
+        except (LookupError, UnicodeError):  # the page is mistaken: `charset=utf-32`, `charset=hex`
+            return content.decode("utf-8", "surrogateescape")
 
     def byte_of(self, place: int) -> int:
         """Where a sign stands in the file."""

@@ -13,13 +13,15 @@ from html import unescape
 from io import BytesIO
 from pathlib import Path
 
-from cutline.addresses import Absent, Inline, Local, Place, Remote, Templated, locate
+from cutline.addresses import Absent, Inline, Local, Outside, Place, Remote, Templated, locate
 from cutline.encodings import View
 from cutline.markdown import read_markdown
 from cutline.markup import Attribute, Dialect, Tag, Text, is_code, read_markup
 
 SMALLEST = 2
 """Pixels: what is not wider or not higher is a spacer or counts visitors."""
+LIGHT = 4096
+"""Bytes: no file with hardly any pixels is larger."""
 
 
 class State(StrEnum):
@@ -103,9 +105,9 @@ class Reader:
     def __init__(self, view: View, roots: tuple[Path, ...]) -> None:
         self.view, self.roots, self.base = view, roots, ""
 
-    def read_markdown(self, dialect: Dialect) -> list[Picture]:
+    def read_markdown(self, text: str, dialect: Dialect) -> list[Picture]:
         """Both `![](…)` and the HTML among it, in the order in which they stand."""
-        document = read_markdown(self.view.text)
+        document = read_markdown(text, components=dialect.components)
         found = self.read_html(document.html, dialect)
         for image in document.images:
             source = self.view.read(image.source)
@@ -144,8 +146,6 @@ class Reader:
             source = source.strip(", \t\n\f\r").split()[0].rstrip(",") if source.strip(", ") else ""
         source = unescape(self.view.read(source))
         state, why = _look_at(tag)
-        if state is None and _SPACER.search(source):
-            state, why = State.DECORATIVE, "its name is that of a spacer"
         after_name = tag.start + len("<img")
         simple = attribute is not None and not tag.templates
         at = attribute.end if attribute and simple else after_name
@@ -167,15 +167,18 @@ class Reader:
             return replace(picture, state=state)
         place = locate(source, self.view.path, self.roots, base=self.base)
         picture = replace(picture, place=place)
+        if why := _why_decorative(place, source):
+            return _leave(picture, why)
         match place:
             case Remote():
                 return replace(picture, state=State.REMOTE)
             case Absent(path):
                 return replace(picture, state=State.ABSENT, why=f"there is no {path}")
+            case Outside(path):
+                why = f"{path} is outside of the site; its folder may be named with --root"
+                return replace(picture, state=State.ABSENT, why=why)
             case Templated():
                 return replace(picture, state=State.TEMPLATED)
-            case _ if _is_tiny(place):
-                return _leave(picture, "it is a pixel or two")
         return picture
 
 
@@ -234,23 +237,37 @@ def _look_at(tag: Tag) -> tuple[State | None, str]:
     return None, ""
 
 
-def _is_tiny(place: Place) -> bool:
-    """Whether a picture has hardly any pixels; only small files can have so few."""
-    source: Path | BytesIO
-    if isinstance(place, Local):
-        if place.path.stat().st_size > 4096:
-            return False
-        source = place.path
-    elif isinstance(place, Inline) and len(place.content) <= 4096:
-        source = BytesIO(place.content)
-    else:
-        return False
+def _why_decorative(place: Place, source: str) -> str:
+    """Why a picture needs no alt text, by its file or its name; only a light one can be such."""
+    match place:
+        case Local(path):
+            content = _begin(path)
+        case Inline(content):
+            pass
+        case _:
+            content = b""
+    if len(content) > LIGHT:
+        return ""
+    if _SPACER.search(source):
+        return "its name is that of a spacer"
+    return "it is a pixel or two" if _is_tiny(content) else ""
+
+
+def _begin(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(LIGHT + 1)
+    except OSError:  # of which the captioner tells
+        return b""
+
+
+def _is_tiny(content: bytes) -> bool:
     from PIL import Image
 
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Image.open(source, formats=("GIF", "PNG", "JPEG", "WEBP", "BMP")) as picture,
+            Image.open(BytesIO(content), formats=("GIF", "PNG", "JPEG", "WEBP", "BMP")) as picture,
         ):
             return min(picture.size) <= SMALLEST
     except Exception:  # a damaged one is told of when it is captioned

@@ -35,8 +35,10 @@ class Document:
     """The text with blanks for code, images and front matter: what may hold tags, in its place."""
 
 
-def read_markdown(text: str) -> Document:
-    """Images in order, and what may be HTML."""
+def read_markdown(text: str, *, components: bool = False) -> Document:
+    """Images in order, and what may be HTML; with `components`, code of MDX is left out."""
+    if components:
+        text = _blank_out(text, [code.span() for code in _MDX_CODE.finditer(text)])
     blocks = _Blocks(text)
     runs = list(blocks.read())
     images, blanks = list[Image](), list(blocks.code)
@@ -48,6 +50,12 @@ def read_markdown(text: str) -> Document:
             else:
                 blanks.append(found)
     return Document(tuple(images), _blank_out(text, blanks))
+
+
+_MDX_CODE = re.compile(
+    r"^(?:import|export)[ \t](?:(?!\n[ \t\r]*\n).)*+|\{/\*.*?(?:\*/\}|\Z)", re.S | re.M
+)
+"""Statements, which end with a blank line, and comments."""
 
 
 def _blank_out(text: str, spans: list[tuple[int, int]]) -> str:
@@ -221,14 +229,14 @@ class _Blocks:
 # -------------------------------------------------------------------------------------- images
 
 _SIGN = re.compile(r"\\[!-/:-@\[-`{-~]|`+|<|\{\{|\{%|!\[")
-_INLINE_TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z](?:[^\"'<>]|\"[^\"]*\"|'[^']*')*+>", re.S)
+_INLINE_TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z](?:(?!!\[)[^\"'<>]|\"[^\"]*\"|'[^']*')*+>", re.S)
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.S)
 _TEXT = re.compile(r"!\[((?:[^\[\]\\]|\\.|\[(?:[^\[\]\\]|\\.)*+\])*+)\]", re.S)
 _ADDRESS = re.compile(
     r"""\(\s*(?:
         <(?P<pointed>(?:[^<>\n\\]|\\.)*+)>
         | (?P<bare>(?!<)(?:\{\{.*?\}\}|\{%.*?%\}|[^\s()\\]|\\.
-            |\((?:[^\s()\\]|\\.|\((?:[^\s()\\]|\\.)*+\))*+\))++)
+            |\((?:[^\s()\\]|\\.|\((?:[^\s()\\]|\\.)*+\))*+\))*+)
     )(?:\s+(?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\((?:[^()\\]|\\.)*+\)))?\s*\)""",
     re.S | re.X,
 )

@@ -10,6 +10,7 @@ Tags are found as browsers find them (WHATWG HTML, 13.2.5); what is in doubt is 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 SPACE = " \t\n\f\r"
 
@@ -69,7 +70,7 @@ class Text:
 
 RAW = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
 """Elements whose content is no markup."""
-_SIGN = re.compile(r"<(?=[a-zA-Z/!?%])|\{[{%#!]")
+_SIGN = re.compile(r"<(?=[a-zA-Z/!?%])|\{[{%#!@]")
 _TAG_NAME = re.compile(r"[a-zA-Z][^ \t\n\f\r/>]*+")
 _BETWEEN = re.compile(r"[ \t\n\f\r/]*+")
 _NAME = re.compile(r"(?:(?!\{\{|\{%|\{!!|<\?|<%)[^ \t\n\f\r/>=])*+")
@@ -79,14 +80,15 @@ _OUTPUT = ("{{", "{!!", "<?=", "<%=")
 _OPENERS = ("{{", "{%", "{!!", "<?", "<%")
 _EQUALS = re.compile(r"[ \t\n\f\r]*+=[ \t\n\f\r]*+")
 _BARE = re.compile(r"(?:(?!\{\{|\{%|\{!!|<\?|<%)[^ \t\n\f\r>])*+")
+_PROSE_BARE = re.compile(r"(?:(?!\{\{|\{%)[^ \t\n\f\r><`])*+")
 _ANOTHER_TAG = re.compile(r"<[a-zA-Z/!]")
 _COMMENT_END = re.compile(r"--!?>")
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
 _PHP = re.compile(
     r"""<\?(?:php\b|=)(?:
-        [^'"/#?<]++ | '(?:[^'\\]|\\.)*+' | "(?:[^"\\]|\\.)*+"
-        | /\*.*?\*/ | (?://|\#(?!\[))(?:(?!\?>)[^\n])*+
-        | <<<[ \t]*["']?(?P<mark>\w+)["']?\r?\n(?:.*?\n)??[ \t]*(?P=mark)\b
+        [^'"/#?<]++ | '(?:[^'\\]|\\.?)*+(?:'|\Z) | "(?:[^"\\]|\\.?)*+(?:"|\Z)
+        | /\*.*?(?:\*/|\Z) | (?://|\#(?!\[))(?:(?!\?>)[^\n])*+
+        | <<<[ \t]*["']?(?P<mark>\w+)["']?\r?\n(?:(?:.*?\n)??[ \t]*(?P=mark)\b|.*\Z)
         | \?(?!>) | [/#<'"]
     )*+(?:\?>|\Z)""",
     re.S | re.X,
@@ -118,7 +120,7 @@ class _Scanner:
             at = sign.start()
             passed = self.pass_over(at)
             if passed is not None:
-                if text.startswith("{{", at) or text.startswith("{!!", at):
+                if text.startswith(("{{", "{!!", "{@"), at):
                     yield Text(at, passed)
                 at = passed
                 continue
@@ -162,8 +164,11 @@ class _Scanner:
     def template_end(self, at: int) -> int | None:
         """Where template code that begins here ends."""
         text = self.text
-        if text.startswith(("<?php", "<?="), at) and (code := _PHP.match(text, at)):
-            return code.end()
+        if text.startswith(("<?php", "<?="), at):
+            code = _PHP.match(text, at) if self.find("?>", at) else None
+            return code.end() if code else len(text)
+        if self.dialect.components and text.startswith("{@", at):  # `{@html code}` of Svelte
+            return self.close_brace(at)
         opener = next((sign for sign in _CLOSERS if text.startswith(sign, at)), "")
         if not opener or (opener == "{#" and self.dialect.components):
             return None
@@ -171,8 +176,8 @@ class _Scanner:
         if text.startswith("{{!--", at):
             closer = "--}}"
         if opener == "{%" and (block := _BLOCK.match(text, at)):
-            last = re.compile(rf"\{{%-?\s*end{block[1]}\s*-?%\}}").search(text, at)
-            return last.end() if last else self.find(closer, at + 2)
+            last = self.find(f"end{block[1]}", at)
+            return self.find(closer, last or at + 2)
         return self.find(closer, at + len(opener))
 
     def find(self, sign: str, at: int) -> int | None:
@@ -257,7 +262,8 @@ class _Scanner:
         if self.dialect.components and quote == "{":
             end = self.close_brace(at)
         else:
-            end = self.read_parts(at, _BARE, _OPENERS)
+            bare = _PROSE_BARE if self.dialect.prose else _BARE
+            end = self.read_parts(at, bare, _OPENERS)
         return Attribute(name, text[at:end], start, end)
 
     def read_name(self, start: int) -> int:
@@ -301,12 +307,18 @@ class _Scanner:
 
     def close_brace(self, at: int) -> int:
         """The end of `{code}`, with the braces inside it."""
-        depth = 0
-        for brace in re.compile(r"[{}]").finditer(self.text, at):
-            depth += 1 if brace[0] == "{" else -1
-            if depth == 0:
-                return brace.end()
-        return len(self.text)
+        return self.braces.get(at, len(self.text))
+
+    @cached_property
+    def braces(self) -> dict[int, int]:
+        """Where the code ends that an opening brace begins; all at once, however deep they lie."""
+        ends, opened = dict[int, int](), list[int]()
+        for brace in re.finditer(r"[{}]", self.text):
+            if brace[0] == "{":
+                opened.append(brace.start())
+            elif opened:
+                ends[opened.pop()] = brace.end()
+        return ends
 
 
 def is_code(text: str) -> bool:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ AROUND = 100
     "roots",
     type=Path,
     multiple=True,
-    help="Where /img/a.jpg is looked for [default: the folder named]; may be repeated.",
+    help="Where /img/a.jpg is looked for, before the folder named; may be repeated.",
 )
 @click.option(
     "--min-confidence",
@@ -62,6 +62,8 @@ def alt(
     PATHS are files and folders: .html, .php, .vue, .md, templates and more. Every byte but the new
     texts stays as it is. Decorative pictures are left alone.
     """
+    if do_check and (do_apply or do_fetch):
+        raise click.UsageError("--check only looks: leave out --apply and --fetch")
     if do_check:
         sys.exit(_check(paths, roots, as_json=as_json))
     from cutline.alt_text import Captioned, Change, fill
@@ -78,16 +80,18 @@ def alt(
         fetch=fetch_picture if do_fetch else None,
         min_confidence=min_confidence,
     ):
+        wrong = list[str]()
         match event:
             case Captioned(done, total):
                 bars.show("captioned", done, total)
-            case Change() if wrong := _take(event, do_apply=do_apply, as_json=as_json):
-                failed = True
-                say("\n".join(f"cutline: {sentence}" for sentence in wrong))
+            case Change():
+                pictures += event.pictures
+                wrong = _take(event, do_apply=do_apply, as_json=as_json)
             case CutlineError():
-                failed = True
-                say(f"cutline: {event}")
-        pictures += event.pictures if isinstance(event, Change) else ()
+                wrong = [str(event)]
+        for sentence in wrong:
+            failed = True
+            say(_plain(f"cutline: {sentence}"))
     say(_sum_up(pictures, "filled" if do_apply else "to fill (--apply writes)"))
     sys.exit(1 if failed else 0)
 
@@ -120,7 +124,7 @@ def _check(paths: tuple[str, ...], roots: tuple[Path, ...], *, as_json: bool) ->
     missing, failed = 0, False
     for found in check(paths, roots=roots):
         if isinstance(found, CutlineError):
-            click.echo(f"cutline: {found}", err=True)
+            click.echo(_plain(f"cutline: {found}"), err=True)
             failed = True
             continue
         missing += 1
@@ -128,7 +132,7 @@ def _check(paths: tuple[str, ...], roots: tuple[Path, ...], *, as_json: bool) ->
             _tell_each([found])
         else:
             click.echo(_where(found))
-    click.echo(f"{missing} alt texts are missing", err=True)
+    click.echo(f"{missing} alt text{'s are' if missing != 1 else ' is'} missing", err=True)
     return 1 if missing or failed else 0
 
 
@@ -136,7 +140,7 @@ def _where(picture: Picture) -> str:
     """`docs/guide.md:12: img/a.jpg`."""
     source = picture.source or "an img without src"
     shown = source if len(source) <= 100 else f"{source[:60]}…"
-    return f"{picture.page}:{picture.line}: {_plain(shown)}"
+    return _plain(f"{picture.page}:{picture.line}: {shown}")
 
 
 def _tell_each(pictures: Iterable[Picture]) -> None:
@@ -194,10 +198,16 @@ def _show(diff: bytes) -> None:
 
 
 def _shorten(lines: list[str]) -> Iterator[str]:
-    """Pages of one line are shown where they change."""
-    for line in lines:
-        at = line.find(" alt=") if line[:1] == "+" else 0
-        start = max(0, at - AROUND) if len(line) > WIDEST else 0
+    """Pages of one line are shown where they change first."""
+    starts, gone = dict[int, int](), deque[int]()
+    for number, line in enumerate(lines):  # every line that goes comes again, in the same order
+        if line[:1] == "-":
+            gone.append(number)
+        elif line[:1] == "+":
+            alike = os.path.commonprefix([line[1:], lines[gone[0]][1:]])
+            starts[number] = starts[gone.popleft()] = max(0, len(alike) - AROUND)
+    for number, line in enumerate(lines):
+        start = starts.get(number, 0) if len(line) > WIDEST else 0
         cut = f"{line[:1]}…{line[start + 1 :]}" if start else line
         yield cut if len(cut) <= WIDEST else f"{cut[:WIDEST]}…"
 

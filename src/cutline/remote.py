@@ -119,6 +119,8 @@ class _Connection(HTTPConnection):
         """Connect to the address, not to the name; the certificate must be the name's."""
         plain = socket.create_connection((self.ip, self.port), self.timeout)
         self.sock = self.wire = plain
+        if self.is_abandoned:  # while there was nothing to break yet
+            raise TimeoutError
         if self.is_secure:
             context = ssl.create_default_context()
             secure = context.wrap_socket(

@@ -18,7 +18,7 @@ TEMPLATES = (
     ".jinja", ".jinja2", ".j2", ".tmpl", ".tpl", ".njk", ".liquid", ".twig", ".erb", ".ejs",
     ".hbs", ".mustache",
 )  # fmt: skip
-"""May stand behind another ending: `post.md.erb`."""
+"""Of a page alone, or behind its ending: `list.tmpl`, `post.md.erb`; not `menu.js.erb`."""
 MOST_BYTES = 50 * 10**6
 
 
@@ -36,6 +36,7 @@ class Page:
 def read_page(path: Path, roots: Sequence[Path] = ()) -> Page:
     """The pictures of a page; `roots` are where `/img/a.jpg` is looked for [its own folder].
 
+    No picture is taken from outside of these, the page's folder and the folder that we are in.
     Raises `DataError` for a file that is no page, or is in an encoding that cannot be kept.
     """
     try:
@@ -47,11 +48,9 @@ def read_page(path: Path, roots: Sequence[Path] = ()) -> Page:
     kind = kind_of(path)
     view = View(path, content, is_markdown=kind in MARKDOWN)
     reader = Reader(view, tuple(roots) or (path.parent,))
-    components = kind in (".vue", ".svelte", ".mdx")
-    if view.is_markdown:
-        pictures = reader.read_markdown(Dialect(components=components, prose=True))
-    else:
-        pictures = reader.read_html(view.text, Dialect(components=components))
+    dialect = Dialect(components=kind in (".vue", ".svelte", ".mdx"), prose=view.is_markdown)
+    read = reader.read_markdown if view.is_markdown else reader.read_html
+    pictures = read(view.text, dialect)
     return Page(path, content, tuple(pictures), view.written_in)
 
 
@@ -59,7 +58,7 @@ def kind_of(path: Path) -> str:
     """`.md` of `post.md.erb`; empty for what is no page."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in TEMPLATES:
-        if len(suffixes) == 1 or suffixes[-2] not in HTML + MARKDOWN:
+        if len(suffixes) == 1:
             return ".html"
         suffixes.pop()
     return suffixes[-1] if suffixes and suffixes[-1] in HTML + MARKDOWN else ""
@@ -70,13 +69,13 @@ def find_pages(
 ) -> Iterator[Page | DataError]:
     """Every page named or in a folder named, read; or what is wrong with one.
 
-    Hidden folders and `node_modules` are passed over. Without `roots`, a folder that is named is
-    the root of the pages in it.
+    Hidden folders, `node_modules` and links out of a folder are passed over. A folder that is named
+    is a root of the pages in it, after `roots`.
     """
     seen = set[Path]()
     for named in map(Path, paths):
         inside = named.is_dir()
-        files = sorted(_search(named)) if inside else [named]
+        files = sorted(_search(named, named.resolve())) if inside else [named]
         if inside and not files:
             yield DataError(f"{named} has no pages in it ({', '.join(HTML + MARKDOWN)} …)")
         for path in files:
@@ -88,16 +87,16 @@ def find_pages(
                     raise DataError(f"there is no {path}")
                 if not kind_of(path):
                     raise DataError(f"{path} is no page: {', '.join(HTML + MARKDOWN)} are")
-                yield read_page(path, roots or ((named,) if inside else ()))
+                yield read_page(path, (*roots, named if inside else path.parent))
             except DataError as error:
                 yield error
 
 
-def _search(folder: Path) -> Iterator[Path]:
+def _search(folder: Path, top: Path) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.name.startswith(".") or path.name == "node_modules":
             continue
         if path.is_dir() and not path.is_symlink():
-            yield from _search(path)
-        elif kind_of(path) and path.is_file():
+            yield from _search(path, top)
+        elif kind_of(path) and path.is_file() and path.resolve().is_relative_to(top):
             yield path
