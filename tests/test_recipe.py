@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from cutline.errors import RecipeError
-from cutline.recipe import Recipe, complete, find, open_source
+from cutline.recipe import Recipe, complete, find, find_recipe, open_source
 
 MINIMAL = {
     "source": {"kind": "shapes"},
@@ -109,3 +111,16 @@ def test_a_broken_file_is_one_sentence(tmp_path, content, sentence):
         Recipe.read(tmp_path / "broken.toml")
     with pytest.raises(RecipeError, match="there is no recipe"):
         Recipe.read(tmp_path / "absent.toml")
+
+
+def test_the_packages_recipes_have_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no folder of recipes is
+    (tmp_path / "mine.toml").write_text("")
+
+    assert find_recipe(Path("fine-tune")) == find_recipe(Path("recipes/fine-tune.toml"))
+    assert Recipe.read(find_recipe(Path("shapes"))).claim["title"].startswith("Drawn shapes")
+    assert find_recipe(Path("mine.toml")) == Path("mine.toml")
+    with pytest.raises(RecipeError, match="there is no recipe shape; did you mean 'shapes'"):
+        find_recipe(Path("shape"))
+    with pytest.raises(RecipeError, match="there is no recipe elsewhere/shapes.toml"):
+        find_recipe(Path("elsewhere/shapes.toml"))

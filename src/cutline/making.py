@@ -38,6 +38,8 @@ def train(
 ) -> None:
     """Train a captioner. The same command goes on with a run that was stopped or killed.
 
+    RECIPE is a TOML file, or the name of one of the package's own: shapes, fine-tune.
+
     With --from, training goes on with a model's encoder, decoder and vocabulary, to which the words
     that are new are added; what the recipe does not say of these parts is as in that model.
     """
@@ -45,8 +47,9 @@ def train(
         from cutline.captioner import PACKAGED
         from cutline.checkpoint import read_model
         from cutline.experiment import Experiment
-        from cutline.recipe import Recipe
+        from cutline.recipe import Recipe, find_recipe
 
+    recipe = find_recipe(recipe)
     folder = out or Path("runs") / recipe.stem
     given = {"kind": kind, "weights": weights and weights.name, "from": start and start.name}
     chosen = "".join(f" --{name} {value}" for name, value in given.items() if value)

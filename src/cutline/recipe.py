@@ -42,6 +42,23 @@ CLAIM = {"title", "paper", "command", "hours", "expected", "licence", "limits"}
 """What a recipe says of itself: a recipe is a claim."""
 
 
+PACKAGED = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "recipes")
+"""Where the recipes of the package are: in an installed one, or in a clone of the repository."""
+
+
+def find_recipe(named: Path) -> Path:
+    """A file of one's own, or the package's recipe of this name: `fine-tune`, `recipes/shapes.toml`.
+
+    Raises `RecipeError` when there is neither.
+    """
+    if named.is_file():
+        return named
+    known = {path.stem: path for folder in PACKAGED for path in sorted(folder.glob("*.toml"))}
+    if named.name.removesuffix(".toml") in known and named.parent in (Path(), Path("recipes")):
+        return known[named.name.removesuffix(".toml")]
+    raise RecipeError(f"there is no recipe {named}{nearest(named.stem, known)}")
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A run, described: a claim, and the options of every part."""
