@@ -47,7 +47,7 @@ PACKAGED = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "reci
 
 
 def find_recipe(named: Path) -> Path:
-    """A file of one's own, or the package's recipe of this name: `fine-tune`, `recipes/shapes.toml`.
+    """A file of one's own, or a recipe of the package: `fine-tune`, `recipes/shapes.toml`.
 
     Raises `RecipeError` when there is neither.
     """
