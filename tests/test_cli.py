@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,19 @@ def test_json_is_one_object_a_line_with_candidates_on_request(run, tiny, album):
     assert 0 < answer["confidence"] <= 1
     assert [each["caption"] for each in answer["best"]][0] == answer["caption"]
     assert len(answer["best"]) == 2
+
+
+def test_a_caption_keeps_to_a_style(run, tiny, album, tmp_path):
+    one = album / "one.png"
+    _, free, _ = run("caption", "--model", tiny, one)
+    (tmp_path / "words.txt").write_text(f"{free.split()[1]}  # as an example\n")
+
+    _, short, _ = run("caption", "--model", tiny, "--max-chars", 14, "--sentence", one)
+    _, without, _ = run("caption", "--model", tiny, "--avoid", tmp_path / "words.txt", one)
+
+    assert 0 < len(short.strip()) <= 14 < len(free.strip())
+    assert re.fullmatch(r"[A-Z].*\.", short.strip())
+    assert free.split()[1] not in without.split()
 
 
 def test_json_says_how_likely_each_word_was_and_on_request_where_it_looked(run, album):
@@ -165,6 +179,8 @@ def test_where_there_are_no_pictures_a_line_says_so_and_the_rest_go_on(run, tiny
         (["caption"], "name pictures, folders or patterns"),
         (["captoin"], "No such command 'captoin'"),
         (["score", "a.json", "--references", "b.json"], "a.json"),
+        (["caption", "a.png", "--max-chars", "3"], "3 characters says nothing: 10 or more"),
+        (["caption", "a.png", "--avoid", "no.txt"], "cannot read the words no.txt: No such file"),
         (["train", "no.toml", "--data", "."], "there is no recipe no.toml"),
         (["export", "nowhere"], "nowhere is not a model folder"),
         (["evaluate", "nowhere.onnx", "--data", "."], "there is no model nowhere.onnx"),
