@@ -2,19 +2,19 @@
 
 import json
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cutline.errors import CutlineError
+from cutline.options import model_option, style_options, threads_option
 from cutline.pictures import find_pictures
 from cutline.progress import Bars, say, stop_after_the_event
 from cutline.records import Caption, leave_out_unsure
-from cutline.style import Style, read_words
+from cutline.style import Style
 
 if TYPE_CHECKING:
     from cutline.bulk import Event
@@ -22,30 +22,6 @@ if TYPE_CHECKING:
 
 OUT = Path("captions.jsonl")
 """Where captions are kept that go on to other software, if nobody says."""
-
-model_option = click.option(
-    "-m", "--model", type=Path, help="Model folder or one-file model [default: built in]."
-)
-
-
-def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of how captions are to read; the command is given a `Style`."""
-
-    @wraps(command)
-    def styled(
-        *given: Any, max_chars: int | None, avoid: Path | None, sentence: bool, **options: Any
-    ) -> Any:
-        words = read_words(avoid) if avoid else frozenset[str]()
-        return command(*given, style=Style(max_chars, words, sentence), **options)
-
-    options = (
-        click.option("--sentence", is_flag=True, help="With a capital and a full stop."),
-        click.option("--avoid", type=Path, help="A file of words that are never written."),
-        click.option("--max-chars", type=int, help="The longest caption, in characters."),
-    )
-    for option in options:
-        styled = option(styled)
-    return styled
 
 
 @click.command()
@@ -69,7 +45,7 @@ def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--apply", is_flag=True, help="With --write: write; else only say what would be.")
 @click.option("--coco", type=Path, help="Caption a list of COCO's: image_info_test2014.json.")
 @click.option("--images", type=Path, help="With --coco: the folder of its pictures.")
-@click.option("--threads", type=int, help="Cores to use [default: all].")
+@threads_option
 def caption(
     paths: tuple[str, ...],
     model: Path | None,

@@ -5,6 +5,7 @@ import os
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ import click
 
 from cutline.errors import CutlineError
 from cutline.illustrations import Picture, State
+from cutline.options import model_option, style_options, threads_option
+from cutline.style import Style
 
 if TYPE_CHECKING:
     from cutline.alt_text import Change
@@ -41,10 +44,9 @@ AROUND = 100
     show_default=True,
     help="Leave a picture without, rather than with a worse caption.",
 )
-@click.option(
-    "-m", "--model", type=Path, help="Model folder or one-file model [default: built in]."
-)
-@click.option("--threads", type=int, help="Cores to use [default: all].")
+@style_options
+@model_option
+@threads_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a picture.")
 def alt(
     paths: tuple[str, ...],
@@ -53,6 +55,7 @@ def alt(
     do_fetch: bool,
     roots: tuple[Path, ...],
     min_confidence: float,
+    style: Style,
     model: Path | None,
     threads: int | None,
     as_json: bool,
@@ -75,7 +78,7 @@ def alt(
     pictures, failed = list[Picture](), False
     for event in fill(
         paths,
-        captioner.caption_each,
+        partial(captioner.caption_each, style=style),
         roots=roots,
         fetch=fetch_picture if do_fetch else None,
         min_confidence=min_confidence,

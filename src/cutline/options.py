@@ -1,0 +1,35 @@
+"""Options that several commands have."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cutline.style import Style, read_words
+
+model_option = click.option(
+    "-m", "--model", type=Path, help="Model folder or one-file model [default: built in]."
+)
+threads_option = click.option("--threads", type=int, help="Cores to use [default: all].")
+
+
+def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of how captions are to read; the command is given a `Style`."""
+
+    @wraps(command)
+    def styled(
+        *given: Any, max_chars: int | None, avoid: Path | None, sentence: bool, **options: Any
+    ) -> Any:
+        words = read_words(avoid) if avoid else frozenset[str]()
+        return command(*given, style=Style(max_chars, words, sentence), **options)
+
+    options = (
+        click.option("--sentence", is_flag=True, help="With a capital and a full stop."),
+        click.option("--avoid", type=Path, help="A file of words that are never written."),
+        click.option("--max-chars", type=int, help="The longest caption, in characters."),
+    )
+    for option in options:
+        styled = option(styled)
+    return styled
