@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from cutline.errors import CutlineError as CutlineError
     from cutline.errors import ImageError as ImageError
     from cutline.records import Caption as Caption
+    from cutline.style import Style as Style
 
 __version__ = "0.1.0"
-__all__ = ["Caption", "Captioner", "CutlineError", "ImageError", "__version__", "load"]
+__all__ = ["Caption", "Captioner", "CutlineError", "ImageError", "Style", "__version__", "load"]
 
 _HOMES = {
     "Caption": "records",
     "Captioner": "captioner",
     "CutlineError": "errors",
     "ImageError": "errors",
+    "Style": "style",
     "load": "captioner",
 }
 
