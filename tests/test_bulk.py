@@ -19,7 +19,9 @@ from PIL import Image
 from cutline.bulk import Answered, Finished, Listed, Wanted, caption_all, watch
 from cutline.captioner import Captioner, load
 from cutline.errors import CutlineError, DataError
+from cutline.report import write_report
 from cutline.style import FREE
+from cutline.writing import read_captions
 
 PICTURES = 30
 
@@ -215,6 +217,43 @@ def test_a_folder_that_vanishes_is_one_sentence_and_what_was_done_is_kept(
     assert 3 <= before < 120
     assert len(answered(rest)) == 120 - before
     assert rest[-1] == Finished(captioned=120)
+
+
+def test_a_folder_among_others_that_vanishes_is_one_sentence_and_the_rest_goes_on(
+    captioner, album, tmp_path
+):
+    out, away = tmp_path / "captions.jsonl", tmp_path / "pulled"
+    for number in range(100):  # more than are decoded ahead
+        Image.new("RGB", (40, 30), (number, 2 * number, 0)).save(album / f"below/more{number}.png")
+
+    problems = []
+    for event in caption_all(captioner, [album], out, recursive=True):
+        if isinstance(event, Answered) and event.done == 25:
+            (album / "below").rename(away)
+        problems += [event.problem] if isinstance(event, Answered) and event.problem else []
+    failed = read(out)
+    away.rename(album / "below")
+    rest = list(caption_all(captioner, [album], out, recursive=True))
+
+    told = f"{album / 'below'} can no longer be read (No such file or directory)"
+    assert problems.count(told) > 50  # the others were opened ahead
+    assert sum("error" in line for line in failed) == len(problems) < 106
+    assert sum("caption" in line for line in failed) == 130 - len(problems)
+    assert len(answered(rest)) == len(problems)
+    assert rest[-1] == Finished(captioned=130)
+
+
+def test_names_may_be_text_or_paths_one_or_many(captioner, album, tmp_path):
+    out = tmp_path / "captions.jsonl"
+
+    one = list(caption_all(captioner, str(album), str(out)))
+    many = list(caption_all(captioner, [album, str(album / "below")], out))
+    list(write_report(str(out), str(tmp_path / "page.html")))
+
+    assert one[-1] == Finished(captioned=20)
+    assert many[-1] == Finished(captioned=30)
+    assert len(read_captions(str(out))) == 30
+    assert (tmp_path / "page.html").exists()
 
 
 def as_somebody(*command: object) -> subprocess.CompletedProcess[str]:

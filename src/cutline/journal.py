@@ -154,7 +154,8 @@ class Journal:
                 with open(path, "rb") as file:  # noqa: PTH123  a path of bytes
                     content = hashlib.file_digest(file, "blake2b").digest()[:16]
             except (OSError, ValueError) as error:
-                told = _unreadable(os.fsdecode(path), error)
+                folder = Path(os.fsdecode(path)).parent  # one sentence for all that were in it
+                told = _explain_loss(folder) or _unreadable(os.fsdecode(path), error)
                 self._fail([path], told)
                 self._unseen.append((os.fsdecode(path), told))
                 self.lost = next(filter(None, map(_explain_loss, folders)), None)
@@ -262,7 +263,8 @@ def _unreadable(path: str, reason: Exception) -> str:
 def _explain_loss(folder: Path) -> str | None:
     """Why a folder cannot be read any more."""
     try:
-        next(os.scandir(folder), None)
+        with os.scandir(folder) as entries:
+            next(entries, None)
     except OSError as error:
         return f"{folder} can no longer be read ({error.strerror})"
     return None
