@@ -256,6 +256,24 @@ def test_names_may_be_text_or_paths_one_or_many(captioner, album, tmp_path):
     assert (tmp_path / "page.html").exists()
 
 
+def test_a_place_that_is_gone_or_moved_keeps_its_captions_and_equal_pictures_are_known(
+    go, captioner, album, tmp_path
+):
+    go()
+    before = read(tmp_path / "captions.jsonl")
+
+    moved = album.rename(tmp_path / "moved")
+    gone = go()
+    kept = read(tmp_path / "captions.jsonl")
+    again = list(caption_all(captioner, moved, tmp_path / "captions.jsonl", recursive=True))
+
+    assert gone[-1] == Finished(captioned=PICTURES, failed=1)
+    assert [each.problem for each in answered(gone)] == [f"{album} does not exist"]
+    assert [line for line in kept if "caption" in line] == before
+    assert again[-1] == Finished(captioned=PICTURES)
+    assert all(each.caption is None and not each.problem for each in answered(again))
+
+
 def as_somebody(*command: object) -> subprocess.CompletedProcess[str]:
     """A command without the right to read and write everything, which root has."""
     less = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]

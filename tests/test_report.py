@@ -357,6 +357,10 @@ def test_a_picture_is_found_as_named_beside_the_file_or_where_they_are_now(tmp_p
     assert Album(file).find(str(now / "now.jpg")) == now / "now.jpg"
     assert Album(file, now).find("now") == now / "now.jpg"
     assert str(Album(file, now).find("gone.jpg")) == "gone.jpg"
+    (now / "inner").mkdir()
+    (now / "inner" / "now.jpg").write_bytes(b"")
+    for named in ("album/inner/now.jpg", "/mnt/album/inner/now.jpg"):
+        assert Album(file, now).find(named) == now / "inner" / "now.jpg"
     with pytest.raises(DataError, match="nowhere is no folder of pictures"):
         Album(file, tmp_path / "nowhere").find("gone.jpg")
 
