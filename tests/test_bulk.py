@@ -19,7 +19,9 @@ from PIL import Image
 from cutline.bulk import Answered, Finished, Listed, Wanted, caption_all, watch
 from cutline.captioner import Captioner, load
 from cutline.errors import CutlineError, DataError
+from cutline.report import write_report
 from cutline.style import FREE
+from cutline.writing import read_captions
 
 PICTURES = 30
 
@@ -217,12 +219,187 @@ def test_a_folder_that_vanishes_is_one_sentence_and_what_was_done_is_kept(
     assert rest[-1] == Finished(captioned=120)
 
 
-def test_a_full_disk_is_one_sentence_and_it_goes_on_when_there_is_room(captioner, album, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(disk)]
+def test_a_folder_among_others_that_vanishes_is_one_sentence_and_the_rest_goes_on(
+    captioner, album, tmp_path
+):
+    out, away = tmp_path / "captions.jsonl", tmp_path / "pulled"
+    for number in range(100):  # more than are decoded ahead
+        Image.new("RGB", (40, 30), (number, 2 * number, 0)).save(album / f"below/more{number}.png")
+
+    problems = []
+    for event in caption_all(captioner, [album], out, recursive=True):
+        if isinstance(event, Answered) and event.done == 25:
+            (album / "below").rename(away)
+        problems += [event.problem] if isinstance(event, Answered) and event.problem else []
+    failed = read(out)
+    away.rename(album / "below")
+    rest = list(caption_all(captioner, [album], out, recursive=True))
+
+    told = f"{album / 'below'} can no longer be read (No such file or directory)"
+    assert problems.count(told) > 50  # the others were opened ahead
+    assert sum("error" in line for line in failed) == len(problems) < 106
+    assert sum("caption" in line for line in failed) == 130 - len(problems)
+    assert len(answered(rest)) == len(problems)
+    assert rest[-1] == Finished(captioned=130)
+
+
+def test_names_may_be_text_or_paths_one_or_many(captioner, album, tmp_path):
+    out = tmp_path / "captions.jsonl"
+
+    one = list(caption_all(captioner, str(album), str(out)))
+    many = list(caption_all(captioner, [album, str(album / "below")], out))
+    list(write_report(str(out), str(tmp_path / "page.html")))
+
+    assert one[-1] == Finished(captioned=20)
+    assert many[-1] == Finished(captioned=30)
+    assert len(read_captions(str(out))) == 30
+    assert (tmp_path / "page.html").exists()
+
+
+def test_a_place_that_is_gone_or_moved_keeps_its_captions_and_equal_pictures_are_known(
+    go, captioner, album, tmp_path
+):
+    go()
+    before = read(tmp_path / "captions.jsonl")
+
+    moved = album.rename(tmp_path / "moved")
+    gone = go()
+    kept = read(tmp_path / "captions.jsonl")
+    again = list(caption_all(captioner, moved, tmp_path / "captions.jsonl", recursive=True))
+
+    assert gone[-1] == Finished(captioned=PICTURES, failed=1)
+    assert [each.problem for each in answered(gone)] == [f"{album} does not exist"]
+    assert [line for line in kept if "caption" in line] == before
+    assert again[-1] == Finished(captioned=PICTURES)
+    assert all(each.caption is None and not each.problem for each in answered(again))
+
+
+def as_somebody(*command: object) -> subprocess.CompletedProcess[str]:
+    """A command without the right to read and write everything, which root has."""
+    less = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if os.geteuid() != 0:
+        less = []
+    elif subprocess.run([*less, "true"], capture_output=True).returncode:
+        pytest.skip("root cannot be without its rights here (needs setpriv)")
+    called = [sys.executable, "-m", "cutline.cli", *map(str, command)]
+    return subprocess.run([*less, *called], capture_output=True, text=True, timeout=120)
+
+
+needs_setpriv = pytest.mark.skipif(
+    os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may read everything"
+)
+
+
+@needs_setpriv
+def test_a_folder_that_may_not_be_entered_is_one_sentence_and_its_captions_stay(
+    tiny, album, tmp_path
+):
+    out, locked = tmp_path / "captions.jsonl", album / "below"
+    (album / "last").mkdir()
+    Image.new("RGB", (40, 30), "red").save(album / "last" / "red.png")
+    Image.new("RGB", (40, 30), "blue").save(locked / "blue.png")
+    command = ("caption", "--model", tiny, album, "-r", "--out", out)
+    first = as_somebody(*command)
+    before = read(out)
+    Image.new("RGB", (40, 30), "green").save(album / "last" / "green.png")
+    locked.chmod(0)
+    try:
+        while_locked = as_somebody(*command), as_somebody(*command)
+        meanwhile = read(out)
+    finally:
+        locked.chmod(0o755)
+    after = as_somebody(*command)
+
+    said = {"path": str(locked), "error": f"{locked} cannot be read: Permission denied"}
+    assert [each.returncode for each in (first, *while_locked, after)] == [0, 1, 1, 0]
+    assert all(each.stderr.count(said["error"]) == 1 for each in while_locked)
+    assert "captions, 1 without" in while_locked[1].stderr
+    assert said in meanwhile
+    assert all(line in meanwhile for line in before)
+    assert len(meanwhile) == len(before) + 2
+    assert [line for line in read(out) if "green" not in line["path"]] == before
+
+
+@needs_setpriv
+def test_a_picture_and_a_place_without_permission_are_told(tiny, album, tmp_path):
+    (album / "01.png").chmod(0)
+    kept = tmp_path / "kept"
+    kept.mkdir(mode=0o555)
+
+    some = as_somebody("caption", "--model", tiny, album, "--out", tmp_path / "captions.csv")
+    none = as_somebody("caption", "--model", tiny, album, "--out", kept / "captions.csv")
+
+    assert some.returncode == none.returncode == 1
+    assert "01.png cannot be read: Permission denied" in some.stderr
+    assert "19 captions, 1 without" in some.stderr
+    assert none.stderr.endswith("cannot be opened: it or its folder may not be written to\n")
+
+
+def test_a_place_that_is_not_there_is_told(captioner, album, tmp_path):
+    with pytest.raises(DataError, match=r"captions.csv cannot be written: there is no folder .*no"):
+        next(caption_all(captioner, [str(album)], tmp_path / "no" / "captions.csv"))
+
+
+def test_pipes_and_links_in_circles_stop_nothing(captioner, album, tmp_path):
+    os.mkfifo(album / "00pipe.png")
+    (album / "00loop.png").symlink_to("00loop.png")
+    (album / "around").symlink_to(".")
+    out = tmp_path / "captions.jsonl"
+
+    events = list(caption_all(captioner, [str(album)], out, recursive=True))
+
+    told = {Path(each.path).name: each.problem for each in answered(events) if each.problem}
+    assert set(told) == {"00pipe.png", "00loop.png"}
+    assert told["00pipe.png"] == f"{album / '00pipe.png'} is not a file"
+    assert events[-1] == Finished(captioned=PICTURES, failed=2)
+
+
+def test_hidden_folders_and_those_of_thumbnails_are_passed_over(captioner, album, tmp_path):
+    for name in (".git", ".thumbnails", "@eaDir"):
+        shutil.copytree(album / "below", album / name / "more")
+
+    events = list(caption_all(captioner, album, tmp_path / "captions.jsonl", recursive=True))
+    named = list(caption_all(captioner, album / ".git/more", str(tmp_path / "named.jsonl")))
+
+    assert events[-1] == Finished(captioned=PICTURES)
+    assert named[-1] == Finished(captioned=10)
+
+
+def small_disk(folder: Path, size: str) -> None:
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("may not mount a small disk here (needs root)")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_a_disk_that_fills_later_leaves_the_captions_of_before(suffix, captioner, album, tmp_path):
+    disk = tmp_path / "disk"
+    small_disk(disk, "256k")
+    try:
+        out, ballast = disk / f"captions{suffix}", disk / "ballast"
+        list(caption_all(captioner, [str(album / "below")], out))
+        before = out.read_bytes()
+        with pytest.raises(OSError, match="No space left"):
+            ballast.write_bytes(bytes(512 * 1024))
+        with pytest.raises(DataError, match=r"(full|No space left).* kept"):
+            list(caption_all(captioner, [str(album)], out, recursive=True))
+        full = out.read_bytes()
+        ballast.unlink()
+        events = list(caption_all(captioner, [str(album)], out, recursive=True))
+
+        assert full == before
+        assert events[0] == Listed(PICTURES)
+        assert len(answered(events)) == PICTURES - 10
+        assert events[-1] == Finished(captioned=PICTURES)
+        assert list(disk.glob(".*.part")) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_one_sentence_and_it_goes_on_when_there_is_room(captioner, album, tmp_path):
+    disk = tmp_path / "disk"
+    small_disk(disk, "48k")
     try:
         out = disk / "captions.jsonl"
         wanted = Wanted(best=2)
@@ -233,7 +410,7 @@ def test_a_full_disk_is_one_sentence_and_it_goes_on_when_there_is_room(captioner
 
         assert events[-1] == Finished(captioned=PICTURES)
         assert len(read(out)) == PICTURES
-        assert list(disk.glob("*.part")) == []
+        assert list(disk.glob(".*.part")) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -380,10 +557,26 @@ def test_on_the_command_line_a_library_is_captioned_and_bad_files_told(run, tiny
 
 
 def test_on_the_command_line_an_unsure_caption_is_left_away(run, tiny, album):
-    code, out, said = run("caption", "--model", tiny, "--min-confidence", 1.1, album / "01.png")
+    code, out, said = run("caption", "--model", tiny, "--min-confidence", 1, album / "01.png")
 
     assert (code, out) == (0, "")
     assert "has no caption: its confidence of" in said
+
+
+def test_watching_says_a_thing_once(tiny, album, tmp_path):
+    (album / "00link.png").symlink_to("nowhere.png")
+    often = "import cutline.bulk as bulk; bulk.WATCH_EVERY = 0.05"
+    command = [sys.executable, "-c", f"{often}; from cutline.cli import main; main()", "caption"]
+    named = [str(album), "--watch", "--model", str(tiny), "--out", str(tmp_path / "captions.csv")]
+    process = subprocess.Popen([*command, *named], stderr=subprocess.PIPE, text=True)
+    before = [process.stderr.readline() for _ in range(2)] if process.stderr else []
+    time.sleep(1)  # some rounds more
+    process.send_signal(signal.SIGINT)
+    said = "".join(before) + process.communicate(timeout=60)[1]
+
+    assert said.count("does not exist") == 1
+    assert said.count("20 captions, 1 without") == 1
+    assert "are known" not in said
 
 
 def test_watching_needs_a_file(run, tiny, album):

@@ -48,6 +48,26 @@ def test_what_changed_most_comes_first(tmp_path):
     assert "a <mark>blue</mark> dog runs" in page
 
 
+def test_a_sentence_of_the_same_words_is_shown_as_written_and_counted_apart(tmp_path):
+    named = {"a": "a dog runs", "b": "a cat"}
+    lines = [
+        {"path": name, "caption": text, "words": [{"word": word} for word in text.split()]}
+        for name, text in named.items()
+    ]
+    one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
+    one.write_text("\n".join(map(json.dumps, lines)))
+    lines[0] |= {"caption": "A dog runs."}
+    lines[1] |= {"caption": "A bird.", "words": [{"word": "a"}, {"word": "bird"}]}
+    other.write_text("\n".join(map(json.dumps, lines)))
+
+    list(write_comparison(one, other, tmp_path / "page.html"))
+
+    page = (tmp_path / "page.html").read_text()
+    assert "1 of 2 captions differ, 1 more in how they are written only." in page
+    assert "A <mark>bird.</mark>" in page
+    assert "A dog runs." in page
+
+
 def test_with_references_the_score_says_what_changed_and_who_is_better(tmp_path):
     one = write(tmp_path / "a.jsonl", worse="a dog runs fast", same="a red car", none="a b c")
     other = write(tmp_path / "b.jsonl", worse="the cat", same="a red car", none="d e f")

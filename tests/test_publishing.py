@@ -84,7 +84,7 @@ def test_what_has_no_caption_is_passed_over_and_the_exit_code_says_so(run, tiny,
     assert (code, "3 written, 1 left out" in err) == (1, True)
     assert Path("all.undo.jsonl").exists()
 
-    _, out, err = run(*command, "txt", "--min-confidence", "1.1", "--apply")
+    _, out, err = run(*command, "txt", "--min-confidence", "1", "--apply")
     assert (out, "4 left out" in err) == ("", True)
     assert "has no caption: its confidence of" in err
     assert not list(album.glob("*.txt"))

@@ -337,6 +337,15 @@ def test_words_that_are_not_in_the_text_are_spelt_with_spaces():
     assert [gap + word.word for gap, word in spell(candidate)] == ["a", " dog", " cat"]
 
 
+def test_words_are_spelt_as_their_sentence_has_them():
+    words = tuple(map(Word, ("a", "man", "'s", "hat", "is", "a", "hat")))
+
+    told = list(spell(Candidate("A man's hat is a hat.", words=words)))
+
+    assert "".join(gap + word.word for gap, word in told) == "A man's hat is a hat."
+    assert [word.word for _, word in told] == ["A", "man", "'s", "hat", "is", "a", "hat."]
+
+
 def test_a_picture_is_found_as_named_beside_the_file_or_where_they_are_now(tmp_path):
     for place in ("beside", "now"):
         (tmp_path / place).mkdir()
@@ -348,6 +357,10 @@ def test_a_picture_is_found_as_named_beside_the_file_or_where_they_are_now(tmp_p
     assert Album(file).find(str(now / "now.jpg")) == now / "now.jpg"
     assert Album(file, now).find("now") == now / "now.jpg"
     assert str(Album(file, now).find("gone.jpg")) == "gone.jpg"
+    (now / "inner").mkdir()
+    (now / "inner" / "now.jpg").write_bytes(b"")
+    for named in ("album/inner/now.jpg", "/mnt/album/inner/now.jpg"):
+        assert Album(file, now).find(named) == now / "inner" / "now.jpg"
     with pytest.raises(DataError, match="nowhere is no folder of pictures"):
         Album(file, tmp_path / "nowhere").find("gone.jpg")
 

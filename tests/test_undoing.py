@@ -206,8 +206,11 @@ def test_no_journal_or_another_file_is_one_sentence(tmp_path):
     other = tmp_path / "captions.jsonl"
     other.write_text('{"path": "a.jpg", "caption": "a dog"}\n')
 
-    with pytest.raises(WritingError, match="there is no journal"):
+    with pytest.raises(WritingError, match="there is no journal .* makes one$"):
         list(undo(tmp_path / "none.jsonl"))
+    (tmp_path / "mine.undo.jsonl").touch()
+    with pytest.raises(WritingError, match="makes one; mine.undo.jsonl would be there$"):
+        list(undo(str(tmp_path / "captions.undo.jsonl")))
     with pytest.raises(WritingError, match="line 1: this is no line of a journal"):
         list(undo(other))
 

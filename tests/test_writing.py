@@ -96,8 +96,10 @@ def test_faults_are_answered_one_by_one_and_the_rest_go_on(album, form):
         (album / target).write_bytes(put_text(None, "a cat", Mark(hash_text("a cat")), "en"))
     (album / target).chmod(0o444)  # read-only
 
+    dry = wrote(album, lines, form=form, apply=False)
     jpg, png, tif, webp = wrote(album, lines, form=form)
 
+    assert dry == ["would write", png, tif, "would write"]
     assert (jpg, webp) == ("written", "written")
     assert png == f"failed: {album / 'png.png'} does not exist"
     assert tif == f"failed: {album / target} is read-only"

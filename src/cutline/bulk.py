@@ -6,6 +6,7 @@ after Ctrl-C, kill -9, a full disk or a pulled card the same call goes on there.
 """
 
 import json
+import os
 import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -74,8 +75,8 @@ Event = Listed | Answered | Finished
 
 def caption_all(
     captioner: Captioner,
-    paths: Iterable[str],
-    out: Path,
+    paths: str | Path | Iterable[str | Path],
+    out: str | Path,
     wanted: Wanted = Wanted(),
     *,
     recursive: bool = False,
@@ -87,13 +88,14 @@ def caption_all(
     The file is written at the end, and when somebody stops listening. A picture is captioned again
     only when it has changed, or the model or what is wanted has; of equal ones, one is. Damaged
     ones stand in the file with their reason and are tried again with `retry_failed`; what could not
-    be read at all is tried again every time. Files that changed less than `settled` seconds ago are
+    be read at all is tried again every time, and of a folder that may not be entered the captions
+    of before stay. Files that changed less than `settled` seconds ago are
     left for the next time. Raises `DataError` when there is nothing to caption, a folder can no
     longer be read or the disk is full; every answer so far is kept.
     """
+    out, given = Path(out), _spell_out(paths)
     if out.suffix not in WRITERS:
         raise DataError(f"{out.name}: captions are written as {', '.join(WRITERS)}")
-    given = list(paths)
     style = {} if wanted.style == FREE else {"style": wanted.style.as_json()}
     asked = {"best": wanted.best, "gaze": wanted.gaze, **style, **model_of(captioner)}
     with Journal.open(out, json.dumps(asked, sort_keys=True)) as journal:
@@ -113,10 +115,14 @@ def caption_all(
 
 
 def watch(
-    captioner: Captioner, paths: Iterable[str], out: Path, wanted: Wanted = Wanted(), **options: Any
+    captioner: Captioner,
+    paths: str | Path | Iterable[str | Path],
+    out: str | Path,
+    wanted: Wanted = Wanted(),
+    **options: Any,
 ) -> Generator[Event]:
     """Caption what is there, then what appears, until somebody stops listening."""
-    given = list(paths)
+    given = _spell_out(paths)
     while True:
         began = time.monotonic()
         yield from caption_all(captioner, given, out, wanted, settled=WATCH_EVERY, **options)
@@ -129,6 +135,11 @@ def model_of(captioner: Captioner) -> dict[str, Any]:
     weights = f"{str(card.get('fingerprint', ''))[:16]}-{card.get('precision', 'fp32')}"
     view = captioner.engine.view.as_dict()
     return {"name": str(card.get("title", "")), "fingerprint": weights, "view": view}
+
+
+def _spell_out(paths: str | Path | Iterable[str | Path]) -> list[str]:
+    """One or many, as they are named."""
+    return [os.fspath(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
 
 
 def _insist(

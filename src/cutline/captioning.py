@@ -31,7 +31,12 @@ OUT = Path("captions.jsonl")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--gaze", is_flag=True, help="In JSON: where each word looked.")
 @click.option("--best", default=1, show_default=True, help="How many candidates a picture.")
-@click.option("--min-confidence", default=0.0, help="Leave a caption away that is less sure.")
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Leave a caption away that is less sure.",
+)
 @style_options
 @click.option("--out", type=Path, help="All captions in one .jsonl, .csv or .parquet file.")
 @click.option("--retry-failed", is_flag=True, help="With --out: try damaged pictures again.")
@@ -112,20 +117,23 @@ def _show(events: Generator["Event"], out: Path) -> int:
     """How a library is captioned; Ctrl-C leaves a file with what there is."""
     from cutline.bulk import Answered, Finished, Listed
 
-    bars, failed = Bars(), 0
+    bars, failed, told, summed_up = Bars(), 0, set[str](), ""  # watching, things are said once
     with stop_after_the_event() as stop, closing(events):
         for event in events:
             match event:
-                case Listed(found, int(known)) if known:
+                case Listed(found, int(known)) if known and not summed_up:
                     say(f"{out}: {known} of {found} pictures are known")
                 case Answered(problem=problem, done=done, total=total):
-                    if problem:
+                    if problem and problem not in told:
+                        told.add(problem)
                         say(f"cutline: {problem}")
                     bars.show("captioned", done, total, unit="pictures")
                 case Finished(captioned, unsure, failed):
                     less = f", {unsure} too unsure for one" if unsure else ""
                     more = f", {failed} without (--retry-failed tries again)" if failed else ""
-                    say(f"{out}: {captioned} captions{less}{more}")
+                    before, summed_up = summed_up, f"{out}: {captioned} captions{less}{more}"
+                    if summed_up != before:
+                        say(summed_up)
             if stop.is_set():
                 bars.close()
                 say(f"stopped; {out} has what is done, and the same command goes on")

@@ -36,9 +36,9 @@ class Pair(NamedTuple):
 
 
 def write_comparison(
-    one: Path,
-    other: Path,
-    out: Path,
+    one: str | Path,
+    other: str | Path,
+    out: str | Path,
     *,
     images: Path | None = None,
     references: Mapping[str, Sequence[str]] | None = None,
@@ -49,6 +49,7 @@ def write_comparison(
 
     Options are those of `write_report`. Raises `DataError` for files without a common picture.
     """
+    one, other, out = Path(one), Path(other), Path(out)
     pairs = pair_up(read_captions(one), read_captions(other), f"{one} and {other}")
     album = Album(one, images)
     labels = (one.stem, other.stem) if one.stem != other.stem else (str(one), str(other))
@@ -186,7 +187,11 @@ def _name_orders(labels: tuple[str, str], judged: bool) -> list[Order]:
 
 
 def _introduce(pairs: Sequence[Pair], verdict: str) -> str:
-    texts = [[each.caption.text if each.caption else None for each in pair] for pair in pairs]
-    changed = sum(one != other for one, other in texts)
-    lead = f"<p>{changed:,} of {len(pairs):,} captions differ.</p>\n"
+    both = [[_cut(each.caption) if each.caption else None for each in pair] for pair in pairs]
+    texts = [[each and each.text for each in pair] for pair in both]
+    words = [[each and [word.word for word in each.words] for each in pair] for pair in both]
+    changed = sum(one != other for one, other in words)
+    dressed = sum(one != other for one, other in texts) - changed
+    more = f", {dressed:,} more in how they are written only" if dressed > 0 else ""
+    lead = f"<p>{changed:,} of {len(pairs):,} captions differ{more}.</p>\n"
     return f'{lead}<p class="summary">{escape(verdict)}</p>\n' if verdict else lead

@@ -5,8 +5,9 @@ which reads without scripts too; pictures, words and gaze are JSON beside it, in
 parsed when somebody comes near, so that thousands of pictures open and scroll at once.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from math import isqrt
 from os.path import commonprefix
@@ -229,12 +230,19 @@ def _draw_details(name: str, summary: str, items: str) -> str:
 
 
 def spell(candidate: Candidate) -> Iterator[tuple[str, Word]]:
-    """Each word with what stands before it in the sentence: a space, or nothing, as before 's."""
-    place = 0
-    for word in candidate.words:
-        found = candidate.text.find(word.word, place)
-        yield (" " if place and found != place else ""), word
-        place = max(place, found) + len(word.word) if found >= 0 else place
+    """Each word as the sentence spells it, with its capital and full stop, and with what stands
+    before it: a space, or nothing, as before 's.
+    """
+    text, place, last = candidate.text, 0, len(candidate.words) - 1
+    small = text.lower() if len(text.lower()) == len(text) else text
+    for number, word in enumerate(candidate.words):
+        found = small.find(word.word.lower(), place)
+        gap = " " if place and found != place else ""
+        if found >= 0:
+            place = found + len(word.word)
+            closed = number == last and not re.search(r"\w", text[place:])
+            word = replace(word, word=text[found:] if closed else text[found:place])
+        yield gap, word
 
 
 def _describe(card: Card, picture: Thumbnail | ImageError) -> dict[str, Any]:

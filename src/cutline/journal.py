@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import stat
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -50,6 +51,11 @@ ON CONFLICT (path) DO UPDATE SET
     passing = :passing,
     size = :size,
     changed = :changed
+"""
+KEEP_UNSEEN = """
+UPDATE pictures SET listing = :listing, place = :place
+WHERE path > :first AND path < :last AND listing = :listing - 1
+    AND EXISTS (SELECT 1 FROM answers WHERE answers.content = pictures.content AND asked = :asked)
 """
 LISTED = """
 FROM pictures LEFT JOIN answers ON answers.content = pictures.content AND asked = :asked
@@ -94,6 +100,8 @@ class Journal:
     def open(cls, out: Path, asked: str) -> Iterator["Journal"]:
         """The journal beside a file; what SQLite or the disk refuses is a `DataError`."""
         path = journal_of(out)
+        if not out.parent.is_dir():
+            raise DataError(f"{out} cannot be written: there is no folder {out.parent}")
         try:
             with closing(cls(path, asked)) as journal:
                 yield journal
@@ -115,7 +123,8 @@ class Journal:
         """Note which pictures there are, and count them.
 
         With `again`, damaged ones are no longer known as such; files that changed less than
-        `settled` seconds ago are passed over.
+        `settled` seconds ago are passed over. What cannot be looked at is told as unseen; where
+        that is a folder, the answers that its pictures have are kept.
         """
         looked = (_look_at(path, error) for path, error in found)
         latest = (time.time() - settled) * 1e9 if settled else float("inf")
@@ -125,9 +134,13 @@ class Journal:
                 row |= {**self._named, "again": again, "place": self.total}
                 self.total += 1
             self._base.executemany(NOTE, some)
+            for row in some:
+                if row["problem"]:
+                    self._note_unseen(row)
             yield self.total
         self.keep()
-        known = f"SELECT count(*) {LISTED} AND (problem IS NOT NULL OR answer IS NOT NULL)"
+        settled_before = "(problem IS NOT NULL AND NOT passing OR answer IS NOT NULL)"
+        known = f"SELECT count(*) {LISTED} AND {settled_before}"
         [(self.done,)] = self._base.execute(known, self._named)
 
     def show(self, roots: Iterable[str]) -> Iterator[Path]:
@@ -141,7 +154,8 @@ class Journal:
                 with open(path, "rb") as file:  # noqa: PTH123  a path of bytes
                     content = hashlib.file_digest(file, "blake2b").digest()[:16]
             except (OSError, ValueError) as error:
-                told = _unreadable(os.fsdecode(path), error)
+                folder = Path(os.fsdecode(path)).parent  # one sentence for all that were in it
+                told = _explain_loss(folder) or _unreadable(os.fsdecode(path), error)
                 self._fail([path], told)
                 self._unseen.append((os.fsdecode(path), told))
                 self.lost = next(filter(None, map(_explain_loss, folders)), None)
@@ -184,11 +198,19 @@ class Journal:
 
     def lines(self) -> Iterator[Line]:
         """All pictures of this listing, in order."""
-        query = f"SELECT path, problem, answer {LISTED} ORDER BY place"
+        query = f"SELECT path, problem, answer {LISTED} ORDER BY place, path"
         rows = self._base.execute(query, self._named)
         for path, problem, answer in rows:
             told = None if problem is None else json.loads(problem)
             yield Line(os.fsdecode(path), told, json.loads(answer) if answer else None)
+
+    def _note_unseen(self, row: Mapping[str, Any]) -> None:
+        """What cannot be looked at is told; of a folder, what was known is listed again."""
+        self._unseen.append((os.fsdecode(row["path"]), json.loads(row["problem"])))
+        inside = row["path"].rstrip(os.fsencode(os.sep)) + os.fsencode(os.sep)
+        between = {"first": inside, "last": inside[:-1] + bytes([inside[-1] + 1])}
+        if _explain_loss(Path(os.fsdecode(row["path"]))):
+            self.total += self._base.execute(KEEP_UNSEEN, {**row, **between}).rowcount
 
     def _without_answer(self) -> Iterator[bytes]:
         place = -1
@@ -219,6 +241,8 @@ def _look_at(path: str, error: DataError | None) -> dict[str, Any]:
         try:
             status = os.stat(path)  # noqa: PTH116  the path as it is named
             size, changed = status.st_size, status.st_mtime_ns
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+                problem = f"{path} is not a file"
         except (OSError, ValueError) as reason:
             problem = _unreadable(path, reason)
     return {
@@ -239,7 +263,8 @@ def _unreadable(path: str, reason: Exception) -> str:
 def _explain_loss(folder: Path) -> str | None:
     """Why a folder cannot be read any more."""
     try:
-        next(os.scandir(folder), None)
+        with os.scandir(folder) as entries:
+            next(entries, None)
     except OSError as error:
         return f"{folder} can no longer be read ({error.strerror})"
     return None
@@ -250,4 +275,6 @@ def _explain(error: sqlite3.Error, path: Path) -> str:
         return f"another cutline is at work with {path}"
     if "not a database" in str(error) or "malformed" in str(error):
         return f"{path} is damaged ({error}); without it all pictures are captioned anew"
+    if "unable to open" in str(error):
+        return f"{path} cannot be opened: it or its folder may not be written to"
     return f"{path} cannot be written ({error}); answers up to the last second are kept in it"

@@ -9,13 +9,18 @@ from pathlib import Path
 from cutline.errors import DataError
 from cutline.validation import is_picture
 
+NOT_ALBUMS = frozenset(("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found"))
+"""Folders of thumbnails and of rubbish, as network drives and systems make them."""
+
 
 def find_pictures(
     paths: Iterable[str], *, recursive: bool
 ) -> Iterator[tuple[str, DataError | None]]:
     """Files as they are named, the pictures of folders sorted, glob patterns spelt out.
 
-    A folder or a pattern in which there is none comes with what to say about it.
+    A folder or a pattern in which there is none comes with what to say about it, and so does a
+    folder that may not be entered; the rest go on. Hidden folders and `NOT_ALBUMS` are passed
+    over, unless they are named themselves.
     """
     for path in paths:
         if path == "-":
@@ -35,28 +40,41 @@ def _look_at(path: str, *, recursive: bool) -> Iterator[tuple[str, DataError | N
         yield from _or_say(pictures, path, f"{path} has no pictures in it{deeper}")
     elif not Path(path).exists() and glob.has_magic(path):
         matching = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 (may be absolute)
-        yield from _or_say(matching, path, f"{path} matches nothing")
+        named = ((match, None) for match in matching)
+        yield from _or_say(named, path, f"{path} matches nothing")
     else:
         yield path, None
 
 
-def _walk(folder: str, *, recursive: bool) -> Iterator[str]:
+def _walk(folder: str, *, recursive: bool) -> Iterator[tuple[str, DataError | None]]:
     """The pictures of a folder, sorted; of one folder at a time, so that memory stays flat."""
-    with os.scandir(folder) as entries:
-        inside = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            inside = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:  # of this folder; those beside it may be read
+        yield folder, DataError(f"{folder} cannot be read: {error.strerror}")
+        return
     for entry in inside:
         if recursive and entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, recursive=True)
-        elif is_picture(entry.name) and not entry.is_dir():
-            yield entry.path
+            if not (entry.name.startswith(".") or entry.name in NOT_ALBUMS):
+                yield from _walk(entry.path, recursive=True)
+        elif is_picture(entry.name) and not _is_folder(entry):
+            yield entry.path, None
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, or to where one may not go: as a picture it is told
+        return False
 
 
 def _or_say(
-    pictures: Iterable[str], path: str, sentence: str
+    found_there: Iterable[tuple[str, DataError | None]], path: str, sentence: str
 ) -> Iterator[tuple[str, DataError | None]]:
     found = False
-    for picture in pictures:
+    for each in found_there:
         found = True
-        yield picture, None
+        yield each
     if not found:
         yield path, DataError(sentence)

@@ -75,13 +75,15 @@ class Album:
     def find(self, name: str) -> Path:
         """The picture of this name, or of this id as COCO has them.
 
-        It is looked for as named, then beside the file, then in `images`: by its last part, and
-        without the ending or all but the number at its end. Where it is nowhere, the path as it is
-        named comes back.
+        It is looked for as named, then beside the file, then in `images`: by as many of its last
+        parts as lead there, and by its name without the ending or all but the number at its end.
+        Where it is nowhere, the path as it is named comes back.
         """
         places = [Path(name), self.file.parent / name]
         if self.images:
-            places += [self.images / name, self.images / name_of(name)]
+            parts = Path(name).relative_to(Path(name).anchor).parts
+            places += [self.images.joinpath(*parts[start:]) for start in range(len(parts))]
+            places += [self.images / name_of(name)]
         found = next((path for path in places if _is_file(path)), None)
         return found or self._known.get(name) or Path(name)
 

@@ -25,7 +25,12 @@ _SAID = {"would write": "would be written", "would restore": "would be restored"
 )
 @click.option("--apply", is_flag=True, help="Write; else only say what would be written.")
 @click.option("--language", default="en", show_default=True, help="What the captions are in.")
-@click.option("--min-confidence", default=0.0, help="Leave out captions that are less sure.")
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Leave out captions that are less sure.",
+)
 @click.option(
     "--sidecars",
     type=click.Choice(["full", "stem"]),

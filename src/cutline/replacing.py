@@ -17,9 +17,7 @@ class Part:
     def __init__(self, target: Path, content: bytes) -> None:
         """Raises `WritingError` for a file that is read-only, `OSError` where the disk refuses."""
         self._target, self._path = target, part_of(target)
-        self._status = target.stat() if target.exists() else None
-        if self._status and not self._status.st_mode & 0o222:
-            raise WritingError("is read-only")
+        self._status = insist_on_leave(target)
         try:
             with self._path.open("wb") as file:
                 file.write(content)
@@ -52,6 +50,14 @@ class Part:
     def _remove(self) -> None:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
+
+
+def insist_on_leave(target: Path) -> os.stat_result | None:
+    """The file's status, if it is there. Raises `WritingError` for one that is read-only."""
+    status = target.stat() if target.exists() else None
+    if status and not status.st_mode & 0o222:
+        raise WritingError("is read-only")
+    return status
 
 
 def part_of(target: Path) -> Path:

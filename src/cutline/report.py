@@ -27,8 +27,8 @@ SHOWN = (JUDGE, "BLEU-4")
 
 
 def write_report(
-    predictions: Path,
-    out: Path,
+    predictions: str | Path,
+    out: str | Path,
     *,
     images: Path | None = None,
     references: Mapping[str, Sequence[str]] | None = None,
@@ -42,6 +42,7 @@ def write_report(
     (default: as the file tells, else whole). Raises `DataError` for a file that holds no captions,
     or references of none of its pictures.
     """
+    predictions, out = Path(predictions), Path(out)
     told, album = read_captions(predictions), Album(predictions, images)
     expected = {each.path: find_references(each.path, references or {}) for each in told}
     report = _score(told, expected, scores) if references is not None else None

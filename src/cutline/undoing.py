@@ -201,15 +201,18 @@ def journal_beside(captions: Path) -> Path:
     return captions.with_name(f"{captions.stem}.undo.jsonl")
 
 
-def undo(journal: Path, *, apply: bool = False) -> Generator[Undone]:
+def undo(journal: str | Path, *, apply: bool = False) -> Generator[Undone]:
     """Take back every change in the journal, the newest first; without `apply` only say so.
 
     A file that is no longer as cutline left it is kept. Stopped at any moment, the same call goes
     on; when nothing is left to take back, the journal goes too. Raises `WritingError` where there
     is no journal, or none that can be read.
     """
+    journal = Path(journal)
     if not journal.exists():
-        raise WritingError(f"there is no journal {journal}: cutline write --apply makes one")
+        others = sorted(each.name for each in journal.parent.glob("*.undo.jsonl"))
+        there = f"; {', '.join(others)} would be there" if others else ""
+        raise WritingError(f"there is no journal {journal}: cutline write --apply makes one{there}")
     opened = Journal(journal)
     supposed: dict[Path, str | None] = {}
     try:

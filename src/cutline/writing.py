@@ -24,7 +24,7 @@ from cutline.errors import DataError, WritingError, nearest
 from cutline.exiftool import ExifTool, find_exiftool, kind_of
 from cutline.packets import look_inside, put_text, read_packet
 from cutline.provenance import Found, Mark, clean_text, hash_text
-from cutline.replacing import read_file
+from cutline.replacing import insist_on_leave, read_file
 from cutline.rows import read_rows
 from cutline.undoing import Journal, tell_failure
 
@@ -97,12 +97,12 @@ class Event:
         return told | {name: value for name, value in more.items() if value}
 
 
-def read_captions(path: Path) -> list[Captioned]:
+def read_captions(path: str | Path) -> list[Captioned]:
     """The rows of a `captions.jsonl`, `.csv` or `.parquet`, the last of each picture.
 
     Paths are as seen from here, or else from the file. Raises `DataError` that names the line.
     """
-    found: dict[Path, Captioned] = {}
+    path, found = Path(path), dict[Path, Captioned]()
     for where, told in read_rows(path):
         try:
             captioned = Captioned.from_line(told, path.parent)
@@ -117,7 +117,7 @@ def write(
     captions: Iterable[Captioned | Mapping[str, Any]],
     *,
     form: str,
-    journal: Path,
+    journal: str | Path,
     apply: bool = False,
     language: str = "en",
     min_confidence: float = 0.0,
@@ -136,7 +136,7 @@ def write(
     if not _LANGUAGE.fullmatch(language):
         raise WritingError(f"{language!r} is no language; name one as en, de or pt-BR")
     with ExitStack() as stack:
-        opened = Journal(journal)
+        opened = Journal(Path(journal))
         stack.callback(opened.close)
         if apply:
             opened.claim()
@@ -182,6 +182,8 @@ def _write_one(writer: "_Form", captioned: Captioned, journal: Journal, *, apply
         if apply:
             content = writer.make(target, held, text, _mark(captioned, text))
             journal.replace(target, content, seen=held, picture=picture)
+        else:
+            insist_on_leave(target)  # which writing would do, too
         return Event(picture, target, "written" if apply else "would write", text)
     except (OSError, WritingError) as error:
         return Event(picture, target, "failed", captioned.text, tell_failure(target, error))
