@@ -67,7 +67,7 @@ def train(
         cache=cache,
         device=device,
         save_every=save_every,
-        command=f"cutline train recipes/{recipe.name} --data {data.resolve().name}{chosen}",
+        command=f"cutline train recipes/{recipe.name} --data {quote(data.resolve().name)}{chosen}",
     )
     if not _run(experiment):
         say(f"stopped; the same command goes on from here ({folder})")
