@@ -163,6 +163,8 @@ def test_what_does_not_fit_is_one_sentence(classic):
         adopt(*files, [w if w != "<end>" else "stop" for w in words])
     with pytest.raises(ModelError, match=r"decoder-5.pkl has no ResNet"):
         adopt(files[1], files[1], words)
+    with pytest.raises(ModelError, match=r"is it the decoder\? Its \d+ tensors: .{,300} \.\.\.$"):
+        adopt(files[1], files[0], words)
     torch.save(nn.LSTM(8, 8, 2).state_dict(), folder / "deep.pkl")
     with pytest.raises(ModelError, match=r"only an LSTM of one layer and one direction"):
         adopt(files[0], folder / "deep.pkl", words)

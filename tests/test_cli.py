@@ -246,6 +246,36 @@ def test_check_names_what_is_wrong_by_file_and_line(run, tmp_path):
     assert "1 to mend" in err
 
 
+def test_check_opens_the_pictures_and_ends_with_what_must_be_mended(run, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    rows = "image,caption\nnone.png,nothing\na.png,a thing\nb.png,a thing\n"
+    (tmp_path / "captions.csv").write_text(rows)
+
+    code, out, err = run("data", "check", tmp_path)
+
+    damaged, missing = out.splitlines()
+    assert code == 1
+    assert damaged.startswith(f"{tmp_path}/b.png: left out: it is ")
+    assert missing == f"{tmp_path}/captions.csv:2: there is no picture 'none.png'"
+    assert "1 to mend, 1 worth knowing" in err
+
+
+def test_a_folder_of_ones_own_holds_references_too(run, tmp_path):
+    for name in ("a", "b"):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    rows = "image,caption,split\na.png,a red dog runs,test\nb.png,two cats sleep,test\n"
+    (tmp_path / "captions.csv").write_text(rows)
+    (tmp_path / "said.json").write_text('{"a.png": "a red dog runs", "b.png": "two cats sleep"}')
+
+    code, out, _ = run(
+        "score", tmp_path / "said.json", "--references", tmp_path, "--only", "BLEU", "--json"
+    )
+
+    assert code == 0
+    assert json.loads(out)["scores"]["BLEU-1"] == pytest.approx(1)
+
+
 def test_every_command_has_help():
     context = click.Context(commands)
     for name in commands.list_commands(context):

@@ -419,18 +419,33 @@ def test_data_without_a_validation_split_trains_to_the_end(begin, tmp_path):
     assert (card["scores"], card["epoch"]) == ({}, 3)
 
 
-@pytest.mark.parametrize("tuned", [0, 1])
-def test_a_damaged_training_picture_is_told_and_left_out(tuned, begin, eyes, tmp_path):
+def test_scores_of_zero_are_no_best_epoch_to_stop_at(begin, tmp_path):
+    """In a language of which nothing is learnt yet, the first epoch would be the best for ever."""
+    strange = 4 * ["zwei Mädchen im Schnee"]
+    write_folder(tmp_path / "data", splits=8 * "t" + 4 * "v", edit=lambda c: [*c[:8], *strange])
+    recipe = make_recipe(source=FOLDER, training={"epochs": 3, "patience": 1})
+
+    validated = pick(Validated, begin(recipe, data=tmp_path / "data").run())
+
+    assert [(v.report.scores["CIDEr-D"], v.is_best) for v in validated] == 3 * [(0, True)]
+
+
+@pytest.mark.parametrize(("tuned", "mirrored"), [(0, 0.0), (0, 0.5), (1, 0.0)])
+def test_a_damaged_training_picture_is_told_once_and_left_out(
+    tuned, mirrored, begin, eyes, tmp_path
+):
     pictures = write_folder(tmp_path / "data", splits=20 * "t" + 4 * "v")
     pictures[2].write_bytes(b"not a picture")
     pictures[22].write_bytes(b"not a picture")
-    parts = {"encoder": LEARNT, "training": {**PICTURES, "tuned": 1}} if tuned else {}
-    recipe = make_recipe(source=FOLDER, **parts)
+    parts = {"encoder": LEARNT} if tuned else {}
+    training = {**PICTURES, "tuned": 1} if tuned else {"mirrored": mirrored}
+    recipe = make_recipe(source=FOLDER, training=training, **parts)
     experiment = begin(recipe, data=tmp_path / "data", weights=eyes if tuned else None)
 
     events = list(experiment.run())
 
     told = [sentence for event in pick(Encoded, events) for sentence in event.damaged]
+    assert len(told) == 2
     assert [pictures[n].name in told[at] for at, n in enumerate((2, 22))] == [True, True]
     assert pick(Begun, events)[0].pictures == {"train": 19, "validation": 3, "test": 0}
     assert len(pick(Validated, events)) == 3

@@ -97,6 +97,12 @@ def test_damaged_pictures_are_left_out_and_too_few_are_told(engine, examples, tm
         inspect(engine, [damaged, examples[0]])
 
 
+def test_a_few_pictures_show_no_cause(engine, examples):
+    cause = inspect(engine, examples[:3]).cause
+
+    assert cause == "3 pictures are too few to find a cause: 20 are a beginning."
+
+
 # ------------------------------------------------------------------- the same, on real photographs
 
 

@@ -4,6 +4,7 @@ import ast
 import builtins
 import importlib
 import importlib.util
+import inspect
 import json
 import re
 import shutil
@@ -57,6 +58,20 @@ def test_no_output_is_a_warning_or_names_a_place_of_one_machine(path, cells):
     assert [output for output in outputs if output.get("name") == "stderr"] == []
     assert ABSOLUTE.search(told + text_of(cells, "code") + text_of(cells, "markdown")) is None
     assert path.stat().st_size < MOST_BYTES
+
+
+def test_recipes_and_sources_are_shown_as_they_are_now(cells):
+    """A notebook that was run before they changed teaches what is no longer so."""
+    everything = text_of(cells, "code")
+    for cell in code_of(cells):
+        code = "".join(cell["source"])
+        shown = "".join("".join(output.get("text", ())) for output in cell["outputs"])
+        if re.search(r"print\((recipe|Path)", code):
+            for name in re.findall(r"recipes/([\w-]+\.toml)", code):
+                assert (ROOT / "recipes" / name).read_text(encoding="utf8") in shown
+        for name in re.findall(r"print\(inspect\.getsource\((\w+)\)\)", code):
+            module = re.search(rf"from ([\w.]+) import .*\b{name}\b", everything)[1]
+            assert inspect.getsource(getattr(importlib.import_module(module), name)) in shown
 
 
 def test_every_name_in_the_code_exists(cells):

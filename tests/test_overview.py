@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -83,9 +84,22 @@ def test_the_page_is_one_file_with_every_picture_in_it(overview, examples):
     assert re.search(r"<h1>A &lt;title&gt;</h1>", page)
 
 
-def test_show_writes_the_table_and_the_page(run, drawn, tmp_path):
-    code, out, _ = run("data", "show", drawn, "--out", tmp_path / "page.html")
+def test_an_axis_of_lengths_has_no_gaps(overview, examples):
+    page = draw_page(replace(overview, lengths={2: 5, 6: 1}), examples, "lengths")
+
+    assert [f"<title>{n}: {count}</title>" in page for n, count in ((3, 0), (6, 1), (7, 0))] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_show_writes_the_table_and_the_page(run, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "captions.csv").write_text("image,caption,split\na.png,a thing,train\n")
+
+    code, out, _ = run("data", "show", tmp_path, "--out", tmp_path / "page.html")
 
     assert code == 0
-    assert re.search(r"train +\d+ +\d+", out)
+    assert re.search(r"train +1 +1", out)
     assert "<!doctype html>" in (tmp_path / "page.html").read_text()

@@ -507,12 +507,48 @@ def test_lines_of_json_that_do_not_fit_are_told(tmp_path):
     [
         ({"captions.csv": "image,text\na.jpg,x\n"}, "csv:1: the columns must be image, caption"),
         ({"captions.csv": "image,captoin\n"}, "did you mean 'caption'"),
+        ({"captions.csv": "file,text\na.jpg,x\n"}, "the first line, 'file,text', names others$"),
+        ({"captions.csv": ""}, "captions.csv:1: the columns .* the first line is empty$"),
+        (
+            {"captions.csv": "image,caption\n"},
+            "there are no captions; they",
+        ),
+        ({"labels.csv": "image,caption\na.jpg,x\n"}, "there are no captions; they belong into"),
         ({"captions.csv": "", "captions.jsonl": ""}, "captions.jsonl is there too; keep one"),
     ],
 )
 def test_captions_that_cannot_be_understood_as_a_whole_are_told(files, sentence, tmp_path):
     with pytest.raises(DataError, match=sentence):
         list(folder_with(tmp_path, files, "a.jpg"))
+
+
+def test_a_table_that_cannot_be_understood_is_the_only_thing_told(tmp_path):
+    table = "image,caption\na.jpg,ein Hund\n".encode("utf-16")
+    (tmp_path / "captions.csv").write_bytes(table)
+    source = folder_with(tmp_path, {}, "a.jpg", "b.jpg")
+
+    told = [(problem.file.name, problem.sentence) for problem in check(source)]
+
+    assert told == [("captions.csv", "this file is UTF-16: save it as UTF-8")]
+
+
+def test_an_empty_folder_has_no_pictures(tmp_path):
+    assert [problem.sentence for problem in check(Folder(tmp_path))] == ["there are no pictures"]
+
+
+def test_a_name_that_differs_in_case_or_suffix_is_told_with_the_right_one(tmp_path):
+    rows = "image,caption\nDOG.JPG,one\nsub/egg,two\nd.og.png,three\ncat,four\n"
+    pictures = ("dog.jpg", "egg.png", "d.og.jpg", "1/cat.jpg", "2/cat.jpg")
+    source = folder_with(tmp_path, {"captions.csv": rows}, *pictures)
+
+    told = [problem.sentence for problem in check(source) if problem.is_fatal]
+
+    assert told == [
+        "there is no picture 'DOG.JPG'; did you mean 'dog.jpg'?",
+        "there is no picture 'sub/egg'; did you mean 'egg.png'?",
+        "there is no picture 'd.og.png'; did you mean 'd.og.jpg'?",
+        "there is no picture 'cat'",  # there are two
+    ]
 
 
 def test_pictures_without_captions_are_left_out_and_hidden_ones_not_seen(tmp_path):

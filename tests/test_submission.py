@@ -104,7 +104,6 @@ def test_a_name_that_the_server_would_not_take_is_refused_at_once(run, listed, t
     [
         ({"image_id": "1", "caption": "a"}, "entry 0 must be an image_id and a caption"),
         ({"image_id": 2, "caption": "a"}, "entry 0: there is no image 2"),
-        ({"image_id": 1, "caption": ""}, "entry 0: the caption of image 1 is empty"),
         ([1, "a"], "entry 0 must be an image_id and a caption"),
     ],
 )
@@ -112,6 +111,38 @@ def test_what_the_server_would_refuse_is_told(entry, problem, tmp_path):
     (tmp_path / "info.json").write_text('{"images": [{"id": 1, "file_name": "a.jpg"}]}')
 
     assert check([entry], tmp_path / "info.json") == [problem, "1 of 1 images have no caption"]
+
+
+def test_an_empty_caption_is_one_problem(tmp_path):
+    (tmp_path / "info.json").write_text('{"images": [{"id": 1, "file_name": "a.jpg"}]}')
+
+    problems = check([{"image_id": 1, "caption": ""}], tmp_path / "info.json")
+
+    assert problems == ["entry 0: the caption of image 1 is empty"]
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(run, listed, tiny):
+    (listed / "test2014").rename(listed / "elsewhere")
+
+    code, _, err = run(*options(listed, tiny))
+
+    assert code == 1
+    assert f"there is no folder {listed / 'test2014'} with the pictures of info.json" in err
+    assert "does not exist" not in err
+    assert not (listed / OUT).exists()
+
+
+def test_captions_of_two_models_are_not_mixed(run, listed, tiny):
+    picture = sorted((listed / "test2014").iterdir())[5]
+    picture.write_bytes(b"")  # so that the journal stays
+    run(*options(listed, tiny))
+    before = (listed / OUT).read_text()
+
+    code, _, err = run(*[a for a in options(listed, tiny) if a not in ("--model", tiny)])
+
+    assert code == 1
+    assert f".{OUT}.journal holds captions of another model: go on with that one" in err
+    assert (listed / OUT).read_text() == before
 
 
 def test_an_image_may_have_one_caption_only(tmp_path):

@@ -24,6 +24,8 @@ from cutline.vocabulary import MARKERS, PAD, Vocabulary
 
 SEQUENTIAL = {"0": "conv1", "1": "bn1", **{str(n + 3): f"layer{n}" for n in range(1, 5)}}
 """Where a ResNet's parts stand when it is taken to pieces: relu and maxpool are 2 and 3."""
+NAMED = 6
+"""Tensors named where none fits; a ResNet has hundreds."""
 NEVER = -30.0
 """The bias of a word that the old model did not have: it is never said."""
 
@@ -121,7 +123,10 @@ def _find_lstm(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
                 )
             found[match[1]] = tensors.pop(name)
     if set(found) != {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}:
-        raise ModelError(f"{path} has no LSTM with biases: it has {', '.join(sorted(tensors))}")
+        held = ", ".join(sorted(tensors)[:NAMED]) + (" ..." if len(tensors) > NAMED else "")
+        raise ModelError(
+            f"{path} has no LSTM with biases; is it the decoder? Its {len(tensors)} tensors: {held}"
+        )
     if found["weight_ih"].shape[0] != 4 * found["weight_hh"].shape[1]:
         raise ModelError(f"{path} has a GRU or another memory in place of an LSTM")
     return found

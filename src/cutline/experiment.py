@@ -272,6 +272,7 @@ class Experiment:
         report = metrics.score(predictions, references, partial=True) if len(pairs) > 1 else None
         score = report.scores[CHOSEN_BY] if report else None
         is_best = score is None or standing.best is None or score > standing.best
+        is_best |= standing.best == score == 0  # words not learnt yet say nothing of the epoch
         epoch = standing.epochs + ended.epoch
         if is_best:
             standing.best, standing.epochs_since = score, 0

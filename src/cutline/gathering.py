@@ -1,7 +1,9 @@
 """The commands about data: get, show, check. Nothing here needs torch."""
 
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +11,10 @@ from cutline.catalogue import Plan, get_all
 from cutline.catalogue import plan as plan_fetching
 from cutline.errors import CutlineError, FetchError
 from cutline.progress import Bars, say
+
+if TYPE_CHECKING:
+    from cutline.records import Example
+    from cutline.validation import Problem
 
 LOOKED_AT_ONCE = 32
 
@@ -138,13 +144,34 @@ def show(folder: Path, kind: str, out: Path | None) -> None:
 @click.argument("folder", type=Path)
 @click.option("--kind", default="folder", show_default=True, help="flickr8k, coco, folder ...")
 def check(folder: Path, kind: str) -> None:
-    """Name everything that is wrong with a data set, by file and line."""
-    from cutline.recipe import open_source
-    from cutline.validation import check
+    """Name everything that is wrong with a data set, by file and line.
 
-    problems = check(open_source({"kind": kind}, folder))
-    for problem in problems:
+    What stops a training comes last; what is only worth knowing, such as damaged pictures, which
+    are left out, stands before it.
+    """
+    from cutline.recipe import open_source
+    from cutline.validation import check_reading, read
+
+    reading = read(open_source({"kind": kind}, folder))
+    problems = [*check_reading(reading), *_find_unreadable(reading.examples)]
+    for problem in sorted(problems, key=lambda problem: problem.is_fatal):
         click.echo(str(problem))
     fatal = sum(problem.is_fatal for problem in problems)
     click.echo(f"{fatal} to mend, {len(problems) - fatal} worth knowing", err=True)
     sys.exit(1 if fatal else 0)
+
+
+def _find_unreadable(examples: "Sequence[Example]") -> "Iterator[Problem]":
+    """Pictures that are there and cannot be decoded: every training leaves them out."""
+    from cutline.decoding import decode_ahead
+    from cutline.images import View
+    from cutline.validation import Problem
+
+    images, bars = [example.image for example in examples if example.image.is_file()], Bars()
+    decoded = decode_ahead(images, View(32), batch=LOOKED_AT_ONCE)
+    for start, batch in zip(range(0, len(images), LOOKED_AT_ONCE), decoded, strict=True):
+        for image, answer in zip(images[start:], batch, strict=False):
+            if isinstance(answer, CutlineError):
+                sentence = f"left out: it {str(answer).removeprefix(f'{image} ')}"
+                yield Problem(image, None, sentence, is_fatal=False)
+        bars.show("looked at", start + len(batch), len(images))

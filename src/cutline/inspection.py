@@ -40,6 +40,8 @@ BATCH = 16
 WORST = 20
 VIEWS_TRIED_ON = 100
 """Pictures on which other views are tried."""
+FEW = 20
+"""With fewer pictures chance looks like a cause."""
 BETTER = 0.05
 """Nats a word by which another view must beat the model's own to be named."""
 DEAF = 0.02
@@ -82,6 +84,8 @@ class Inspection:
     @property
     def cause(self) -> str:
         """The likeliest reason for a bad model, a sentence; or that none was found."""
+        if self.pictures < FEW:
+            return f"{self.pictures} pictures are too few to find a cause: {FEW} are a beginning."
         if self.surprise > self.guess:
             return (
                 f"The words mean other words: people's captions cost {self.surprise:.1f} nats a "

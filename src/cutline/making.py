@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from cutline.progress import Bars, say, stop_after_the_event
 if TYPE_CHECKING:
     from cutline.checkpoint import Checkpoint
     from cutline.experiment import Begun, Experiment, Validated
+
+FEW = 20
+"""Fewer validation pictures hardly tell one epoch from another."""
 
 
 @click.command()
@@ -63,13 +67,13 @@ def train(
         cache=cache,
         device=device,
         save_every=save_every,
-        command=f"cutline train recipes/{recipe.name} --data {data.resolve().name}{chosen}",
+        command=f"cutline train recipes/{recipe.name} --data {quote(data.resolve().name)}{chosen}",
     )
     if not _run(experiment):
         say(f"stopped; the same command goes on from here ({folder})")
         sys.exit(130)
     _export(folder, folder / "model.onnx", "fp32", trust=True)
-    say(f"done: `cutline caption --model {folder} PICTURE` runs it")
+    say(f"done: `cutline caption --model {quote(str(folder))} PICTURE` runs it")
 
 
 def _run(experiment: "Experiment") -> bool:
@@ -105,6 +109,14 @@ def _show_beginning(folder: Path, begun: "Begun") -> None:
     which = f", training {begun.training} of {begun.trainings}" if begun.trainings > 1 else ""
     resumed = f", going on after step {begun.step}" if begun.step else ""
     say(f"{folder}: {counts} pictures, {begun.words} words{which}{resumed}")
+    validation = begun.pictures["validation"]
+    if validation < 2:
+        say(f"    look at this: {validation} validation pictures, so the last epoch is kept")
+    elif validation < FEW:
+        say(
+            f"    look at this: {validation} validation pictures choose the best epoch, little "
+            "better than chance; a column `split` in the captions' file can put more there"
+        )
 
 
 def _show_epoch(event: "Validated") -> None:

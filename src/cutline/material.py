@@ -7,6 +7,7 @@ is random follows from seed, epoch and batch, so a resumed run is shown the same
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -70,7 +71,8 @@ class Stored:
         plain, *mirrored = self._stores
         yield from plain.encode([example.image for example in (*train, *validation)])
         for store in mirrored:
-            yield from store.encode([example.image for example in train])
+            for event in store.encode([example.image for example in train]):
+                yield replace(event, damaged=())  # told once, by the store before
 
     def keep_readable(self, examples: Sequence[Example]) -> list[Example]:
         """Without those whose picture is damaged."""

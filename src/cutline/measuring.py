@@ -32,9 +32,9 @@ references_option = click.option(
     "--references",
     type=Path,
     required=True,
-    help="COCO, Karpathy, JSON(L), Flickr8k file or folder.",
+    help="COCO, Karpathy, JSON(L), Flickr8k file or folder, or a folder of your own.",
 )
-split_option = click.option("--split", help="Of a Karpathy file or Flickr8k folder [there: test].")
+split_option = click.option("--split", help="Of a Karpathy file or a folder [there: test].")
 partial_option = click.option("--partial", is_flag=True, help="Score the images that both have.")
 only_option = click.option(
     "--only", help=f"Metrics, with commas between them [all but SPICE]: {', '.join(METRICS)}."
@@ -224,10 +224,10 @@ def _caption_split(
 def find_examples(
     card: Mapping[str, Any], data: Path, kind: str | None, split: str
 ) -> list[Example]:
-    """The examples of a split with captions, of the kind of data that the card names."""
-    from cutline.recipe import open_source
+    """The examples of a split with captions, of the kind that the card names or the data show."""
+    from cutline.recipe import open_source, recognise_source
 
-    source = open_source({"kind": kind} if kind else card["source"], data)
+    source = open_source({"kind": kind} if kind else recognise_source(card["source"], data), data)
     examples = [example for example in source if example.split == split and example.captions]
     if not examples:
         raise DataError(f"{data} has no pictures with captions in the split {split!r}")

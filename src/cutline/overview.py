@@ -5,7 +5,7 @@ page that needs no network.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
@@ -144,7 +144,7 @@ def draw_page(overview: Overview, examples: Sequence[Example], title: str) -> st
     parts = [
         f"<table><tr><th>split<th>pictures<th>captions{counts}</table>",
         "<h2>Words a caption</h2>",
-        _bars([(str(length), count) for length, count in overview.lengths.items()]),
+        _bars([(str(n), overview.lengths.get(n, 0)) for n in _range(overview.lengths)]),
         "<h2>The commonest words of the training captions</h2>",
         _bars(words),
         "<h2>Vocabulary</h2><p>Words that occur at least so often, and the share of all words that "
@@ -161,6 +161,11 @@ def draw_page(overview: Overview, examples: Sequence[Example], title: str) -> st
             figures = "".join(map(_draw_figure, chosen))
             parts.append(f'<h2>Some of {split}</h2><div class="pictures">{figures}</div>')
     return "".join(page.draw_page(title, (f"{part}\n" for part in parts)))
+
+
+def _range(lengths: Collection[int]) -> range:
+    """From the shortest to the longest, also those that no caption has: an axis has no gaps."""
+    return range(min(lengths), max(lengths) + 1) if lengths else range(0)
 
 
 def _bars(counts: Sequence[tuple[str, int]]) -> str:

@@ -156,6 +156,12 @@ def open_source(options: Mapping[str, Any], folder: Path) -> Any:
     return find("source", options)(folder, **chosen)
 
 
+def recognise_source(options: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """What reads a folder: `options`, unless its captions are one's own (`captions.csv`)."""
+    own = any((folder / name).is_file() for name in ("captions.csv", "captions.jsonl"))
+    return {"kind": "folder"} if own and options["kind"] in ("flickr8k", "coco") else options
+
+
 def find(section: str, options: Mapping[str, Any]) -> Callable[..., Any]:
     """The constructor that a section means: a known kind, or any `module:Class` of the user's."""
     if section in PARTS:

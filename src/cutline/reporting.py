@@ -17,7 +17,7 @@ PAGE = "report.html"
 @click.argument("other", type=Path, required=False)
 @click.option("-o", "--out", type=Path, help="The page [default: report.html].")
 @click.option("--references", type=Path, help="What people wrote: COCO, Karpathy, JSON, Flickr8k.")
-@click.option("--split", help="Of a Karpathy file or Flickr8k folder [there: test].")
+@click.option("--split", help="Of a Karpathy file or a folder [there: test].")
 @click.option(
     "--df",
     default="refs",

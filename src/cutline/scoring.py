@@ -18,7 +18,7 @@ from cutline.metrics.diversity import Diversity
 from cutline.metrics.lexicon import find_dictionaries
 from cutline.metrics.meteor import Meteor
 from cutline.metrics.significance import Difference
-from cutline.recipe import open_source
+from cutline.recipe import open_source, recognise_source
 from cutline.records import Report
 from cutline.words import split_words
 
@@ -51,10 +51,13 @@ def choose_metrics(
 
 
 def read_expected(path: Path, split: str | None) -> Mapping[str, Sequence[str]]:
-    """References from a file of captions, or of one split (default: test) of a Flickr8k folder."""
+    """References from a file of captions, or of one split (default: test) of a data set.
+
+    A folder is Flickr8k's, or one's own with `captions.csv` or `captions.jsonl`.
+    """
     if not path.is_dir():
         return read_references(path, split=split)
-    source = open_source({"kind": "flickr8k"}, path)
+    source = open_source(recognise_source({"kind": "flickr8k"}, path), path)
     wanted = split or "test"
     found = {example.id: example.captions for example in source if example.split == wanted}
     if not found:

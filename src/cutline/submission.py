@@ -31,7 +31,8 @@ class Submitted:
 def submit(captioner: Captioner, images: Path, folder: Path, out: Path) -> Iterator[Submitted]:
     """Caption every image of a list (`image_info_test2014.json`); goes on with a journal.
 
-    Raises `DataError` for a list or a name of the file that the server would not take.
+    Raises `DataError` for a list or a name of the file that the server would not take, and for a
+    journal of another model.
     """
     if not NAME.fullmatch(out.name):
         raise DataError(
@@ -39,11 +40,16 @@ def submit(captioner: Captioner, images: Path, folder: Path, out: Path) -> Itera
             "example captions_test2014_cutline_results.json"
         )
     listed = read_images(images)
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder} with the pictures of {images.name}")
     journal = out.with_name(f".{out.name}.journal")
-    said = {i: c for i, c in _read_journal(journal).items() if i in listed}
+    model = f"{captioner.card.get('fingerprint', '')}-{captioner.card.get('precision', 'fp32')}"
+    said = {i: c for i, c in _read_journal(journal, model).items() if i in listed}
     todo = [number for number in listed if number not in said]
     answers = captioner.caption_each(folder / listed[number] for number in todo)
     with journal.open("a", encoding="utf8") as file:
+        if not file.tell():
+            file.write(json.dumps({"model": model}) + "\n")
         for number, answer in zip(todo, answers, strict=True):
             wrong = str(answer) if isinstance(answer, ImageError) else None
             said[number] = "" if isinstance(answer, ImageError) else answer.text
@@ -75,7 +81,8 @@ def check(results: Any, images: Path) -> list[str]:
     """What the evaluation server would refuse, a sentence each."""
     if not isinstance(results, list):
         return ["the file must hold a list"]
-    listed, seen, problems = read_images(images), set[int](), []
+    listed, seen, problems = read_images(images), set[int](), list[str]()
+    empty = set[int]()
     for place, entry in enumerate(results):
         number = entry.get("image_id") if isinstance(entry, dict) else None
         if type(number) is not int or not isinstance(entry.get("caption"), str):
@@ -85,15 +92,16 @@ def check(results: Any, images: Path) -> list[str]:
         elif number in seen:
             problems.append(f"entry {place}: image {number} has a caption already")
         elif not entry["caption"]:
+            empty.add(number)
             problems.append(f"entry {place}: the caption of image {number} is empty")
         else:
             seen.add(number)
-    if missing := len(listed) - len(seen):
+    if missing := len(listed) - len(seen | empty):
         problems.append(f"{missing} of {len(listed)} images have no caption")
     return problems
 
 
-def _read_journal(path: Path) -> dict[int, str]:
+def _read_journal(path: Path, model: str) -> dict[int, str]:
     """Whole lines only: a killed run may have left half a one, which is cut off."""
     if not path.exists():
         return {}
@@ -104,6 +112,11 @@ def _read_journal(path: Path) -> dict[int, str]:
     said = {}
     for line in whole.splitlines():
         with suppress(ValueError):
-            number, caption = json.loads(line)
+            read = json.loads(line)
+            if isinstance(read, dict) and read.get("model") != model:
+                raise DataError(
+                    f"{path} holds captions of another model: go on with that one, or delete it"
+                )
+            number, caption = read
             said[int(number)] = str(caption)
     return said

@@ -5,9 +5,10 @@ Enters: entries, each one thing that one line of one file says about one picture
 line; this room judges. One bad line hides nothing after it, and nothing is guessed or mended.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from cutline.errors import DataError
@@ -78,7 +79,16 @@ def check(source: Iterable[Example]) -> list[Problem]:
 
     The pictures are not opened: only that they are there, have words and stay in one split.
     """
-    reading = source.read() if isinstance(source, Readable) else Reading(tuple(source))
+    return check_reading(read(source))
+
+
+def read(source: Iterable[Example]) -> Reading:
+    """What a source found, with its problems where it knows them."""
+    return source.read() if isinstance(source, Readable) else Reading(tuple(source))
+
+
+def check_reading(reading: Reading) -> list[Problem]:
+    """As `check`, of what has been read already."""
     return [*reading.problems, *_find_breaches(reading.examples)]
 
 
@@ -127,15 +137,28 @@ def assemble(
         else:
             said.setdefault(entry.picture, []).append(entry)
     examples = []
+    alike = _find_alike(pictures) if said.keys() - pictures.keys() else {}
     for picture, lines in said.items():
         path = pictures.get(picture)
         split = next((line.split for line in lines if line.split), None) or split_of(picture)
         captions = _tidy_captions(lines)
         if path and split and captions:
             examples.append(Example(picture, path, captions, split))
-        found = _judge(picture, lines, path)
+        found = _judge(picture, lines, path, alike.get(_stem(picture)))
         problems += found if split else [replace(problem, is_fatal=False) for problem in found]
     return Reading(tuple(examples), tuple(sorted(problems, key=_by_place)))
+
+
+def _find_alike(pictures: Iterable[str]) -> dict[str, str]:
+    """Pictures by a name that forgives case, suffix and folder, where only one has it."""
+    names = list(pictures)
+    times = Counter(map(_stem, names))
+    return {_stem(name): name for name in names if times[_stem(name)] == 1}
+
+
+def _stem(name: str) -> str:
+    base = name.rpartition("/")[2].lower()
+    return base.removesuffix(PurePosixPath(base).suffix if is_picture(base) else "")
 
 
 def _by_place(problem: Problem) -> tuple[str, int]:
@@ -160,11 +183,12 @@ def _tidy_captions(lines: Iterable[Entry]) -> tuple[str, ...]:
     return tuple(caption for caption in tidy if caption)
 
 
-def _judge(picture: str, lines: list[Entry], path: Path | None) -> list[Problem]:
-    """Everything wrong with what the lines say about one picture."""
+def _judge(picture: str, lines: list[Entry], path: Path | None, alike: str | None) -> list[Problem]:
+    """Everything wrong with what the lines say about one picture; `alike` is what may be meant."""
     first, problems = lines[0], []
     if path is None:
-        problems.append(Problem(first.file, first.line, f"there is no picture {picture!r}"))
+        hint = f"; did you mean {alike!r}?" if alike else ""
+        problems.append(Problem(first.file, first.line, f"there is no picture {picture!r}{hint}"))
     if all(line.caption is None for line in lines):
         problems.append(Problem(first.file, first.line, f"{picture!r} has no captions"))
     for line in lines:

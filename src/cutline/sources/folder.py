@@ -57,6 +57,8 @@ class Folder:
         pictures = _find_pictures(self.folder)
         entries = list(self._entries(pictures))
         named = {entry.picture for entry in entries if isinstance(entry, Entry)}
+        if not named:  # what is wrong with the captions is wrong once, not once a picture
+            return Reading((), tuple(map(_as_problem, entries)) or (self._lack(pictures),))
         left = (_left_out(path) for name, path in pictures.items() if name not in named)
         return assemble(chain(entries, left), pictures, split_of=self._split_by_name)
 
@@ -69,6 +71,17 @@ class Folder:
             return [Problem(files[1], None, sentence)]
         read = _read_jsonl if files[0].suffix == ".jsonl" else _read_csv
         return read(files[0], _find_names(pictures))
+
+    def _lack(self, pictures: Mapping[str, Path]) -> Problem:
+        """What a folder without a single caption is told."""
+        if not pictures:
+            return Problem(self.folder, None, "there are no pictures")
+        sentence = (
+            "there are no captions; they belong into captions.csv (first line: image,caption) or "
+            "captions.jsonl, or into a .txt beside each picture (Flickr8k and COCO have a --kind "
+            "of their own)"
+        )
+        return Problem(self.folder, None, sentence)
 
     def _split_by_name(self, picture: str) -> str:
         """The hash as a number between 0 and 1: first the test share, then validation's."""
@@ -104,6 +117,11 @@ def _find_names(pictures: Mapping[str, Path]) -> dict[str, str]:
     bare = {PurePosixPath(name).name: name for name in pictures}
     unique = {name: inside for name, inside in bare.items() if times[name] == 1}
     return {**unique, **{name: name for name in pictures}}
+
+
+def _as_problem(entry: Entry | Problem) -> Problem:
+    assert isinstance(entry, Problem)
+    return entry
 
 
 def _left_out(picture: Path) -> Problem:
@@ -145,14 +163,20 @@ def _list_captions(said: Mapping[str, Any]) -> list[str]:
 
 def _read_csv(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]:
     """The first line says the columns and shows what separates them."""
-    with file.open(encoding="utf-8-sig", errors="replace") as opened:
-        header = opened.readline().strip()
+    with file.open("rb") as opened:
+        first = opened.readline()
+    if first.startswith((b"\xff\xfe", b"\xfe\xff")):
+        yield Problem(file, None, "this file is UTF-16: save it as UTF-8")
+        return
+    header = first.decode("utf-8-sig", errors="replace").strip()
     separator = max(",;\t", key=header.count)
     columns = [column.strip(' "').lower() for column in header.split(separator)]
     wrong = [column for column in columns if column not in _COLUMNS]
     if wrong or columns.count("image") != 1 or columns.count("caption") != 1:
-        hint = nearest(wrong[0], _COLUMNS) if wrong else ""
-        sentence = f"the columns must be image, caption and perhaps split, not {header!r}{hint}"
+        named = f"the first line, {header!r}, names others" if header else "the first line is empty"
+        close = nearest(wrong[0], _COLUMNS) if wrong else ""
+        hint = close if "did you mean" in close else ""
+        sentence = f"the columns must be image, caption and perhaps split; {named}{hint}"
         yield Problem(file, 1, sentence)
         return
     parse = partial(_parse_row, columns=columns, separator=separator, names=names)
