@@ -121,8 +121,9 @@ def write(found: dict[str, Any]) -> None:
     captioned = [look for look in found["looks"] if "captioned" in look]
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(8, 5), layout="constrained")
     done = [look["captioned"] for look in captioned]
-    above.plot(done, [look["megabytes"] for look in captioned])
-    above.set(ylabel="memory (MB)", ylim=(0, None))
+    memory = [look["megabytes"] for look in captioned]
+    above.plot(done, memory)
+    above.set(ylabel="memory (MB)", ylim=(0, 1.5 * max(memory)))
     seconds = [look["seconds"] for look in captioned]
     below.plot(done[1:], np.diff(done) / np.diff(seconds))
     below.set(ylabel="pictures/s", xlabel="pictures captioned", ylim=(0, None))
@@ -141,8 +142,8 @@ Model: {found["model"]}.
 | {count:,} | {many:,.0f}, **{many / few:.0%}** of it | {most:.0f} MB |
 
 Each picture is a small file of its own, in a tree of folders. The model is a small one, so that
-listing, hashing and the journal are most of the time; with the packaged model a picture takes
-fifteen milliseconds more, and the difference between the two rates is lost in it.
+listing, hashing and the journal are most of the time. The rate falls a little as the journal grows:
+by less than a tenth of a millisecond a picture, where the packaged model takes fifteen for each.
 
 ![Memory and rate over the run](library.png)
 """)
