@@ -75,7 +75,9 @@ def test_a_folder_is_not_calibrated(run, tiny, drawn):
 
 
 def test_inspect_reports_and_draws_the_worst(run, tiny, drawn, tmp_path):
-    code, out, _ = run("inspect", tiny, "--data", drawn, "--out", tmp_path / "report")
+    which = ("--data", drawn, "--split", "train")
+
+    code, out, _ = run("inspect", tiny, *which, "--out", tmp_path / "report")
 
     assert code == 0
     assert "No cause was found" in out

@@ -192,11 +192,11 @@ def beam(
     def choose(likely: LogProbs, totals: Float[Tensor, " rows"], words: Tensor) -> Chosen:
         vocabulary = likely.shape[1]
         branches = (totals[:, None] + likely).view(-1, width * vocabulary)
-        _, best = branches.topk(width, dim=-1)
-        if limits is not None:
-            lengths = (words != markers.pad).sum(dim=-1)
-            kept = _keep_ended(branches, lengths.view(-1, width), markers)
-            best = torch.where(limits.longest < ENDLESS, kept, best)
+        if limits is None:
+            _, best = branches.topk(width, dim=-1)
+        else:
+            lengths = (words != markers.pad).sum(dim=-1).view(-1, width)
+            best = _choose_within(limits, branches, lengths, markers)
         gained = likely.view_as(branches).gather(1, best).flatten()
         source = best.div(vocabulary, rounding_mode="floor")
         rows = (first_rows + source).flatten()
@@ -267,9 +267,7 @@ def _search(
         time: Tensor, last: Tensor, totals: Tensor, words: Tensor, *path: Tensor
     ) -> State:
         likely, looked, state = decoder.step(last, picture, path[2:])
-        if limits is not None:
-            likely = _within(limits, likely, words)
-        likely = _allow(likely, last, markers, every_word=every_word)
+        likely = _allow(likely, last, words, markers, limits, every_word=every_word)
         chosen, gained, followed = choose(likely, totals, words)
         chosen = chosen.masked_fill(gained == -torch.inf, markers.pad)  # nothing is left to say
         path = (totals, words, *path[:2], looked, *state)
@@ -309,41 +307,53 @@ def _repeat(goes_on: Callable[..., Tensor], step: Callable[..., State], carried:
 
 
 def _allow(
-    likely: LogProbs, last: WordIds, markers: Markers, *, every_word: bool = False
+    likely: LogProbs,
+    last: WordIds,
+    words: Int[Tensor, "rows time"],
+    markers: Markers,
+    limits: Limits | None,
+    *,
+    every_word: bool,
 ) -> LogProbs:
-    """No marker but `end` is ever written, and after it only padding, at no cost."""
+    """What may come next: no marker but `end`, nothing beyond the limits, after the end padding."""
     ids = torch.arange(likely.shape[-1], device=likely.device)
     forbidden = (ids == markers.pad) | (ids == markers.start) | (ids == markers.unk)
+    if every_word:
+        forbidden = torch.zeros_like(forbidden)
+    if limits is not None:
+        written = limits.lengths[words].sum(dim=-1, keepdim=True) - 1  # no space before the first
+        forbidden = forbidden | limits.avoided | (limits.lengths > limits.longest - written)
     only_padding = torch.where(ids == markers.pad, 0.0, -torch.inf).to(likely.dtype)
-    allowed = likely if every_word else likely.masked_fill(forbidden, -torch.inf)
+    allowed = likely.masked_fill(forbidden, -torch.inf)
     return torch.where(_has_ended(last, markers)[:, None], only_padding, allowed)
 
 
-def _within(limits: Limits, likely: LogProbs, words: Int[Tensor, "rows time"]) -> LogProbs:
-    """No word that is avoided, and none that makes its caption too long."""
-    written = limits.lengths[words].sum(dim=-1, keepdim=True) - 1  # no space before the first word
-    too_long = written + limits.lengths > limits.longest
-    return likely.masked_fill(limits.avoided | too_long, -torch.inf)
-
-
-def _keep_ended(
+def _choose_within(
+    limits: Limits,
     branches: Float[Tensor, "images branches"],
     lengths: Int[Tensor, "images width"],
     markers: Markers,
 ) -> Int[Tensor, "images width"]:
-    """Which branches to follow: the caption that has ended best, and the likeliest that go on.
+    """The likeliest branches; where lengths are limited, the best that has ended, and others.
 
-    The best has the likeliest mean word: by the probability of the whole `a man` would win.
+    Best is what has the likeliest mean word: by the probability of the whole `a man` would win.
     """
-    each = branches.unflatten(1, (lengths.shape[1], -1))
-    ids = torch.arange(each.shape[2], device=branches.device)
-    ends = (ids == markers.end) | (ids == markers.pad)
-    means = each / (lengths[:, :, None] + (ids == markers.end))
-    ended = means.masked_fill(~ends, -torch.inf).flatten(1).argmax(dim=-1, keepdim=True)
-    others = lengths.shape[1] - 1
-    likeliest, going_on = each.masked_fill(ends, -torch.inf).flatten(1).topk(others, dim=-1)
-    impossible = likeliest == -torch.inf
-    return torch.cat([ended, going_on.masked_fill(impossible, markers.start)], dim=1)
+    width = lengths.shape[1]
+    vocabulary = branches.shape[1] // width
+    likeliest, best = branches.topk(2 * width - 1, dim=-1)  # at most `width` of them have ended
+    word = best % vocabulary
+    ends = (word == markers.end) | (word == markers.pad)
+    going_on, order = likeliest.masked_fill(ends, -torch.inf).topk(width - 1, dim=-1)
+    others = best.gather(1, order).masked_fill(going_on == -torch.inf, markers.start)
+
+    each = branches.unflatten(1, (width, vocabulary))
+    over, ending = each[:, :, markers.pad], each[:, :, markers.end]
+    means = torch.cat([over / lengths.clamp(min=1), ending / (lengths + 1)], dim=1)
+    rows = torch.arange(width, device=branches.device) * vocabulary
+    ended = torch.cat([rows + markers.pad, rows + markers.end])[means.argmax(dim=-1, keepdim=True)]
+
+    limited = torch.cat([ended, others], dim=1)
+    return torch.where(limits.longest < ENDLESS, limited, best[:, :width])
 
 
 def _rank(found: Found, length_penalty: float, markers: Markers) -> Found:
