@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 torch.set_num_threads(1)  # tiny tensors: more threads only get in each other's way
 
@@ -33,7 +34,19 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
-    """A tiny captioner of drawn shapes, trained for a second and exported: a model folder."""
+    """A tiny captioner of drawn shapes, trained for a second and exported: a model folder.
+
+    Exporting takes ten seconds, so the processes of one run (pytest-xdist) share it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "model.onnx").exists():
+            _train_tiny(drawn, folder)
+    return folder
+
+
+def _train_tiny(drawn: Path, folder: Path) -> None:
     from cutline.checkpoint import read_model
     from cutline.experiment import Experiment
     from cutline.export import export
@@ -56,11 +69,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
             "search": {"kind": "beam", "width": 3, "max_words": 10, "length_penalty": 0.5},
         }
     )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    for _ in Experiment(recipe, drawn, folder, cache=folder.parent / "cache", device="cpu").run():
+    cache = folder.with_name("tiny-cache")
+    for _ in Experiment(recipe, drawn, folder, cache=cache, device="cpu").run():
         pass
     export(read_model(folder), folder / "model.onnx")
-    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the tiny captioner comes first, so that other processes need not wait for it."""
+    items.sort(key=lambda item: "tiny" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture

@@ -53,7 +53,9 @@ def test_a_resnet_equals_one_written_without_modules(depth, stride_on):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+@pytest.mark.parametrize(
+    "depth", [18, 34, 50, *(pytest.param(depth, marks=pytest.mark.slow) for depth in (101, 152))]
+)
 def test_a_resnet_equals_the_one_of_transformers(depth):
     transformers = pytest.importorskip("transformers")
     shape = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3]}

@@ -75,6 +75,7 @@ def test_both_engines_write_the_same_within_a_style(tiny, pixels, style):
     np.testing.assert_allclose(graph.log_probs[found], eager.log_probs[found], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_model_with_one_candidate_in_mind_has_no_shorter_one(tiny, tmp_path, pixels):
     saved = read_model(tiny)
     greedy = Recipe.of({**saved.recipe.as_json(), "search": {"kind": "greedy"}})

@@ -53,6 +53,7 @@ def test_the_kept_answers_are_counted_and_scored_as_the_program_did(golden_rows:
     assert Meteor().score(golden_rows.sum(axis=0))[0] == pytest.approx(GOLDEN["set"], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_an_empty_caption_and_an_empty_reference_count_as_nothing(dictionaries: Path):
     rows = Meteor().statistics([[], ["a", "dog"], []], [[["a", "dog"]], [[]], [[]]])
 

@@ -89,6 +89,7 @@ def test_bleu_may_be_mixed_in():
     np.testing.assert_allclose((mixed - plain).flatten(), 0.5 * fourth, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_meteor_may_be_mixed_in_and_knows_words_that_mean_the_same():
     pytest.importorskip("pycocoevalcap", reason="METEOR's data is the extra [meteor]")
     words = [*WORDS_BY_ID, "dogs"]
