@@ -21,7 +21,8 @@ from cutline.captioner import Captioner, load
 from cutline.errors import CutlineError, DataError
 from cutline.report import write_report
 from cutline.style import FREE
-from cutline.writing import read_captions
+from cutline.undoing import undo
+from cutline.writing import read_captions, write
 
 PICTURES = 30
 
@@ -78,6 +79,10 @@ def answered(events: list[object]) -> list[Answered]:
     return [event for event in events if isinstance(event, Answered)]
 
 
+def captioned(events: list[object]) -> list[str]:
+    return [event.path for event in answered(events) if event.caption]
+
+
 def test_every_picture_has_its_line_in_the_order_of_the_folders(go, captioner, album, tmp_path):
     events = go()
 
@@ -125,6 +130,20 @@ def test_a_picture_that_was_only_touched_or_renamed_is_not_captioned_again(go, a
 
     assert [event.caption for event in answered(events)] == [None, None]
     assert events[-1] == Finished(captioned=PICTURES)
+
+
+@pytest.mark.skipif(not shutil.which("exiftool"), reason="ExifTool is not installed")
+def test_pictures_into_which_their_captions_were_put_are_not_captioned_again(go, album, tmp_path):
+    go()
+    out, undoable = tmp_path / "captions.jsonl", tmp_path / "captions.undo.jsonl"
+    one, two, changed = read_captions(out)[:3]
+    Image.new("RGB", (40, 30), "red").save(changed.picture)
+
+    list(write([one, two, changed], form="embed", journal=undoable, apply=True, known_to=out))
+
+    assert captioned(go()) == [str(changed.picture)]
+    list(undo(undoable, apply=True))
+    assert captioned(go()) == [str(changed.picture)]  # red alone was never captioned
 
 
 def test_another_wish_is_another_answer_and_the_first_is_kept(go):

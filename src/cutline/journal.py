@@ -13,8 +13,9 @@ import sqlite3
 import stat
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from io import BufferedReader, BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,6 +58,9 @@ UPDATE pictures SET listing = :listing, place = :place
 WHERE path > :first AND path < :last AND listing = :listing - 1
     AND EXISTS (SELECT 1 FROM answers WHERE answers.content = pictures.content AND asked = :asked)
 """
+RENEW = """
+INSERT OR IGNORE INTO answers SELECT ?, asked, answer FROM answers WHERE content = ?
+"""
 LISTED = """
 FROM pictures LEFT JOIN answers ON answers.content = pictures.content AND asked = :asked
 WHERE listing = :listing
@@ -74,6 +78,27 @@ class Line(NamedTuple):
 def journal_of(out: Path) -> Path:
     """Where the journal of a file stands."""
     return out.with_name(f".{out.name}.journal")
+
+
+@contextmanager
+def renewing(out: Path | None) -> Iterator[Callable[[bytes, bytes], None]]:
+    """A function that tells the journal of a file: this old content of a picture is now this new
+    one, and what was said of it still goes.
+
+    Where there is no journal, or another process is at work with it, nothing is told, and the
+    picture is looked at once more.
+    """
+    path = journal_of(out) if out else None
+    if path is None or not path.exists():
+        yield lambda old, new: None
+        return
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as base:
+
+        def renew(old: bytes, new: bytes) -> None:
+            with suppress(sqlite3.Error):
+                base.execute(RENEW, (_digest(BytesIO(new)), _digest(BytesIO(old))))
+
+        yield renew
 
 
 class Journal:
@@ -152,7 +177,7 @@ class Journal:
         for path in self._without_answer():
             try:
                 with open(path, "rb") as file:  # noqa: PTH123  a path of bytes
-                    content = hashlib.file_digest(file, "blake2b").digest()[:16]
+                    content = _digest(file)
             except (OSError, ValueError) as error:
                 folder = Path(os.fsdecode(path)).parent  # one sentence for all that were in it
                 told = _explain_loss(folder) or _unreadable(os.fsdecode(path), error)
@@ -232,6 +257,10 @@ class Journal:
                 "UPDATE pictures SET problem = ?, passing = ? WHERE path = ?",
                 (json.dumps(told), not os.access(path, os.R_OK), path),
             )
+
+
+def _digest(file: BytesIO | BufferedReader) -> bytes:
+    return hashlib.file_digest(file, "blake2b").digest()[:16]
 
 
 def _look_at(path: str, error: DataError | None) -> dict[str, Any]:

@@ -93,6 +93,7 @@ def publish(
         language=language,
         min_confidence=min_confidence,
         sidecars=sidecars,
+        known_to=captions,
     )
     with stop_after_the_event() as asked, closing(events):
         for done, event in enumerate(events, 1):

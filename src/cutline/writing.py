@@ -11,7 +11,7 @@ the journal knows of is cutline's own.
 
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from cutline.errors import DataError, WritingError, nearest
 from cutline.exiftool import ExifTool, find_exiftool, kind_of
+from cutline.journal import renewing
 from cutline.packets import look_inside, put_text, read_packet
 from cutline.provenance import Found, Mark, clean_text, hash_text
 from cutline.replacing import insist_on_leave, read_file
@@ -122,9 +123,12 @@ def write(
     language: str = "en",
     min_confidence: float = 0.0,
     sidecars: str = "full",
+    known_to: str | Path | None = None,
 ) -> Generator[Event]:
     """Write each caption as `txt`, `xmp` or `embed`; without `apply` only say what would be done.
 
+    `known_to` is the file that `cutline caption --out` made: it is told of the pictures that
+    `embed` changes, so that they are not captioned again.
     One picture that cannot be written to gets an event that says why, and the rest go on. Raises
     `WritingError` for options that do not exist, where ExifTool is needed and missing, and where
     another process writes in the journal.
@@ -149,12 +153,13 @@ def write(
             case _:
                 exiftool = stack.enter_context(ExifTool(find_exiftool()))
                 writer = _Embedded(exiftool, language)
+        renew = stack.enter_context(renewing(Path(known_to) if known_to else None))
         for each in captions:
             captioned = each if isinstance(each, Captioned) else Captioned.from_line(each)
             if why := _why_left_out(captioned, min_confidence):
                 yield Event(captioned.picture, captioned.picture, "left out", "", why)
             else:
-                yield _write_one(writer, captioned, opened, apply=apply)
+                yield _write_one(writer, captioned, opened, renew, apply=apply)
 
 
 def _why_left_out(captioned: Captioned, min_confidence: float) -> str:
@@ -166,7 +171,14 @@ def _why_left_out(captioned: Captioned, min_confidence: float) -> str:
     return ""
 
 
-def _write_one(writer: "_Form", captioned: Captioned, journal: Journal, *, apply: bool) -> Event:
+def _write_one(
+    writer: "_Form",
+    captioned: Captioned,
+    journal: Journal,
+    renew: Callable[[bytes, bytes], None],
+    *,
+    apply: bool,
+) -> Event:
     picture = target = captioned.picture
     try:
         if not picture.is_file():
@@ -182,6 +194,7 @@ def _write_one(writer: "_Form", captioned: Captioned, journal: Journal, *, apply
         if apply:
             content = writer.make(target, held, text, _mark(captioned, text))
             journal.replace(target, content, seen=held, picture=picture)
+            renew(held or b"", content)
         else:
             insist_on_leave(target)  # which writing would do, too
         return Event(picture, target, "written" if apply else "would write", text)
