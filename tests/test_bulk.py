@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from io import StringIO
 from itertools import islice
 from pathlib import Path
 
@@ -542,6 +543,54 @@ def test_nothing_found_leaves_the_file_of_before(go, captioner, album, tmp_path)
     assert (tmp_path / "captions.jsonl").read_bytes() == before
 
 
+def test_a_list_of_nothing_leaves_the_file_of_before(run, tiny, album, tmp_path, monkeypatch):
+    out = tmp_path / "captions.jsonl"
+    command = ("caption", "-", "--out", out, "--model", tiny)
+    monkeypatch.setattr("sys.stdin", StringIO(f"{album / '01.png'}\n{album / '01.png'}\n"))
+    assert run(*command)[0] == 0
+    before = out.read_bytes()
+
+    monkeypatch.setattr("sys.stdin", StringIO(""))
+    code, _, said = run(*command)
+
+    assert (code, "no pictures are named" in said) == (1, True)
+    assert out.read_bytes() == before
+
+
+def test_a_picture_that_is_named_twice_counts_once(captioner, album, tmp_path):
+    named = [str(album / "01.png"), str(album / "02.png"), str(album / "01.png")]
+    first = list(caption_all(captioner, named, tmp_path / "captions.jsonl"))
+    again = list(caption_all(captioner, named, tmp_path / "captions.jsonl"))
+
+    assert [(event.done, event.total) for event in answered(first)] == [(1, 2), (2, 2)]
+    assert Listed(2, 2) in again
+
+
+def test_without_pyarrow_no_picture_is_captioned_first(captioner, album, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    counting = Counting(captioner)
+
+    with pytest.raises(CutlineError, match="Parquet needs pyarrow"):
+        list(caption_all(Captioner(counting), str(album), tmp_path / "captions.parquet"))
+
+    assert counting.shown == 0
+
+
+def test_an_empty_folder_is_watched_until_something_appears(captioner, album, tmp_path):
+    folder, out = tmp_path / "inbox", tmp_path / "captions.jsonl"
+    folder.mkdir()
+    events = watch(captioner, [str(folder)], out)
+    assert next(events) == Listed(0, 0)
+
+    (album / "01.png").rename(folder / "01.png")
+    os.utime(folder / "01.png", (0, 0))  # it came long ago
+
+    assert next(event for event in events if isinstance(event, Finished)).captioned == 1
+    (folder / "01.png").unlink()
+    assert next(event for event in events if event == Listed(0, 0))
+    events.close()
+
+
 def test_what_appears_is_captioned(captioner, album, tmp_path, monkeypatch):
     monkeypatch.setattr("cutline.bulk.WATCH_EVERY", 0.05)
     out = tmp_path / "captions.jsonl"
@@ -598,11 +647,14 @@ def test_watching_says_a_thing_once(tiny, album, tmp_path):
     assert "are known" not in said
 
 
-def test_watching_needs_a_file(run, tiny, album):
-    code, _, said = run("caption", "--model", tiny, album, "--watch")
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [(["--watch"], "need --out"), (["-", "--watch", "--out", "c.jsonl"], "read only once")],
+)
+def test_watching_needs_a_file_and_folders(run, tiny, album, options, sentence):
+    code, _, said = run("caption", "--model", tiny, album, *options)
 
-    assert code == 2
-    assert "need --out" in said
+    assert (code, sentence in said) == (2, True)
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
 """A graph in 8 bits: nearly the same captions, from kernels of whole numbers, loop included."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
@@ -17,6 +20,7 @@ from cutline.export import export
 from cutline.images import View, open_image
 from cutline.model import read_tensors
 from cutline.quantisation import Range, graphs, measure_ranges, quantise
+from cutline.vocabulary import Vocabulary
 from naive import PAD
 
 
@@ -89,6 +93,27 @@ def test_the_weights_can_be_read_back_for_training(tiny, narrow):
         error = (kept[name] - tensor).abs().max() / tensor.abs().max().clip(1e-6)
         assert error < 0.005, name
     assert TorchEngine.open(narrow).vocabulary == read_model(tiny).vocabulary
+
+
+@pytest.mark.slow
+def test_the_weights_of_many_words_can_be_read_back_too(tiny, tmp_path, pixels):
+    saved = read_model(tiny)
+    few, many = len(saved.vocabulary.words), 5_000
+    words = Vocabulary((*saved.vocabulary.words, *(f"word{n}" for n in range(few, many))))
+    tensors = dict(saved.tensors)
+    for name, tensor in tensors.items():
+        if tensor.shape[:1] == (few,):  # of the words: their vectors, and how common each is
+            more = torch.randn(many - few, *tensor.shape[1:]) - 8 * (tensor.ndim == 1)
+            tensors[name] = torch.cat([tensor, more])
+    grown = replace(saved, vocabulary=words, tensors=tensors)
+    export(grown, tmp_path / "many.onnx", precision="int8", pixels=[pixels])
+
+    kept = read_tensors(tmp_path / "many.onnx")
+
+    assert TorchEngine.open(tmp_path / "many.onnx").vocabulary == words
+    for name, tensor in tensors.items():
+        error = (kept[name] - tensor).abs().max() / tensor.abs().max().clip(1e-6)
+        assert error < 0.005, name
 
 
 def test_8_bits_without_pictures_are_refused_in_a_sentence(tiny, tmp_path):

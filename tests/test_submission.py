@@ -132,6 +132,27 @@ def test_a_folder_that_is_not_there_is_one_sentence(run, listed, tiny):
     assert not (listed / OUT).exists()
 
 
+def test_captions_read_as_they_are_wished_for(run, listed, tiny):
+    code, _, _ = run(*options(listed, tiny), "--sentence", "--max-chars", "14")
+
+    captions = [entry["caption"] for entry in json.loads((listed / OUT).read_text())]
+    assert code == 0
+    assert all(text[0].isupper() and text[-1] == "." and len(text) <= 14 for text in captions)
+
+
+@pytest.mark.parametrize("more", [["--best", "3"], ["--gaze"], ["--json"], ["other.jpg"]])
+def test_what_the_servers_file_cannot_hold_is_refused(run, listed, tiny, more):
+    code, _, err = run(*options(listed, tiny), *more)
+
+    assert (code, "--coco takes a caption of each listed picture" in err) == (2, True)
+
+
+def test_a_place_where_nothing_can_be_written_or_read_is_one_sentence(run, listed, tiny):
+    nowhere = ("--out", listed / "nowhere" / OUT)
+    assert "there is no folder" in run(*options(listed, tiny), *nowhere)[2]
+    assert "cannot be read" in run(*options(listed, tiny), "--coco", listed)[2]
+
+
 def test_captions_of_two_models_are_not_mixed(run, listed, tiny):
     picture = sorted((listed / "test2014").iterdir())[5]
     picture.write_bytes(b"")  # so that the journal stays
@@ -141,7 +162,7 @@ def test_captions_of_two_models_are_not_mixed(run, listed, tiny):
     code, _, err = run(*[a for a in options(listed, tiny) if a not in ("--model", tiny)])
 
     assert code == 1
-    assert f".{OUT}.journal holds captions of another model: go on with that one" in err
+    assert f".{OUT}.journal holds captions of another model or style: go on" in err
     assert (listed / OUT).read_text() == before
 
 

@@ -16,11 +16,11 @@ from typing import Any
 
 from cutline import __version__
 from cutline.captioner import Captioner
-from cutline.errors import DataError, ImageError
+from cutline.errors import DataError, ImageError, NoPictureError
 from cutline.journal import Journal, Line
 from cutline.pictures import find_pictures
 from cutline.records import Caption, leave_out_unsure
-from cutline.rows import WRITERS
+from cutline.rows import WRITERS, import_parquet
 from cutline.style import FREE, Style
 
 WATCH_EVERY = 2.0
@@ -96,6 +96,8 @@ def caption_all(
     out, given = Path(out), _spell_out(paths)
     if out.suffix not in WRITERS:
         raise DataError(f"{out.name}: captions are written as {', '.join(WRITERS)}")
+    if out.suffix == ".parquet":  # what is missing is said before pictures are captioned
+        import_parquet()
     style = {} if wanted.style == FREE else {"style": wanted.style.as_json()}
     asked = {"best": wanted.best, "gaze": wanted.gaze, **style, **model_of(captioner)}
     with Journal.open(out, json.dumps(asked, sort_keys=True)) as journal:
@@ -121,11 +123,17 @@ def watch(
     wanted: Wanted = Wanted(),
     **options: Any,
 ) -> Generator[Event]:
-    """Caption what is there, then what appears, until somebody stops listening."""
+    """Caption what is there, then what appears, until somebody stops listening.
+
+    Folders and patterns may be empty meanwhile.
+    """
     given = _spell_out(paths)
     while True:
         began = time.monotonic()
-        yield from caption_all(captioner, given, out, wanted, settled=WATCH_EVERY, **options)
+        try:
+            yield from caption_all(captioner, given, out, wanted, settled=WATCH_EVERY, **options)
+        except NoPictureError:
+            yield Listed(0, 0)
         time.sleep(max(WATCH_EVERY, 5 * (time.monotonic() - began)))  # large trees less often
 
 
@@ -151,8 +159,9 @@ def _insist(
         problems += [problem] if problem and not pictures else []
         pictures += problem is None
         yield path, problem
-    if problems and not pictures:
-        raise problems[0]
+    if not pictures:
+        worse = (problem for problem in problems if not isinstance(problem, NoPictureError))
+        raise next(worse, problems[0] if problems else NoPictureError("no pictures are named"))
 
 
 def _answer(

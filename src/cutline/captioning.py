@@ -83,15 +83,13 @@ def caption(
     """
     from cutline.captioner import load
 
-    if not paths and not coco:
-        raise click.UsageError("name pictures, folders or patterns, or - for a list of paths")
-    if (watched or retry_failed) and not out:
-        raise click.UsageError("--watch and --retry-failed need --out captions.jsonl")
+    more = as_json or gaze or best > 1 or min_confidence > 0
+    _insist_on_sense(paths, coco, out, again=watched or retry_failed, watched=watched, more=more)
     if form or apply:
         out = _choose_out(form, out, alone=not (watched or coco))
     captioner = load(model, threads=threads)
     if coco:
-        sys.exit(_submit(captioner, coco, images or coco.parent, out))
+        sys.exit(_submit(captioner, coco, images or coco.parent, out, style))
     if out:
         from cutline.bulk import Wanted, caption_all, watch
 
@@ -111,6 +109,26 @@ def caption(
         told = _as_json(path, answer, gaze=gaze, min_confidence=min_confidence)
         _say(told, answer, as_json=as_json, alone=len(found) == 1)
     sys.exit(1 if failed else 0)
+
+
+def _insist_on_sense(
+    paths: tuple[str, ...],
+    coco: Path | None,
+    out: Path | None,
+    *,
+    again: bool,
+    watched: bool,
+    more: bool,
+) -> None:
+    """Raises `UsageError` for options that do not go together."""
+    if not paths and not coco:
+        raise click.UsageError("name pictures, folders or patterns, or - for a list of paths")
+    if again and not out:
+        raise click.UsageError("--watch and --retry-failed need --out captions.jsonl")
+    if watched and "-" in paths:
+        raise click.UsageError("--watch looks again, and - can be read only once: name the folder")
+    if coco and (paths or more):
+        raise click.UsageError("--coco takes a caption of each listed picture, and nothing else")
 
 
 def _show(events: Generator["Event"], out: Path) -> int:
@@ -178,13 +196,15 @@ def _hand_on(
     return code
 
 
-def _submit(captioner: "Captioner", coco: Path, images: Path, out: Path | None) -> int:
+def _submit(
+    captioner: "Captioner", coco: Path, images: Path, out: Path | None, style: Style
+) -> int:
     from cutline.submission import check, submit
 
     if out is None:
         raise click.UsageError("--coco needs --out captions_SET_NAME_results.json")
     bars = Bars()
-    for event in submit(captioner, coco, images, out):
+    for event in submit(captioner, coco, images, out, style):
         if event.wrong:
             say(f"cutline: {event.wrong}")
         bars.show("captioned", event.done, event.total)

@@ -3,6 +3,7 @@
 CutlineError
 ├── ImageError        a picture that cannot be read
 ├── DataError         captions, splits or data files that do not fit together
+│   └── NoPictureError a folder, a pattern or a list with no picture in it
 ├── RecipeError       a recipe that names what does not exist
 ├── ModelError        a model folder or file that is damaged, foreign or does not fit
 ├── TrainingError     a run that cannot go on (a loss that is not a number, say)
@@ -25,6 +26,10 @@ class ImageError(CutlineError):
 
 class DataError(CutlineError):
     """Captions, splits or data files that are missing, broken or do not fit together."""
+
+
+class NoPictureError(DataError):
+    """There is no picture, where one may yet come."""
 
 
 class RecipeError(CutlineError):

@@ -96,6 +96,8 @@ def export(
         raise ModelError("8 bits need pictures to measure their ranges with: name training data")
     if (version := TorchVersion(torch.__version__)) < EXPORTER:
         raise ModelError(f"exporting needs torch {EXPORTER} or newer, and this is {version}")
+    if not path.parent.is_dir():
+        raise ModelError(f"{path} cannot be written: there is no folder {path.parent}")
     checkpoint = _fold(checkpoint)
     model, recipe = build(checkpoint), checkpoint.recipe
     whole = WholeCaptioner(model, recipe, checkpoint.vocabulary.lengths).eval()
@@ -145,20 +147,18 @@ def _fold(checkpoint: Checkpoint) -> Checkpoint:
 
 def record_scores(path: Path, split: str, report: Report) -> None:
     """Write the scores of a split into the card of a one-file model; all else stays as it is."""
-    card = _read_card(path)
-    record(path, {"scores": {**card.get("scores", {}), split: report.as_json()}})
+    scores = _card_of(onnx.load(path)).get("scores", {})
+    record(path, {"scores": {**scores, split: report.as_json()}})
 
 
 def record(path: Path, entries: Mapping[str, Any]) -> None:
     """Write entries into the card of a one-file model; all else stays as it is."""
     graph = onnx.load(path)
-    card = {**_read_card(path), **entries}
-    set_metadata(graph, {"card": json.dumps(card)})
+    set_metadata(graph, {"card": json.dumps({**_card_of(graph), **entries})})
     files.replace(path, lambda beside: onnx.save(graph, beside))
 
 
-def _read_card(path: Path) -> dict[str, Any]:
-    graph = onnx.load(path)
+def _card_of(graph: onnx.ModelProto) -> dict[str, Any]:
     card: dict[str, Any] = json.loads({e.key: e.value for e in graph.metadata_props}["card"])
     return card
 
@@ -171,11 +171,15 @@ def set_metadata(graph: onnx.ModelProto, metadata: dict[str, str]) -> None:
 
 
 def halve_weights(graph: onnx.ModelProto) -> None:
-    """Store the big weights in half precision; the graph widens them again as it is loaded."""
+    """Store the big weights in half precision; the graph widens them again as it is loaded.
+
+    The scales of whole numbers stay: half precision has none of their smallest.
+    """
     widen = []
     for tensor in list(graph.graph.initializer):
         values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size > SMALL:
+        scale = tensor.name.endswith(".scale")
+        if values.dtype == np.float32 and values.size > SMALL and not scale:
             graph.graph.initializer.remove(tensor)
             half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.fp16")
             graph.graph.initializer.append(half)

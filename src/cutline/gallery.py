@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from cutline.errors import ImageError
 from cutline.images import View
-from cutline.page import draw_page, embed, write_whole
+from cutline.page import draw_page, embed
 from cutline.predictions import Candidate, Word
+from cutline.replacing import write_whole
 from cutline.thumbnails import Thumbnail, draw_thumbnails
 
 CHUNK = 25

@@ -126,8 +126,8 @@ def _spell(count: int) -> str:
 def show(folder: Path, kind: str, out: Path | None) -> None:
     """Show what is in a data set: counts, lengths, words, vocabulary, damage, duplicates."""
     from cutline.overview import Overview, draw_page, look_over, tell
-    from cutline.page import write_whole
     from cutline.recipe import open_source
+    from cutline.replacing import write_whole
 
     examples, bars = list(open_source({"kind": kind}, folder)), Bars()
     for event in look_over(examples):

@@ -164,6 +164,10 @@ class Journal:
                     self._note_unseen(row)
             yield self.total
         self.keep()
+        listed = (
+            "SELECT count(*) FROM pictures WHERE listing = :listing"  # named twice, listed once
+        )
+        [(self.total,)] = self._base.execute(listed, self._named)
         settled_before = "(problem IS NOT NULL AND NOT passing OR answer IS NOT NULL)"
         known = f"SELECT count(*) {LISTED} AND {settled_before}"
         [(self.done,)] = self._base.execute(known, self._named)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cutline.errors import DataError, ImageError
-from cutline.page import draw_page, write_whole
+from cutline.page import draw_page
+from cutline.replacing import write_whole
 from cutline.thumbnails import draw_thumbnail
 
 HISTORY, EPOCHS, PAGE = "history.jsonl", "epochs.jsonl", "report.html"

@@ -1,22 +1,18 @@
 """One HTML page in one file: style, scripts and data inside, and a policy that forbids all else.
 
-Enters: a title and the body, in pieces. Leaves: the page, in pieces too, for a file that appears
-whole or not at all. Its policy names the hash of every style and script, so nothing that a caption
-says can run, and nothing is fetched.
+Enters: a title and the body, in pieces. Leaves: the page, in pieces too. Its policy names the hash
+of every style and script, so nothing that a caption says can run, and nothing is fetched.
 """
 
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from cutline import __version__
-from cutline.errors import CutlineError
 
 THEME = (
     '<label class="theme" hidden>Theme <select id="theme"><option value="">as the system'
@@ -56,21 +52,6 @@ def embed(data: Any, name: str) -> str:
     """Data for the page's scripts, under this class; no caption can end the element it is in."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return f'<script type="application/json" class="{name}">{text}</script>\n'
-
-
-def write_whole(pieces: Iterable[str], out: Path) -> None:
-    """The file appears with all pieces in it; `CutlineError` where it cannot be written."""
-    beside = out.with_name(f".{out.name}.part")
-    try:
-        # a file name may be any bytes, and what no text can hold is shown as a question mark
-        with beside.open("w", encoding="utf8", errors="replace") as file:
-            file.writelines(pieces)
-        beside.replace(out)
-    except OSError as error:
-        raise CutlineError(f"{out} cannot be written: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink()
 
 
 def _read(name: str) -> str:

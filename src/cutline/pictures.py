@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cutline.errors import DataError
+from cutline.errors import DataError, NoPictureError
 from cutline.validation import is_picture
 
 NOT_ALBUMS = frozenset(("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found"))
@@ -77,4 +77,4 @@ def _or_say(
         found = True
         yield each
     if not found:
-        yield path, DataError(sentence)
+        yield path, NoPictureError(sentence)

@@ -5,10 +5,26 @@ The file keeps its owner and its rights.
 
 import os
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from cutline.errors import WritingError
+from cutline.errors import CutlineError, WritingError
+
+
+def write_whole(pieces: Iterable[str], out: Path) -> None:
+    """The file appears with all pieces in it; `CutlineError` where it cannot be written."""
+    beside = out.with_name(f".{out.name}.part")
+    try:
+        # a file name may be any bytes, and what no text can hold is shown as a question mark
+        with beside.open("w", encoding="utf8", errors="replace") as file:
+            file.writelines(pieces)
+        beside.replace(out)
+    except OSError as error:
+        raise CutlineError(f"{out} cannot be written: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            beside.unlink()
 
 
 class Part:

@@ -80,9 +80,14 @@ def _is_text(cell: str | None) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in cell or "")
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
+def import_parquet() -> tuple[Any, Any]:
+    """pyarrow and its Parquet. Raises `CutlineError` that says how to get them."""
     with needs_parquet():
-        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    pyarrow, parquet = import_parquet()
     try:
         with parquet.ParquetFile(path) as file:
             _insist_on_columns(file.schema_arrow.names, path)
@@ -116,8 +121,7 @@ def _write_csv(records: Iterator[Mapping[str, Any]], path: Path) -> None:
 
 
 def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> None:
-    with needs_parquet():
-        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    pyarrow, parquet = import_parquet()
     kinds = {"confidence": pyarrow.float64(), "log_prob": pyarrow.float64()}
     schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
     with parquet.ParquetWriter(path, schema) as file:

@@ -15,6 +15,8 @@ from typing import Any
 
 from cutline.captioner import Captioner
 from cutline.errors import DataError, ImageError
+from cutline.replacing import write_whole
+from cutline.style import FREE, Style
 
 NAME = re.compile(r"captions_[A-Za-z0-9-]+_[A-Za-z0-9.-]+_results\.json")
 
@@ -28,11 +30,13 @@ class Submitted:
     wrong: str | None = None
 
 
-def submit(captioner: Captioner, images: Path, folder: Path, out: Path) -> Iterator[Submitted]:
+def submit(
+    captioner: Captioner, images: Path, folder: Path, out: Path, style: Style = FREE
+) -> Iterator[Submitted]:
     """Caption every image of a list (`image_info_test2014.json`); goes on with a journal.
 
     Raises `DataError` for a list or a name of the file that the server would not take, and for a
-    journal of another model.
+    journal of another model or style.
     """
     if not NAME.fullmatch(out.name):
         raise DataError(
@@ -42,11 +46,16 @@ def submit(captioner: Captioner, images: Path, folder: Path, out: Path) -> Itera
     listed = read_images(images)
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder} with the pictures of {images.name}")
+    if not out.parent.is_dir():
+        raise DataError(f"{out} cannot be written: there is no folder {out.parent}")
     journal = out.with_name(f".{out.name}.journal")
     model = f"{captioner.card.get('fingerprint', '')}-{captioner.card.get('precision', 'fp32')}"
+    if style != FREE:
+        model += f" {json.dumps(style.as_json(), sort_keys=True)}"
     said = {i: c for i, c in _read_journal(journal, model).items() if i in listed}
     todo = [number for number in listed if number not in said]
-    answers = captioner.caption_each(folder / listed[number] for number in todo)
+    pictures = (folder / listed[number] for number in todo)
+    answers = captioner.caption_each(pictures, style=style)
     with journal.open("a", encoding="utf8") as file:
         if not file.tell():
             file.write(json.dumps({"model": model}) + "\n")
@@ -58,9 +67,7 @@ def submit(captioner: Captioner, images: Path, folder: Path, out: Path) -> Itera
                 file.flush()
             yield Submitted(len(said), len(listed), wrong)
     results = [{"image_id": number, "caption": said[number]} for number in listed]
-    beside = out.with_name(f".{out.name}.part")
-    beside.write_text(json.dumps(results), encoding="utf8")
-    beside.replace(out)
+    write_whole([json.dumps(results)], out)
     if all(said.values()):
         journal.unlink()
     yield Submitted(len(said), len(listed))
@@ -73,7 +80,9 @@ def read_images(path: Path) -> dict[int, str]:
         return {int(image["id"]): str(image["file_name"]) for image in document["images"]}
     except FileNotFoundError:
         raise DataError(f"there is no {path}") from None
-    except (ValueError, KeyError, TypeError):
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError(f"{path} is not a list of COCO's images") from None
 
 
@@ -115,7 +124,8 @@ def _read_journal(path: Path, model: str) -> dict[int, str]:
             read = json.loads(line)
             if isinstance(read, dict) and read.get("model") != model:
                 raise DataError(
-                    f"{path} holds captions of another model: go on with that one, or delete it"
+                    f"{path} holds captions of another model or style: go on with that one, "
+                    "or delete it"
                 )
             number, caption = read
             said[int(number)] = str(caption)

@@ -12,7 +12,7 @@ the journal knows of is cutline's own.
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -381,7 +381,7 @@ def _as_share(value: Any, path: str) -> float | None:
 
 
 def _find(path: Path, folder: Path | None) -> Path:
-    if folder is not None and not path.is_absolute() and not path.exists():
-        beside = folder / path
-        return beside if beside.exists() else path
+    with suppress(OSError):  # a name too long to be one
+        if folder is not None and not path.is_absolute() and not path.exists():
+            return beside if (beside := folder / path).exists() else path
     return path
