@@ -77,8 +77,6 @@ def drawn_pictures() -> list[Picture]:
         _saved(drawing.quantize(9), "BMP", ".bmp"),
         _saved(drawing, "PPM", ".ppm"),
         (".ppm", b"P3\n2 2\n255\n" + b"255 0 0 0 255 0 0 0 255 1 2 3\n"),
-        _saved(drawing, "ICO", ".ico", sizes=[(16, 16), (32, 32)]),
-        _saved(drawing.convert("RGBA"), "ICO", ".ico", bitmap_format="bmp", sizes=[(32, 32)]),
     ]
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"):
         pictures.append(_saved(drawing, "TIFF", ".tif", compression=compression, exif=exif))
@@ -282,6 +280,7 @@ def oddities() -> list[Picture]:
         (".gif", b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0x80, 0, 0) + bytes(6) + b";"),
         (".png", png_bomb(30_000, 30_000)),
         (".png", png_bomb(9_000, 9_000)),
+        (".jpg", icon_of(png_bomb(13_000, 13_000))),
         (".png", _png_with(b"zTXt", b"note\0\0" + zlib.compress(bytes(30_000_000), 9))),
         (".png", _png_with(b"iCCP", b"icc\0\0" + zlib.compress(bytes(30_000_000), 9))),
         (".png", _png_with(b"iTXt", b"n\0\1\0\0\0" + zlib.compress(bytes(30_000_000), 9))),
@@ -301,6 +300,12 @@ def png_bomb(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     chunks = _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def icon_of(png: bytes) -> bytes:
+    """An icon with one picture, which Pillow decodes while it opens it."""
+    entry = struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, len(png), 22)
+    return b"\0\0\1\0\1\0" + entry + png
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:

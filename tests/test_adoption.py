@@ -6,7 +6,9 @@
 import os
 import pickle
 import sys
+import tracemalloc
 from collections import OrderedDict
+from functools import cache
 from types import ModuleType
 
 import numpy as np
@@ -170,6 +172,95 @@ def test_what_does_not_fit_is_one_sentence(classic):
         adopt(files[0], folder / "deep.pkl", words)
 
 
+# ------------------------------------------------------------------------- others than the classic
+
+
+SEES = {
+    "in place of the classifier": {"fc": nn.Linear(512, 16)},
+    "without a bias": {"embed": nn.Linear(512, 16, bias=False)},
+    "beside the classifier": {"fc": nn.Linear(512, 1000), "embed": nn.Linear(512, 16)},
+    "normalised before": {"bn": nn.BatchNorm1d(512), "embed": nn.Linear(512, 16)},
+    "normalised after": {"embed": nn.Linear(512, 16), "bn": nn.BatchNorm1d(16)},
+    "normalised before, as wide": {"bn": nn.BatchNorm1d(512), "embed": nn.Linear(512, 512)},
+    "normalised after, as wide": {"embed": nn.Linear(512, 512), "bn": nn.BatchNorm1d(512)},
+    "normalised plainly": {"embed": nn.Linear(512, 16), "bn": nn.BatchNorm1d(16, affine=False)},
+}
+"""What follows a ResNet in encoders that people write, by where the layer stands."""
+
+
+@cache
+def resnet() -> ResNet:
+    return shake(ResNet(18))
+
+
+def files_of(folder, seeing, telling):
+    """An encoder and a decoder as their `state_dict` leaves them."""
+    whole = nn.ModuleDict({"resnet": resnet(), **seeing}).state_dict()
+    named = {name.replace("fc.", "resnet.fc."): tensor for name, tensor in whole.items()}
+    torch.save(named, folder / "encoder.pkl")
+    torch.save(telling.state_dict(), folder / "decoder.pkl")
+    return folder / "encoder.pkl", folder / "decoder.pkl"
+
+
+@pytest.mark.parametrize("where", SEES)
+def test_the_layer_to_the_features_is_found_wherever_it_stands(where, tmp_path):
+    seeing = {name: shake(part).eval() for name, part in SEES[where].items()}
+    used = [part for name, part in seeing.items() if getattr(part, "out_features", 0) != 1000]
+    width = next(part.out_features for part in used if isinstance(part, nn.Linear))
+    files = files_of(tmp_path, seeing, Decoder(width, 24, len(COURSE), "fc"))
+
+    model = adopt(*files, COURSE).model
+
+    grid = torch.from_numpy(PICTURES[:2]).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        pooled = model.encoder(grid)[:, 0]
+        torch.testing.assert_close(model.decoder.see(pooled), nn.Sequential(*used)(pooled))
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"lstm2": nn.LSTM(16, 24)}, r"more than one LSTM \(lstm.weight_ih_l0, lstm2.weight_ih_l0"),
+        ({"init_h": nn.Linear(16, 24)}, r"2 tensors .*not have: init_h.bias, init_h.weight;"),
+        ({"attention": nn.Linear(24, 5, bias=False)}, r"1 tensor .*not have: attention.weight;"),
+    ],
+)
+def test_a_decoder_that_does_more_is_refused(more, sentence, tmp_path):
+    decoder = Decoder(16, 24, len(COURSE), "fc")
+    for name, part in more.items():
+        setattr(decoder, name, part)
+    files = files_of(tmp_path, {"embed": nn.Linear(512, 16)}, decoder)
+
+    with pytest.raises(ModelError, match=rf"decoder.pkl has {sentence}"):
+        adopt(*files, COURSE)
+
+
+@pytest.mark.parametrize(
+    ("seeing", "sentence"),
+    [
+        ({}, "no single layer of 16 x 512 after its ResNet"),
+        ({"embed": nn.Linear(1000, 16)}, "no single layer of 16 x 512"),
+        (
+            {"a": nn.Linear(512, 16), "b": nn.Linear(16, 16)},
+            "2 tensors .*not have: b.bias, b.weight;",
+        ),
+        (
+            {"a": nn.Linear(512, 16), "bn": nn.BatchNorm1d(9)},
+            "5 tensors .*not have: bn.bias, bn.num_batches_tracked, bn.running_mean",
+        ),
+        (
+            {"a": nn.Linear(512, 16), "bn": nn.BatchNorm1d(16, track_running_stats=False)},
+            "2 tensors .*not have: bn.bias, bn.weight;",
+        ),
+    ],
+)
+def test_an_encoder_that_does_more_or_less_is_refused(seeing, sentence, tmp_path):
+    files = files_of(tmp_path, seeing, Decoder(16, 24, len(COURSE), "fc"))
+
+    with pytest.raises(ModelError, match=rf"encoder.pkl has {sentence}"):
+        adopt(*files, COURSE)
+
+
 # ------------------------------------------------------------------------------------ vocab.pkl
 
 
@@ -258,3 +349,37 @@ def test_damaged_and_absent_files_are_one_sentence(tmp_path):
         read_vocabulary(tmp_path / "vocab.pkl")
     with pytest.raises(ModelError, match="there is no vocabulary"):
         read_vocabulary(tmp_path / "absent.pkl")
+
+
+EIGHT_BYTES = (10**9).to_bytes(8, "little")
+BOMBS = {
+    "the number of a memory of four bytes": b"\x80\x02Nr" + (10**8).to_bytes(4, "little") + b".",
+    "the number of a memory in digits": b"Np100000000\n.",
+    "the length of a frame": b"\x80\x04\x95" + EIGHT_BYTES + b"N.",
+    "the length of bytes": b"\x80\x04\x8e" + EIGHT_BYTES + b"N.",
+    "the length of a text": b"\x80\x04\x8d" + EIGHT_BYTES + b"N.",
+    "the length of a byte array": b"\x80\x05\x96" + EIGHT_BYTES + b"N.",
+}
+
+
+@pytest.mark.parametrize("number", BOMBS)
+def test_no_number_in_a_few_bytes_takes_memory(number, tmp_path):
+    path = tmp_path / "vocab.pkl"
+    path.write_bytes(BOMBS[number])
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match=r"vocab.pkl (is not a pickled|holds no)"):
+            read_vocabulary(path)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert taken < 10**7
+
+
+def test_words_that_python_2_wrote_are_read(tmp_path):
+    words = b"(dp1\nS'word2idx'\np2\n(dp3\nS'caf\\xc3\\xa9'\np4\nI0\nsVdog\np5\nI1\nss."
+    (tmp_path / "vocab.pkl").write_bytes(words)
+
+    assert read_vocabulary(tmp_path / "vocab.pkl") == ["café", "dog"]

@@ -15,7 +15,7 @@ from PIL import Image
 from conftest import SHARED
 from cutline.errors import ImageError
 from cutline.images import FORMATS, View, open_image
-from damage import SECONDS, drawn_pictures, png_bomb, strange_files
+from damage import SECONDS, drawn_pictures, icon_of, png_bomb, strange_files
 
 VIEW = View(size=32)
 MOST_MEGABYTES = 1000
@@ -37,6 +37,7 @@ def unreadable(tmp_path: Path) -> dict[str, Path]:
         "half": whole[: len(whole) // 2],
         "bomb": _BOMB,
         "heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+        "icon": icon_of(_BOMB),
     }
     for name, content in contents.items():
         (tmp_path / f"{name}.jpg").write_bytes(content)
@@ -54,6 +55,10 @@ def unreadable(tmp_path: Path) -> dict[str, Path]:
         ("half", "is cut off: the file ends before the picture does"),
         ("letter", f"is not a picture that can be read here ({', '.join(FORMATS)})"),
         ("eps", f"is not a picture that can be read here ({', '.join(FORMATS)})"),
+        (
+            "icon",
+            "is not a picture that can be read here but an icon (ICO): convert it to PNG first",
+        ),
         ("heic", "is not a picture that Pillow reads but HEIC: convert it to JPEG first"),
         ("bomb", "is too large: 900 megapixels (30,000 x 30,000), and at most 100 of its kind "),
     ],

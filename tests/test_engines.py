@@ -402,6 +402,15 @@ def test_an_ensemble_of_the_same_model_twice_writes_what_it_writes(tiny, pixels)
     _assert_same(together.write(pixels), alone.write(pixels))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+def test_an_ensemble_writes_on_a_gpu_what_it_writes_on_a_processor(tiny, pixels):
+    members = [[TorchEngine.open(tiny, device=d) for _ in range(2)] for d in ("cpu", "cuda")]
+
+    here, there = (EnsembleEngine(each).write(pixels) for each in members)
+
+    _assert_same(there, here)
+
+
 def test_an_ensemble_averages_the_probabilities_of_every_word(tiny, pixels):
     members = [TorchEngine.open(tiny), shaken(tiny, 0.05)]
 

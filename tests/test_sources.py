@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
+from shutil import copy
 
 import numpy as np
 import pytest
@@ -373,6 +374,20 @@ def test_nothing_that_exists_is_overwritten_as_coco(tmp_path, drawn):
     assert [path.name for path in tmp_path.iterdir()] == ["coco"]
 
 
+def test_a_coco_file_that_lies_in_both_places_counts_once(tmp_path):
+    source = coco_of(tmp_path)
+    before, name = list(source), "captions_train2017.json"
+    copy(tmp_path / "annotations" / name, tmp_path)
+
+    reading = source.read()
+
+    assert list(reading.examples) == before
+    assert [str(problem) for problem in reading.problems] == [
+        f"{tmp_path / name}: left out, because annotations/ has a file of the same name"
+    ]
+    assert not any(problem.is_fatal for problem in reading.problems)
+
+
 def test_coco_of_another_year_is_not_mixed_in(tmp_path):
     coco_of(tmp_path, year=2014)
 
@@ -413,6 +428,8 @@ def test_all_that_is_wrong_in_a_coco_file_is_told(tmp_path):
         (b"\xff{}", "byte 1 of this file is not UTF-8"),
         (b"[]", "it has no list 'images'"),
         (b'{"images": []}', "it has no list 'annotations'"),
+        (b'{"images": ' + b"[" * 100_000, r"val2017.json: broken JSON: it is nested too deeply"),
+        (b'{"images": ' + b"9" * 5_000, r"val2017.json: broken JSON: .*4300 digits"),
     ],
 )
 def test_a_broken_coco_file_is_one_problem(content, sentence, tmp_path):

@@ -3,7 +3,8 @@
 They are a ResNet in an `nn.Sequential`, a linear layer (and a batch normalisation, in the tutorial
 by yunjey), an embedding, an LSTM and a linear layer: Show and Tell. Their first prediction, of the
 start marker after the picture, is left out; everything after it is the same. Tensors are matched by
-shape, since everybody names them differently, and each match is told.
+shape, since everybody names them differently, each match is told, and a model of which tensors are
+left over is refused: it is another, and would say something else here.
 """
 
 import re
@@ -12,18 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cutline import __version__
 from cutline.checkpoint import create_folder, save_model
-from cutline.encoders.resnet import BLOCKS, EPSILON
+from cutline.encoders.resnet import BLOCKS
 from cutline.errors import ModelError
-from cutline.model import CaptionModel, fill, fingerprint, read_tensors
+from cutline.model import CaptionModel, fill, fingerprint, part_of, read_tensors
 from cutline.recipe import Recipe
 from cutline.vocabulary import MARKERS, PAD, Vocabulary
 
 SEQUENTIAL = {"0": "conv1", "1": "bn1", **{str(n + 3): f"layer{n}" for n in range(1, 5)}}
 """Where a ResNet's parts stand when it is taken to pieces: relu and maxpool are 2 and 3."""
+CLASSES = 1000
+"""Rows of a ResNet's own classifier, of ImageNet's classes, which no caption needs."""
 NAMED = 6
 """Tensors named where none fits; a ResNet has hundreds."""
 NEVER = -30.0
@@ -52,9 +55,9 @@ def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") 
     width, hidden = lstm["weight_ih"].shape[1], lstm["weight_hh"].shape[1]
     rows, vocabulary = _number_anew(words)
     read, speak, bias = _find_words(told, len(words), width, hidden, decoder, matches)
+    _refuse_leftovers(told, decoder)
     resnet, rest = _find_resnet(seen, encoder)
     depth = _find_depth(resnet, encoder)
-    see = _find_layer(rest, width, encoder, matches)
     table = {
         "title": f"Show and Tell, adopted from {decoder.name}",
         "source": {"kind": "coco", "year": 2014},
@@ -67,11 +70,13 @@ def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") 
     network = recipe.build("encoder")
     fill(network, resnet, encoder)
     matches.insert(0, f"{len(resnet)} tensors of {encoder.name} are a ResNet-{depth}")
+    weight, shift = _find_layer(rest, network.width, width, encoder, matches)
+    _refuse_leftovers(rest, encoder)
     captioner = recipe.build("decoder", network.width, len(vocabulary))
     tensors = {
         **captioner.state_dict(),
-        "see.weight": see[0],
-        "see.bias": see[1],
+        "see.weight": weight,
+        "see.bias": shift,
         "read.weight": _arrange(read, rows, 0.0),
         "speak.weight": _arrange(speak, rows, 0.0),
         "speak.bias": _arrange(bias, rows, NEVER),
@@ -112,20 +117,37 @@ def _read(path: Path) -> dict[str, Tensor]:
         ) from None
 
 
+def _refuse_leftovers(tensors: Mapping[str, Tensor], path: Path) -> None:
+    if left := sorted(tensors):
+        count = f"{len(left)} tensor{'s' * (len(left) > 1)} that a Show and Tell does not have"
+        raise ModelError(
+            f"{path} has {count}: {_some(left)}; without them it would say something else, unless "
+            f"its code never uses them: then save it without them"
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")
+
+
 def _find_lstm(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Its four tensors, by the ends of their names, which are torch's own."""
-    found = {}
+    """Its four tensors, by the ends of their names, which are torch's own; they are taken out."""
+    found, names = {}, dict[str, str]()
     for name in list(tensors):
         if match := re.search(r"((?:weight|bias)_[ih]h)(_l(\d+))?(_reverse)?$", name):
             if match[3] not in (None, "0") or match[4]:
                 raise ModelError(
                     f"{path}: {name}: only an LSTM of one layer and one direction fits"
                 )
-            found[match[1]] = tensors.pop(name)
+            if before := names.get(match[1]):
+                raise ModelError(
+                    f"{path} has more than one LSTM ({before}, {name}); a Show and Tell has one"
+                )
+            found[match[1]], names[match[1]] = tensors.pop(name), name
     if set(found) != {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}:
-        held = ", ".join(sorted(tensors)[:NAMED]) + (" ..." if len(tensors) > NAMED else "")
         raise ModelError(
-            f"{path} has no LSTM with biases; is it the decoder? Its {len(tensors)} tensors: {held}"
+            f"{path} has no LSTM with biases; is it the decoder? Its {len(tensors)} tensors: "
+            f"{_some(sorted(tensors))}"
         )
     if found["weight_ih"].shape[0] != 4 * found["weight_hh"].shape[1]:
         raise ModelError(f"{path} has a GRU or another memory in place of an LSTM")
@@ -140,8 +162,8 @@ def _find_words(
     path: Path,
     matches: list[str],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Embedding, and weight and bias of the output layer; where shapes are alike, the bias is the
-    output layer's.
+    """Embedding, and weight and bias of the output layer, taken out; where shapes are alike, the
+    bias is the output layer's.
     """
     biases = [name for name, tensor in tensors.items() if tensor.shape == (words,)]
     tables = [n for n, t in tensors.items() if t.shape in ((words, width), (words, hidden))]
@@ -156,13 +178,16 @@ def _find_words(
     read = tables[1 - tables.index(speak)]
     for old, new in ((read, "read.weight"), (speak, "speak.weight"), (bias, "speak.bias")):
         matches.append(f"{old} {list(tensors[old].shape)} is {new}")
-    return tensors[read], tensors[speak], tensors[bias]
+    return tensors.pop(read), tensors.pop(speak), tensors.pop(bias)
 
 
 def _find_resnet(
     tensors: dict[str, Tensor], path: Path
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Its tensors under torchvision's names, and all others."""
+    """Its tensors under torchvision's names, and all others but a classifier of ImageNet's.
+
+    Many put the layer to the features where the classifier was.
+    """
     first = next((n for n, t in tensors.items() if t.shape == (64, 3, 7, 7)), None)
     if first is None:
         raise ModelError(f"{path} has no ResNet: no convolution of 64 x 3 x 7 x 7")
@@ -173,7 +198,7 @@ def _find_resnet(
         own = SEQUENTIAL.get(place, place)
         if name.startswith(start) and own in SEQUENTIAL.values():
             resnet[f"{own}.{inner}"] = tensor
-        elif not (name.startswith(start) and own == "fc"):
+        elif own != "fc" or not name.startswith(start) or tensor.shape[:1] != (CLASSES,):
             rest[name] = tensor
     return resnet, rest
 
@@ -191,24 +216,53 @@ def _find_depth(resnet: Mapping[str, Tensor], path: Path) -> int:
 
 
 def _find_layer(
-    tensors: Mapping[str, Tensor], width: int, path: Path, matches: list[str]
+    tensors: dict[str, Tensor], seen: int, width: int, path: Path, matches: list[str]
 ) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the layer after the ResNet, with a normalisation after it folded in."""
-    weights = [n for n, t in tensors.items() if t.ndim == 2 and t.shape[0] == width]
+    """Weight and bias of the layer after the ResNet, with a normalisation before or after it folded
+    in; they are taken out.
+    """
+    names = list(tensors)
+    weights = [name for name in names if tensors[name].shape == (width, seen)]
     if len(weights) != 1:
-        raise ModelError(f"{path} has no single layer to {width} features after its ResNet")
+        raise ModelError(f"{path} has no single layer of {width} x {seen} after its ResNet")
     [name] = weights
-    start = name.rpartition(".")[0]
-    weight, bias = tensors[name], tensors.get(f"{start}.bias", torch.zeros(width))
+    place, layer = name.rpartition(".")[0], nn.Linear(seen, width)
+    fill(layer, {"bias": torch.zeros(width), **_take(tensors, place)}, path)
+    weight, bias = layer.weight.detach(), layer.bias.detach()
     matches.append(f"{name} {list(weight.shape)} is see.weight")
-    norms = [n.rpartition(".")[0] for n in tensors if n.endswith("running_mean")]
-    for norm in norms:
-        gamma, beta = tensors[f"{norm}.weight"], tensors[f"{norm}.bias"]
-        scale = gamma / (tensors[f"{norm}.running_var"] + EPSILON).sqrt()
-        bias = (bias - tensors[f"{norm}.running_mean"]) * scale + beta
-        weight = weight * scale[:, None]
-        matches.append(f"{norm}, a batch normalisation, is folded into see")
-    return weight, bias
+    norms = {n: len(t) for n, t in tensors.items() if n.endswith(".running_mean") and t.ndim}
+    mean = next((norm for norm, size in norms.items() if size in (seen, width)), None)
+    if mean is None:
+        return weight, bias
+    place, size = mean.rpartition(".")[0], norms[mean]
+    scale, shift = _read_norm(_take(tensors, place), size, path)
+    # where both sizes are the same, it stands where its encoder made it
+    is_before = size == seen and (seen != width or names.index(mean) < names.index(name))
+    matches.append(
+        f"{place}, a batch normalisation {'before' if is_before else 'after'} that layer, is "
+        f"folded into see"
+    )
+    if is_before:
+        return weight * scale, bias + weight @ shift
+    return weight * scale[:, None], bias * scale + shift
+
+
+def _take(tensors: dict[str, Tensor], place: str) -> dict[str, Tensor]:
+    """The tensors of a part, taken out."""
+    part = part_of(tensors, place)
+    for name in part:
+        del tensors[f"{place}.{name}"]
+    return part
+
+
+def _read_norm(tensors: Mapping[str, Tensor], size: int, path: Path) -> tuple[Tensor, Tensor]:
+    """What a batch normalisation multiplies by and adds, once it has learnt."""
+    plain = {"weight": torch.ones(size), "bias": torch.zeros(size)}
+    norm = nn.BatchNorm1d(size)
+    fill(norm, {**plain, **tensors}, path)
+    told = norm.state_dict()
+    scale = told["weight"] / (told["running_var"] + norm.eps).sqrt()
+    return scale, told["bias"] - told["running_mean"] * scale
 
 
 def _number_anew(words: list[str]) -> tuple[list[int | None], Vocabulary]:

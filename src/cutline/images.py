@@ -261,8 +261,8 @@ def _scaled(values: npt.NDArray[Any], top: float) -> npt.NDArray[np.uint8]:
 # ----------------------------------------------------------------- which files, and how large
 
 
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", "ICO")
-"""What is read: no format whose decoder starts a program (EPS runs Ghostscript)."""
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM", "JPEG2000")
+"""What is read: no format that starts a program (EPS), nor one decoded while it is opened (ICO)."""
 MOST_BYTES = 256 * 10**6
 MOST_SCANS = 64  # of a progressive JPEG; ten are usual, and each is a pass over the whole picture
 EXACT = 25 * 10**6  # pixels up to which a picture is converted whole, beside others
@@ -292,6 +292,8 @@ def _recognised(stream: Stream) -> ImageFile.ImageFile:
 def _stranger(start: bytes) -> str:
     if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
         return " that Pillow reads but HEIC: convert it to JPEG first"
+    if start[:4] == b"\0\0\1\0":
+        return " that can be read here but an icon (ICO): convert it to PNG first"
     return f" that can be read here ({', '.join(FORMATS)})"
 
 

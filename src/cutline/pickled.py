@@ -4,6 +4,7 @@ A pickle is a program. This reader knows no function and no class but an empty o
 `Vocabulary`, so the program can build dictionaries, lists, numbers and texts, and nothing runs.
 """
 
+import io
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -25,12 +26,15 @@ def read_vocabulary(path: Path) -> list[str]:
     try:
         if path.stat().st_size > LARGEST:
             raise ModelError(f"{path} is too large for a vocabulary")
-        with path.open("rb") as file:
-            held = _Reader(file, path).load()
+        held = _Reader(io.BytesIO(path.read_bytes()), path).load()
     except FileNotFoundError:
         raise ModelError(f"there is no vocabulary {path}") from None
     except ModelError:
         raise
+    except KeyError as error:
+        raise ModelError(
+            f"{path} is not a pickled vocabulary: none has the instruction {error}"
+        ) from None
     except Exception as error:  # a damaged pickle raises nearly anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(f"{path} is not a pickled vocabulary: {reason}") from None
@@ -46,10 +50,20 @@ def _is_entry(word: object, number: object) -> bool:
     return isinstance(word, str) and type(number) is int
 
 
-class _Reader(pickle.Unpickler):
-    """Builds plain containers; whatever else a pickle names is refused."""
+class _Reader(pickle._Unpickler):
+    """Builds plain containers; whatever else a pickle names is refused.
 
-    def __init__(self, file: Any, path: Path) -> None:
+    It is the one in Python: for what a pickle numbers, the one in C makes a table as long as the
+    largest number, and for what a pickle measures, room before it looks whether that much is there.
+    """
+
+    dispatch = {
+        code: load
+        for code, load in pickle._Unpickler.dispatch.items()
+        if code != pickle.BYTEARRAY8[0]  # makes such room, too
+    }
+
+    def __init__(self, file: io.BytesIO, path: Path) -> None:
         super().__init__(file, encoding="utf-8")
         self._path = path
         self._stand_in = type("Vocabulary", (), {})

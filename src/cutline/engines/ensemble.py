@@ -37,7 +37,8 @@ class EnsembleEngine:
 
     def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
         """Captions of pictures of shape (rows, size, size, 3)."""
-        seen = [encode(member.model.encoder, pixels) for member in self.members]
+        device = next(self.members[0].model.decoder.parameters()).device
+        seen = [encode(member.model.encoder, pixels).to(device) for member in self.members]
         together = Together([member.model.decoder for member in self.members], seen)
         regions = torch.cat([each.flatten(1) for each in seen], dim=1)
         return self.members[0].read_with(together, regions, style)

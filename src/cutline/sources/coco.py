@@ -2,7 +2,8 @@
 
 The folder as the official zips leave it: `annotations/captions_train2017.json` and its like beside
 `train2017/`, `val2017/`, `test2017/`; the same for 2014. The JSON files may also lie in the folder
-itself, and a part of COCO may call itself `captions_train2017_80.json` beside `train2017-80/`.
+itself (of two with one name that in `annotations/` is read), and a part of COCO may call itself
+`captions_train2017_80.json` beside `train2017-80/`.
 
 Official splits: `train` is training, `val` is validation. `test` was published without captions
 (`image_info_test2017.json`): its examples have none. Karpathy's split (2015, arXiv 1412.2306), by
@@ -82,7 +83,10 @@ class Coco:
 
     def read(self) -> Reading:
         """Examples in the order of the files: train, validation, test."""
-        parts = list(self._find_parts())
+        found, first = list(self._find_parts()), dict[str, _Part]()
+        for part in found:
+            first.setdefault(part.file.name, part)
+        parts = list(first.values())
         there = [part for part in parts if part.folder.is_dir()]
         if not there:
             return Reading((), (self._nothing_found(parts),))
@@ -94,8 +98,9 @@ class Coco:
             {name: path for document in documents for name, path in document.pictures.items()},
         )
         unlabelled = (example for document in documents for example in document.unlabelled())
+        again = (_lies_elsewhere(part) for part in found if part not in parts)
         absent = (_folder_is_absent(part) for part in parts if part not in there)
-        return Reading((*told.examples, *unlabelled), (*absent, *told.problems))
+        return Reading((*told.examples, *unlabelled), (*again, *absent, *told.problems))
 
     def _find_parts(self) -> Iterator[_Part]:
         for split, name in _NAMES.items():
@@ -172,6 +177,11 @@ def _karpathy() -> dict[str, str]:
     return dict(line.split() for line in gzip.decompress(packed).decode().splitlines())
 
 
+def _lies_elsewhere(part: _Part) -> Problem:
+    sentence = "left out, because annotations/ has a file of the same name"
+    return Problem(part.file, None, sentence, is_fatal=False)
+
+
 def _folder_is_absent(part: _Part) -> Problem:
     sentence = f"left out, because there is no folder {part.folder.name}/ of its pictures"
     return Problem(part.file, None, sentence, is_fatal=False)
@@ -187,8 +197,12 @@ def _read_part(part: _Part) -> _Document:
         )
     except UnicodeDecodeError as error:
         problem = Problem(part.file, None, f"byte {error.start + 1} of this file is not UTF-8")
+    except RecursionError:
+        problem = Problem(part.file, None, "broken JSON: it is nested too deeply")
     except DataError as error:
         problem = Problem(part.file, None, str(error))
+    except ValueError as error:  # a number of thousands of digits
+        problem = Problem(part.file, None, f"broken JSON: {error}")
     else:
         return _read_document(part, images, annotations)
     return _Document(part, {}, (problem,))
