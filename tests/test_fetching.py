@@ -2,13 +2,18 @@
 
 import hashlib
 import io
+import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +25,7 @@ import pytest
 from cutline import fetching
 from cutline.catalogue import DONE, OFFERS, get, get_all, plan
 from cutline.errors import DataError, FetchError
-from cutline.fetching import Parcel, fetch
+from cutline.fetching import Fetched, Parcel, fetch
 from cutline.unpacking import unpack
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
@@ -206,19 +211,23 @@ def test_a_server_that_is_gone_is_told_and_what_came_is_kept(server, tmp_path):
     assert (tmp_path / "file.zip.part").read_bytes() == CONTENT[:5]
 
 
-def test_a_full_disk_is_told_and_what_came_is_kept(server, tmp_path, monkeypatch):
+@contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes, as on a full disk."""
     resource = pytest.importorskip("resource")
     _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    import signal
-
     was = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
-        with pytest.raises(FetchError, match="File too large"):
-            bring(parcel(server), tmp_path)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, was)
+
+
+def test_a_full_disk_is_told_and_what_came_is_kept(server, tmp_path):
+    with files_end_at(1_000_000), pytest.raises(FetchError, match="File too large"):
+        bring(parcel(server), tmp_path)
     bring(parcel(server), tmp_path)
 
     assert (tmp_path / "file.zip").read_bytes() == CONTENT
@@ -449,3 +458,229 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(run, tmp_pa
     assert code == 1
     assert "needs 54.1 GB at the most, and the disk has 1.0 GB left: fetch parts with --only" in err
     assert not (tmp_path / "x").exists()
+
+
+# ------------------------------------------------------------------------- what else may go wrong
+
+
+@pytest.mark.parametrize(
+    "mirror", ["mirror.example.org/data", "nas:8000/data", "https://", "http://nas:99999/", "//["]
+)
+def test_a_mirror_that_is_no_address_is_told_before_anything_starts(mirror, run, tmp_path):
+    code, out, err = run("data", "get", "flickr8k-text", "-o", tmp_path / "a", "--mirror", mirror)
+
+    assert (code, out) == (1, "")
+    assert f"the mirror {mirror!r} is no address such as https://" in err
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_on_the_disk_may_be_the_mirror(offered, tmp_path):
+    for path, content in offered.items():
+        (tmp_path / f"nas{path}").parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"nas{path}").write_bytes(content)
+    todo = plan("small", tmp_path / "here", mirror=(tmp_path / "nas").as_uri())
+
+    events = list(get_all(todo.missing, todo.folder))
+
+    assert not [event for event in events if isinstance(event, FetchError)]
+    assert len(list((tmp_path / "here" / "train2014").iterdir())) == 30
+
+
+def test_a_file_where_the_folder_should_be_is_told_before_anything_starts(run, pictured, tmp_path):
+    (tmp_path / "file").write_text("of somebody's")
+
+    for place in (tmp_path / "file", tmp_path / "file" / "x"):
+        code, out, err = run("data", "get", "small", "-o", place)
+
+        assert (code, out) == (1, "")
+        assert f"nothing can be put into {place}: {tmp_path / 'file'} is a file" in err
+    assert pictured.asked == []
+
+
+def test_whatever_keeps_a_parcel_from_coming_is_told(server, offered, tmp_path):
+    (tmp_path / "file").touch()
+    parcels = plan("small", tmp_path).missing
+    [other] = plan("small", tmp_path, only=["train"]).missing
+
+    events = list(get_all(parcels, tmp_path / "file" / "x"))
+    events += get_all([replace(other, address="no address")], tmp_path)
+
+    assert [type(event) for event in events] == [FetchError] * 4
+    assert "Not a directory" in str(events[0])
+    assert str(tmp_path / "file" / "x") in str(events[0])
+    assert str(events[3]) == "no address does not come: unknown url type: 'no address'"
+
+
+def test_a_mistake_of_our_own_is_not_hidden(server, tmp_path):
+    wrong = parcel(server)
+    object.__setattr__(wrong, "name", None)  # as if somebody had not run mypy
+
+    with pytest.raises(TypeError):
+        list(get_all([wrong], tmp_path))
+
+
+def test_some_files_at_a_time_are_at_least_one(run, tmp_path):
+    code, _, err = run("data", "get", "coco2014", "-o", tmp_path / "x", "--at-once", "0")
+
+    assert code == 2
+    assert "Invalid value for '--at-once'" in err
+
+
+def test_archives_with_the_same_folder_do_not_get_in_each_others_way(tmp_path):
+    archives = {f"{n}.zip": zipped({f"same/{n}.txt": b"x"}) for n in range(4)}
+    together = threading.Barrier(len(archives))
+
+    def move(events: Iterator[Fetched]) -> None:
+        together.wait()
+        assert not list(events)  # all that is left is to move what is unpacked
+
+    with ThreadPoolExecutor(len(archives)) as pool:
+        for turn in range(40):
+            folder = tmp_path / str(turn)
+            (folder / DONE).mkdir(parents=True)
+            for name, content in archives.items():
+                (folder / DONE / name).write_bytes(content)
+            getting = [get(Parcel(name, "", 0), folder) for name in archives]
+            for events in getting:
+                assert [next(events).name, next(events).name][1].startswith("unpacking")
+            list(pool.map(move, getting))
+
+            assert len(list((folder / "same").iterdir())) == len(archives)
+
+
+def _mark(content: bytes, place: int, value: int) -> bytes:
+    """A one-member archive whose headers say something else (APPNOTE.TXT, 4.3.7 and 4.3.12)."""
+    changed = bytearray(content)
+    for header, before in ((b"PK\3\4", 0), (b"PK\1\2", 2)):
+        changed[content.index(header) + before + place] = value
+    return bytes(changed)
+
+
+TEXT = zipped({"a.txt": CONTENT[:5_000].hex().encode()})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (TEXT[:35] + b"\xff" * 100 + TEXT[135:], "is damaged: Error -3 while decompressing"),
+        (_mark(TEXT, 6, 1), "'a.txt' is encrypted"),
+        (_mark(TEXT, 6, 32), "is damaged: compressed patched data"),
+        (_mark(TEXT, 8, 12), "'a.txt' is packed otherwise than by deflate"),
+        (zipped({".": b"x"}), "'.' would leave its folder"),
+        (zipped({"a": b"x", "a/b": b"x"}), "is damaged: it holds a file and a folder of one name"),
+    ],
+    ids=["broken data", "encrypted", "patched", "bzip2", "the folder itself", "file and folder"],
+)
+def test_every_archive_that_cannot_be_unpacked_is_one_sentence(content, said, tmp_path):
+    (tmp_path / "odd.zip").write_bytes(content)
+
+    with pytest.raises(FetchError, match=rf"odd.zip:? {said}"):
+        list(unpack(tmp_path / "odd.zip", tmp_path / "inside"))
+
+
+def test_an_answer_that_is_no_archive_is_not_kept(server, tmp_path):
+    text = Parcel("text.zip", f"{server.address}/text.zip", 9)
+    server.files["/text.zip"] = b"<html>Please sign in</html>"
+    with pytest.raises(FetchError, match=r"text.zip is damaged: File is not a zip file"):
+        list(get(text, tmp_path))
+
+    server.files["/text.zip"] = zipped({"token.txt": b"right"})
+    list(get(text, tmp_path))
+
+    assert (tmp_path / "token.txt").read_bytes() == b"right"
+
+
+def test_another_file_of_the_same_size_is_not_kept(server, tmp_path):
+    expected = hashlib.sha256(b"right").hexdigest()
+    text = Parcel("text.zip", f"{server.address}/text.zip", 9, contents=f"{expected}  token.txt\n")
+    server.files["/text.zip"] = zipped({"token.txt": b"wrong"})
+    with pytest.raises(FetchError, match=r"token.txt in it differs"):
+        list(get(text, tmp_path))
+
+    server.files["/text.zip"] = zipped({"token.txt": b"right"})
+    list(get(text, tmp_path))
+
+    assert (tmp_path / "token.txt").read_bytes() == b"right"
+
+
+def test_an_unpacking_that_the_disk_is_too_full_for_keeps_what_came(server, tmp_path):
+    server.files["/zips.zip"] = content = zipped({"a.txt": b"a" * 9_000, "b.txt": bytes(2_000_000)})
+    zips = parcel(server, content, "zips.zip")
+
+    with files_end_at(1_000_000), pytest.raises(FetchError, match=r"zips.zip .*File too large"):
+        list(get(zips, tmp_path))
+    assert (tmp_path / DONE / "zips.zip").exists()
+    assert (tmp_path / DONE / "zips.zip.unpacked" / "a.txt").exists()
+    list(get(zips, tmp_path))
+
+    assert server.asked == ["whole"]
+    assert (tmp_path / "b.txt").stat().st_size == 2_000_000
+
+
+def _put(path: Path, size: int) -> None:
+    """A file that says it is so large, and takes no room."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def test_room_is_asked_for_only_for_what_is_still_to_come(run, server, tmp_path, monkeypatch):
+    monkeypatch.setattr("cutline.catalogue.disk_usage", lambda _: SimpleNamespace(free=22 * 10**9))
+    _put(tmp_path / DONE / "train2017.zip.part", 19 * 10**9)
+    command = ("data", "get", "coco2017", "--only", "train", "-o", tmp_path)
+
+    code, out, err = run(*command, "--mirror", server.address)
+
+    assert code == 1
+    assert "to fetch: 337 MB; needs at the most 19.7 GB" in out
+    assert "is not to be had: 404" in err
+
+
+def test_no_room_is_asked_for_what_is_unpacked_already(tmp_path):
+    _put(tmp_path / DONE / "train2017.zip", 19_336_861_798)
+    _put(tmp_path / DONE / "train2017.zip.unpacked" / "train2017" / "1.jpg", 15 * 10**9)
+    _put(tmp_path / DONE / "train2017.zip.unpacked" / "train2017" / "2.jpg", 4 * 10**9)
+
+    todo = plan("coco2017", tmp_path, only=["train"])
+
+    assert todo.bytes_to_fetch == 0
+    assert todo.bytes_needed == 336_861_798
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A server that takes every call and answers none."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as listening:
+        listening.settimeout(20)
+        yield listening
+
+
+def test_ctrl_c_does_not_wait_for_a_silent_server(silent, tmp_path):
+    mirror = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    command = ["-m", "cutline.cli", "data", "get", "flickr8k-text", "--mirror", mirror]
+    process = subprocess.Popen([sys.executable, *command, "-o", tmp_path], stdout=subprocess.PIPE)
+    call, _ = silent.accept()
+    began = time.perf_counter()
+
+    try:
+        process.send_signal(signal.SIGINT)
+
+        assert process.wait(20) == 130
+        assert time.perf_counter() - began < 5
+    finally:
+        process.kill()
+        process.communicate()
+        call.close()
+
+
+def test_a_call_that_was_given_up_is_not_made_again(silent, tmp_path):
+    address = f"http://127.0.0.1:{silent.getsockname()[1]}/a.zip"
+    before, began = set(threading.enumerate()), time.perf_counter()
+
+    events = get_all([Parcel("a.zip", address, 9)], tmp_path, patience=0.3)
+    next(events)
+    events.close()
+    assert time.perf_counter() - began < 3
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()

@@ -6,12 +6,12 @@ are given by their authors on request only.
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
-from shutil import disk_usage
-from threading import Event
+from shutil import disk_usage, rmtree
+from threading import Event, Semaphore, Thread
+from urllib.parse import urlsplit
 
 from cutline.errors import DataError, FetchError, nearest
 from cutline.fetching import Fetched, Parcel, digest, fetch
@@ -19,6 +19,8 @@ from cutline.unpacking import unpack
 
 DONE = ".fetched"
 """The folder that remembers which parcels are unpacked."""
+_Events = SimpleQueue[Fetched | Exception | None]
+"""Of parcels that come at the same time; one has ended where there is `None`."""
 
 
 @dataclass(frozen=True)
@@ -94,19 +96,22 @@ class Plan:
 
     @property
     def bytes_needed(self) -> int:
-        """On the disk at most: the archives and, before they go, what is in them."""
-        return 2 * sum(parcel.size for parcel in self.missing)
+        """On the disk at most: what is still to come, and what is still to be unpacked."""
+        return self.bytes_to_fetch + sum(max(0, p.size - self._unpacked(p)) for p in self.missing)
 
     @property
     def bytes_free(self) -> int:
         """On the disk."""
-        existing = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
-        return disk_usage(existing).free
+        return disk_usage(_find_existing(self.folder)).free
 
     def present(self, parcel: Parcel) -> int:
         """Bytes of a parcel that have come."""
         names = (parcel.name, f"{parcel.name}.part")
         return max(p.stat().st_size if p.exists() else 0 for p in map(self._beside, names))
+
+    def _unpacked(self, parcel: Parcel) -> int:
+        inside = self._beside(f"{parcel.name}.unpacked")
+        return sum(path.stat().st_size for path in inside.rglob("*") if path.is_file())
 
     def _beside(self, name: str) -> Path:
         return self.folder / DONE / name
@@ -120,6 +125,13 @@ def plan(name: str, folder: Path, *, only: Sequence[str] = (), mirror: str | Non
     for part in only:
         if part not in offer.parcels:
             raise DataError(f"{name} has no part {part!r}{nearest(part, offer.parcels)}")
+    if mirror and not _is_address(mirror):
+        raise DataError(
+            f"the mirror {mirror!r} is no address such as https://example.org/coco "
+            "(http:// and file:// will do)"
+        )
+    if not (existing := _find_existing(folder)).is_dir():
+        raise DataError(f"nothing can be put into {folder}: {existing} is a file")
     base = (mirror or offer.base).rstrip("/") + "/"
     parcels = tuple(
         replace(parcel, address=base + parcel.address)
@@ -130,61 +142,108 @@ def plan(name: str, folder: Path, *, only: Sequence[str] = (), mirror: str | Non
     return Plan(folder, parcels, missing, offer.note)
 
 
+def _is_address(mirror: str) -> bool:
+    try:
+        parts = urlsplit(mirror)
+        is_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, say
+        return False
+    return parts.scheme == "file" or (parts.scheme in ("https", "http") and is_host)
+
+
+def _find_existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
 def get(parcel: Parcel, folder: Path, *, patience: float = 30.0) -> Iterator[Fetched]:
-    """Fetch a parcel, unpack it, forget the archive. Goes on where it was stopped."""
+    """Fetch a parcel, unpack it, forget the archive. Goes on where it was stopped.
+
+    Raises `FetchError`, whatever keeps the parcel from coming.
+    """
     beside = folder / DONE
-    yield from fetch(parcel, beside, patience=patience)
-    archive = beside / parcel.name
-    inside = beside / f"{parcel.name}.unpacked"
-    for event in unpack(archive, inside):
-        yield replace(event, name=f"unpacking {event.name}")
-    for expected, name in map(str.split, parcel.contents.splitlines()):
-        if not (inside / name).is_file() or digest(inside / name, "sha256") != expected:
-            archive.unlink()
-            raise FetchError(f"{parcel.address} is not what it should be: {name} in it differs")
-    _move(inside, folder)
-    (beside / f"{parcel.name}.done").touch()
-    archive.unlink()
+    archive, inside = beside / parcel.name, beside / f"{parcel.name}.unpacked"
+    try:
+        yield from fetch(parcel, beside, patience=patience)
+        yield from _unpack(parcel, archive, inside)
+        _move(inside, folder)
+        (beside / f"{parcel.name}.done").touch()
+        archive.unlink()
+    except OSError as error:  # no room, no right to write
+        place, reason = error.filename2 or error.filename or folder, error.strerror or error
+        raise FetchError(f"{parcel.name} cannot be brought into {place}: {reason}") from None
+    except ValueError as error:  # no address
+        raise FetchError(f"{parcel.address} does not come: {error}") from None
 
 
 def get_all(
     parcels: Sequence[Parcel], folder: Path, *, at_once: int = 3, patience: float = 30.0
 ) -> Generator[Fetched | FetchError]:
     """Get some parcels at a time; one that does not come does not keep the others."""
-    events = SimpleQueue[Fetched | FetchError | None]()
-    stopped = Event()
-
-    def bring(parcel: Parcel) -> None:
-        try:
-            for event in get(parcel, folder, patience=patience):
-                if stopped.is_set():
-                    break
-                events.put(event)
-        except FetchError as error:
-            events.put(error)
-        finally:
-            events.put(None)
-
-    pool = ThreadPoolExecutor(at_once)
-    under_way = [pool.submit(bring, parcel) for parcel in parcels]
+    events: _Events = SimpleQueue()
+    stopped, free = Event(), Semaphore(at_once)
+    # daemons: whoever stops the program does not wait for a server that says nothing
+    threads = [
+        Thread(target=_bring, args=(coming, events, stopped, free), daemon=True)
+        for coming in (get(parcel, folder, patience=patience) for parcel in parcels)
+    ]
     try:
+        for thread in threads:
+            thread.start()
+        under_way = len(threads)
         while under_way:
             event = events.get()
             if event is None:
-                under_way.pop()
-            else:
+                under_way -= 1
+            elif isinstance(event, Fetched | FetchError):
                 yield event
+            else:
+                raise event  # a mistake of our own
     finally:
         stopped.set()
-        pool.shutdown(cancel_futures=True)
+        for thread in threads:
+            thread.join(1 / len(threads))  # those that have something in hand lay it down
+
+
+def _bring(coming: Iterator[Fetched], events: _Events, stopped: Event, free: Semaphore) -> None:
+    """When it is its turn, pass on a parcel's events, whatever it fails with, and that it ends."""
+    try:
+        with free:
+            if stopped.is_set():
+                return
+            for event in coming:
+                if stopped.is_set():
+                    return
+                events.put(event)
+    except Exception as error:  # none may be lost in a thread that nobody looks at
+        events.put(error)
+    finally:
+        events.put(None)
+
+
+def _unpack(parcel: Parcel, archive: Path, inside: Path) -> Iterator[Fetched]:
+    """Unpack and check; an archive that is not what it should be is not kept."""
+    try:
+        for event in unpack(archive, inside):
+            yield replace(event, name=f"unpacking {event.name}")
+        for expected, name in map(str.split, parcel.contents.splitlines()):
+            if not (inside / name).is_file() or digest(inside / name, "sha256") != expected:
+                raise FetchError(f"{parcel.address} is not what it should be: {name} in it differs")
+    except FetchError as error:
+        if inside.exists():
+            rmtree(inside)  # before the archive: nothing of it may outlive it
+        archive.unlink()
+        raise FetchError(f"{error}; the same command fetches it again") from None
 
 
 def _move(source: Path, target: Path) -> None:
     """Everything to its final place: whole folders where there is none yet, else file by file."""
     for path in sorted(source.iterdir()):
         place = target / path.name
-        if path.is_dir() and place.is_dir():
+        try:
+            path.replace(place)  # tried, not asked before: another parcel may bring this folder now
+        except OSError:
+            if not (path.is_dir() and place.is_dir()):
+                raise
             _move(path, place)
-        else:
-            path.replace(place)
     source.rmdir()

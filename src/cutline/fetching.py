@@ -13,6 +13,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
+from urllib.response import addinfourl
 
 from cutline import __version__
 from cutline.errors import FetchError
@@ -71,6 +72,7 @@ def fetch(
                     f"{parcel.address} does not come: {_reason(error)} ({_size(part):,} bytes are "
                     "kept; the same command goes on)"
                 ) from None
+            yield Fetched(parcel.name, _size(part), parcel.size)  # here, too, it may be stopped
             time.sleep(pause * fruitless)
             continue
         wrong = _find_difference(parcel, part)
@@ -111,7 +113,7 @@ def _receive(parcel: Parcel, part: Path, patience: float) -> Iterator[tuple[int,
         raise HTTPException(f"the line broke after {have:,} of {total:,} bytes")
 
 
-def _place(response: HTTPResponse) -> tuple[int, int]:
+def _place(response: HTTPResponse | addinfourl) -> tuple[int, int]:
     """Where in the file the answer begins, and how long the whole is; 0 where it is not said."""
     said = response.headers.get("Content-Range", "")
     if response.status == 206 and said.startswith("bytes "):

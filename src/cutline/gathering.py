@@ -30,7 +30,13 @@ def data() -> None:
 @click.option("--only", help="Some parts, by commas: annotations, train, val ...")
 @click.option("--mirror", help="The same files from another address, or one of your own.")
 @click.option("--plan", is_flag=True, help="Say what it will cost, and fetch nothing.")
-@click.option("--at-once", default=3, show_default=True, help="How many files at a time.")
+@click.option(
+    "--at-once",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="How many files at a time.",
+)
 def get(
     name: str, out: Path | None, only: str | None, mirror: str | None, plan: bool, at_once: int
 ) -> None:

@@ -6,6 +6,7 @@ again, so an unpacking that was killed goes on.
 
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -16,10 +17,15 @@ SWOLLEN = 20
 """How many times its own size an archive may unpack to; annotations do to three times."""
 FREE = 100 * 10**6
 """Bytes that any archive may unpack to."""
+ENCRYPTED = 1
+"""The bit among a member's flags (APPNOTE.TXT, 4.4.4)."""
 
 
 def unpack(archive: Path, folder: Path) -> Iterator[Fetched]:
-    """Unpack an archive into a folder. Raises `FetchError` before anything hostile is written."""
+    """Unpack an archive into a folder. Raises `FetchError` before anything hostile is written.
+
+    What the disk refuses, such as room, is an `OSError`: the archive may be good.
+    """
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [member for member in opened.infolist() if not member.is_dir()]
@@ -30,20 +36,26 @@ def unpack(archive: Path, folder: Path) -> Iterator[Fetched]:
                 done += member.file_size
                 if _write(opened, member, folder / member.filename):
                     yield Fetched(archive.name, done, total)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         raise FetchError(f"{archive} is damaged: {error}") from None
-    except OSError as error:
-        raise FetchError(f"{archive.name} cannot be unpacked: {error.strerror or error}") from None
+    except (FileExistsError, IsADirectoryError, NotADirectoryError):
+        raise FetchError(
+            f"{archive} is damaged: it holds a file and a folder of one name"
+        ) from None
 
 
 def _refuse_hostile(archive: Path, members: list[zipfile.ZipInfo], total: int) -> None:
     for member in members:
         path = PurePosixPath(member.filename)
         outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename
-        if outside or ":" in path.parts[0]:
+        if outside or not path.parts or ":" in path.parts[0]:
             raise FetchError(f"{archive}: {member.filename!r} would leave its folder")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise FetchError(f"{archive}: {member.filename!r} is a link, not a file")
+        if member.flag_bits & ENCRYPTED:
+            raise FetchError(f"{archive}: {member.filename!r} is encrypted")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise FetchError(f"{archive}: {member.filename!r} is packed otherwise than by deflate")
     if total > max(FREE, SWOLLEN * archive.stat().st_size):
         raise FetchError(f"{archive} would unpack to {total / 1e9:,.1f} GB: too much for its size")
 
