@@ -576,7 +576,10 @@ def test_without_pyarrow_no_picture_is_captioned_first(captioner, album, tmp_pat
     assert counting.shown == 0
 
 
-def test_an_empty_folder_is_watched_until_something_appears(captioner, album, tmp_path):
+def test_an_empty_folder_is_watched_until_something_appears(
+    captioner, album, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("cutline.bulk.WATCH_EVERY", 0.05)
     folder, out = tmp_path / "inbox", tmp_path / "captions.jsonl"
     folder.mkdir()
     events = watch(captioner, [str(folder)], out)

@@ -588,7 +588,9 @@ def test_what_a_later_training_does_not_say_is_as_in_the_first():
     assert Recipe.of(recipe.as_json()) == recipe
 
 
-@pytest.mark.parametrize("stop", [2, 3, 24, 25, 26, 30])
+@pytest.mark.parametrize(
+    "stop", [3, 24, 25, *(pytest.param(step, marks=pytest.mark.slow) for step in (2, 26, 30))]
+)
 def test_a_run_of_two_trainings_closed_and_begun_again_has_the_same_losses(stop, begin, chained):
     folder, whole = chained
     recipe = read_recipe(folder)

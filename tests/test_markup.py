@@ -106,8 +106,7 @@ def test_every_place_is_the_place():
     ["<", "{{", "<!--", "<a ", "<?", "<%", "<![CDATA[", "<a b='", "<a b={",
      "<?php '\\'", "<?php /*", "<a <?php '", "{% comment %}", "{@"],
 )  # fmt: skip
-@pytest.mark.parametrize("components", [False, True])
-@pytest.mark.parametrize("prose", [False, True])
+@pytest.mark.parametrize(("components", "prose"), [(False, False), (True, True)])
 @pytest.mark.timeout(10)
 def test_a_page_of_openings_alone_takes_no_time(sign, components, prose):
     list(read_markup(sign * 5_000, Dialect(components, prose)))

@@ -502,6 +502,8 @@ def test_lines_of_json_that_do_not_fit_are_told(tmp_path):
         '{"image": "b.jpg", "captions": []}',
         '{"image": "", "caption": "a dog"}',
         '{"image": "a.jpg", "caption": "half an emoji \\ud83d"}',
+        '{"image": ' + "[" * 100_000,
+        '{"image": ' + "9" * 5_000,
     ]
     source = folder_with(tmp_path, {"captions.jsonl": "\n".join(lines)}, "a.jpg", "b.jpg")
 
@@ -516,6 +518,8 @@ def test_lines_of_json_that_do_not_fit_are_told(tmp_path):
         (7, "'b.jpg' has no captions"),
         (8, "there is no picture '.'"),
         (9, "a caption of 'a.jpg' has half a character in it (a lone surrogate)"),
+        (10, "broken JSON: it is nested too deeply"),
+        (11, "broken JSON: it holds a number of thousands of digits"),
     ]
 
 

@@ -142,6 +142,10 @@ def _parse_object(line: str, *, names: Mapping[str, str]) -> list[Said]:
         said = json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(f"broken JSON, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise DataError("broken JSON: it is nested too deeply") from None
+    except ValueError:
+        raise DataError("broken JSON: it holds a number of thousands of digits") from None
     if not isinstance(said, dict) or not isinstance(said.get("image"), str):
         raise DataError("a line must be an object with the name of an 'image'")
     picture, split = _resolve(said["image"], names), _name_split(said.get("split"))
