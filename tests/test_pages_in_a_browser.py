@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -140,16 +141,19 @@ def _write_drawn(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_people_find_their_way_through_the_pages(pages):
+@pytest.mark.parametrize("frames", [False, True], ids=["steps", "frames"])
+def test_people_find_their_way_through_the_pages(pages, frames):
     missing = [name for name in ("node", CHROMIUM) if shutil.which(name) is None]
     if not (BROWSER / "node_modules").exists():
         missing.append("`npm ci` in tests/browser")
     if missing:
         pytest.skip(f"no {', no '.join(missing)} (.ci/programs installs them)")
 
+    chosen = ["--test-name-pattern=stutter"] if frames else []  # CI runs those alone, undisturbed
+    given = {"PAGES": str(pages), "CHROMIUM": CHROMIUM, "FRAMES": "yes" if frames else "no"}
     done = subprocess.run(
-        ["node", "--test", str(BROWSER / "pages.test.mjs")],
-        env={**os.environ, "PAGES": str(pages), "CHROMIUM": CHROMIUM},
+        ["node", "--test", *chosen, str(BROWSER / "pages.test.mjs")],
+        env={**os.environ, **given},
         capture_output=True,
         text=True,
         check=False,
@@ -158,3 +162,6 @@ def test_people_find_their_way_through_the_pages(pages):
     print(f"many.html: {(pages / 'many.html').stat().st_size / 1e6:.1f} MB")
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
+    ran = re.findall(r"^ *ok \d+ - (?!.*# SKIP)(.*)$", done.stdout, re.MULTILINE)
+    assert any("stutter" in name for name in ran) == frames
+    assert any("axe" in name for name in ran) != frames
