@@ -1,7 +1,9 @@
 """What all tests share: where the shared data is, a tiny trained model, one thread for tensors."""
 
 import os
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,23 @@ def _train_tiny(drawn: Path, folder: Path) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs the tiny captioner comes first, so that other processes need not wait for it."""
     items.sort(key=lambda item: "tiny" not in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A disk of so many bytes (`"48k"`); the second call makes it larger."""
+    folder = tmp_path / "disk"
+
+    def mount(size: str) -> Path:
+        again = "remount," if folder.exists() else ""
+        folder.mkdir(exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"{again}size={size}", "tmpfs", str(folder)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("may not mount a small disk here (needs root)")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", str(folder)], capture_output=True, check=False)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from cutline.captioner import captions_of, load
 from cutline.checkpoint import read_model, read_recipe, read_resume
 from cutline.encoders.resnet import ResNet
 from cutline.engines.torch import TorchEngine
-from cutline.errors import DataError, ModelError, RecipeError
+from cutline.errors import DataError, ModelError, RecipeError, TrainingError
 from cutline.experiment import Begun, Event, Experiment, Validated
 from cutline.features import Encoded, FeatureStore
 from cutline.model import fill, grow, part_of, read_tensors
@@ -287,6 +287,25 @@ def test_a_run_is_saved_every_so_often_and_at_the_end_of_an_epoch(begin):
 
     assert steps_saved(often) == list(range(15))
     assert steps_saved(seldom) == [0] * 5 + [5] * 5 + [10] * 5
+
+
+@pytest.mark.parametrize("room", ["weights", "resume"])
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
+    room, begin, whole, small_disk
+):
+    sizes = {path.name: path.stat().st_size for path in whole.iterdir()}
+    for_weights, for_resume = sizes["weights.safetensors"] // 1024, sizes["resume.pt"] // 1024
+    small_disk(f"{for_weights // 2 if room == 'weights' else for_weights + for_resume // 2}k")
+
+    with pytest.raises(TrainingError, match=r"(No space left|want of room).* goes on") as error:
+        list(begin(out="disk/model").run())
+    small_disk("64m")
+    list(begin(out="disk/model").run())
+
+    assert_is_a_sentence(error.value)
+    experiment = begin(out="disk/model")
+    assert read_history(experiment.folder) == read_history(whole)
+    assert not list(experiment.folder.glob("*.tmp-*"))
 
 
 def steps_saved(experiment: Experiment) -> list[int]:

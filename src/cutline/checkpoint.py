@@ -118,7 +118,10 @@ def build(checkpoint: Checkpoint) -> CaptionModel:
 
 def save_resume(folder: Path, state: Mapping[str, Any]) -> None:
     """Replace what a run needs to go on."""
-    replace(folder / RESUME, lambda beside: torch.save(dict(state), beside))
+    try:
+        replace(folder / RESUME, lambda beside: torch.save(dict(state), beside))
+    except RuntimeError:  # what torch makes of a disk that takes no more
+        raise OSError(f"{RESUME} could not be saved, perhaps for want of room") from None
 
 
 def read_resume(folder: Path) -> dict[str, Any] | None:

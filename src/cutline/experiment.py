@@ -31,7 +31,7 @@ from cutline.checkpoint import (
 )
 from cutline.checkpoint import replace as replace_file
 from cutline.engines.torch import TorchEngine
-from cutline.errors import CutlineError, DataError, ModelError
+from cutline.errors import CutlineError, DataError, ModelError, TrainingError
 from cutline.features import Encoded
 from cutline.habits import Habits
 from cutline.learning import HISTORY, Epoch, Sample, keep_epoch, write_learning
@@ -129,14 +129,22 @@ class Experiment:
         self.sight = Sight(self.encoder, recipe.build("view"), cache)
 
     def run(self) -> Generator[Event]:
-        """Train to the end; what happens is yielded. Closing the iterator saves where it is."""
+        """Train to the end; what happens is yielded. Closing the iterator saves where it is.
+
+        Raises `TrainingError` where the disk is full or gone; the same run then goes on.
+        """
         self._examples = list(self.recipe.build("source", self.data))
         sweep(self.folder)
         state = read_resume(self.folder)
         standing = _Standing(**state["standing"]) if state else _Standing()
-        while standing.training < len(self.trainings):
-            yield from self._run_training(standing, state)
-            standing.training, standing.epochs_since, state = standing.training + 1, 0, None
+        try:
+            while standing.training < len(self.trainings):
+                yield from self._run_training(standing, state)
+                standing.training, standing.epochs_since, state = standing.training + 1, 0, None
+        except OSError as error:
+            where, why = error.filename or self.folder, error.strerror or error
+            kept = "what was saved before is whole, and the same command goes on"
+            raise TrainingError(f"{where} cannot be written or read: {why}; {kept}") from None
 
     def _run_training(self, standing: _Standing, state: dict[str, Any] | None) -> Generator[Event]:
         number, options = standing.training, self.trainings[standing.training]
