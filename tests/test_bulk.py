@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutline.bulk import Answered, Finished, Listed, Wanted, caption_all, watch
+from cutline.bulk import WATCH_EVERY, Answered, Finished, Listed, Wanted, caption_all, watch
 from cutline.captioner import Captioner, load
 from cutline.errors import CutlineError, DataError
 from cutline.report import write_report
@@ -565,13 +565,10 @@ def test_without_pyarrow_no_picture_is_captioned_first(captioner, album, tmp_pat
     assert counting.shown == 0
 
 
-def test_an_empty_folder_is_watched_until_something_appears(
-    captioner, album, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("cutline.bulk.WATCH_EVERY", 0.05)
+def test_an_empty_folder_is_watched_until_something_appears(captioner, album, tmp_path):
     folder, out = tmp_path / "inbox", tmp_path / "captions.jsonl"
     folder.mkdir()
-    events = watch(captioner, [str(folder)], out)
+    events = watch(captioner, [str(folder)], out, every=0.05)
     assert next(events) == Listed(0, 0)
 
     (album / "01.png").rename(folder / "01.png")
@@ -583,11 +580,10 @@ def test_an_empty_folder_is_watched_until_something_appears(
     events.close()
 
 
-def test_what_appears_is_captioned(captioner, album, tmp_path, monkeypatch):
-    monkeypatch.setattr("cutline.bulk.WATCH_EVERY", 0.05)
+def test_what_appears_is_captioned(captioner, album, tmp_path):
     out = tmp_path / "captions.jsonl"
     time.sleep(0.06)
-    events = watch(captioner, [str(album)], out)
+    events = watch(captioner, [str(album)], out, every=0.05)
     first = next(event for event in events if isinstance(event, Finished))
 
     shutil.copy(album / "01.png", album / "appears.png")
@@ -623,14 +619,14 @@ def test_on_the_command_line_an_unsure_caption_is_left_away(run, tiny, album):
     assert "has no caption: its confidence of" in said
 
 
+@pytest.mark.slow
 def test_watching_says_a_thing_once(tiny, album, tmp_path):
     (album / "00link.png").symlink_to("nowhere.png")
-    often = "import cutline.bulk as bulk; bulk.WATCH_EVERY = 0.05"
-    command = [sys.executable, "-c", f"{often}; from cutline.cli import main; main()", "caption"]
+    command = [sys.executable, "-m", "cutline.cli", "caption"]
     named = [str(album), "--watch", "--model", str(tiny), "--out", str(tmp_path / "captions.csv")]
     process = subprocess.Popen([*command, *named], stderr=subprocess.PIPE, text=True)
     before = [process.stderr.readline() for _ in range(2)] if process.stderr else []
-    time.sleep(1)  # some rounds more
+    time.sleep(3 * WATCH_EVERY)  # some rounds more
     process.send_signal(signal.SIGINT)
     said = "".join(before) + process.communicate(timeout=60)[1]
 

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -450,14 +449,14 @@ def test_a_wrong_file_is_one_sentence_and_the_others_come(run, pictured, tmp_pat
     assert sorted(p.name for p in tmp_path.iterdir()) == [DONE, "annotations"]
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("cutline.catalogue.disk_usage", lambda _: SimpleNamespace(free=10**9))
+def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(run, small_disk):
+    disk = small_disk("3m")
 
-    code, _, err = run("data", "get", "coco2014", "--out", tmp_path / "x")
+    code, _, err = run("data", "get", "coco2014", "--out", disk / "x")
 
     assert code == 1
-    assert "needs 54.1 GB at the most, and the disk has 1.0 GB left: fetch parts with --only" in err
-    assert not (tmp_path / "x").exists()
+    assert "needs 54.1 GB at the most, and the disk has 3 MB left: fetch parts with --only" in err
+    assert not (disk / "x").exists()
 
 
 # ------------------------------------------------------------------------- what else may go wrong
@@ -578,23 +577,19 @@ def test_every_archive_that_cannot_be_unpacked_is_one_sentence(content, said, tm
         list(unpack(tmp_path / "odd.zip", tmp_path / "inside"))
 
 
-def test_an_answer_that_is_no_archive_is_not_kept(server, tmp_path):
-    text = Parcel("text.zip", f"{server.address}/text.zip", 9)
-    server.files["/text.zip"] = b"<html>Please sign in</html>"
-    with pytest.raises(FetchError, match=r"text.zip is damaged: File is not a zip file"):
-        list(get(text, tmp_path))
-
-    server.files["/text.zip"] = zipped({"token.txt": b"right"})
-    list(get(text, tmp_path))
-
-    assert (tmp_path / "token.txt").read_bytes() == b"right"
-
-
-def test_another_file_of_the_same_size_is_not_kept(server, tmp_path):
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"<html>Please sign in</html>", "text.zip is damaged: File is not a zip file"),
+        (zipped({"token.txt": b"wrong"}), "token.txt in it differs"),
+    ],
+    ids=["no archive", "another file of the same size"],
+)
+def test_an_answer_that_is_something_else_is_not_kept(answer, said, server, tmp_path):
     expected = hashlib.sha256(b"right").hexdigest()
     text = Parcel("text.zip", f"{server.address}/text.zip", 9, contents=f"{expected}  token.txt\n")
-    server.files["/text.zip"] = zipped({"token.txt": b"wrong"})
-    with pytest.raises(FetchError, match=r"token.txt in it differs"):
+    server.files["/text.zip"] = answer
+    with pytest.raises(FetchError, match=said):
         list(get(text, tmp_path))
 
     server.files["/text.zip"] = zipped({"token.txt": b"right"})
@@ -624,16 +619,13 @@ def _put(path: Path, size: int) -> None:
         file.truncate(size)
 
 
-def test_room_is_asked_for_only_for_what_is_still_to_come(run, server, tmp_path, monkeypatch):
-    monkeypatch.setattr("cutline.catalogue.disk_usage", lambda _: SimpleNamespace(free=22 * 10**9))
+def test_room_is_asked_for_only_for_what_is_still_to_come(tmp_path):
     _put(tmp_path / DONE / "train2017.zip.part", 19 * 10**9)
-    command = ("data", "get", "coco2017", "--only", "train", "-o", tmp_path)
 
-    code, out, err = run(*command, "--mirror", server.address)
+    todo = plan("coco2017", tmp_path, only=["train"])
 
-    assert code == 1
-    assert "to fetch: 337 MB; needs at the most 19.7 GB" in out
-    assert "is not to be had: 404" in err
+    assert todo.bytes_to_fetch == 336_861_798
+    assert todo.bytes_needed == 336_861_798 + 19_336_861_798
 
 
 def test_no_room_is_asked_for_what_is_unpacked_already(tmp_path):

@@ -121,20 +121,22 @@ def watch(
     paths: str | Path | Iterable[str | Path],
     out: str | Path,
     wanted: Wanted = Wanted(),
+    *,
+    every: float = WATCH_EVERY,
     **options: Any,
 ) -> Generator[Event]:
     """Caption what is there, then what appears, until somebody stops listening.
 
-    Folders and patterns may be empty meanwhile.
+    Looks every so many seconds. Folders and patterns may be empty meanwhile.
     """
     given = _spell_out(paths)
     while True:
         began = time.monotonic()
         try:
-            yield from caption_all(captioner, given, out, wanted, settled=WATCH_EVERY, **options)
+            yield from caption_all(captioner, given, out, wanted, settled=every, **options)
         except NoPictureError:
             yield Listed(0, 0)
-        time.sleep(max(WATCH_EVERY, 5 * (time.monotonic() - began)))  # large trees less often
+        time.sleep(max(every, 5 * (time.monotonic() - began)))  # large trees less often
 
 
 def model_of(captioner: Captioner) -> dict[str, Any]:
