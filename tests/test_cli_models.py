@@ -83,6 +83,9 @@ def test_inspect_reports_and_draws_the_worst(run, tiny, drawn, tmp_path):
     assert "No cause was found" in out
     assert (tmp_path / "report" / "report.md").read_text() == out
     assert width_of(tmp_path / "report" / "worst.jpg") == 4 * 240
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "No cause was found" in page
+    assert page.count("<figure><img ") == out.count(".png |") > 0
 
 
 def test_a_model_without_attention_has_no_gaze_to_draw(run, tiny, drawn, tmp_path):

@@ -1,14 +1,17 @@
 """Models broken on purpose: the right cause is named each time."""
 
 import random
+import re
 from dataclasses import replace
 from itertools import islice
 
 import pytest
 import torch
 
+from cutline.calibration import Bin
 from cutline.captioner import PACKAGED
 from cutline.checkpoint import build, read_model
+from cutline.diagnosis import draw_reliability
 from cutline.encoders.mosaic import Mosaic
 from cutline.engines.torch import TorchEngine
 from cutline.errors import DataError
@@ -86,6 +89,17 @@ def test_the_report_tells_all(engine, examples, shapes):
 
     for part in ("# Inspection of tiny", "| CIDEr-D |", "nearest training", "## The worst", "said"):
         assert part in told
+
+
+def test_the_curve_stands_where_confidence_and_truth_are():
+    drawn = draw_reliability([Bin(30, 0.25, 0.5), Bin(10, 0.75, 0.75)])
+
+    first, last = re.findall(r'cx="([\d.]+)" cy="([\d.]+)" r="([\d.]+)"', drawn)
+    left, top, side = 44, 8, 228  # of the frame, in pixels
+    assert [float(x) for x in first[:2]] == [left + side / 4, top + side / 2]
+    assert [float(x) for x in last[:2]] == [left + side * 3 / 4, top + side / 4]
+    assert float(first[2]) > float(last[2])  # it stands for more captions
+    assert "Expected calibration error 0.188" in drawn
 
 
 def test_damaged_pictures_are_left_out_and_too_few_are_told(engine, examples, tmp_path):

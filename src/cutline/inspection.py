@@ -167,8 +167,8 @@ def inspect(
     )
 
 
-def tell_inspection(found: Inspection, model: str) -> str:
-    """The report, as Markdown."""
+def list_figures(found: Inspection) -> list[tuple[str, str]]:
+    """What was measured, and how it came out."""
     score, habits = found.report.scores[JUDGE], found.habits
     rows = [
         ("CIDEr-D", f"{100 * score:.1f}"),
@@ -189,13 +189,18 @@ def tell_inspection(found: Inspection, model: str) -> str:
     ]
     if found.neighbours is not None:
         rows.insert(2, ("CIDEr-D, nearest training picture", f"{100 * found.neighbours:.1f}"))
+    return rows
+
+
+def tell_inspection(found: Inspection, model: str) -> str:
+    """The report, as Markdown."""
     parts = [
         f"# Inspection of {model}",
         found.cause,
         "\n".join(f"- {warning}" for warning in found.warnings),
         "\n".join([f"| what | of {found.pictures} pictures |", "|---|---|"])
         + "\n"
-        + "\n".join(f"| {name} | {value} |" for name, value in rows),
+        + "\n".join(f"| {name} | {value} |" for name, value in list_figures(found)),
         f"## Confidence\n\n{RULE[0].upper()}{RULE[1:]}.\n\n| captions | said | were good |\n"
         "|---|---|---|\n"
         + "\n".join(f"| {b.captions} | {b.confidence:.2f} | {b.good:.2f} |" for b in found.curve),

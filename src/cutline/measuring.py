@@ -13,6 +13,7 @@ from cutline.errors import DataError, ModelError, needs_training
 from cutline.metrics import METRICS, USUAL
 from cutline.progress import Bars, say
 from cutline.records import Example, Report
+from cutline.replacing import write_whole
 from cutline.scoring import (
     choose_metrics,
     describe_differences,
@@ -293,6 +294,7 @@ def inspect(
     MODEL is a model folder or a one-file model [default: built in].
     """
     with needs_training():
+        from cutline.diagnosis import draw_inspection
         from cutline.engines.torch import TorchEngine
         from cutline.inspection import inspect as look
         from cutline.inspection import tell_inspection
@@ -303,10 +305,12 @@ def inspect(
     examples = find_examples(engine.card, data, kind, split)
     train = find_examples(engine.card, data, kind, "train")[:neighbours] if neighbours else []
     found = look(engine, examples[: pictures or None], train, watch=Bars().show)
-    report = tell_inspection(found, (model or PACKAGED).name)
+    name = (model or PACKAGED).name
+    report = tell_inspection(found, name)
     if out:
         out.mkdir(parents=True, exist_ok=True)
         (out / "report.md").write_text(report, encoding="utf8")
+        write_whole(draw_inspection(found, name), out / "report.html")
         draw_sheet([(e.image, caption.text) for e, caption, _ in found.worst]).save(
             out / "worst.jpg"
         )
