@@ -68,6 +68,17 @@ def test_the_same_seed_gives_the_same_losses():
     assert losses(make_trainer(epochs=2)) == losses(make_trainer(epochs=2))
 
 
+def test_without_dropout_the_loss_is_that_of_the_model_as_it_writes():
+    trainer = make_trainer(epochs=1, dropout=False)
+    seen, words = plan(0)[0]()
+    with torch.no_grad():
+        told = trainer.model.eval()(seen, words[:, :-1])
+    as_it_writes = float(cross_entropy(told, words[:, 1:]))
+
+    assert losses(trainer)[0] == pytest.approx(as_it_writes, rel=1e-6)
+    assert losses(make_trainer(epochs=1))[0] != pytest.approx(as_it_writes, rel=1e-3)
+
+
 @pytest.mark.parametrize("stop", range(1, 10))
 def test_a_run_taken_up_again_has_the_losses_of_one_that_never_stopped(stop, tmp_path):
     whole = losses(make_trainer(epochs=2))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,7 +15,11 @@ def mix(models: Sequence[Checkpoint]) -> Checkpoint:
     """The mean of their weights; `ModelError` unless all have the same parts and words."""
     first = models[0]
     for other in models[1:]:
-        if _parts(first) != _parts(other) or first.vocabulary != other.vocabulary:
+        same = all(
+            first.recipe.sections[part] == other.recipe.sections[part]
+            for part in ("encoder", "decoder", "view")
+        )
+        if not same or first.vocabulary != other.vocabulary:
             raise ModelError("weights can be averaged only of models with the same parts and words")
     tensors = {
         name: torch.stack([model.tensors[name].float() for model in models]).mean(dim=0)
@@ -29,12 +32,6 @@ def mix(models: Sequence[Checkpoint]) -> Checkpoint:
     }
     card.pop("calibration", None)
     return replace(first, tensors=tensors, card=card)
-
-
-def _parts(model: Checkpoint) -> list[dict[str, Any]]:
-    """What the weights are those of; what was dropped out while they learnt does not matter."""
-    sections = (model.recipe.sections[part] for part in ("encoder", "decoder", "view"))
-    return [{k: v for k, v in section.items() if k != "dropout"} for section in sections]
 
 
 def save(mixed: Checkpoint, folder: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cutline.errors import RecipeError, TrainingError
@@ -49,6 +49,9 @@ class Training:
     bleu: float = 0.0
     meteor: float = 0.0
     """Self-critical: what BLEU-4 and METEOR count in the reward, where CIDEr-D counts 1."""
+    dropout: bool = True
+    """Drop out what the decoder's own `dropout` says. Self-critical training does better without:
+    captions are then drawn as they will be written."""
     tuned: int = 0
     """How many of the encoder's last stages learn too; 0: it is frozen, and its regions stored."""
     encoder_rate: float = 2e-5
@@ -147,6 +150,9 @@ class Trainer:
             weight_decay=options.weight_decay,
             fused=True,
         )
+        for part in model.modules():
+            if isinstance(part, nn.Dropout) and not options.dropout:
+                part.p = 0.0
         self._averaged = self._average(model) if options.average else None
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.step, self.epoch, self.epoch_loss = 0, 0, 0.0
