@@ -58,8 +58,8 @@ def write(results: dict[str, Any]) -> str:
         "# Recipes and what they gave",
         "Scores on Flickr8k's official splits; in brackets 95 of 100 other draws of the pictures. "
         "Everything was chosen on validation; test was scored afterwards. Written by "
-        "`python benchmarks/recipes.py`, from its records in `benchmarks/recipes.json`. An ensemble is "
-        "`cutline evaluate MODEL --with ANOTHER --data FLICKR8K`.",
+        "`python benchmarks/recipes.py`, from its records in `benchmarks/recipes.json`. "
+        "An ensemble is `cutline evaluate MODEL --with ANOTHER --data FLICKR8K`.",
         *(
             f"## {title}\n\n{tabulate(results, split)}"
             for split, title in (
