@@ -33,21 +33,6 @@ needs_exiftool = pytest.mark.skipif(not which("exiftool"), reason="ExifTool is n
 FORMS = ["txt", "xmp", pytest.param("embed", marks=needs_exiftool)]
 
 
-@pytest.fixture(scope="module")
-def running():
-    """One ExifTool for all tests, since its start costs most; None where it is not installed."""
-    if which("exiftool") is None:
-        yield None
-        return
-    with ExifTool(find_exiftool()) as exiftool:
-        yield exiftool
-
-
-@pytest.fixture(autouse=True)
-def one_exiftool(running, monkeypatch):
-    monkeypatch.setattr("cutline.writing.ExifTool", lambda _: nullcontext(running))
-
-
 @pytest.fixture
 def album(tmp_path) -> Path:
     return draw_album(tmp_path / "album")
