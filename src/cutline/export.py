@@ -7,8 +7,12 @@ Outputs `words`      int64 (rows, candidates, time): word ids, the best candidat
         `log_probs`  float (rows, candidates, time): of each word given those before it
         `scores`     float (rows, candidates): what the candidates are ranked by
         `gaze`       float (rows, candidates, time, regions): where each word looked
+        `concepts`   int64 (rows, concepts): nouns that the picture shows, as word ids; the first
+                     is always `person`
+        `chances`    float (rows, concepts): the probability of each
+        `photograph` float (rows): the probability that the picture is a photograph
 
-The graph holds the encoder with its normalisation, the decoder, and the beam search traced from
+The last three are there only if the decoder names concepts. The graph holds the encoder with its normalisation, the decoder, and the beam search traced from
 `search.py`. Vocabulary, view and card are in the file's metadata, so that it needs nothing beside.
 """
 
@@ -24,7 +28,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import torch
-from jaxtyping import Bool, Float, Int, UInt8, config
+from jaxtyping import Bool, Int, UInt8, config
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
@@ -32,6 +36,7 @@ from torch.torch_version import TorchVersion
 
 from cutline import checkpoint as files
 from cutline.checkpoint import Checkpoint, build
+from cutline.concepts import see_concepts
 from cutline.decoding import decode_ahead
 from cutline.engines.onnx import FORMAT
 from cutline.errors import ModelError
@@ -39,7 +44,7 @@ from cutline.images import View
 from cutline.model import CaptionModel, fill, part_of
 from cutline.quantisation import SMALL, quantise
 from cutline.recipe import Recipe
-from cutline.records import Report
+from cutline.records import Report, Written
 from cutline.search import Limits, has_choice
 from cutline.style import FREE
 
@@ -65,17 +70,13 @@ class WholeCaptioner(nn.Module):
         pixels: UInt8[Tensor, "rows height across 3"],
         avoid: Bool[Tensor, " vocabulary"],
         max_chars: Int[Tensor, ""],
-    ) -> tuple[
-        Int[Tensor, "rows candidates time"],
-        Float[Tensor, "rows candidates time"],
-        Float[Tensor, "rows candidates"],
-        Float[Tensor, "rows candidates time regions"],
-    ]:
-        """Words, log-probabilities, scores and gaze of the candidates, as `search.Found`."""
+    ) -> tuple[Tensor, ...]:
+        """Words, log-probabilities, scores and gaze as `search.Found`; what a decoder names."""
         regions = self.encoder(pixels.permute(0, 3, 1, 2).float())
         limits = Limits(avoid, self.lengths, max_chars)
-        words, log_probs, scores, gaze = self.search(self.decoder, regions, limits=limits)
-        return words, log_probs, scores, gaze
+        found = self.search(self.decoder, regions, limits=limits)
+        named = see_concepts(self.decoder, regions) or ()
+        return (*found, *named)
 
 
 def export(
@@ -196,6 +197,7 @@ def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
         "avoid": torch.zeros(len(whole.lengths), dtype=torch.bool),
         "max_chars": torch.tensor(FREE.longest),
     }
+    names = hasattr(whole.decoder, "concepts")
     with _quiet_exporter(), _unchecked():
         program = torch.onnx.export(
             whole,
@@ -203,7 +205,7 @@ def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("rows", min=1, max=4096)}, None, None),
             input_names=["pixels", *free],
-            output_names=["words", "log_probs", "scores", "gaze"],
+            output_names=list(Written._fields if names else Written._fields[:4]),
             verbose=False,
         )
     assert program is not None

@@ -101,6 +101,13 @@ class Written(NamedTuple):
     """(rows, candidates): what the candidates are ranked by; -inf where there is none."""
     gaze: NDArray[np.float32] | None = None
     """(rows, candidates, time, regions): where each word looked; None from a file without it."""
+    concepts: NDArray[np.int64] | None = None
+    """(rows, concepts): nouns that the picture shows, as word ids, the first always `person`; None
+    from a model that names none."""
+    chances: NDArray[np.float32] | None = None
+    """(rows, concepts): the probability of each."""
+    photograph: NDArray[np.float32] | None = None
+    """(rows,): the probability that the picture is a photograph."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ once (training; several captions of a picture follow each other, and it is given
 """
 
 DECODERS = {
+    "concept-attention": "cutline.decoders.concept_attention:ConceptAttention",
     "show-and-tell": "cutline.decoders.show_and_tell:ShowAndTell",
     "transformer": "cutline.decoders.transformer:Transformer",
     "show-attend-tell": "cutline.decoders.show_attend_tell:ShowAttendTell",

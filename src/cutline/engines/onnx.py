@@ -45,7 +45,8 @@ class OnnxEngine:
                 raise ModelError(f"there is no model {path}") from None
             reason = str(error).splitlines()[0]
             raise ModelError(f"{path} is not a model that runs: {reason}") from None
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        outputs = {output.name for output in self._session.get_outputs()}
+        self._outputs = [name for name in Written._fields if name in outputs]
         self.path = path.resolve()
         self._metadata = self._session.get_modelmeta().custom_metadata_map
         if "vocabulary" not in self._metadata:
@@ -81,7 +82,8 @@ class OnnxEngine:
     def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
         """Captions of pictures of shape (rows, size, size, 3)."""
         asked = {} if style.is_free else self._asked(style)
-        return Written(*self._session.run(self._outputs, {"pixels": pixels, **asked}))
+        written = self._session.run(self._outputs, {"pixels": pixels, **asked})
+        return Written(**dict(zip(self._outputs, written, strict=True)))
 
     def _asked(self, style: Style) -> dict[str, NDArray[Any]]:
         """The inputs of the graph that say what no caption may be; they may be left away."""

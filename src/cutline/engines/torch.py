@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cutline.checkpoint import build, read_model
+from cutline.concepts import see_concepts
 from cutline.errors import ModelError
 from cutline.features import encode
 from cutline.images import View
@@ -57,7 +58,8 @@ class TorchEngine:
         """Captions by a decoder of somebody else's, found as this engine searches."""
         limits = None if style.is_free else self._limits(style, regions.device)
         found = self._search(decoder, regions, limits=limits)
-        return Written(*(tensor.cpu().numpy() for tensor in found))
+        named = see_concepts(decoder, regions) or ()
+        return Written(*(tensor.cpu().numpy() for tensor in (*found, *named)))
 
     def _limits(self, style: Style, device: torch.device) -> Limits:
         if style.max_chars is not None and not has_choice(self._search):

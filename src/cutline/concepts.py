@@ -1,0 +1,148 @@
+"""What a picture shows, as the plain nouns that people write, each with its probability.
+
+c = softmax(fc(mean of the regions))                 ImageNet's 1,000 classes
+s = standardised sqrt(mean of the regions)
+p[noun] = sigmoid(scale logit(sum of c over the noun's classes) + correct(s))
+
+The classes are few and fine (118 breeds of dog), people's nouns are coarse and many. The table says
+which classes a noun has; `correct`, a linear layer that starts from nothing, learns from captions
+and labels what the table lacks (people, rooms, giraffes). A decoder reads the likeliest as words
+beside the regions (You et al. 2016, arXiv 1603.03925) and may copy them (Yao et al. 2017, arXiv
+1708.05271), so that a noun it never met with a picture can be said. The same features tell whether
+the picture is a photograph at all.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+CLASSES = 1000
+CERTAIN = 1e-4
+"""No probability is nearer to 0 or 1: beyond, a logit says nothing more."""
+
+
+class Concepts(NamedTuple):
+    """The likeliest nouns of each picture; the first is always `person`, whether likely or not."""
+
+    words: Int[Tensor, "rows concepts"]
+    """Their numbers in the vocabulary."""
+    probabilities: Float[Tensor, "rows concepts"]
+
+
+class Sight(NamedTuple):
+    """What a decoder is shown in training, where the concepts need not come from the regions.
+
+    Without regions it learns from a sentence alone, whose nouns are the concepts.
+    """
+
+    regions: Float[Tensor, "rows regions width"] | None
+    concepts: Concepts
+
+
+class ConceptHead(nn.Module):
+    """Regions in, probabilities of `nouns` plain nouns out; noun 0 is `person`.
+
+    `words` holds each noun's number in the vocabulary, `classes` which classes it has.
+    """
+
+    words: Tensor
+    classes: Tensor
+    middle: Tensor
+    spread: Tensor
+
+    def __init__(self, width: int, nouns: int, *, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.classify = nn.Linear(width, CLASSES)
+        self.correct = nn.Linear(width, nouns)
+        self.photograph = nn.Linear(width, 1)
+        self.scale = nn.Parameter(torch.ones(nouns))
+        self.register_buffer("words", torch.zeros(nouns, dtype=torch.long))
+        self.register_buffer("classes", torch.zeros(CLASSES, nouns))
+        self.register_buffer("middle", torch.zeros(width))
+        self.register_buffer("spread", torch.ones(width))
+        for layer in (self.correct, self.photograph):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self, regions: Float[Tensor, "rows regions width"]
+    ) -> tuple[Concepts, Float[Tensor, " rows"]]:
+        """The likeliest nouns, and the probability that the picture is a photograph."""
+        mean = regions.mean(dim=1)
+        standard = self.standardise(mean)
+        return self.pick(self.logits(mean).sigmoid()), self.photograph(standard)[:, 0].sigmoid()
+
+    def standardise(self, mean: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
+        """Square roots (ReLUs leave long tails), less their mean, in units of their spread."""
+        return (mean.clamp(min=0).sqrt() - self.middle) / self.spread
+
+    def logits(self, mean: Float[Tensor, "rows width"]) -> Float[Tensor, "rows nouns"]:
+        """Of each noun, how likely people name it."""
+        share = self.classify(mean).softmax(dim=-1) @ self.classes
+        known = share.clamp(CERTAIN, 1 - CERTAIN).logit()
+        return self.scale * known + self.correct(self.standardise(mean))
+
+    def pick(self, probabilities: Float[Tensor, "rows nouns"]) -> Concepts:
+        """`person` and the likeliest others."""
+        likely, places = probabilities[:, 1:].topk(self.count - 1, dim=-1)
+        chosen = torch.cat([torch.zeros_like(places[:, :1]), places + 1], dim=1)
+        return Concepts(self.words[chosen], torch.cat([probabilities[:, :1], likely], dim=1))
+
+
+def see_concepts(
+    decoder: nn.Module, regions: Float[Tensor, "rows regions width"]
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Words and probabilities of the concepts and that of being a photograph, if it names any."""
+    head = getattr(decoder, "concepts", None)
+    if head is None:
+        return None
+    (words, probabilities), photograph = head(regions)
+    return words, probabilities, photograph
+
+
+def fit(
+    head: ConceptHead,
+    means: Float[Tensor, "rows width"],
+    named: Float[Tensor, "rows nouns"],
+    known: Bool[Tensor, "rows nouns"] | Float[Tensor, "rows nouns"],
+    *,
+    decay: float = 1e-2,
+    steps: int = 400,
+    learning_rate: float = 3e-3,
+    batch: int = 1024,
+    seed: int = 0,
+) -> float:
+    """Learn `correct` and `scale` by logistic regression; the mean loss of the last fifth.
+
+    `named` is the share of a picture's captions that say the noun, `known` how much each of these
+    counts (a label says nothing of the nouns that it is silent about). `decay` pulls `correct`
+    towards nothing, so that a noun with few pictures is left to its classes.
+    """
+    drawn = torch.Generator().manual_seed(seed)
+    head.correct.bias.data.fill_(-4.0)
+    weights, others = [head.correct.weight], [head.correct.bias, head.scale]
+    optimizer = torch.optim.AdamW(
+        [{"params": weights, "weight_decay": decay / learning_rate}, {"params": others}],
+        lr=learning_rate,
+        weight_decay=0.0,
+    )
+    with torch.no_grad():
+        standard = head.standardise(means)
+        shares = torch.cat([head.classify(some).softmax(dim=-1) for some in means.split(4096)])
+        known_logits = (shares @ head.classes).clamp(CERTAIN, 1 - CERTAIN).logit()
+    losses = []
+    for _ in range(steps):
+        rows = torch.randint(len(means), (batch,), generator=drawn)
+        logits = head.scale * known_logits[rows] + head.correct(standard[rows])
+        loss = binary_cross_entropy_with_logits(
+            logits, named[rows], weight=known[rows].float(), reduction="sum"
+        )
+        optimizer.zero_grad()
+        (loss / batch).backward()
+        optimizer.step()
+        losses.append(loss.item() / batch)
+    return sum(losses[-steps // 5 :]) / len(losses[-steps // 5 :])
