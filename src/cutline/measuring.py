@@ -246,15 +246,31 @@ def _load_together(models: Sequence[Path]) -> "Captioner":
 
 @click.command()
 @click.argument("model", type=Path, required=False)
-@click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
+@click.option(
+    "--data",
+    type=Path,
+    required=True,
+    multiple=True,
+    help="The data, as its owner has it; several times for pictures of several origins.",
+)
 @click.option("--kind", help="What data it is [default: what the model was trained on].")
 @click.option("--split", default="validation", show_default=True, help="Not what it learnt from.")
-def calibrate(model: Path | None, data: Path, kind: str | None, split: str) -> None:
+def calibrate(model: Path | None, data: tuple[Path, ...], kind: str | None, split: str) -> None:
     """Fit what the model's confidence means, and write it into its card.
 
-    MODEL is a one-file model [default: built in].
+    The card also says from which confidence on three of four captions are right. MODEL is a
+    one-file model [default: built in].
     """
-    from cutline.calibration import Calibration, calibration_curve, cross_fit, expected_error
+    import numpy as np
+
+    from cutline.calibration import (
+        RIGHT,
+        Calibration,
+        calibration_curve,
+        cross_fit,
+        expected_error,
+        find_threshold,
+    )
     from cutline.captioner import PACKAGED, load
     from cutline.evaluation import judge
 
@@ -263,11 +279,22 @@ def calibrate(model: Path | None, data: Path, kind: str | None, split: str) -> N
     path = model or PACKAGED
     if path.is_dir():
         raise ModelError(f"{model} is a folder; calibrate a file of `cutline export`")
-    log_probs, good = judge(_caption_split(load(model), data, kind, split))
-    error = expected_error(calibration_curve(cross_fit(log_probs, good), good))
-    fitted = Calibration.fit(log_probs, good)
-    record(path, {"calibration": {**fitted.as_json(), "error": round(error, 4), "split": split}})
+    captioner = load(model)
+    judged = [judge(_caption_split(captioner, each, kind, split)) for each in data]
+    evidence = [own for each, _ in judged for own in each]
+    good = np.concatenate([each for _, each in judged])
+    confidence = cross_fit(evidence, good)
+    error = expected_error(calibration_curve(confidence, good))
+    fitted = Calibration.fit(evidence, good)
+    found = {
+        "error": round(error, 4),
+        "threshold": round(find_threshold(confidence, good), 4),
+        "split": split,
+        "captions": len(good),
+    }
+    record(path, {"calibration": {**fitted.as_json(), **found}})
     click.echo(f"{fitted.rule}: {good.mean():.0%} are; expected calibration error {error:.3f}")
+    click.echo(f"{RIGHT:.0%} are from a confidence of {found['threshold']:.2f} on")
 
 
 @click.command()

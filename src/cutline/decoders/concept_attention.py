@@ -75,7 +75,9 @@ class ConceptAttention(ShowAttendTell):
         self, regions: Float[Tensor, "rows regions width"] | Sight, max_words: int = 0
     ) -> Beginning:
         """The regions as seen, the concepts by name, and a memory of the regions' mean."""
-        sight = regions if isinstance(regions, Sight) else Sight(regions, self.see_concepts(regions))
+        sight = (
+            regions if isinstance(regions, Sight) else Sight(regions, self.see_concepts(regions))
+        )
         words, probabilities = sight.concepts
         if sight.regions is None:
             seen = self.blind.expand(len(words), 1, -1)
