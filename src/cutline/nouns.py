@@ -19,8 +19,8 @@ KIN = """
 """
 """Words for a person that are said of animals too."""
 LABELS = """
-    passenger commuter pedestrian tourist fighter police cop twin guest child toddler squad team king
-    queen cowboy chef pirate
+    passenger commuter pedestrian tourist fighter police cop twin guest child toddler squad team
+    king queen cowboy chef pirate
 """
 """Words for a person that say what a thing is for where it follows: `a passenger train`."""
 PEOPLES = ("person", "body", "sport")
