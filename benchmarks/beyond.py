@@ -249,7 +249,7 @@ def write_tables(results: dict[str, Any]) -> str:
     parts = [
         "## Scores and inventions",
         _table(
-            "model, photographs | n | B-1 | B-4 | METEOR | CIDEr-D | invented people / captions "
+            "model, photographs | n | BLEU-1..4 | METEOR | CIDEr-D | invented people / captions "
             "that say one | invented things / named | wrong dogs / dogs",
             [
                 _set_row(name, which, told)
@@ -288,11 +288,12 @@ def _table(head: str, rows: Sequence[str]) -> str:
 
 def _set_row(name: str, which: str, told: dict[str, Any]) -> str:
     scores, said = told.get("scores"), told["invented"]
-    figures = ["-"] * 4
+    figures = ["-"] * 3
     if scores:
         low, high = told["CIDEr-D interval"]
-        figures = [f"{100 * scores[key]:.1f}" for key in ("BLEU-1", "BLEU-4", "METEOR", "CIDEr-D")]
-        figures[-1] = f"**{figures[-1]}** [{100 * low:.1f}, {100 * high:.1f}]"
+        bleu = " / ".join(f"{100 * scores[f'BLEU-{n}']:.1f}" for n in range(1, 5))
+        cider = f"**{100 * scores['CIDEr-D']:.1f}** [{100 * low:.1f}, {100 * high:.1f}]"
+        figures = [bleu, f"{100 * scores['METEOR']:.1f}", cider]
     things = _part(said["invented objects"], said["objects"]) if scores else "-"
     dogs = _part(said["wrong dog"], said["dog"]) if scores else f"- / {said['dog']}"
     people = _part(said["invented person"], said["person"])
