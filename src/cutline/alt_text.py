@@ -166,6 +166,8 @@ def _fill_page(page: Page, answers: Answers, min_confidence: float) -> Change:
 def _judge(picture: Picture, answer: Caption | CutlineError, least: float) -> Picture:
     if isinstance(answer, CutlineError):
         return replace(picture, state=State.UNREADABLE, why=str(answer))
+    if answer.left_out:
+        return replace(picture, state=State.UNSURE, why=answer.left_out)
     alt = as_sentence(answer.text)
     found = replace(picture, alt=alt, confidence=answer.confidence)
     if not alt:

@@ -62,6 +62,11 @@ class Captioner:
         """What the model was trained on and how well it does."""
         return self.engine.card
 
+    @property
+    def threshold(self) -> float:
+        """The confidence from which on three of four captions are right; 0 where none is known."""
+        return float(self.card.get("calibration", {}).get("threshold", 0.0))
+
     @overload
     def caption(self, pictures: Source, *, best: int = 1, style: Style = FREE) -> Caption: ...
     @overload
@@ -125,8 +130,7 @@ class Captioner:
         for place, caption in zip(long, shorter, strict=True):
             captions[place] = caption
         least = self.card.get("refusal", {}).get("threshold", 0.0)
-        surely = self.card.get("calibration", {}).get("threshold", 0.0)
-        return [finish(caption, style, photograph=least, sure=surely) for caption in captions]
+        return [finish(c, style, photograph=least, sure=self.threshold) for c in captions]
 
     def _find(
         self, engine: Engine, pixels: NDArray[np.uint8], best: int, style: Style

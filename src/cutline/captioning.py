@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,8 @@ def caption(
         out = _choose_out(form, out, alone=not (watched or coco))
     captioner = load(model, threads=threads)
     if coco:
-        sys.exit(_submit(captioner, coco, images or coco.parent, out, style))
+        whole = replace(style, form="sentence", any_picture=True)  # a caption of every picture
+        sys.exit(_submit(captioner, coco, images or coco.parent, out, whole))
     if out:
         from cutline.bulk import Wanted, caption_all, watch
 
@@ -147,7 +149,7 @@ def _show(events: Generator["Event"], out: Path) -> int:
                         say(f"cutline: {problem}")
                     bars.show("captioned", done, total, unit="pictures")
                 case Finished(captioned, unsure, failed):
-                    less = f", {unsure} too unsure for one" if unsure else ""
+                    less = f", {unsure} left out: unsure, or no photographs" if unsure else ""
                     more = f", {failed} without (--retry-failed tries again)" if failed else ""
                     before, summed_up = summed_up, f"{out}: {captioned} captions{less}{more}"
                     if summed_up != before:

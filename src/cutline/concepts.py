@@ -41,6 +41,16 @@ class Sight(NamedTuple):
     regions: Float[Tensor, "rows regions width"] | None
     concepts: Concepts
 
+    @property
+    def shape(self) -> torch.Size:
+        """(rows, concepts)."""
+        return self.concepts.words.shape
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.concepts.words.device
+
 
 class ConceptHead(nn.Module):
     """Regions in, probabilities of `nouns` plain nouns out; noun 0 is `person`.
@@ -55,7 +65,7 @@ class ConceptHead(nn.Module):
 
     def __init__(self, width: int, nouns: int, *, count: int) -> None:
         super().__init__()
-        self.count = count
+        self.count = min(count, nouns)
         self.classify = nn.Linear(width, CLASSES)
         self.correct = nn.Linear(width, nouns)
         self.photograph = nn.Linear(width, 1)
@@ -89,7 +99,8 @@ class ConceptHead(nn.Module):
     def pick(self, probabilities: Float[Tensor, "rows nouns"]) -> Concepts:
         """`person` and the likeliest others."""
         likely, places = probabilities[:, 1:].topk(self.count - 1, dim=-1)
-        chosen = torch.cat([torch.zeros_like(places[:, :1]), places + 1], dim=1)
+        first = torch.zeros_like(probabilities[:, :1], dtype=torch.long)
+        chosen = torch.cat([first, places + 1], dim=1)
         return Concepts(self.words[chosen], torch.cat([probabilities[:, :1], likely], dim=1))
 
 
@@ -124,9 +135,11 @@ def fit(
     """
     drawn = torch.Generator().manual_seed(seed)
     head.correct.bias.data.fill_(-4.0)
-    weights, others = [head.correct.weight], [head.correct.bias, head.scale]
     optimizer = torch.optim.AdamW(
-        [{"params": weights, "weight_decay": decay / learning_rate}, {"params": others}],
+        [
+            {"params": [head.correct.weight], "weight_decay": decay / learning_rate},
+            {"params": [head.correct.bias, head.scale]},
+        ],
         lr=learning_rate,
         weight_decay=0.0,
     )

@@ -12,8 +12,9 @@ Outputs `words`      int64 (rows, candidates, time): word ids, the best candidat
         `chances`    float (rows, concepts): the probability of each
         `photograph` float (rows): the probability that the picture is a photograph
 
-The last three are there only if the decoder names concepts. The graph holds the encoder with its normalisation, the decoder, and the beam search traced from
-`search.py`. Vocabulary, view and card are in the file's metadata, so that it needs nothing beside.
+The last three are there only if the decoder names concepts. The graph holds the encoder with its
+normalisation, the decoder, and the beam search traced from `search.py`. Vocabulary, view and card
+are in the file's metadata, so that it needs nothing beside.
 """
 
 import json

@@ -40,9 +40,7 @@ AROUND = 100
 @click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Leave a picture without, rather than with a worse caption.",
+    help="Leave out captions that are less sure [default: what the model's card advises].",
 )
 @style_options
 @model_option
@@ -54,7 +52,7 @@ def alt(
     do_check: bool,
     do_fetch: bool,
     roots: tuple[Path, ...],
-    min_confidence: float,
+    min_confidence: float | None,
     style: Style,
     model: Path | None,
     threads: int | None,
@@ -81,7 +79,7 @@ def alt(
         partial(captioner.caption_each, style=style),
         roots=roots,
         fetch=fetch_picture if do_fetch else None,
-        min_confidence=min_confidence,
+        min_confidence=captioner.threshold if min_confidence is None else min_confidence,
     ):
         wrong = list[str]()
         match event:

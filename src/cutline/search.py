@@ -8,7 +8,7 @@ ends as early as the loop here.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -55,8 +55,12 @@ class Beginning(NamedTuple):
 class StepDecoder(Protocol):
     """Anything that reads one word and says how likely each next word is."""
 
-    def start(self, regions: Tensor, max_words: int) -> Beginning:
-        """Look at the pictures; captions of at most so many words will be written."""
+    def start(self, regions: Any, max_words: int) -> Beginning:
+        """Look at the pictures; captions of at most so many words will be written.
+
+        Usually these are the regions of pictures; whatever else a decoder reads has their `shape`
+        and `device`.
+        """
 
     def step(self, words: WordIds, picture: State, state: State) -> Read:
         """Read one word in each row; every picture has as many rows, one after another.
@@ -106,7 +110,7 @@ class Found(NamedTuple):
 @torch.no_grad()
 def greedy(
     decoder: StepDecoder,
-    regions: Tensor,
+    regions: Any,
     *,
     max_words: int = 20,
     markers: Markers = MARKERS,
@@ -126,7 +130,7 @@ def greedy(
 
 def sample(
     decoder: StepDecoder,
-    regions: Tensor,
+    regions: Any,
     *,
     max_words: int = 20,
     markers: Markers = MARKERS,
@@ -168,7 +172,7 @@ def sample(
 @torch.no_grad()
 def beam(
     decoder: StepDecoder,
-    regions: Tensor,
+    regions: Any,
     *,
     max_words: int = 20,
     markers: Markers = MARKERS,
@@ -241,7 +245,7 @@ Choose = Callable[[LogProbs, Float[Tensor, " rows"], Int[Tensor, "rows time"]], 
 
 def _search(
     decoder: StepDecoder,
-    regions: Tensor,
+    regions: Any,
     choose: Choose,
     *,
     max_words: int,

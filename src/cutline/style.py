@@ -20,6 +20,8 @@ FEWEST = 10
 ENDLESS = np.iinfo(np.int32).max
 """Characters of a caption that may have any number."""
 
+Form = Literal["sentence", "phrase", "auto"]
+
 NO_CHOICE = (
     "this model keeps one caption in mind, so it has no shorter one to offer: maximal lengths need"
     ' `kind = "beam"` and a `width` of 2 or more in its [search]'
@@ -37,7 +39,7 @@ class Style:
     """Words that it never has, as the model writes them: one word, small letters."""
     sentence: bool = False
     """Whether it begins with a capital and ends with a full stop."""
-    form: Literal["sentence", "phrase", "auto"] = "sentence"
+    form: Form = "sentence"
     """A sentence; a phrase that names what the picture surely shows, `a zebra`; or a sentence, and
     a phrase where the sentence is unsure and a noun is sure."""
     any_picture: bool = False
