@@ -122,6 +122,19 @@ def test_a_sentence_is_learnt_from_without_a_picture(decoder):
     assert not torch.allclose(scores, decoder(Sight(None, other), words))
 
 
+@torch.no_grad()
+def test_where_nobody_seems_to_be_nobody_is_said(decoder):
+    decoder.people[15] = 1
+    decoder.speak.bias[15] = 20.0
+    nouns = torch.tensor([[4, 5, 6], [4, 5, 6]])
+    there, not_there = [0.9, 0.1, 0.1], [0.01, 0.1, 0.1]
+    sight = Sight(some_regions(2), Concepts(nouns, torch.tensor([there, not_there])))
+    assert beam(decoder, sight, width=2, max_words=2).words[:, 0, 0].tolist() == [15, 15]
+    decoder.veto.copy_(torch.tensor([20.0, -1.0]))
+    said = beam(decoder, sight, width=2, max_words=2).words[:, 0, 0].tolist()
+    assert said[0] == 15 != said[1]
+
+
 def test_nothing_is_learnt_through_the_concepts(decoder):
     decoder(some_regions(), torch.randint(4, WORDS, (3, 4))).sum().backward()
     assert decoder.concepts.classify.weight.grad is None
