@@ -20,6 +20,7 @@ from cutline.errors import DataError, ImageError, NoPictureError
 from cutline.journal import Journal, Line
 from cutline.pictures import find_pictures
 from cutline.records import Caption, leave_out_unsure
+from cutline.replacing import replaced
 from cutline.rows import WRITERS, import_parquet
 from cutline.style import FREE, Style
 
@@ -218,13 +219,10 @@ def _write(lines: Iterable[Line], out: Path, min_confidence: float) -> Finished:
                 )
                 yield {"path": path, **told}
 
-    beside = out.with_name(f".{out.name}.part")
     try:
-        WRITERS[out.suffix](records(), beside)
-        beside.replace(out)
+        with replaced(out) as file:
+            WRITERS[out.suffix](records(), file)
     except OSError as error:
-        sentence = f"{out} cannot be written: {error.strerror}"
+        sentence = f"{out} cannot be written: {error.strerror or error}"
         raise DataError(f"{sentence}; answers are kept, and the same call goes on") from None
-    finally:
-        beside.unlink(missing_ok=True)
     return finished

@@ -25,9 +25,9 @@ from cutline.exiftool import ExifTool, find_exiftool, kind_of
 from cutline.journal import renewing
 from cutline.packets import look_inside, put_text, read_packet
 from cutline.provenance import Found, Mark, clean_text, hash_text
-from cutline.replacing import insist_on_leave, read_file
+from cutline.replacing import read_file
 from cutline.rows import read_rows
-from cutline.undoing import Journal, tell_failure
+from cutline.undoing import Journal, insist_on_target, tell_failure
 
 FORMS = ("txt", "xmp", "embed")
 SIDECARS = ("full", "stem")
@@ -196,7 +196,7 @@ def _write_one(
             journal.replace(target, content, seen=held, picture=picture)
             renew(held or b"", content)
         else:
-            insist_on_leave(target)  # which writing would do, too
+            insist_on_target(target)  # which writing would do, too
         return Event(picture, target, "written" if apply else "would write", text)
     except (OSError, WritingError) as error:
         return Event(picture, target, "failed", captioned.text, tell_failure(target, error))
