@@ -104,7 +104,7 @@ def caption(
         given = {"recursive": recursive, "retry_failed": retry_failed}
         events = (watch if watched else caption_all)(captioner, paths, out, wanted, **given)
         code = _show(events, out)
-        sys.exit(_hand_on(captioner, out, form, code, apply=apply, as_json=as_json))
+        sys.exit(_hand_on(captioner, out, form, code, paths, apply=apply, as_json=as_json))
     found = list(find_pictures(paths, recursive=recursive))
     pictures = (Path(path) for path, wrong in found if not wrong)
     answers = captioner.caption_each(pictures, best=best, style=style)
@@ -197,7 +197,14 @@ def _insist_on_outs(
 
 
 def _hand_on(
-    captioner: "Captioner", out: Path, form: str | None, code: int, *, apply: bool, as_json: bool
+    captioner: "Captioner",
+    out: Path,
+    form: str | None,
+    code: int,
+    paths: Sequence[str],
+    *,
+    apply: bool,
+    as_json: bool,
 ) -> int:
     """A file of captions into other files, unless captioning was stopped; the exit code of both."""
     if form is None or code > 128:
@@ -205,7 +212,8 @@ def _hand_on(
     if form != "html":
         from cutline.publishing import publish
 
-        return publish(out, form, apply=apply, as_json=as_json) or code
+        within = [Path(path) for path in paths if Path(path).is_dir()]
+        return publish(out, form, apply=apply, as_json=as_json, within=within) or code
     from cutline.report import write_report
 
     page, bars = out.with_name(PAGE), Bars()

@@ -6,7 +6,6 @@ everything after it happens again, to the last bit. Nothing here prints.
 """
 
 import hashlib
-import io
 import json
 import platform
 import time
@@ -33,13 +32,13 @@ from cutline.engines.torch import TorchEngine
 from cutline.errors import CutlineError, DataError, ModelError, TrainingError
 from cutline.features import Encoded
 from cutline.habits import Habits
-from cutline.learning import HISTORY, Epoch, Sample, keep_epoch, write_learning
+from cutline.learning import HISTORY, Epoch, History, Sample, keep_epoch, write_learning
 from cutline.material import Material, Sight, Stored, Unstored, plan_training
 from cutline.model import CaptionModel, fill, fingerprint, grow, part_of, read_tensors, unfreeze
 from cutline.objectives import CrossEntropy, SelfCritical
 from cutline.recipe import Recipe
 from cutline.records import SPLITS, Caption, Example, Report
-from cutline.replacing import alone_with, open_to_append, replaced, sweep
+from cutline.replacing import alone_with, sweep
 from cutline.training import EpochEnd, Objective, Step, Trainer, Training, pick_device
 from cutline.vocabulary import Vocabulary
 
@@ -254,7 +253,7 @@ class Experiment:
         validation: Sequence[Example],
     ) -> Generator[Event]:
         saved, patience = time.monotonic(), max(1, trainer.options.patience)
-        self._history = _History(self.folder / HISTORY, standing.steps + trainer.step)
+        self._history = History(self.folder / HISTORY, standing.steps + trainer.step)
         try:
             while standing.epochs_since < patience and (event := next(events, None)):
                 if isinstance(event, Step):
@@ -353,25 +352,6 @@ class Experiment:
                 "python": platform.python_version(),
             },
         }
-
-
-class _History:
-    """The loss of every step, a line each; what came after the point of resuming is cut off."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        lines = path.read_text().splitlines() if path.exists() else []
-        with replaced(path) as file:
-            file.writelines(line.encode() + b"\n" for line in lines[:step])
-        self._file = io.BufferedWriter(open_to_append(path))
-
-    def add(self, step: Step) -> None:
-        self._file.write(json.dumps(asdict(step)).encode() + b"\n")
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def _fingerprint(examples: Sequence[Example]) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -78,6 +79,7 @@ def publish(
     sidecars: str = "full",
     journal: Path | None = None,
     as_json: bool = False,
+    within: Sequence[Path] = (),
 ) -> int:
     """Write captions as `write` does, and say what happens to each; the exit code."""
     from cutline.undoing import journal_beside
@@ -94,6 +96,7 @@ def publish(
         min_confidence=min_confidence,
         sidecars=sidecars,
         known_to=captions,
+        within=within or _find_common([each.picture for each in found]),
     )
     with stop_after_the_event() as asked, closing(events):
         for done, event in enumerate(events, 1):
@@ -134,6 +137,15 @@ def undo(journal: Path, folders: tuple[Path, ...], apply: bool) -> None:
             if asked.is_set():
                 break
     sys.exit(_sum_up(counts, apply=apply, stopped=asked.code if asked.is_set() else 0))
+
+
+def _find_common(pictures: Sequence[Path]) -> list[Path]:
+    """The folder in which all pictures are; none where that is the whole disk."""
+    try:
+        common = Path(os.path.commonpath([picture.parent.absolute() for picture in pictures]))
+    except ValueError:  # of several disks, or of no pictures
+        return []
+    return [] if common == Path(common.anchor) else [common]
 
 
 def _sum_up(counts: Counter[str], *, apply: bool, stopped: int) -> int:
