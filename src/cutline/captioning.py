@@ -2,14 +2,14 @@
 
 import json
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cutline.errors import CutlineError
+from cutline.errors import CutlineError, ImageError
 from cutline.options import model_option, overwrite_option, style_options, threads_option
 from cutline.pictures import find_pictures
 from cutline.progress import Bars, say, stop_after_the_event
@@ -108,16 +108,28 @@ def caption(
     found = list(find_pictures(paths, recursive=recursive))
     pictures = (Path(path) for path, wrong in found if not wrong)
     answers = captioner.caption_each(pictures, best=best, style=style)
+    how = (as_json, gaze, min_confidence)
+    sys.exit(_say_each(found, answers, *how))
+
+
+def _say_each(
+    found: Sequence[tuple[str, CutlineError | None]],
+    answers: Iterator[Caption | ImageError],
+    as_json: bool,
+    gaze: bool,
+    min_confidence: float,
+) -> int:
+    """A line for each picture, whole whatever stops it; the exit code."""
     failed = False
-    with stop_after_the_event() as stop:  # a line is written whole
+    with stop_after_the_event() as stop:
         for path, problem in found:
             answer = problem or next(answers)
             failed |= isinstance(answer, CutlineError)
             told = _as_json(path, answer, gaze=gaze, min_confidence=min_confidence)
             _say(told, answer, as_json=as_json, alone=len(found) == 1)
             if stop.is_set():
-                sys.exit(stop.code)
-    sys.exit(1 if failed else 0)
+                return stop.code
+    return 1 if failed else 0
 
 
 def _insist_on_sense(

@@ -91,6 +91,9 @@ class Part:
         self.file.flush()
         if lasting:
             os.fsync(self.file.fileno())
+        if _identify(_look(self._target)) != _identify(self._status):
+            told = "another file has taken its place meanwhile"
+            raise RefusedError(EEXIST, told, str(self._target))
         if self._status:
             shutil.copystat(self._target, self._path, follow_symlinks=False)
             if hasattr(os, "chown"):
@@ -101,9 +104,6 @@ class Part:
             self._path.chmod(mode)
         if mtime_ns is not None:
             os.utime(self._path, ns=(mtime_ns, mtime_ns))
-        if _identify(_look(self._target)) != _identify(self._status):
-            told = "another file has taken its place meanwhile"
-            raise RefusedError(EEXIST, told, str(self._target))
         if os.name == "nt":
             self.file.close()
         self._path.replace(self._target)
