@@ -164,6 +164,23 @@ def test_a_journal_of_before_knows_what_was_written_by_its_answers(album):
     assert captions_of(out)["jpg"] == "a cat of jpg"
 
 
+@pytest.mark.parametrize("answer", ["{", "[]", "{}", '{"caption": 5}', b"\xff", 5])
+def test_a_strangers_journal_with_other_answers_is_one_sentence(album, answer):
+    import sqlite3
+
+    out = Path("captions.jsonl")
+    go(out)
+    before = out.read_bytes()
+    with sqlite3.connect(journal_of(out)) as base:
+        base.execute("UPDATE answers SET answer = ?", (answer,))
+    base.close()
+
+    with pytest.raises(DataError, match="is damaged .* captioned anew"):
+        go(out)
+
+    assert out.read_bytes() == before
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
 def test_a_correction_is_written_without_a_mark_and_never_replaced(album, suffix):
     out = Path(f"captions{suffix}")

@@ -235,8 +235,11 @@ class Journal:
         query = f"SELECT path, problem, answer {LISTED} ORDER BY place, path"
         rows = self._base.execute(query, self._named)
         for path, problem, answer in rows:
-            told = None if problem is None else json.loads(problem)
-            yield Line(os.fsdecode(path), told, json.loads(answer) if answer else None)
+            try:
+                named, told = os.fsdecode(path), None if problem is None else json.loads(problem)
+            except (TypeError, ValueError, RecursionError):
+                raise sqlite3.DatabaseError("malformed row") from None
+            yield Line(named, told, corrections.read_answer(answer) if answer else None)
 
     def _note_unseen(self, row: Mapping[str, Any]) -> None:
         """What cannot be looked at is told; of a folder, what was known is listed again."""
