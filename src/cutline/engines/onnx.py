@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from cutline.errors import ModelError
 from cutline.images import View
 from cutline.records import Written
+from cutline.runtime import onnxruntime
 from cutline.style import FREE, NO_CHOICE, Style
 from cutline.vocabulary import Vocabulary
 
