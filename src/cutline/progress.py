@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cutline.terminal import visible
+
 
 class Bars:
     """A bar for whatever is under way, with the time left; silent where nobody looks."""
@@ -46,10 +48,10 @@ class Bars:
 
 
 def say(text: str) -> None:
-    """A line that stays, above whatever bar there is."""
+    """A line that stays, above whatever bar there is, every sign in it visible."""
     from tqdm import tqdm
 
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(visible(text), file=sys.stderr)
 
 
 @contextmanager
