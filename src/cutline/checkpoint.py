@@ -62,7 +62,7 @@ def read_recipe(folder: Path, *, trust: bool = False) -> Recipe:
         raise ModelError(
             f"{folder} is not a model folder: no {RECIPE} ({error.strerror})"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{folder / RECIPE} is not JSON: {error}") from None
     if not isinstance(table, dict):
         raise ModelError(f"{folder / RECIPE} is not a recipe: it holds no sections")
@@ -100,10 +100,11 @@ def read_model(folder: Path, *, trust: bool = False) -> Checkpoint:
         with safe_open(folder / WEIGHTS, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise ModelError(f"{folder / WEIGHTS} is damaged: {error}") from None
     vocabulary.check(metadata.get("vocabulary", ""))
-    return Checkpoint(recipe, vocabulary, tensors, json.loads(metadata.get("card", "{}")))
+    card = _read_table(metadata.get("card", "{}"), "card", folder / WEIGHTS)
+    return Checkpoint(recipe, vocabulary, tensors, card)
 
 
 def build(checkpoint: Checkpoint) -> CaptionModel:
@@ -150,11 +151,21 @@ def _read_graph(path: Path, *, trust: bool) -> Checkpoint:
     if "recipe" not in metadata:
         raise ModelError(f"{path} carries no recipe: it was not made by `cutline export`")
     return Checkpoint(
-        Recipe.of(json.loads(metadata["recipe"]), trust=trust),
-        Vocabulary(tuple(metadata["vocabulary"].split("\n"))),
+        Recipe.of(_read_table(metadata["recipe"], "recipe", path), trust=trust),
+        Vocabulary.of_lines(metadata.get("vocabulary", "")),
         tensors,
-        json.loads(metadata["card"]),
+        _read_table(metadata.get("card", "{}"), "card", path),
     )
+
+
+def _read_table(text: str, name: str, path: Path) -> dict[str, Any]:
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict):
+        raise ModelError(f"{path} carries no {name} that can be read")
+    return table
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -1,0 +1,81 @@
+"""One-file models as a stranger might make them: a graph that writes what it is told to."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+WORDS = ("<pad>", "<start>", "<end>", "<unk>", "a", "dog")
+METADATA = {
+    "vocabulary": "\n".join(WORDS),
+    "view": '{"size": 32, "fit": "squash"}',
+    "card": "{}",
+    "format": "1",
+}
+WRITTEN = {
+    "words": np.array([[[4, 5, 2, 0]]], np.int64),
+    "log_probs": np.full((1, 1, 4), -0.1, np.float32),
+    "scores": np.zeros((1, 1), np.float32),
+    "gaze": np.full((1, 1, 4, 4), 0.25, np.float32),
+}
+"""Under one picture: `a dog`."""
+
+
+def write_model(
+    path: Path,
+    *,
+    endless: bool = False,
+    without: tuple[str, ...] = (),
+    metadata: dict[str, str] | None = None,
+    **written: NDArray[np.generic],
+) -> Path:
+    """A model that writes `WRITTEN`, or what is given; an `endless` one never comes to it."""
+    told = {n: v for n, v in {**WRITTEN, **written}.items() if n not in without}
+    nodes = [node for name, value in told.items() for node in _write(name, value, endless=endless)]
+    graph = helper.make_graph(
+        [*(_loop_for_ever() if endless else []), *nodes],
+        "strange",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["rows", None, None, 3])],
+        [
+            helper.make_tensor_value_info(name, numpy_helper.from_array(value).data_type, None)
+            for name, value in told.items()
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    said = {**METADATA, **(metadata or {})}
+    helper.set_model_props(model, {n: v for n, v in said.items() if n not in without})
+    onnx.save(model, path)
+    return path
+
+
+def _write(name: str, value: NDArray[np.generic], *, endless: bool) -> list[onnx.NodeProto]:
+    constant = numpy_helper.from_array(value)
+    if not endless or name != "scores":
+        return [helper.make_node("Constant", [], [name], value=constant)]
+    return [
+        helper.make_node("Constant", [], ["late"], value=constant),
+        helper.make_node("Add", ["late", "never"], [name]),
+    ]
+
+
+def _loop_for_ever() -> list[onnx.NodeProto]:
+    kinds = {"turn": TensorProto.INT64, "on": TensorProto.BOOL, "sum": TensorProto.FLOAT}
+    kinds |= {"on.next": TensorProto.BOOL, "sum.next": TensorProto.FLOAT}
+    info = {name: helper.make_tensor_value_info(name, kind, []) for name, kind in kinds.items()}
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["on"], ["on.next"]),
+            helper.make_node("Add", ["sum", "sum"], ["sum.next"]),
+        ],
+        "body",
+        [info["turn"], info["on"], info["sum"]],
+        [info["on.next"], info["sum.next"]],
+    )
+    true, zero = (numpy_helper.from_array(np.array(each)) for each in (True, np.float32(0)))
+    return [
+        helper.make_node("Constant", [], ["true"], value=true),
+        helper.make_node("Constant", [], ["zero"], value=zero),
+        helper.make_node("Loop", ["", "true", "zero"], ["never"], body=body),
+    ]
