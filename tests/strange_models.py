@@ -27,15 +27,19 @@ def write_model(
     path: Path,
     *,
     endless: bool = False,
+    hungry: int = 0,
     without: tuple[str, ...] = (),
     metadata: dict[str, str] | None = None,
     **written: NDArray[np.generic],
 ) -> Path:
-    """A model that writes `WRITTEN`, or what is given; an `endless` one never comes to it."""
+    """A model that writes `WRITTEN`, or what is given; an `endless` one never comes to it, and a
+    `hungry` one asks for so many numbers before.
+    """
+    before = _loop_for_ever() if endless else _ask_for(hungry) if hungry else []
     told = {n: v for n, v in {**WRITTEN, **written}.items() if n not in without}
-    nodes = [node for name, value in told.items() for node in _write(name, value, endless=endless)]
+    nodes = [node for name, value in told.items() for node in _write(name, value, bool(before))]
     graph = helper.make_graph(
-        [*(_loop_for_ever() if endless else []), *nodes],
+        [*before, *nodes],
         "strange",
         [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["rows", None, None, 3])],
         [
@@ -50,13 +54,34 @@ def write_model(
     return path
 
 
-def _write(name: str, value: NDArray[np.generic], *, endless: bool) -> list[onnx.NodeProto]:
-    constant = numpy_helper.from_array(value)
-    if not endless or name != "scores":
-        return [helper.make_node("Constant", [], [name], value=constant)]
+def _write(name: str, value: NDArray[np.generic], late: bool) -> list[onnx.NodeProto]:
+    """Write a value, one for one picture once for each; `late`: not before all else is done."""
+    first = f"{name}.late" if late and name == "scores" else name
+    nodes = _repeat(first, value) if value.shape[0] == 1 else [_hold(first, value)]
+    if first != name:
+        nodes.append(helper.make_node("Add", [first, "never"], [name]))
+    return nodes
+
+
+def _repeat(name: str, value: NDArray[np.generic]) -> list[onnx.NodeProto]:
     return [
-        helper.make_node("Constant", [], ["late"], value=constant),
-        helper.make_node("Add", ["late", "never"], [name]),
+        _hold(f"{name}.one", value),
+        _hold(f"{name}.rest", np.array(value.shape[1:], np.int64)),
+        helper.make_node("Shape", ["pixels"], [f"{name}.rows"], start=0, end=1),
+        helper.make_node("Concat", [f"{name}.rows", f"{name}.rest"], [f"{name}.shape"], axis=0),
+        helper.make_node("Expand", [f"{name}.one", f"{name}.shape"], [name]),
+    ]
+
+
+def _hold(name: str, value: NDArray[np.generic]) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value))
+
+
+def _ask_for(numbers: int) -> list[onnx.NodeProto]:
+    return [
+        _hold("count", np.array([numbers], np.int64)),
+        helper.make_node("ConstantOfShape", ["count"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["never"], keepdims=0),
     ]
 
 
@@ -73,9 +98,8 @@ def _loop_for_ever() -> list[onnx.NodeProto]:
         [info["turn"], info["on"], info["sum"]],
         [info["on.next"], info["sum.next"]],
     )
-    true, zero = (numpy_helper.from_array(np.array(each)) for each in (True, np.float32(0)))
     return [
-        helper.make_node("Constant", [], ["true"], value=true),
-        helper.make_node("Constant", [], ["zero"], value=zero),
+        _hold("true", np.array(True)),
+        _hold("zero", np.array(0, np.float32)),
         helper.make_node("Loop", ["", "true", "zero"], ["never"], body=body),
     ]

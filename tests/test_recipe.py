@@ -129,10 +129,16 @@ def test_the_packages_recipes_have_names(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("section", "options", "sentence"),
     [
-        ("decoder", {"hidden": 10**6}, "decoder.hidden is 1000000, and at most 16,384 is possible"),
-        ("decoder", {"hidden": 16**6_000}, "decoder.hidden is a very long number, and at most"),
-        ("decoder", {"dropout": float("nan")}, "decoder.dropout is nan, and at most"),
-        ("search", {"max_words": 10**9}, "search.max_words is 1000000000, and at most 1,000"),
+        ("decoder", {"hidden": 10**6}, "decoder.hidden is 1000000; it may be from 1 to 16,384"),
+        ("decoder", {"hidden": 16**6_000}, "decoder.hidden is a very long number; it may be"),
+        ("decoder", {"hidden": -5}, "decoder.hidden is -5; it may be from 1"),
+        ("search", {"max_words": 0}, "search.max_words is 0; it may be from 1"),
+        ("decoder", {"dropout": float("nan")}, "decoder.dropout is nan; it may be"),
+        (
+            "search",
+            {"max_words": 10**9},
+            "search.max_words is 1000000000; it may be from 1 to 1,000",
+        ),
         ("training", {"epochs": 10**30}, "training.epochs is 1"),
         ("decoder", {"kind": ["a"]}, r"the kind of \[decoder\] is \['a'\], but it must be a name"),
         ("decoder", {"kind": 7}, r"the kind of \[decoder\] is 7"),

@@ -109,7 +109,7 @@ def test_no_spreadsheet_computes_a_cell_and_it_is_read_as_it_was(tmp_path, text)
     assert (again.told["path"], again.told["caption"]) == (row["path"], text)
 
 
-def write_parquet(path, **columns):
+def write_parquet(file, /, **columns):
     """A table of columns, each a list, or one text for so many rows: kilobytes, however many."""
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     from pyarrow import parquet
@@ -119,8 +119,8 @@ def write_parquet(path, **columns):
         return pyarrow.DictionaryArray.from_arrays(zeros, pyarrow.array([text]))
 
     made = {n: c if isinstance(c, list) else repeat(*c) for n, c in columns.items()}
-    parquet.write_table(pyarrow.table(made), path)
-    return path
+    parquet.write_table(pyarrow.table(made), file)
+    return file
 
 
 @pytest.mark.parametrize(

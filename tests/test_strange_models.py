@@ -1,6 +1,7 @@
 """Models of strangers: one sentence says what is wrong with each, and none runs on for ever."""
 
 import json
+import os
 import time
 import warnings
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutline.captioner import PACKAGED, Captioner
+from cutline import runtime
+from cutline.captioner import Captioner
 from cutline.engines.onnx import OnnxEngine
 from cutline.errors import ModelError
 from strange_models import WORDS, WRITTEN, write_model
@@ -107,14 +109,18 @@ def test_a_graph_that_does_not_end_is_ended(tmp_path):
         engine.write(PIXELS)
 
 
+def test_a_graph_that_asks_for_all_memory_does_not_get_it(tmp_path):
+    numbers = runtime.MEMORY * (1 + os.cpu_count()) // 4 + 1
+
+    engine = OnnxEngine(write_model(tmp_path / "m.onnx", hungry=numbers))
+
+    with pytest.raises(ModelError, match="asks for more memory than there is"):
+        engine.write(PIXELS)
+
+
 def test_one_that_waits_for_the_processor_is_not_ended(tmp_path):
     """By the clock its time is over at once; but nothing has been computed yet."""
-    engine = OnnxEngine(PACKAGED, patience=0.2)
-    engine.write(np.zeros((1, 224, 224, 3), np.uint8))  # what is slow only once
-
-    from cutline.runtime import ended_after
-
-    with ended_after(0.05) as options:
+    with runtime.ended_after(0.05) as options:
         time.sleep(0.3)
         assert not options.terminate
 

@@ -109,8 +109,12 @@ def read_model(folder: Path, *, trust: bool = False) -> Checkpoint:
 
 def build(checkpoint: Checkpoint) -> CaptionModel:
     """The trained network of a checkpoint, in evaluation mode."""
-    encoder = checkpoint.recipe.build("encoder")
-    decoder = checkpoint.recipe.build("decoder", encoder.width, len(checkpoint.vocabulary))
+    try:
+        encoder = checkpoint.recipe.build("encoder")
+        decoder = checkpoint.recipe.build("decoder", encoder.width, len(checkpoint.vocabulary))
+    except (RuntimeError, ValueError, AssertionError, ArithmeticError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(f"the recipe's parts make no network: {reason}") from None
     model = CaptionModel(encoder, decoder)
     for part in ("encoder", "decoder"):
         fill(getattr(model, part), part_of(checkpoint.tensors, part), f"the checkpoint's {part}")

@@ -235,9 +235,10 @@ def _check_value(name: str, value: Any, parameter: inspect.Parameter) -> None:
         fits = isinstance(value, int | float if meant is float else meant)
         if not fits or isinstance(value, bool) != (meant is bool):
             raise RecipeError(f"{name} is {_show(value)}, but it must be of type {meant.__name__}")
-        most = MOST.get(name.rpartition(".")[2], ENDLESS)
-        if meant in (int, float) and not abs(value) <= most:  # nor is it no number
-            raise RecipeError(f"{name} is {_show(value)}, and at most {most:,} is possible")
+        own = name.rpartition(".")[2]
+        least, most = (1, MOST[own]) if own in MOST else (-ENDLESS, ENDLESS)
+        if meant in (int, float) and not least <= value <= most:  # nor is it no number
+            raise RecipeError(f"{name} is {_show(value)}; it may be from {least:,} to {most:,}")
 
 
 def _show(value: Any) -> str:

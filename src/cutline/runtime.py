@@ -1,4 +1,4 @@
-"""onnxruntime, with its reports to its maker switched off, and ended when a graph does not end.
+"""onnxruntime, with its reports to its maker switched off, its memory limited, and its runs ended.
 
 This is the only room that imports it. From version 1.29 on, its wheels report each session to
 Microsoft unless `ORT_DISABLE_TELEMETRY` is set before it is first imported (its `Privacy.md`).
@@ -7,6 +7,7 @@ onnxruntime before cutline, it has begun already: then all but what it sent at i
 switched off here.
 """
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,32 @@ if hasattr(onnxruntime, "disable_telemetry_events"):
 
 SILENT = 4
 """Of onnxruntime's log: what a stranger's graph is called must not reach the terminal raw."""
+MEMORY = 2 * 2**30
+"""Bytes that graphs may take for each core of the machine, and once more: a batch takes a tenth."""
+
+
+def session_options() -> Any:
+    """Options of a session that says nothing, and takes its memory from what all may have."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = SILENT
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    return options
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a graph was ended because it asked for more than that."""
+    return "BFCArena" in str(error)
+
+
+def _limit_memory() -> None:
+    """Once a process: sessions share an arena that does not grow beyond a limit."""
+    kinds, types = onnxruntime.OrtAllocatorType, onnxruntime.OrtMemType
+    place = onnxruntime.OrtMemoryInfo("Cpu", kinds.ORT_ARENA_ALLOCATOR, 0, types.DEFAULT)
+    most = MEMORY * (1 + (os.cpu_count() or 1))
+    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg({"max_mem": most}))
+
+
+_limit_memory()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cutline.errors import ModelError
 from cutline.images import View
 from cutline.records import Written
-from cutline.runtime import SILENT, ended_after, onnxruntime
+from cutline.runtime import ended_after, is_out_of_memory, onnxruntime, session_options
 from cutline.style import FREE, NO_CHOICE, Style
 from cutline.vocabulary import PAD, Vocabulary
 
@@ -42,10 +42,9 @@ class OnnxEngine:
     def __init__(
         self, path: Path, *, threads: int | None = None, patience: float = PATIENCE
     ) -> None:
-        options = onnxruntime.SessionOptions()
+        options = session_options()
         self.threads = options.intra_op_num_threads = threads or _usable_cores()
         options.inter_op_num_threads = 1  # the graph is one chain: nothing could run beside it
-        options.log_severity_level = SILENT
         if _sums_saturate():
             options.add_session_config_entry("session.x64quantprecision", "1")
         try:
@@ -99,6 +98,8 @@ class OnnxEngine:
                     raise ModelError(
                         f"{self.path} came to no end in {seconds:g} seconds: it was stopped"
                     ) from None
+                if is_out_of_memory(error):
+                    raise ModelError(f"{self.path} asks for more memory than there is") from None
                 raise ModelError(f"{self.path} does not run: {_reason(error)}") from None
         if wrong := _find_fault(found, len(pixels), len(self.vocabulary)):
             raise ModelError(f"{self.path} is no captioner: {wrong}")
