@@ -694,7 +694,7 @@ def test_a_mirror_that_never_ends_is_stopped(server, tmp_path):
     endless = Parcel("file.zip", f"{server.address}/file.zip", 9, "0" * 32)
 
     with pytest.raises(FetchError, match="it has more than 10,000,009 bytes"):
-        list(fetch(endless, tmp_path, pause=0))
+        list(fetch(endless, tmp_path, pause=0.0))
 
     assert list(tmp_path.iterdir()) == []
 
@@ -705,4 +705,4 @@ def test_a_length_that_is_none_is_no_traceback(server, tmp_path, length):
     parcel = Parcel("file.zip", f"{server.address}/file.zip", len(CONTENT), "0" * 32)
 
     with pytest.raises(FetchError):
-        list(fetch(parcel, tmp_path, patience=0.2, pause=0))
+        list(fetch(parcel, tmp_path, patience=0.2, pause=0.0))
