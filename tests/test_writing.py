@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from shutil import which
 
@@ -23,7 +22,6 @@ from albums import (
     write_lines,
 )
 from cutline.errors import WritingError
-from cutline.exiftool import ExifTool, find_exiftool
 from cutline.packets import put_text, read_packet
 from cutline.provenance import Mark, hash_text
 from cutline.undoing import undo

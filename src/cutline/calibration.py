@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cutline.errors import ModelError
 from cutline.nouns import agree, kind_of, names_person, nouns_of
 from cutline.records import Caption
 
@@ -28,6 +29,11 @@ CERTAIN = 1e-4
 """No probability counts as nearer to 0 or 1."""
 RIGHT = 0.75
 """The share of captions that must be right at the threshold below which they are left out."""
+MOST = 1e6
+"""More than any weight in a card can be."""
+
+EVIDENCE = frozenset(["mean", "least", "agreement", "person", "unsaid", "photograph"])
+"""What `weigh_evidence` may name."""
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -86,12 +92,23 @@ class Calibration:
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> "Calibration | None":
-        """The one that a model's card holds; those of 0.1.0 have `mean` and `least` only."""
+        """The one that a model's card holds; a `ModelError` where it is none.
+
+        Those of 0.1.0 have `mean` and `least` only.
+        """
         told = card.get("calibration")
         if not told:
             return None
-        weights = told.get("weights") or {name: told[name] for name in ("mean", "least")}
-        return cls(told["bias"], weights, told["rule"])
+        table = told if isinstance(told, Mapping) else {}
+        old = {name: table.get(name) for name in ("mean", "least")}
+        weights: Any = table.get("weights", old)
+        named = weights if isinstance(weights, Mapping) else {}
+        numbers: list[Any] = [table.get("bias"), *named.values()]
+        sound = all(isinstance(each, int | float) and abs(each) < MOST for each in numbers)
+        if not sound or not named or not named.keys() <= EVIDENCE:
+            raise ModelError("the calibration in the model's card is none: calibrate it again")
+        bias, *fitted = map(float, numbers)
+        return cls(bias, dict(zip(named, fitted, strict=True)), str(table.get("rule", RULE)))
 
     def confidence(self, evidence: Sequence[Mapping[str, float]]) -> Floats:
         """The chance of each caption to be good."""
@@ -160,4 +177,4 @@ def _logit(chance: float) -> float:
 
 
 def _sigmoid(x: Floats) -> Floats:
-    return 1 / (1 + np.exp(-x))
+    return 1 / (1 + np.exp(-np.clip(x, -700, 700)))
