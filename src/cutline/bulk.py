@@ -176,7 +176,8 @@ def _answer(
     captioner: Captioner, journal: Journal, roots: list[str], wanted: Wanted
 ) -> Iterator[Answered]:
     """Caption what has no answer yet."""
-    about = {"model": {**model_of(captioner), "cutline": __version__}}
+    sure = {"threshold": captioner.threshold} if captioner.threshold else {}
+    about = {"model": {**model_of(captioner), "cutline": __version__, **sure}}
 
     def count(path: str, caption: Caption | None, problem: str | None) -> Answered:
         journal.done += 1

@@ -12,7 +12,7 @@ beside the regions (You et al. 2016, arXiv 1603.03925) and may copy them (Yao et
 the picture is a photograph at all.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -135,14 +135,11 @@ def fit(
     """
     drawn = torch.Generator().manual_seed(seed)
     head.correct.bias.data.fill_(-4.0)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [head.correct.weight], "weight_decay": decay / learning_rate},
-            {"params": [head.correct.bias, head.scale]},
-        ],
-        lr=learning_rate,
-        weight_decay=0.0,
-    )
+    groups: list[dict[str, Any]] = [
+        {"params": [head.correct.weight], "weight_decay": decay / learning_rate},
+        {"params": [head.correct.bias, head.scale]},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0)
     with torch.no_grad():
         standard = head.standardise(means)
         shares = torch.cat([head.classify(some).softmax(dim=-1) for some in means.split(4096)])

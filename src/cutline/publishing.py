@@ -30,8 +30,7 @@ _SAID = {"would write": "would be written", "would restore": "would be restored"
 @click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
-    default=0.0,
-    help="Leave out captions that are less sure.",
+    help="Leave out captions that are less sure [default: what the model's card advises].",
 )
 @click.option(
     "--sidecars",
@@ -47,7 +46,7 @@ def write(
     form: str,
     apply: bool,
     language: str,
-    min_confidence: float,
+    min_confidence: float | None,
     sidecars: str,
     journal: Path | None,
     as_json: bool,
@@ -76,7 +75,7 @@ def publish(
     *,
     apply: bool = False,
     language: str = "en",
-    min_confidence: float = 0.0,
+    min_confidence: float | None = None,
     sidecars: str = "full",
     journal: Path | None = None,
     as_json: bool = False,

@@ -47,6 +47,8 @@ class Captioned:
     model: str = ""
     fingerprint: str = ""
     version: str = ""
+    threshold: float = 0.0
+    """The confidence below which the model's captions are left out unless somebody says."""
     date: str = ""
     lacking: str = ""
     """Why there is no caption."""
@@ -73,6 +75,7 @@ class Captioned:
             model=str(model.get("name") or ""),
             fingerprint=str(model.get("fingerprint") or ""),
             version=str(model.get("cutline") or ""),
+            threshold=_as_share(model.get("threshold"), path) or 0.0,
             date=str(line.get("date") or ""),
             lacking="" if text or (text == "" and not human) else _why_lacking(path, line),
             human=human,
@@ -125,14 +128,15 @@ def write(
     journal: str | Path,
     apply: bool = False,
     language: str = "en",
-    min_confidence: float = 0.0,
+    min_confidence: float | None = None,
     sidecars: str = "full",
     known_to: str | Path | None = None,
     within: Iterable[Path] = (),
 ) -> Generator[Event]:
     """Write each caption as `txt`, `xmp` or `embed`; without `apply` only say what would be done.
 
-    `known_to` is the file that `cutline caption --out` made: it is told of the pictures that
+    Captions below `min_confidence` are left out; by default, those below what the model that wrote
+    them advises. `known_to` is the file that `cutline caption --out` made: it is told of the pictures that
     `embed` changes, so that they are not captioned again. Links are followed to what lies in the
     folder of their picture or in one of `within`, and not elsewhere.
     One picture that cannot be written to gets an event that says why, and the rest go on. Raises
@@ -169,16 +173,13 @@ def write(
                 yield _write_one(writer, captioned, opened, renew, folders, apply=apply)
 
 
-def _why_left_out(captioned: Captioned, min_confidence: float) -> str:
+def _why_left_out(captioned: Captioned, min_confidence: float | None) -> str:
     if captioned.lacking:
         return captioned.lacking
-    if (
-        min_confidence > 0
-        and not captioned.human
-        and (captioned.confidence or 0.0) < min_confidence
-    ):
+    least = captioned.threshold if min_confidence is None else min_confidence
+    if least > 0 and not captioned.human and (captioned.confidence or 0.0) < least:
         told = "unknown" if captioned.confidence is None else f"{captioned.confidence:.2f}"
-        return f"{captioned.picture}: the confidence is {told}, less than {min_confidence:.2f}"
+        return f"{captioned.picture}: the confidence is {told}, less than {least:.2f}"
     return ""
 
 
