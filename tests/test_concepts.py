@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cutline.concepts import CLASSES, ConceptHead, Concepts, Sight, fit
+from cutline.concepts import CLASSES, ConceptHead, Concepts, Sight, fit, fit_photograph
 from cutline.decoders.concept_attention import ConceptAttention
 from cutline.decoders.show_attend_tell import ShowAttendTell
 from cutline.search import beam, pick_rows
@@ -79,6 +79,17 @@ def test_what_is_not_known_is_not_learnt(head):
     head.middle.copy_(means.sqrt().mean(0)), head.spread.copy_(means.sqrt().std(0))
     fit(head, means, named, known, steps=50, decay=0.0)
     assert head.correct.bias[0] > head.correct.bias[1] == -4.0
+
+
+def test_photographs_are_told_from_others(head):
+    chance = torch.Generator().manual_seed(5)
+    means = torch.rand(500, WIDTH, generator=chance)
+    photographs, others = means[means[:, 2] > 0.3], means[means[:, 2] <= 0.3]
+    head.middle.copy_(means.sqrt().mean(0)), head.spread.copy_(means.sqrt().std(0))
+    fit_photograph(head, photographs, others, decay=1e-4, steps=300, learning_rate=0.02)
+    (_, chances), (_, drawn) = (head(some[:, None]) for some in (photographs, others))
+    assert (chances > 0.5).float().mean() > 0.95
+    assert (drawn < 0.5).float().mean() > 0.95
 
 
 def test_it_begins_as_the_decoder_that_it_extends(decoder):

@@ -156,3 +156,39 @@ def fit(
         optimizer.step()
         losses.append(loss.item() / batch)
     return sum(losses[-steps // 5 :]) / len(losses[-steps // 5 :])
+
+
+def fit_photograph(
+    head: ConceptHead,
+    photographs: Float[Tensor, "rows width"],
+    others: Float[Tensor, "drawings width"],
+    *,
+    decay: float = 1e-2,
+    steps: int = 600,
+    learning_rate: float = 3e-3,
+    batch: int = 2048,
+    seed: int = 0,
+) -> None:
+    """Learn to tell photographs from drawings, documents and the like, by their regions' means.
+
+    Logistic regression, in which both kinds count the same, however many there are of each.
+    """
+    drawn = torch.Generator().manual_seed(seed)
+    layer = head.photograph
+    with torch.no_grad():
+        standard = head.standardise(torch.cat([photographs, others]))
+    wanted = torch.cat([torch.ones(len(photographs)), torch.zeros(len(others))])
+    weight = torch.where(wanted > 0, 1.0, len(photographs) / len(others))
+    groups: list[dict[str, Any]] = [
+        {"params": [layer.weight], "weight_decay": decay / learning_rate},
+        {"params": [layer.bias]},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0)
+    for _ in range(steps):
+        rows = torch.randint(len(wanted), (batch,), generator=drawn)
+        loss = binary_cross_entropy_with_logits(
+            layer(standard[rows])[:, 0], wanted[rows], weight=weight[rows]
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
