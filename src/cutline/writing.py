@@ -137,8 +137,8 @@ def write(
 
     Captions below `min_confidence` are left out; by default, those below what the model that wrote
     them advises. `known_to` is the file that `cutline caption --out` made: it is told of the
-    pictures that `embed` changes, so that they are not captioned again. Links are followed to what lies in the
-    folder of their picture or in one of `within`, and not elsewhere.
+    pictures that `embed` changes, so that they are not captioned again. Links are followed to what
+    lies in the folder of their picture or in one of `within`, and not elsewhere.
     One picture that cannot be written to gets an event that says why, and the rest go on. Raises
     `WritingError` for options that do not exist, where ExifTool is needed and missing, and where
     another process writes in the journal.
