@@ -70,7 +70,7 @@ class ConceptAttention(ShowAttendTell):
         Every picture has as many captions, one after another: rows = pictures x captions.
         """
         (seen, named, concepts, nobody), (hidden, cell, _), _ = self.start(regions)
-        each = len(words) // len(concepts)
+        each = len(words) // concepts.shape[0]
         hidden, cell = hidden.repeat_interleave(each, 0), cell.repeat_interleave(each, 0)
         told, read = [], self.dropout(self.read(words))
         for word in read.unbind(dim=1):
@@ -91,7 +91,7 @@ class ConceptAttention(ShowAttendTell):
         )
         words, probabilities = sight.concepts
         if sight.regions is None:
-            seen = self.blind.expand(len(words), 1, -1)
+            seen = self.blind.expand(words.shape[0], 1, -1)
             hidden, cell = self.begin(seen.mean(dim=1)).tanh().chunk(2, dim=1)
         else:
             (seen,), (hidden, cell), _ = super().start(sight.regions)
@@ -114,7 +114,7 @@ class ConceptAttention(ShowAttendTell):
         (seen, named, concepts, nobody), (hidden, cell, said) = picture, state
         word, (looked, gaze) = self.dropout(self.read(words)), self._find(seen, named, hidden)
         hidden, cell = self.remember(torch.cat([word, looked], dim=1), (hidden, cell))
-        now = words.view(len(concepts), -1, 1) == concepts[:, None]
+        now = words.view(concepts.shape[0], -1, 1) == concepts[:, None]
         said = torch.maximum(said, now.view_as(said).to(said.dtype))
         told = torch.cat([hidden, looked], dim=1)
         scores = self._score(told[:, None], word[:, None], named, concepts, said[:, None])
@@ -142,14 +142,14 @@ class ConceptAttention(ShowAttendTell):
         said: Float[Tensor, "rows time concepts"],
     ) -> Float[Tensor, "rows time vocabulary"]:
         """How well each word would go on; a concept's word may be copied."""
-        known = self.dropout(read + self.tell(told))
-        scores = self.speak(known).float()
-        pictures, width = named.shape[0], concepts.shape[1]
-        wanted = self.copy(known).view(pictures, -1, named.shape[2])
+        rows, time, _ = read.shape  # flat, as in `start`
+        known = self.dropout(read.flatten(0, 1) + self.tell(told.flatten(0, 1)))
+        scores = self.speak(known).float().view(rows, time, -1)
+        wanted = self.copy(known).view(named.shape[0], -1, named.shape[2])
         copied = (wanted @ named.transpose(1, 2) / named.shape[2] ** 0.5).float()
-        copied = copied + self.again * said.reshape(pictures, -1, width)
+        copied = copied + self.again * said.reshape(named.shape[0], -1, concepts.shape[1])
         places = concepts[:, None].expand_as(copied)
-        flat = scores.view(pictures, -1, scores.shape[-1]).scatter_add(2, places, copied)
+        flat = scores.view(named.shape[0], -1, scores.shape[-1]).scatter_add(2, places, copied)
         return flat.view_as(scores)
 
     def _choose(
@@ -157,5 +157,5 @@ class ConceptAttention(ShowAttendTell):
     ) -> Float[Tensor, "rows time vocabulary"]:
         """Log-probabilities of the next word; people are unlikely where nobody seems to be."""
         less = nobody[:, None, None] * self.people
-        likely = scores.view(len(nobody), -1, scores.shape[-1]) - less
+        likely = scores.view(nobody.shape[0], -1, scores.shape[-1]) - less
         return likely.view_as(scores).log_softmax(dim=-1)

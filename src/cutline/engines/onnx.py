@@ -159,7 +159,7 @@ def _find_fault(found: list[Any], rows: int, known: int) -> str:
 
 def _misname(named: list[Any], rows: int, known: int) -> str:
     """What is wrong with concepts, their chances and that of a photograph, or nothing."""
-    if named == [None] * 3:
+    if all(each is None for each in named):
         return ""
     if not all(isinstance(each, np.ndarray) for each in named):
         return "it must write concepts, chances and photograph, or none of them"
