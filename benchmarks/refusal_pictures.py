@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--svg", action="append", default=[], metavar="KIND/NAME=FOLDER")
     parser.add_argument("--files", action="append", default=[], metavar="KIND/NAME=FOLDER")
     parser.add_argument("--photographs", type=Path, help="a folder: pages then show some of these")
-    parser.add_argument("--most", type=int, default=600, help="pictures of one folder")
+    parser.add_argument("--most", type=int, default=700, help="of one generator or folder")
     parser.add_argument("--unseen", default="", help="generators kept for the test, by commas")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -85,10 +85,10 @@ def chosen(options: argparse.Namespace) -> Iterator[tuple[str, Pictures]]:
         return
     for name, (number, paint) in PAINTED.items():
         if not only or name.split("/")[0] in only:
-            yield name, painted(paint, number, seeded(options.seed, name))
+            yield name, painted(paint, min(number, options.most), seeded(options.seed, name))
     for name, (number, page) in PAGES.items():
         if not only or name.split("/")[0] in only:
-            yield name, paged(page, number, seeded(options.seed, name), name)
+            yield name, paged(page, min(number, options.most), seeded(options.seed, name), name)
 
 
 def seeded(seed: int, name: str) -> Random:
@@ -102,9 +102,10 @@ def painted(paint: Callable[[Random], Image.Image], number: int, random: Random)
 
 def paged(page: Callable[[Random], Tile], number: int, random: Random, name: str) -> Pictures:
     wear = scanned if name.startswith("documents") else worn
+    wearing = Random(random.random())  # of its own, so that fewer are the first of more
     tiles = [page(random) for _ in range(number)]
     for picture in screenshots(tiles):
-        yield wear(picture, random)
+        yield wear(picture, wearing)
 
 
 def drawings(folder: Path, most: int, random: Random, target: str) -> Pictures:
@@ -123,6 +124,7 @@ def rasters(folder: Path, most: int, random: Random, target: str) -> Pictures:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings)
     for path in random.sample(paths, min(most, len(paths))):
         with Image.open(path) as picture:
+            picture.draft(None, (700, 700))  # a large JPEG then decodes at 1/2 or less
             picture.load()
             yield worn(picture, random)
 
