@@ -25,7 +25,7 @@ from random import Random
 from PIL import Image
 from refusal import arrays, banners, charts, diagrams, line_art, maps, papers, parts, screens
 from refusal.browser import Tile, screenshots
-from refusal.wear import emblem, scanned, squashed, worn
+from refusal.wear import emblem, scanned, squashed, trimmed, worn
 
 HELD_OUT = ("maps", "receipts")
 Pictures = Iterator[Image.Image]
@@ -114,7 +114,7 @@ def drawings(folder: Path, most: int, random: Random, target: str) -> Pictures:
     paths = random.sample(paths, min(most, len(paths)))
     tiles = [Tile.of_image(path, 560) for path in paths]
     recent: list[Image.Image] = []
-    for picture in screenshots(tiles):
+    for picture in filter(None, map(trimmed, screenshots(tiles))):
         recent = [*recent[-29:], picture]
         yield worn(emblem(recent, random, sheets=not target.startswith("clip-art")), random)
 

@@ -98,6 +98,22 @@ def test_every_page_and_drawing_is_the_same_for_the_same_seed(monkeypatch) -> No
             assert page(Random(seed)) == page(Random(seed))
 
 
+def test_a_small_drawing_on_a_large_page_is_made_larger_and_an_empty_page_is_left_out(
+    monkeypatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from refusal.wear import trimmed
+
+    page = Image.new("RGB", (200, 200), "white")
+    assert trimmed(page) is None
+    page.paste("red", (10, 20, 14, 24))  # as large as the sign of a broken picture
+    assert trimmed(page) is None
+    page.paste("red", (10, 20, 70, 80))
+    larger = trimmed(page)
+    assert larger is not None
+    assert (larger.size, larger.getpixel((190, 190))) == ((200, 200), (255, 0, 0))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
 def test_a_batch_of_pages_becomes_a_picture_of_each(monkeypatch) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from random import Random
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
 FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 SIDE = 224
@@ -109,6 +109,20 @@ def shaded(picture: Image.Image, random: Random) -> Image.Image:
 
 
 # ---------------------------------------------------------------------------- icons and logos
+
+
+def trimmed(picture: Image.Image) -> Image.Image | None:
+    """What lies small on a large white page, made larger; None where there is hardly anything.
+
+    Many drawings keep the whole page they were drawn on, and Chromium shows a broken one as a sign
+    of a few pixels.
+    """
+    marks = ImageChops.difference(picture, Image.new("RGB", picture.size, "white")).convert("L")
+    box = marks.point(lambda value: 255 * (value > 8)).getbbox()
+    extent = max(box[2] - box[0], box[3] - box[1]) / max(picture.size) if box else 0
+    if extent < 1 / 8:
+        return None
+    return picture if extent > 0.6 else ImageOps.pad(picture.crop(box), picture.size, color="white")
 
 
 def emblem(recent: Sequence[Image.Image], random: Random, *, sheets: bool) -> Image.Image:
