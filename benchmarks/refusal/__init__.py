@@ -1,0 +1,1 @@
+"""What `refusal_pictures.py` draws with: a file for each family of pictures."""
