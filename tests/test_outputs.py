@@ -137,6 +137,14 @@ def test_a_file_of_captions_is_known_by_its_journal(here):
         insist_on_page(Path("photo.jpg"), overwrite=True)
 
 
+def test_a_link_and_a_folder_are_refused_before_any_work(run, here):
+    Path("nothing.jpg").symlink_to("nowhere")
+
+    for out, why in (("nothing.jpg", "it is a link"), ("album", "it is a folder")):
+        code, _, err = run("gaze", "album/jpg.jpg", "-o", out, "--overwrite", "--model", "none")
+        assert (code, f"{out} cannot be written: {why}" in err) == (1, True)
+
+
 # ------------------------------------------------------------------------------- links, hard links
 
 
