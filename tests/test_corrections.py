@@ -2,19 +2,23 @@
 
 import csv
 import json
+import struct
 from pathlib import Path
+from shutil import which
 from types import SimpleNamespace
 
 import pytest
 
-from albums import draw_album
+from albums import SUFFIXES, draw_album
 from cutline.bulk import Finished, caption_all
 from cutline.captioner import Captioner
 from cutline.errors import DataError
+from cutline.exiftool import ExifTool, find_exiftool
 from cutline.images import View
 from cutline.journal import journal_of
 from cutline.packets import read_packet
 from cutline.records import Caption
+from cutline.undoing import undo
 from cutline.writing import read_captions, write
 
 
@@ -203,6 +207,27 @@ def test_a_correction_is_written_without_a_mark_and_never_replaced(album, suffix
     assert [e.action for e in write(read_captions(out), **options)][1] == "kept"
 
 
+@pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
+def test_into_a_picture_a_correction_goes_without_a_mark_too(album):
+    out = Path("captions.jsonl")
+    go(out)
+    options = {"form": "embed", "journal": Path("c.undo.jsonl"), "apply": True, "known_to": out}
+    before = {path: path.read_bytes() for path in album.iterdir()}
+    assert [e.action for e in write(read_captions(out), **options)] == ["written"] * 4
+    for stem in SUFFIXES:
+        change(out, stem, f"Grandma's {stem}")
+
+    assert [e.action for e in write(read_captions(out), **options)] == ["written"] * 4
+    assert [e.action for e in write(read_captions(out), **options)] == ["unchanged"] * 4
+    with ExifTool(find_exiftool()) as exiftool:
+        for path in before:
+            found = exiftool.read(path.read_bytes(), path.suffix[1:])
+            assert found.text_hash == ""
+            assert found.texts["description"]["x-default"] == f"Grandma's {path.stem}"
+    assert {each.action for each in undo(Path("c.undo.jsonl"), apply=True)} == {"restored"}
+    assert {path: path.read_bytes() for path in album.iterdir()} == before
+
+
 def test_in_a_text_file_a_correction_is_not_replaced_either(album):
     out = Path("captions.jsonl")
     go(out)
@@ -227,6 +252,23 @@ def test_however_unsure_the_model_was_a_persons_caption_is_written(album):
     actions = [event.action for event in write(read_captions(out), **options)]
 
     assert actions == ["left out", "would write", "left out", "left out"]
+
+
+@pytest.mark.parametrize("command", ["caption", "write"])
+def test_a_strangers_rollback_journal_deletes_no_file(album, command):
+    """SQLite deletes the file that is named at its end, whatever that holds."""
+    out, precious = Path("captions.jsonl"), Path("precious").absolute()
+    go(out)
+    precious.write_text("precious")
+    name, magic = bytes(precious), bytes.fromhex("d9d505f920a163d7")
+    head = (magic + struct.pack(">5I", 0, 0, 1, 512, 4096)).ljust(512, b"\0")
+    end = struct.pack(">I", 1) + name + struct.pack(">2I", len(name), sum(name)) + magic
+    Path(f"{journal_of(out)}-journal").write_bytes(head + end)
+
+    with pytest.raises(DataError, match="was not made by cutline: delete it"):
+        go(out) if command == "caption" else read_captions(out)
+
+    assert precious.read_text() == "precious"
 
 
 @pytest.mark.parametrize("suffix", ["", "-journal"])

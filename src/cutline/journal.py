@@ -26,6 +26,8 @@ from cutline.replacing import insist_on_file
 
 ROWS = 500
 """Read or written together."""
+SUPER = bytes.fromhex("d9d505f920a163d7")
+"""How a rollback journal ends that names a journal of several data bases."""
 KEEP_EVERY = 1.0
 """Seconds after which what has been done is on the disk."""
 
@@ -91,9 +93,10 @@ def renewing(out: Path | None) -> Iterator[Callable[[bytes, bytes], None]]:
     picture is looked at once more.
     """
     path = journal_of(out) if out else None
-    if path is None or not path.exists():
+    if out is None or path is None or not path.exists():
         yield lambda old, new: None
         return
+    insist_on_own(out)
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as base:
 
         def renew(old: bytes, new: bytes) -> None:
@@ -131,7 +134,7 @@ class Journal:
         path = journal_of(out)
         if not out.parent.is_dir():
             raise DataError(f"{out} cannot be written: there is no folder {out.parent}")
-        _insist_on_files(path)
+        insist_on_own(out)
         try:
             with closing(cls(path, asked)) as journal:
                 yield journal
@@ -271,13 +274,30 @@ class Journal:
             )
 
 
-def _insist_on_files(path: Path) -> None:
-    """SQLite writes through links: so none may be where it writes."""
+def insist_on_own(out: Path) -> None:
+    """Raises `DataError` for a journal of a file with which SQLite would touch other files.
+
+    It writes through links; and it deletes the file that the end of a stranger's rollback journal
+    names (https://sqlite.org/fileformat2.html#the_rollback_journal), as ours never does.
+    """
+    path = journal_of(out)
     try:
         for suffix in ("", "-journal", "-wal", "-shm"):
             insist_on_file(path.with_name(f"{path.name}{suffix}"))
+        if _ending(rollback := path.with_name(f"{path.name}-journal")) == SUPER:
+            raise DataError(f"{rollback} was not made by cutline: delete it")
     except OSError as error:
-        raise DataError(f"{error.filename} cannot be written: {error.strerror}") from None
+        reason = error.strerror or error
+        raise DataError(f"{error.filename} cannot be written or read: {reason}") from None
+
+
+def _ending(path: Path) -> bytes:
+    """The last eight bytes of a file, if it is there and has so many."""
+    if not path.exists() or path.stat().st_size < 8:
+        return b""
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        return file.read()
 
 
 def _digest(file: BytesIO | BufferedReader) -> bytes:
