@@ -26,6 +26,11 @@ ROWS = 500
 """Read or written together."""
 KEEP_EVERY = 1.0
 """Seconds after which what has been done is on the disk."""
+MOST_LISTINGS = 2**60
+SIDE_FILES = ("", "-journal", "-wal", "-shm")
+"""What SQLite opens beside a file, whatever is there."""
+SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+"""At the end of a `-journal`, after the name of a file that SQLite would delete."""
 
 TABLES = """
 BEGIN EXCLUSIVE;
@@ -89,7 +94,7 @@ def renewing(out: Path | None) -> Iterator[Callable[[bytes, bytes], None]]:
     picture is looked at once more.
     """
     path = journal_of(out) if out else None
-    if path is None or not path.exists():
+    if path is None or not path.exists() or not _is_own(path):
         yield lambda old, new: None
         return
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as base:
@@ -105,12 +110,17 @@ class Journal:
     """Which pictures there are, and what is known of each."""
 
     def __init__(self, path: Path, asked: str) -> None:
+        _insist_on_own_files(path)
         self._base = sqlite3.connect(path, timeout=0.5)
+        _insist_on_own_tables(self._base, path)
         self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._base.execute("PRAGMA journal_mode = TRUNCATE")  # right on a network drive, too
         self._base.execute("PRAGMA synchronous = NORMAL")
         self._base.executescript(TABLES)
         [(listing,)] = self._base.execute("SELECT coalesce(max(listing), 0) + 1 FROM pictures")
+        if not isinstance(listing, int) or not 0 < listing < MOST_LISTINGS:
+            raise DataError(_tell_strange(path))
+        self._path = path
         self._named: dict[str, Any] = {"asked": asked, "listing": listing}
         self._shown: deque[tuple[bytes, bytes]] = deque()
         self._equal: dict[bytes, list[bytes]] = {}
@@ -230,8 +240,17 @@ class Journal:
         query = f"SELECT path, problem, answer {LISTED} ORDER BY place, path"
         rows = self._base.execute(query, self._named)
         for path, problem, answer in rows:
-            told = None if problem is None else json.loads(problem)
-            yield Line(os.fsdecode(path), told, json.loads(answer) if answer else None)
+            told, said = self._read(problem), self._read(answer)
+            if not isinstance(told, str | None) or not (said is None or _is_answer(said)):
+                raise DataError(_tell_strange(self._path))
+            yield Line(os.fsdecode(path), told, said)
+
+    def _read(self, value: Any) -> Any:
+        """What a column holds as JSON; a stranger's holds anything."""
+        try:
+            return None if value is None else json.loads(value)
+        except (ValueError, TypeError, RecursionError):
+            raise DataError(_tell_strange(self._path)) from None
 
     def _note_unseen(self, row: Mapping[str, Any]) -> None:
         """What cannot be looked at is told; of a folder, what was known is listed again."""
@@ -261,6 +280,59 @@ class Journal:
                 "UPDATE pictures SET problem = ?, passing = ? WHERE path = ?",
                 (json.dumps(told), not os.access(path, os.R_OK), path),
             )
+
+
+def _insist_on_own_files(path: Path) -> None:
+    """Nothing is opened through a link, waited for in a pipe, or deleted because a file says so.
+
+    Raises `DataError`. SQLite follows links, and ends what a hot journal says was begun, up to the
+    deletion of a file that it names; ours, of one file, name none.
+    """
+    for each in (path.with_name(path.name + end) for end in SIDE_FILES):
+        try:
+            if not stat.S_ISREG(each.lstat().st_mode):
+                raise DataError(f"{each} is a link, a pipe or a folder: it is not cutline's")
+            with each.open("rb") as file:
+                file.seek(-min(len(SUPER_JOURNAL), file.seek(0, os.SEEK_END)), os.SEEK_END)
+                if file.read() == SUPER_JOURNAL:
+                    raise DataError(_tell_strange(each))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise DataError(f"{each} cannot be read: {error.strerror}") from None
+
+
+def _insist_on_own_tables(base: sqlite3.Connection, path: Path) -> None:
+    """No other tables, no triggers, no views: those would be run. Raises `DataError`."""
+    kept = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+    with closing(sqlite3.connect(":memory:")) as ours:
+        ours.executescript(TABLES)
+        wanted = ours.execute(kept).fetchall()
+    if any(row not in wanted for row in base.execute(kept)):
+        raise DataError(_tell_strange(path))
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a journal may be opened, and has our tables."""
+    try:
+        _insist_on_own_files(path)
+        with closing(sqlite3.connect(path, timeout=0)) as base:
+            _insist_on_own_tables(base, path)
+    except (DataError, sqlite3.Error):
+        return False
+    return True
+
+
+def _is_answer(said: Any) -> bool:
+    """Whether this is what `Caption.as_json` told, as far as anybody reads it here."""
+    if not isinstance(said, dict) or {"path", "error", "left_out"} & said.keys():
+        return False
+    sure = said.get("confidence")
+    return isinstance(said.get("caption"), str) and isinstance(sure, int | float)
+
+
+def _tell_strange(path: Path) -> str:
+    return f"{path} was not written by cutline; without it all pictures are captioned anew"
 
 
 def _digest(file: BytesIO | BufferedReader) -> bytes:
