@@ -16,11 +16,13 @@ def test_files_as_the_bulk_command_writes_them_are_read(tmp_path, suffix):
     names = ("jpg.jpg", "png.png", "tif.tif")
     sure, unsure, damaged = (f"album/{name}" for name in names)
     left = {"caption": None, "left_out": "its confidence of 0.20 is less than 0.5"}
-    WRITERS[suffix](iter([
+    rows = [
         line(sure, 'ein "Hund", läuft\nweg', confidence=0.6),
         {**line(unsure, "", confidence=0.2), **left},
         {"path": damaged, "error": f"{damaged} is damaged"},
-    ]), captions)  # fmt: skip
+    ]
+    with captions.open("wb") as file:
+        WRITERS[suffix](iter(rows), file)
 
     found = read_captions(captions)
 

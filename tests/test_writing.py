@@ -92,13 +92,11 @@ def test_faults_are_answered_one_by_one_and_the_rest_go_on(album, form):
 
 def test_a_target_that_cannot_be_written_costs_one_picture(album):
     (album / "jpg.jpg.xmp").mkdir()
-    (album / ".png.png.xmp.part").mkdir()
 
-    jpg, png, *others = wrote(album)
+    jpg, *others = wrote(album)
 
     assert jpg.startswith(f"failed: {album / 'jpg.jpg.xmp'} cannot be written: ")
-    assert png.startswith(f"failed: {album / 'png.png.xmp'} cannot be written: ")
-    assert others == ["written", "written"]
+    assert others == ["written"] * 3
 
 
 # -------------------------------------------------------------------------------- human texts

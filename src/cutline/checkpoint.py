@@ -12,8 +12,7 @@ holds the old model or the new one, whole.
 """
 
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from cutline.errors import ModelError
 from cutline.model import CaptionModel, fill, part_of, read_tensors
 from cutline.recipe import Recipe
+from cutline.replacing import new_folder, replaced
 from cutline.vocabulary import Vocabulary
 
 RECIPE, VOCABULARY, WEIGHTS = "recipe.json", "vocabulary.txt", "weights.safetensors"
@@ -47,11 +47,10 @@ def create_folder(folder: Path, recipe: Recipe, vocabulary: Vocabulary) -> None:
     """A new model folder with what never changes during a run."""
     if folder.exists():
         raise ModelError(f"{folder} exists already; name another with --out")
-    beside = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
-    beside.mkdir(parents=True, exist_ok=True)  # a killed run of this number may have left one
-    (beside / RECIPE).write_text(json.dumps(recipe.as_json(), indent=2) + "\n", encoding="utf8")
-    vocabulary.save(beside / VOCABULARY)
-    beside.rename(folder)
+    with new_folder(folder) as beside:
+        told = json.dumps(recipe.as_json(), indent=2) + "\n"
+        (beside / RECIPE).write_text(told, encoding="utf8")
+        vocabulary.save(beside / VOCABULARY)
 
 
 def read_recipe(folder: Path, *, trust: bool = False) -> Recipe:
@@ -75,14 +74,16 @@ def save_model(
     """Replace the folder's weights and card at one moment."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"vocabulary": vocabulary.hash, "card": json.dumps(card)}
-    replace(folder / WEIGHTS, lambda beside: beside.write_bytes(save(tensors, metadata)))
+    with replaced(folder / WEIGHTS) as file:
+        file.write(save(tensors, metadata))
     save_card(folder, card)
 
 
 def save_card(folder: Path, card: Mapping[str, Any]) -> None:
     """Replace the card that people read."""
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-    replace(folder / CARD, lambda beside: beside.write_text(text, encoding="utf8"))
+    with replaced(folder / CARD) as file:
+        file.write(text.encode("utf8"))
 
 
 def read_model(folder: Path, *, trust: bool = False) -> Checkpoint:
@@ -119,7 +120,8 @@ def build(checkpoint: Checkpoint) -> CaptionModel:
 def save_resume(folder: Path, state: Mapping[str, Any]) -> None:
     """Replace what a run needs to go on."""
     try:
-        replace(folder / RESUME, lambda beside: torch.save(dict(state), beside))
+        with replaced(folder / RESUME) as file:
+            torch.save(dict(state), file)
     except RuntimeError:  # what torch makes of a disk that takes no more
         raise OSError(f"{RESUME} could not be saved, perhaps for want of room") from None
 
@@ -136,12 +138,6 @@ def read_resume(folder: Path) -> dict[str, Any] | None:
         raise ModelError(f"{path} is damaged: {reason} (without it the run begins anew)") from None
 
 
-def sweep(folder: Path) -> None:
-    """Take away the unfinished files of a run that was killed."""
-    for unfinished in folder.glob("*.tmp-*"):
-        unfinished.unlink(missing_ok=True)
-
-
 def _read_graph(path: Path, *, trust: bool) -> Checkpoint:
     """What an exported file was made from: its weights by name, the rest from its metadata."""
     tensors = read_tensors(path)
@@ -155,15 +151,3 @@ def _read_graph(path: Path, *, trust: bool) -> Checkpoint:
         tensors,
         json.loads(metadata["card"]),
     )
-
-
-def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and rename it there: the old one or the new one, never half."""
-    beside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        write(beside)
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import click
 
 from cutline import __version__
 from cutline.errors import CutlineError
+from cutline.progress import Stopped, stop_at_once
 
 ROOMS = {
     "captioning": ("caption", "gaze"),
@@ -54,14 +55,16 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")  # file names may be any bytes
     try:
-        commands(standalone_mode=False)
+        with stop_at_once():
+            commands(standalone_mode=False)
     except CutlineError as error:
         sys.exit(f"cutline: {error}")
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+    except (KeyboardInterrupt, click.Abort) as error:
+        stopped = error.__cause__ if isinstance(error, click.Abort) else error
+        sys.exit(stopped.code if isinstance(stopped, Stopped) else 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads us any more
         sys.exit(141)

@@ -27,19 +27,18 @@ from cutline.checkpoint import (
     read_resume,
     save_model,
     save_resume,
-    sweep,
 )
-from cutline.checkpoint import replace as replace_file
 from cutline.engines.torch import TorchEngine
 from cutline.errors import CutlineError, DataError, ModelError, TrainingError
 from cutline.features import Encoded
 from cutline.habits import Habits
-from cutline.learning import HISTORY, Epoch, Sample, keep_epoch, write_learning
+from cutline.learning import HISTORY, Epoch, History, Sample, keep_epoch, write_learning
 from cutline.material import Material, Sight, Stored, Unstored, plan_training
 from cutline.model import CaptionModel, fill, fingerprint, grow, part_of, read_tensors, unfreeze
 from cutline.objectives import CrossEntropy, SelfCritical
 from cutline.recipe import Recipe
 from cutline.records import SPLITS, Caption, Example, Report
+from cutline.replacing import alone_with, sweep
 from cutline.training import EpochEnd, Objective, Step, Trainer, Training, pick_device
 from cutline.vocabulary import Vocabulary
 
@@ -131,20 +130,32 @@ class Experiment:
     def run(self) -> Generator[Event]:
         """Train to the end; what happens is yielded. Closing the iterator saves where it is.
 
-        Raises `TrainingError` where the disk is full or gone; the same run then goes on.
+        Raises `TrainingError` where the disk is full or gone; the same run then goes on. So it does
+        where another process trains in the same folder.
         """
-        self._examples = list(self.recipe.build("source", self.data))
-        sweep(self.folder)
-        state = read_resume(self.folder)
-        standing = _Standing(**state["standing"]) if state else _Standing()
+        lock = self.folder.with_name(f".{self.folder.name}.lock")
         try:
-            while standing.training < len(self.trainings):
-                yield from self._run_training(standing, state)
-                standing.training, standing.epochs_since, state = standing.training + 1, 0, None
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            with alone_with(lock) as alone:
+                if not alone:
+                    raise TrainingError(
+                        f"another cutline is training in {self.folder}: let that end, or name "
+                        "another folder with --out"
+                    )
+                yield from self._run()
         except OSError as error:
             where, why = error.filename or self.folder, error.strerror or error
             kept = "what was saved before is whole, and the same command goes on"
             raise TrainingError(f"{where} cannot be written or read: {why}; {kept}") from None
+
+    def _run(self) -> Generator[Event]:
+        self._examples = list(self.recipe.build("source", self.data))
+        sweep(self.folder)
+        state = read_resume(self.folder)
+        standing = _Standing(**state["standing"]) if state else _Standing()
+        while standing.training < len(self.trainings):
+            yield from self._run_training(standing, state)
+            standing.training, standing.epochs_since, state = standing.training + 1, 0, None
 
     def _run_training(self, standing: _Standing, state: dict[str, Any] | None) -> Generator[Event]:
         number, options = standing.training, self.trainings[standing.training]
@@ -242,7 +253,7 @@ class Experiment:
         validation: Sequence[Example],
     ) -> Generator[Event]:
         saved, patience = time.monotonic(), max(1, trainer.options.patience)
-        self._history = _History(self.folder / HISTORY, standing.steps + trainer.step)
+        self._history = History(self.folder / HISTORY, standing.steps + trainer.step)
         try:
             while standing.epochs_since < patience and (event := next(events, None)):
                 if isinstance(event, Step):
@@ -341,25 +352,6 @@ class Experiment:
                 "python": platform.python_version(),
             },
         }
-
-
-class _History:
-    """The loss of every step, a line each; what came after the point of resuming is cut off."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        lines = path.read_text().splitlines() if path.exists() else []
-        kept = "".join(line + "\n" for line in lines[:step])
-        replace_file(path, lambda beside: beside.write_text(kept))
-        self._file = path.open("a")
-
-    def add(self, step: Step) -> None:
-        self._file.write(json.dumps(asdict(step)) + "\n")
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def _fingerprint(examples: Sequence[Example]) -> str:

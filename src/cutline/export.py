@@ -30,7 +30,6 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
-from cutline import checkpoint as files
 from cutline.checkpoint import Checkpoint, build
 from cutline.decoding import decode_ahead
 from cutline.engines.onnx import FORMAT
@@ -40,6 +39,7 @@ from cutline.model import CaptionModel, fill, part_of
 from cutline.quantisation import SMALL, quantise
 from cutline.recipe import Recipe
 from cutline.records import Report
+from cutline.replacing import replaced
 from cutline.search import Limits, has_choice
 from cutline.style import FREE
 
@@ -118,7 +118,8 @@ def export(
     }
     set_metadata(graph, metadata)
     onnx.checker.check_model(graph)
-    files.replace(path, lambda beside: onnx.save(graph, beside))
+    with replaced(path) as file:
+        onnx.save(graph, file)
 
 
 def pictures_of(checkpoint: Checkpoint, data: Path) -> Iterator[NDArray[np.uint8]]:
@@ -155,7 +156,8 @@ def record(path: Path, entries: Mapping[str, Any]) -> None:
     """Write entries into the card of a one-file model; all else stays as it is."""
     graph = onnx.load(path)
     set_metadata(graph, {"card": json.dumps({**_card_of(graph), **entries})})
-    files.replace(path, lambda beside: onnx.save(graph, beside))
+    with replaced(path) as file:
+        onnx.save(graph, file)
 
 
 def _card_of(graph: onnx.ModelProto) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from urllib.response import addinfourl
 
 from cutline import __version__
 from cutline.errors import FetchError
+from cutline.replacing import open_to_append
 
 PIECE = 2**18
 TRIES = 6
@@ -104,7 +105,7 @@ def _receive(parcel: Parcel, part: Path, patience: float) -> Iterator[tuple[int,
         if start < have:  # a server that ignores ranges
             part.unlink()
             have = 0
-        with part.open("ab") as file:
+        with open_to_append(part) as file:
             while piece := response.read(PIECE):
                 file.write(piece)
                 have += len(piece)

@@ -10,6 +10,7 @@ import click
 from cutline.catalogue import Plan, get_all
 from cutline.catalogue import plan as plan_fetching
 from cutline.errors import CutlineError, FetchError
+from cutline.options import overwrite_option
 from cutline.progress import Bars, say
 
 if TYPE_CHECKING:
@@ -129,12 +130,16 @@ def _spell(count: int) -> str:
 @click.argument("folder", type=Path)
 @click.option("--kind", default="folder", show_default=True, help="flickr8k, coco, folder ...")
 @click.option("-o", "--out", type=Path, help="A page to look at, too: one HTML file.")
-def show(folder: Path, kind: str, out: Path | None) -> None:
+@overwrite_option
+def show(folder: Path, kind: str, out: Path | None, overwrite: bool) -> None:
     """Show what is in a data set: counts, lengths, words, vocabulary, damage, duplicates."""
+    from cutline.outputs import insist_on_page
     from cutline.overview import Overview, draw_page, look_over, tell
     from cutline.recipe import open_source
     from cutline.replacing import write_whole
 
+    if out:
+        insist_on_page(out, overwrite=overwrite)
     examples, bars = list(open_source({"kind": kind}, folder)), Bars()
     for event in look_over(examples):
         if isinstance(event, Overview):

@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cutline import corrections, tables
 from cutline.errors import DataError
 
 ROWS = 500
@@ -27,23 +28,8 @@ ROWS = 500
 KEEP_EVERY = 1.0
 """Seconds after which what has been done is on the disk."""
 MOST_LISTINGS = 2**60
-SIDE_FILES = ("", "-journal", "-wal", "-shm")
-"""What SQLite opens beside a file, whatever is there."""
-SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
-"""At the end of a `-journal`, after the name of a file that SQLite would delete."""
 
-TABLES = """
-BEGIN EXCLUSIVE;
-CREATE TABLE IF NOT EXISTS pictures (
-    path BLOB PRIMARY KEY, listing INTEGER, place INTEGER, size INTEGER, changed INTEGER,
-    content BLOB, problem TEXT, passing INTEGER
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_place ON pictures (listing, place);
-CREATE TABLE IF NOT EXISTS answers (
-    content BLOB, asked TEXT, answer TEXT, PRIMARY KEY (content, asked)
-) WITHOUT ROWID;
-COMMIT;
-"""
+
 NOTE = """
 INSERT INTO pictures VALUES (:path, :listing, :place, :size, :changed, NULL, :problem, :passing)
 ON CONFLICT (path) DO UPDATE SET
@@ -94,10 +80,17 @@ def renewing(out: Path | None) -> Iterator[Callable[[bytes, bytes], None]]:
     picture is looked at once more.
     """
     path = journal_of(out) if out else None
-    if path is None or not path.exists() or not _is_own(path):
+    base = None
+    with suppress(DataError, sqlite3.Error):
+        base = (
+            tables.connect(path, timeout=0.0, isolation_level=None)
+            if path and path.exists()
+            else None
+        )
+    if base is None:
         yield lambda old, new: None
         return
-    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as base:
+    with closing(base):
 
         def renew(old: bytes, new: bytes) -> None:
             with suppress(sqlite3.Error):
@@ -110,16 +103,15 @@ class Journal:
     """Which pictures there are, and what is known of each."""
 
     def __init__(self, path: Path, asked: str) -> None:
-        _insist_on_own_files(path)
-        self._base = sqlite3.connect(path, timeout=0.5)
-        _insist_on_own_tables(self._base, path)
+        self._base = tables.connect(path, timeout=0.5)
         self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._base.execute("PRAGMA journal_mode = TRUNCATE")  # right on a network drive, too
         self._base.execute("PRAGMA synchronous = NORMAL")
-        self._base.executescript(TABLES)
+        self._base.executescript(tables.TABLES)
+        self.written = corrections.Written(self._base)
         [(listing,)] = self._base.execute("SELECT coalesce(max(listing), 0) + 1 FROM pictures")
         if not isinstance(listing, int) or not 0 < listing < MOST_LISTINGS:
-            raise DataError(_tell_strange(path))
+            raise DataError(tables.tell_strange(path))
         self._path = path
         self._named: dict[str, Any] = {"asked": asked, "listing": listing}
         self._shown: deque[tuple[bytes, bytes]] = deque()
@@ -158,12 +150,13 @@ class Journal:
         """Note which pictures there are, and count them.
 
         With `again`, damaged ones are no longer known as such; files that changed less than
-        `settled` seconds ago are passed over. What cannot be looked at is told as unseen; where
-        that is a folder, the answers that its pictures have are kept.
+        `settled` seconds ago are passed over (what changed in the future did so by another clock).
+        What cannot be looked at is told as unseen; where that is a folder, the answers that its
+        pictures have are kept.
         """
         looked = (_look_at(path, error) for path, error in found)
-        latest = (time.time() - settled) * 1e9 if settled else float("inf")
-        rows = (row for row in looked if row["changed"] <= latest)
+        now, lately = time.time_ns(), settled * 1e9
+        rows = (row for row in looked if not now - lately < row["changed"] <= now + lately)
         while some := list(islice(rows, ROWS)):
             for row in some:
                 row |= {**self._named, "again": again, "place": self.total}
@@ -242,7 +235,7 @@ class Journal:
         for path, problem, answer in rows:
             told, said = self._read(problem), self._read(answer)
             if not isinstance(told, str | None) or not (said is None or _is_answer(said)):
-                raise DataError(_tell_strange(self._path))
+                raise DataError(tables.tell_strange(self._path))
             yield Line(os.fsdecode(path), told, said)
 
     def _read(self, value: Any) -> Any:
@@ -250,7 +243,7 @@ class Journal:
         try:
             return None if value is None else json.loads(value)
         except (ValueError, TypeError, RecursionError):
-            raise DataError(_tell_strange(self._path)) from None
+            raise DataError(tables.tell_strange(self._path)) from None
 
     def _note_unseen(self, row: Mapping[str, Any]) -> None:
         """What cannot be looked at is told; of a folder, what was known is listed again."""
@@ -282,57 +275,12 @@ class Journal:
             )
 
 
-def _insist_on_own_files(path: Path) -> None:
-    """Nothing is opened through a link, waited for in a pipe, or deleted because a file says so.
-
-    Raises `DataError`. SQLite follows links, and ends what a hot journal says was begun, up to the
-    deletion of a file that it names; ours, of one file, name none.
-    """
-    for each in (path.with_name(path.name + end) for end in SIDE_FILES):
-        try:
-            if not stat.S_ISREG(each.lstat().st_mode):
-                raise DataError(f"{each} is a link, a pipe or a folder: it is not cutline's")
-            with each.open("rb") as file:
-                file.seek(-min(len(SUPER_JOURNAL), file.seek(0, os.SEEK_END)), os.SEEK_END)
-                if file.read() == SUPER_JOURNAL:
-                    raise DataError(_tell_strange(each))
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise DataError(f"{each} cannot be read: {error.strerror}") from None
-
-
-def _insist_on_own_tables(base: sqlite3.Connection, path: Path) -> None:
-    """No other tables, no triggers, no views: those would be run. Raises `DataError`."""
-    kept = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
-    with closing(sqlite3.connect(":memory:")) as ours:
-        ours.executescript(TABLES)
-        wanted = ours.execute(kept).fetchall()
-    if any(row not in wanted for row in base.execute(kept)):
-        raise DataError(_tell_strange(path))
-
-
-def _is_own(path: Path) -> bool:
-    """Whether a journal may be opened, and has our tables."""
-    try:
-        _insist_on_own_files(path)
-        with closing(sqlite3.connect(path, timeout=0)) as base:
-            _insist_on_own_tables(base, path)
-    except (DataError, sqlite3.Error):
-        return False
-    return True
-
-
 def _is_answer(said: Any) -> bool:
     """Whether this is what `Caption.as_json` told, as far as anybody reads it here."""
     if not isinstance(said, dict) or {"path", "error", "left_out"} & said.keys():
         return False
     sure = said.get("confidence")
     return isinstance(said.get("caption"), str) and isinstance(sure, int | float)
-
-
-def _tell_strange(path: Path) -> str:
-    return f"{path} was not written by cutline; without it all pictures are captioned anew"
 
 
 def _digest(file: BytesIO | BufferedReader) -> bytes:

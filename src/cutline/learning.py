@@ -4,6 +4,7 @@ Enters: `history.jsonl`, a line a step, and `epochs.jsonl`, a line an epoch, bot
 Leaves: `report.html` in that folder. Needs no torch, and remakes the page at any time.
 """
 
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 
 from cutline.errors import DataError, ImageError
 from cutline.page import draw_page
-from cutline.replacing import write_whole
+from cutline.replacing import open_to_append, replaced, write_whole
 from cutline.thumbnails import draw_thumbnail
 
 HISTORY, EPOCHS, PAGE = "history.jsonl", "epochs.jsonl", "report.html"
@@ -46,6 +47,28 @@ class Epoch:
     scores: Mapping[str, float] = field(default_factory=dict)
     is_best: bool = False
     samples: tuple[Sample, ...] = ()
+
+
+class History:
+    """The loss of every step, a line each; what came after the point of resuming is cut off."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        lines = path.read_text().splitlines() if path.exists() else []
+        with replaced(path) as file:
+            file.writelines(line.encode() + b"\n" for line in lines[:step])
+        self._file = io.BufferedWriter(open_to_append(path))
+
+    def add(self, step: Any) -> None:
+        """A step, as a dataclass."""
+        self._file.write(json.dumps(asdict(step)).encode() + b"\n")
+
+    def flush(self) -> None:
+        """Have what was added in the file."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
 
 
 def keep_epoch(folder: Path, epoch: Epoch) -> None:

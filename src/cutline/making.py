@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cutline.errors import needs_training
+from cutline.options import overwrite_option
 from cutline.progress import Bars, say, stop_after_the_event
 
 if TYPE_CHECKING:
@@ -69,15 +70,15 @@ def train(
         save_every=save_every,
         command=f"cutline train recipes/{recipe.name} --data {quote(data.resolve().name)}{chosen}",
     )
-    if not _run(experiment):
+    if code := _run(experiment):
         say(f"stopped; the same command goes on from here ({folder})")
-        sys.exit(130)
+        sys.exit(code)
     _export(folder, folder / "model.onnx", "fp32", trust=True)
     say(f"done: `cutline caption --model {quote(str(folder))} PICTURE` runs it")
 
 
-def _run(experiment: "Experiment") -> bool:
-    """Show what happens; whether it came to its end."""
+def _run(experiment: "Experiment") -> int:
+    """Show what happens; 0 when it came to its end, else the exit code."""
     from cutline.experiment import Begun, Validated
     from cutline.features import Encoded
     from cutline.training import Step
@@ -100,8 +101,8 @@ def _run(experiment: "Experiment") -> bool:
             if stop.is_set():
                 events.close()
                 bars.close()
-                return False
-    return True
+                return stop.code
+    return 0
 
 
 def _show_beginning(folder: Path, begun: "Begun") -> None:
@@ -132,6 +133,7 @@ def _show_epoch(event: "Validated") -> None:
 @click.command()
 @click.argument("model", type=Path)
 @click.option("-o", "--out", type=Path, help="The file [default: model.onnx in the folder].")
+@overwrite_option
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
@@ -147,9 +149,21 @@ def _show_epoch(event: "Validated") -> None:
 @click.option(
     "--trust", is_flag=True, help="Run code of its maker's own, if its recipe names some."
 )
-def export(model: Path, out: Path | None, precision: str, data: Path | None, trust: bool) -> None:
+def export(
+    model: Path,
+    out: Path | None,
+    overwrite: bool,
+    precision: str,
+    data: Path | None,
+    trust: bool,
+) -> None:
     """Turn a model folder into the one-file form: pixels in, captions out, in one ONNX file."""
-    _export(model, out or model / "model.onnx", precision, data, trust=trust)
+    from cutline.outputs import insist_on_out
+
+    out = out or model / "model.onnx"
+    own = [path for path in model.glob("*") if path.name != "model.onnx"]
+    insist_on_out(out, (data, *(own or [model])), overwrite=overwrite)
+    _export(model, out, precision, data, trust=trust)
 
 
 def _export(

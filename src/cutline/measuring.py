@@ -1,7 +1,7 @@
 """The commands that measure: score, compare, evaluate, card."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from cutline import metrics
 from cutline.caption_files import read_predictions
 from cutline.errors import DataError, ModelError, needs_training
 from cutline.metrics import METRICS, USUAL
+from cutline.options import overwrite_option
+from cutline.outputs import insist_on_out
 from cutline.progress import Bars, say
 from cutline.records import Example, Report
 from cutline.replacing import write_whole
@@ -28,6 +30,10 @@ from cutline.scoring import (
 if TYPE_CHECKING:
     from cutline.captioner import Captioner
     from cutline.evaluation import Captioned
+    from cutline.inspection import Inspection
+
+INSPECTED = ("report.md", "report.html", "worst.jpg")
+"""What `cutline inspect --out` writes."""
 
 references_option = click.option(
     "--references",
@@ -67,6 +73,7 @@ draws_option = click.option(
 @click.option(
     "--per-image", type=Path, help="Write each image's scores here, a JSON object a line."
 )
+@overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Scores, intervals and signatures as JSON.")
 def score(
     predictions: Path,
@@ -78,6 +85,7 @@ def score(
     train: Path | None,
     draws: int,
     per_image: Path | None,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Score captions against what people wrote.
@@ -87,6 +95,10 @@ def score(
     given = read_predictions(predictions)
     if per_image and not per_image.parent.is_dir():
         raise DataError(f"--per-image {per_image}: there is no folder {per_image.parent}")
+    if per_image:
+        insist_on_out(
+            per_image, (predictions, references, train, _as_path(df)), overwrite=overwrite
+        )
     measurement = metrics.measure(
         given,
         read_expected(references, split),
@@ -149,6 +161,7 @@ def compare(
 @click.option("--split", default="test", show_default=True, help="train, validation or test.")
 @click.option("--out", type=Path, help="Write the captions here, as COCO results.")
 @click.option("--sheet", type=Path, help="Draw the first hundred pictures with their captions.")
+@overwrite_option
 @click.option("--record", is_flag=True, help="Write the scores into the one-file model's card.")
 @click.option(
     "--with",
@@ -170,6 +183,7 @@ def evaluate(
     draws: int,
     out: Path | None,
     sheet: Path | None,
+    overwrite: bool,
     record: bool,
     as_json: bool,
 ) -> None:
@@ -179,17 +193,20 @@ def evaluate(
     """
     from cutline.captioner import PACKAGED, load
     from cutline.evaluation import score_split
-    from cutline.gaze import draw_sheet
+    from cutline.gaze import draw_sheet, save_drawing
 
+    for path in filter(None, (out, sheet)):
+        insist_on_out(path, (model, data, *others), overwrite=overwrite)
     captioner = _load_together([model or PACKAGED, *others]) if others else load(model)
     if record and (others or (model or PACKAGED).is_dir()):
         raise ModelError(f"{model} is a folder; scores are recorded in a file of `cutline export`")
     captioned = _caption_split(captioner, data, kind, split)
     if out:
         found = [{"image_id": _as_id(c.example.id), "caption": c.text} for c in captioned]
-        out.write_text(json.dumps(found, indent=0, ensure_ascii=False), encoding="utf8")
+        write_whole([json.dumps(found, indent=0, ensure_ascii=False)], out)
     if sheet:
-        draw_sheet([(each.example.image, each.text) for each in captioned[:100]]).save(sheet)
+        shown = [(each.example.image, each.text) for each in captioned[:100]]
+        save_drawing(draw_sheet(shown), sheet)
     named = only or ",".join(USUAL)
     chosen = choose_metrics(named, df="refs", train=None, leave_out=say, watch=Bars().show)
     report = score_split(captioned, metrics=chosen, draws=draws)
@@ -280,6 +297,7 @@ def calibrate(model: Path | None, data: Path, kind: str | None, split: str) -> N
     "--neighbours", default=1000, show_default=True, help="Training pictures to compare with."
 )
 @click.option("--out", type=Path, help="Write the report here, with the worst as pictures.")
+@overwrite_option
 def inspect(
     model: Path | None,
     data: Path,
@@ -288,6 +306,7 @@ def inspect(
     pictures: int,
     neighbours: int,
     out: Path | None,
+    overwrite: bool,
 ) -> None:
     """Tell why a model is bad: words, decoder, view, habits, confidence, the worst pictures.
 
@@ -299,8 +318,9 @@ def inspect(
         from cutline.inspection import inspect as look
         from cutline.inspection import tell_inspection
     from cutline.captioner import PACKAGED
-    from cutline.gaze import draw_sheet
 
+    for path in [out / name for name in INSPECTED] if out else ():
+        insist_on_out(path, (model, data), overwrite=overwrite)
     engine = TorchEngine.open(model or PACKAGED)
     examples = find_examples(engine.card, data, kind, split)
     train = find_examples(engine.card, data, kind, "train")[:neighbours] if neighbours else []
@@ -308,13 +328,23 @@ def inspect(
     name = (model or PACKAGED).name
     report = tell_inspection(found, name)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "report.md").write_text(report, encoding="utf8")
-        write_whole(draw_inspection(found, name), out / "report.html")
-        draw_sheet([(e.image, caption.text) for e, caption, _ in found.worst]).save(
-            out / "worst.jpg"
-        )
+        _write_inspection(out, report, draw_inspection(found, name), found)
     click.echo(report, nl=False)
+
+
+def _write_inspection(out: Path, report: str, page: Iterable[str], found: "Inspection") -> None:
+    from cutline.gaze import draw_sheet, save_drawing
+
+    out.mkdir(parents=True, exist_ok=True)
+    told, drawn, worst = (out / name for name in INSPECTED)
+    write_whole([report], told)
+    write_whole(page, drawn)
+    save_drawing(draw_sheet([(e.image, caption.text) for e, caption, _ in found.worst]), worst)
+
+
+def _as_path(df: str) -> Path | None:
+    """The file that `--df` names, if it is one."""
+    return None if df in ("refs", "coco") else Path(df)
 
 
 def _as_id(id: str) -> int | str:

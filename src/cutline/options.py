@@ -12,6 +12,9 @@ from cutline.style import Style, read_words
 model_option = click.option(
     "-m", "--model", type=Path, help="Model folder or one-file model [default: built in]."
 )
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace a file of that name which cutline did not make."
+)
 threads_option = click.option("--threads", type=int, help="Cores to use [default: all].")
 
 

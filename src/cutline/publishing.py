@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -78,6 +79,7 @@ def publish(
     sidecars: str = "full",
     journal: Path | None = None,
     as_json: bool = False,
+    within: Sequence[Path] = (),
 ) -> int:
     """Write captions as `write` does, and say what happens to each; the exit code."""
     from cutline.undoing import journal_beside
@@ -94,6 +96,7 @@ def publish(
         min_confidence=min_confidence,
         sidecars=sidecars,
         known_to=captions,
+        within=within or _find_common([each.picture for each in found]),
     )
     with stop_after_the_event() as asked, closing(events):
         for done, event in enumerate(events, 1):
@@ -108,21 +111,22 @@ def publish(
             if asked.is_set():
                 break
     bars.close()
-    return _sum_up(counts, apply=apply, stopped=asked.is_set())
+    return _sum_up(counts, apply=apply, stopped=asked.code if asked.is_set() else 0)
 
 
 @click.command()
 @click.argument("journal", type=Path, default=Path("captions.undo.jsonl"))
+@click.argument("folders", type=Path, nargs=-1)
 @click.option("--apply", is_flag=True, help="Restore; else only say what would be restored.")
-def undo(journal: Path, apply: bool) -> None:
+def undo(journal: Path, folders: tuple[Path, ...], apply: bool) -> None:
     """Take back what `cutline write` wrote: every file as it was, to the last byte.
 
     JOURNAL stands beside the captions: captions.undo.jsonl, the default. A file that somebody has
-    changed since is kept.
+    changed since is kept. Files outside of the journal's folder are touched only in FOLDERS.
     """
     from cutline.undoing import undo as undo_changes
 
-    counts, events = Counter[str](), undo_changes(journal, apply=apply)
+    counts, events = Counter[str](), undo_changes(journal, apply=apply, folders=folders)
     with stop_after_the_event() as asked, closing(events):
         for event in events:
             counts[event.action] += 1
@@ -132,15 +136,24 @@ def undo(journal: Path, apply: bool) -> None:
                 click.echo(f"{event.action}\t{_from_here(event.target)}")
             if asked.is_set():
                 break
-    sys.exit(_sum_up(counts, apply=apply, stopped=asked.is_set()))
+    sys.exit(_sum_up(counts, apply=apply, stopped=asked.code if asked.is_set() else 0))
 
 
-def _sum_up(counts: Counter[str], *, apply: bool, stopped: bool) -> int:
+def _find_common(pictures: Sequence[Path]) -> list[Path]:
+    """The folder in which all pictures are; none where that is the whole disk."""
+    try:
+        common = Path(os.path.commonpath([picture.parent.absolute() for picture in pictures]))
+    except ValueError:  # of several disks, or of no pictures
+        return []
+    return [] if common == Path(common.anchor) else [common]
+
+
+def _sum_up(counts: Counter[str], *, apply: bool, stopped: int) -> int:
     """Say how often what happened; the exit code."""
     told = ", ".join(f"{count} {_SAID.get(what, what)}" for what, count in counts.most_common())
     dry = "" if apply else "; nothing has changed: the same with --apply does it"
     say(f"{told or 'nothing to do'}{dry}")
-    return 1 if counts["failed"] else 130 if stopped else 0
+    return 1 if counts["failed"] else stopped
 
 
 def _from_here(path: Path) -> str:

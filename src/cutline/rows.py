@@ -4,12 +4,13 @@ A line of JSON holds all that is told of a picture, a row of a table only `COLUM
 """
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from cutline.errors import DataError, needs_parquet
 
@@ -108,23 +109,25 @@ def _insist_on_columns(names: Sequence[str], path: Path) -> None:
             )
 
 
-def _write_lines(records: Iterator[Mapping[str, Any]], path: Path) -> None:
-    with path.open("w", encoding="utf8") as file:
-        file.writelines(f"{json.dumps(record)}\n" for record in records)
+def _write_lines(records: Iterator[Mapping[str, Any]], file: BinaryIO) -> None:
+    file.writelines(f"{json.dumps(record)}\n".encode() for record in records)
 
 
-def _write_csv(records: Iterator[Mapping[str, Any]], path: Path) -> None:
-    with path.open("w", encoding="utf8", errors="surrogateescape", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+def _write_csv(records: Iterator[Mapping[str, Any]], file: BinaryIO) -> None:
+    text = io.TextIOWrapper(file, encoding="utf8", errors="surrogateescape", newline="")
+    try:
+        table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
         table.writeheader()
         table.writerows(records)
+    finally:
+        text.detach()
 
 
-def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> None:
+def _write_parquet(records: Iterator[Mapping[str, Any]], out: BinaryIO) -> None:
     pyarrow, parquet = import_parquet()
     kinds = {"confidence": pyarrow.float64(), "log_prob": pyarrow.float64()}
     schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
-    with parquet.ParquetWriter(path, schema) as file:
+    with parquet.ParquetWriter(out, schema) as file:
         while some := list(islice(records, AT_ONCE)):
             rows = [{name: record.get(name) for name in COLUMNS} for record in some]
             for row in rows:  # Parquet knows no names that are not text
@@ -136,7 +139,7 @@ TABLES: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".csv": _read_csv,
     ".parquet": _read_parquet,
 }
-WRITERS: dict[str, Callable[[Iterator[Mapping[str, Any]], Path], None]] = {
+WRITERS: dict[str, Callable[[Iterator[Mapping[str, Any]], BinaryIO], None]] = {
     ".jsonl": _write_lines,
     ".csv": _write_csv,
     ".parquet": _write_parquet,

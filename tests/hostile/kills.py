@@ -1,4 +1,4 @@
-"""Kills at random moments: no file is lost or half, and the same command ends as if nothing were."""
+"""Kills at random moments: no file is lost or half, and the same command goes on to its end."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

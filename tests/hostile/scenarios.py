@@ -90,9 +90,9 @@ def _become(
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115, PTH123
         sys.argv = ["cutline", *command]
         os.environ.update(environment)
-        from cutline.cli import main
-
         try:
+            from cutline.cli import main
+
             main()
             code = 0
         except SystemExit as stopped:
@@ -131,9 +131,7 @@ def litter_of(folder: Path) -> list[str]:
     return sorted(name for name in names if re.search(r"\.part|\.tmp", name))
 
 
-def find_damage(
-    scenario: Scenario, before: Contents, after: Contents, now: Contents
-) -> list[str]:
+def find_damage(scenario: Scenario, before: Contents, after: Contents, now: Contents) -> list[str]:
     """Files that are lost, or neither as before nor as after."""
     lost = [f"{name} is lost" for name in before.keys() & after.keys() if name not in now]
     strange = [
@@ -189,7 +187,11 @@ def draw_album(folder: Path) -> None:
 def _write_captions(folder: Path) -> None:
     draw_album(folder)
     lines = (
-        {"path": f"{number:02}.png", "caption": f"a dog of {number}", "date": "2026-11-23T10:12:00Z"}
+        {
+            "path": f"{number:02}.png",
+            "caption": f"a dog of {number}",
+            "date": "2026-11-23T10:12:00Z",
+        }
         for number in range(PICTURES)
     )
     text = "".join(json.dumps(line) + "\n" for line in lines)
