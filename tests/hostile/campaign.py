@@ -53,9 +53,14 @@ def watch(
             process.wait()
 
 
+def own_path() -> str:
+    """Where a process of ours finds these modules, beside what it would find anyway."""
+    return os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH"))))
+
+
 def _start(material: Path, work: Path, seed: str) -> subprocess.Popen[bytes]:
     work.mkdir(parents=True, exist_ok=True)
-    threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parent), "PYTHONFAULTHANDLER": "0"}
+    threads = {"OMP_NUM_THREADS": "1", "PYTHONPATH": own_path(), "PYTHONFAULTHANDLER": "0"}
     return subprocess.Popen(
         [sys.executable, "-m", "hostile.watched", str(material), str(work), seed],
         stdin=subprocess.PIPE,

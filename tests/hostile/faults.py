@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hostile.campaign import own_path
 from hostile.scenarios import (
     Contents,
     Scenario,
@@ -41,7 +42,7 @@ def fail_all(
         env={
             **os.environ,
             "LD_PRELOAD": str(library),
-            "PYTHONPATH": str(HERE.parent),
+            "PYTHONPATH": own_path(),
             "OMP_NUM_THREADS": "1",
         },
         stdout=subprocess.PIPE,
