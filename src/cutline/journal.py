@@ -28,6 +28,8 @@ ROWS = 500
 KEEP_EVERY = 1.0
 """Seconds after which what has been done is on the disk."""
 MOST_LISTINGS = 2**60
+Stamp = tuple[int, int, int]
+"""Of a file that was read: its number on the disk, its size, when it was changed."""
 
 
 NOTE = """
@@ -114,7 +116,7 @@ class Journal:
             raise DataError(tables.tell_strange(path))
         self._path = path
         self._named: dict[str, Any] = {"asked": asked, "listing": listing}
-        self._shown: deque[tuple[bytes, bytes]] = deque()
+        self._shown: deque[tuple[bytes, bytes, Stamp]] = deque()
         self._equal: dict[bytes, list[bytes]] = {}
         self._unseen: deque[tuple[str, str | None]] = deque()
         self._kept = time.monotonic()
@@ -184,7 +186,7 @@ class Journal:
         for path in self._without_answer():
             try:
                 with open(path, "rb") as file:  # noqa: PTH123  a path of bytes
-                    content = _digest(file)
+                    stamp, content = _stamp_of(os.fstat(file.fileno())), _digest(file)
             except (OSError, ValueError) as error:
                 folder = Path(os.fsdecode(path)).parent  # one sentence for all that were in it
                 told = _explain_loss(folder) or _unreadable(os.fsdecode(path), error)
@@ -201,16 +203,23 @@ class Journal:
                 self._unseen.append((os.fsdecode(path), None))
             else:
                 self._equal[content] = [path]
-                self._shown.append((path, content))
+                self._shown.append((path, content, stamp))
                 yield Path(os.fsdecode(path))
 
     def settle(self, said: Mapping[str, Any] | str) -> list[str]:
         """What was said of the picture that was shown first, or what is wrong with it.
 
-        It goes for all pictures of its content; their paths are returned.
+        It goes for all pictures of its content; their paths are returned. Of a picture that was
+        changed meanwhile nothing is known: it is told as unseen, and looked at next time.
         """
-        path, content = self._shown.popleft()
+        path, content, stamp = self._shown.popleft()
         equal = self._equal.pop(content)
+        if _has_changed(path, stamp):
+            for each in equal:
+                told = f"{os.fsdecode(each)} was changed while it was captioned: run this again"
+                self._fail([each], told, passing=True)
+                self._unseen.append((os.fsdecode(each), told))
+            return []
         if isinstance(said, str):
             self._fail(equal, said, named=os.fsdecode(path))
         else:
@@ -266,12 +275,14 @@ class Journal:
         found = self._base.execute("SELECT 1 FROM answers WHERE content = ? AND asked = ?", key)
         return found.fetchone() is not None
 
-    def _fail(self, paths: list[bytes], problem: str, *, named: str = "") -> None:
+    def _fail(
+        self, paths: list[bytes], problem: str, *, named: str = "", passing: bool = False
+    ) -> None:
         for path in paths:
             told = problem.replace(named, os.fsdecode(path)) if named else problem
             self._base.execute(
                 "UPDATE pictures SET problem = ?, passing = ? WHERE path = ?",
-                (json.dumps(told), not os.access(path, os.R_OK), path),
+                (json.dumps(told), passing or not os.access(path, os.R_OK), path),
             )
 
 
@@ -281,6 +292,18 @@ def _is_answer(said: Any) -> bool:
         return False
     sure = said.get("confidence")
     return isinstance(said.get("caption"), str) and isinstance(sure, int | float)
+
+
+def _stamp_of(status: os.stat_result) -> Stamp:
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _has_changed(path: bytes, stamp: Stamp) -> bool:
+    """Whether another content is there; what is gone has not changed."""
+    try:
+        return _stamp_of(os.stat(path)) != stamp  # noqa: PTH116  a path of bytes
+    except OSError:
+        return False
 
 
 def _digest(file: BytesIO | BufferedReader) -> bytes:
