@@ -103,9 +103,11 @@ def read_one(
     name: str, number: int, material: Any, work: Path, seed: str, watch: Watch
 ) -> dict[str, Any]:
     """Make an input, read it, and say what came of it."""
-    from hostile.kinds import KINDS
+    from hostile.kinds import KINDS, Kind
+    from hostile.planted import PLANTED, make_nothing
 
-    kind, folder = KINDS[name], work / "stranger"
+    kind = KINDS[name] if name in KINDS else Kind(make_nothing, PLANTED[name], 0)
+    folder = work / "stranger"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     os.chdir(folder)
