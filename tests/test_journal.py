@@ -75,7 +75,7 @@ def test_a_reason_that_is_none_is_refused(problem, stranger, out):
     row = (os.fsencode(picture), 1, 0, status.st_size, status.st_mtime_ns, None, problem, 0)
     stranger(TABLES, row)
 
-    with pytest.raises(DataError, match="was not written by cutline"):
+    with pytest.raises(DataError, match="is damaged"):
         list_again(out, picture)
 
 

@@ -98,7 +98,8 @@ def _change_of(told: dict[str, Any], folder: Path) -> Change:
             raise ValueError
     if type(told["number"]) is not int:
         raise ValueError
-    if {"", ".."} & {Path(told["target"]).name, Path(told["picture"]).name}:
-        raise ValueError
+    for name in ("target", "picture"):
+        if Path(told[name]).name in ("", "..") or "\0" in told[name]:
+            raise ValueError
     places = {name: place_of(folder / told[name]) for name in ("target", "picture")}
     return Change(**{**told, **places, "before": before})

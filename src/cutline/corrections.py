@@ -35,7 +35,7 @@ class Written:
                 self._round = last + 1
                 return
         answers = base.execute("SELECT answer FROM answers")
-        self._older = {_digest(json.loads(answer).get("caption")) for (answer,) in answers}
+        self._older = {_digest(read_answer(answer).get("caption")) for (answer,) in answers}
 
     def is_persons(self, told: Mapping[str, Any]) -> bool:
         """Whether a person wrote or changed the caption of a row, or took it away."""
@@ -67,6 +67,18 @@ class Written:
         """The file is in place: what was written in earlier ones counts no more."""
         self._base.execute("DELETE FROM written WHERE round < ?", (self._round,))
         self._round, self._older = self._round + 1, None
+
+
+def read_answer(kept: Any) -> dict[str, Any]:
+    """An answer as a journal keeps it. Raises `sqlite3.DatabaseError` for one that is none."""
+    try:
+        told = json.loads(kept)
+    except (TypeError, ValueError, RecursionError):
+        told = None
+    fine = isinstance(told, dict) and isinstance(told.get("caption"), str)
+    if not fine or not isinstance(told.get("confidence"), int | float) or "path" in told:
+        raise sqlite3.DatabaseError("malformed answer")
+    return told
 
 
 def mark_persons(rows: Iterable[dict[str, Any]], journal: Path) -> None:

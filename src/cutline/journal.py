@@ -114,7 +114,6 @@ class Journal:
         [(listing,)] = self._base.execute("SELECT coalesce(max(listing), 0) + 1 FROM pictures")
         if not isinstance(listing, int) or not 0 < listing < MOST_LISTINGS:
             raise DataError(tables.tell_strange(path))
-        self._path = path
         self._named: dict[str, Any] = {"asked": asked, "listing": listing}
         self._shown: deque[tuple[bytes, bytes, Stamp]] = deque()
         self._equal: dict[bytes, list[bytes]] = {}
@@ -242,17 +241,13 @@ class Journal:
         query = f"SELECT path, problem, answer {LISTED} ORDER BY place, path"
         rows = self._base.execute(query, self._named)
         for path, problem, answer in rows:
-            told, said = self._read(problem), self._read(answer)
-            if not isinstance(told, str | None) or not (said is None or _is_answer(said)):
-                raise DataError(tables.tell_strange(self._path))
-            yield Line(os.fsdecode(path), told, said)
-
-    def _read(self, value: Any) -> Any:
-        """What a column holds as JSON; a stranger's holds anything."""
-        try:
-            return None if value is None else json.loads(value)
-        except (ValueError, TypeError, RecursionError):
-            raise DataError(tables.tell_strange(self._path)) from None
+            try:
+                named, told = os.fsdecode(path), None if problem is None else json.loads(problem)
+            except (TypeError, ValueError, RecursionError):
+                raise sqlite3.DatabaseError("malformed row") from None
+            if not isinstance(told, str | None):
+                raise sqlite3.DatabaseError("malformed row")
+            yield Line(named, told, corrections.read_answer(answer) if answer else None)
 
     def _note_unseen(self, row: Mapping[str, Any]) -> None:
         """What cannot be looked at is told; of a folder, what was known is listed again."""
@@ -284,14 +279,6 @@ class Journal:
                 "UPDATE pictures SET problem = ?, passing = ? WHERE path = ?",
                 (json.dumps(told), passing or not os.access(path, os.R_OK), path),
             )
-
-
-def _is_answer(said: Any) -> bool:
-    """Whether this is what `Caption.as_json` told, as far as anybody reads it here."""
-    if not isinstance(said, dict) or {"path", "error", "left_out"} & said.keys():
-        return False
-    sure = said.get("confidence")
-    return isinstance(said.get("caption"), str) and isinstance(sure, int | float)
 
 
 def _stamp_of(status: os.stat_result) -> Stamp:

@@ -76,10 +76,10 @@ class Part:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
         with suppress(OSError):  # a full disk, which was told before
             self.file.close()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def replace_target(
         self, *, mode: int | None = None, mtime_ns: int | None = None, lasting: bool = True

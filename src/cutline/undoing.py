@@ -285,6 +285,8 @@ def _insist_inside(target: Path, folders: list[Path], journal: Path) -> None:
 def tell_failure(path: Path, error: OSError | WritingError) -> str:
     """One sentence about a file: its name, and what is wrong."""
     match error:
+        case RefusedError():
+            return f"{_spell(path)} {str(error.strerror).removeprefix('it ')}"
         case WritingError():
             return f"{_spell(path)} {error}"
         case FileNotFoundError() | NotADirectoryError():
@@ -302,6 +304,7 @@ def _undo_one(
     journal: Journal, change: Change, supposed: dict[Path, str | None], *, apply: bool
 ) -> Undone:
     target = change.target
+    insist_on_file(target)
     content = read_file(target)
     digest = None if content is None else sha256(content).hexdigest()
     if not apply:  # what the newer changes of the same file would have left
@@ -315,6 +318,7 @@ def _undo_one(
     if digest != change.after:
         what = "is gone" if digest is None else "was changed after cutline wrote it"
         return Undone(target, "kept", f"{_spell(target)} {what}")
+    insist_on_target(target)
     if not apply:
         supposed[target] = before
         return Undone(target, "would restore")
