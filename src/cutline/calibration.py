@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cutline.errors import ModelError
+
 JUDGE, GOOD = "CIDEr-D", 0.5
 RULE = (
     f"a caption is good when its {JUDGE} against people's captions of the picture is {GOOD} or more"
 )
 BINS = 10
+WEIGHTS, MOST = ("bias", "mean", "least"), 1e6
+"""What a card names, and more than any of them can be."""
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -51,9 +55,16 @@ class Calibration:
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> "Calibration | None":
-        """The one that a model's card holds."""
+        """The one that a model's card holds; a `ModelError` where it is none."""
         told = card.get("calibration")
-        return cls(*(told[name] for name in ("bias", "mean", "least", "rule"))) if told else None
+        if not told:
+            return None
+        table = told if isinstance(told, Mapping) else {}
+        weights: list[Any] = [table.get(name) for name in WEIGHTS]
+        if not all(isinstance(each, int | float) and abs(each) < MOST for each in weights):
+            raise ModelError("the calibration in the model's card is none: calibrate it again")
+        bias, mean, least = map(float, weights)
+        return cls(bias, mean, least, str(table.get("rule", RULE)))
 
     def confidence(self, word_log_probs: Sequence[Sequence[float]]) -> Floats:
         """The chance of each caption to be good."""
@@ -108,4 +119,4 @@ def _describe(word_log_probs: Sequence[Sequence[float]]) -> Floats:
 
 
 def _sigmoid(x: Floats) -> Floats:
-    return 1 / (1 + np.exp(-x))
+    return 1 / (1 + np.exp(-np.clip(x, -700, 700)))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from itertools import chain, islice
-from math import isqrt
+from math import isfinite, isqrt
 from pathlib import Path
 from typing import Any, Protocol, overload, runtime_checkable
 
@@ -203,6 +203,8 @@ def _read_candidate(
     ids = written.words[row, candidate]
     words = vocabulary.decode(ids.tolist())
     each = tuple(float(value) for value in written.log_probs[row, candidate][ids != PAD])
+    if not isfinite(sum(each)):  # of weights that are no numbers; and JSON knows none of these
+        raise ModelError("this model's probabilities are no numbers: its weights are damaged")
     gaze = None
     if written.gaze is not None:
         looked = written.gaze[row, candidate][ids != PAD]
@@ -215,5 +217,5 @@ def _fingerprint_of(folder: Path) -> str | None:
     """Which weights a folder's card speaks of."""
     try:
         return json.loads((folder / "card.json").read_text(encoding="utf8")).get("fingerprint")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None

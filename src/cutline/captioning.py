@@ -15,6 +15,7 @@ from cutline.pictures import find_pictures
 from cutline.progress import Bars, say, stop_after_the_event
 from cutline.records import Caption, leave_out_unsure
 from cutline.style import Style
+from cutline.terminal import echo, visible
 
 if TYPE_CHECKING:
     from cutline.bulk import Event
@@ -260,12 +261,13 @@ def _say(
     if as_json:
         click.echo(json.dumps(told))
     elif isinstance(answer, CutlineError):
-        click.echo(f"cutline: {answer}", err=True)
+        click.echo(visible(f"cutline: {answer}"), err=True)
     elif "left_out" in told:
-        click.echo(f"cutline: {told['path']} has no caption: {told['left_out']}", err=True)
+        why = f"cutline: {told['path']} has no caption: {told['left_out']}"
+        click.echo(visible(why), err=True)
     else:
         for candidate in (answer, *answer.alternatives):
-            click.echo(candidate.text if alone else f"{told['path']}\t{candidate.text}")
+            echo(*([] if alone else [told["path"]]), candidate.text)
 
 
 def _as_json(
@@ -293,4 +295,4 @@ def gaze(picture: Path, out: Path, overwrite: bool, model: Path | None) -> None:
     caption = captioner.caption(picture)
     drawing = draw_gaze(open_image(picture, captioner.engine.view), caption)
     save_drawing(drawing, out)
-    click.echo(caption.text)
+    echo(caption.text)

@@ -61,7 +61,7 @@ def read_recipe(folder: Path, *, trust: bool = False) -> Recipe:
         raise ModelError(
             f"{folder} is not a model folder: no {RECIPE} ({error.strerror})"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{folder / RECIPE} is not JSON: {error}") from None
     if not isinstance(table, dict):
         raise ModelError(f"{folder / RECIPE} is not a recipe: it holds no sections")
@@ -101,16 +101,21 @@ def read_model(folder: Path, *, trust: bool = False) -> Checkpoint:
         with safe_open(folder / WEIGHTS, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise ModelError(f"{folder / WEIGHTS} is damaged: {error}") from None
     vocabulary.check(metadata.get("vocabulary", ""))
-    return Checkpoint(recipe, vocabulary, tensors, json.loads(metadata.get("card", "{}")))
+    card = _read_table(metadata.get("card", "{}"), "card", folder / WEIGHTS)
+    return Checkpoint(recipe, vocabulary, tensors, card)
 
 
 def build(checkpoint: Checkpoint) -> CaptionModel:
     """The trained network of a checkpoint, in evaluation mode."""
-    encoder = checkpoint.recipe.build("encoder")
-    decoder = checkpoint.recipe.build("decoder", encoder.width, len(checkpoint.vocabulary))
+    try:
+        encoder = checkpoint.recipe.build("encoder")
+        decoder = checkpoint.recipe.build("decoder", encoder.width, len(checkpoint.vocabulary))
+    except (RuntimeError, ValueError, AssertionError, ArithmeticError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(f"the recipe's parts make no network: {reason}") from None
     model = CaptionModel(encoder, decoder)
     for part in ("encoder", "decoder"):
         fill(getattr(model, part), part_of(checkpoint.tensors, part), f"the checkpoint's {part}")
@@ -146,8 +151,18 @@ def _read_graph(path: Path, *, trust: bool) -> Checkpoint:
     if "recipe" not in metadata:
         raise ModelError(f"{path} carries no recipe: it was not made by `cutline export`")
     return Checkpoint(
-        Recipe.of(json.loads(metadata["recipe"]), trust=trust),
-        Vocabulary(tuple(metadata["vocabulary"].split("\n"))),
+        Recipe.of(_read_table(metadata["recipe"], "recipe", path), trust=trust),
+        Vocabulary.of_lines(metadata.get("vocabulary", "")),
         tensors,
-        json.loads(metadata["card"]),
+        _read_table(metadata.get("card", "{}"), "card", path),
     )
+
+
+def _read_table(text: str, name: str, path: Path) -> dict[str, Any]:
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict):
+        raise ModelError(f"{path} carries no {name} that can be read")
+    return table

@@ -115,7 +115,7 @@ class Experiment:
         save_every: float = 60.0,
         command: str = "",
     ) -> None:
-        if folder.exists() and not _same(read_recipe(folder, trust=True), recipe):
+        if folder.exists() and not _same(read_recipe(folder, trust=recipe.names_code), recipe):
             raise ModelError(f"{folder} holds a run of another recipe; name another with --out")
         self.recipe, self.data, self.folder = recipe, data, folder
         self.device, self.save_every, self.command = device, save_every, command

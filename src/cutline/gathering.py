@@ -12,6 +12,7 @@ from cutline.catalogue import plan as plan_fetching
 from cutline.errors import CutlineError, FetchError
 from cutline.options import overwrite_option
 from cutline.progress import Bars, say
+from cutline.terminal import echo
 
 if TYPE_CHECKING:
     from cutline.records import Example
@@ -143,7 +144,7 @@ def show(folder: Path, kind: str, out: Path | None, overwrite: bool) -> None:
     examples, bars = list(open_source({"kind": kind}, folder)), Bars()
     for event in look_over(examples):
         if isinstance(event, Overview):
-            click.echo(tell(event))
+            echo(tell(event))
             if out:
                 write_whole([draw_page(event, examples, f"{kind}: {folder.name}")], out)
                 say(f"{out} shows it")
@@ -166,7 +167,7 @@ def check(folder: Path, kind: str) -> None:
     reading = read(open_source({"kind": kind}, folder))
     problems = [*check_reading(reading), *_find_unreadable(reading.examples)]
     for problem in sorted(problems, key=lambda problem: problem.is_fatal):
-        click.echo(str(problem))
+        echo(str(problem))
     fatal = sum(problem.is_fatal for problem in problems)
     click.echo(f"{fatal} to mend, {len(problems) - fatal} worth knowing", err=True)
     sys.exit(1 if fatal else 0)

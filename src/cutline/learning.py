@@ -89,7 +89,7 @@ def read_epochs(folder: Path) -> list[Epoch]:
             scores = {str(name): float(value) for name, value in line["scores"].items()}
             epoch, step, loss = int(line["epoch"]), int(line["step"]), float(line["loss"])
             found.append(Epoch(epoch, step, loss, scores, bool(line["is_best"]), samples))
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise DataError(f"{folder / EPOCHS}, line {number}: this is no epoch") from None
     return found
 
@@ -260,6 +260,6 @@ def _read(path: Path) -> Iterable[tuple[int, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             told = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         yield number, told

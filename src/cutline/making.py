@@ -30,6 +30,7 @@ FEW = 20
 @click.option("--cache", type=Path, help="Where encoded pictures are kept [~/.cache/cutline].")
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
 @click.option("--save-every", default=60.0, show_default=True, help="Seconds between savings.")
+@click.option("--trust", is_flag=True, help="Run code of its author's own that RECIPE names.")
 def train(
     recipe: Path,
     data: Path,
@@ -40,10 +41,12 @@ def train(
     cache: Path | None,
     device: str,
     save_every: float,
+    trust: bool,
 ) -> None:
     """Train a captioner. The same command goes on with a run that was stopped or killed.
 
-    RECIPE is a TOML file, or the name of one of the package's own: shapes, fine-tune.
+    RECIPE is a TOML file, or the name of one of the package's own: shapes, fine-tune. One that
+    names code (`kind = "my_module:MyDecoder"`) runs it, and so needs --trust.
 
     With --from, training goes on with a model's encoder, decoder and vocabulary, to which the words
     that are new are added; what the recipe does not say of these parts is as in that model.
@@ -59,8 +62,9 @@ def train(
     given = {"kind": kind, "weights": weights and weights.name, "from": start and start.name}
     chosen = "".join(f" --{name} {value}" for name, value in given.items() if value)
     model = read_model(PACKAGED if str(start) == "packaged" else start) if start else None
+    wanted = Recipe.read(recipe, kind=kind, model=model.recipe if model else None, trust=trust)
     experiment = Experiment(
-        Recipe.read(recipe, kind=kind, model=model.recipe if model else None),
+        wanted,
         data,
         folder,
         weights=weights,
@@ -73,7 +77,7 @@ def train(
     if code := _run(experiment):
         say(f"stopped; the same command goes on from here ({folder})")
         sys.exit(code)
-    _export(folder, folder / "model.onnx", "fp32", trust=True)
+    _export(folder, folder / "model.onnx", "fp32", trust=wanted.names_code)
     say(f"done: `cutline caption --model {quote(str(folder))} PICTURE` runs it")
 
 

@@ -26,6 +26,7 @@ from cutline.scoring import (
     tell_scores,
     write_each,
 )
+from cutline.terminal import echo
 
 if TYPE_CHECKING:
     from cutline.captioner import Captioner
@@ -108,7 +109,7 @@ def score(
     report = measurement.report(draws=draws)
     if per_image:
         write_each(report, given, per_image)
-    click.echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
+    echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
 
 
 @click.command()
@@ -148,10 +149,10 @@ def compare(
     if as_json:
         click.echo(json.dumps(describe_differences(differences), indent=2))
         return
-    click.echo(tell_differences(differences, one=one.stem, other=other.stem))
+    echo(tell_differences(differences, one=one.stem, other=other.stem))
     by = by or ("CIDEr-D" if "CIDEr-D" in differences else list(differences)[-1])
     change = find_most_changed(measured[0].report(), measured[1].report(), by=by, show=show)
-    click.echo(tell_most_changed(change, *captions, by=by))
+    echo(tell_most_changed(change, *captions, by=by))
 
 
 @click.command()
@@ -210,7 +211,7 @@ def evaluate(
     named = only or ",".join(USUAL)
     chosen = choose_metrics(named, df="refs", train=None, leave_out=say, watch=Bars().show)
     report = score_split(captioned, metrics=chosen, draws=draws)
-    click.echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
+    echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
     if record:
         with needs_training():
             from cutline.export import record_scores
@@ -245,7 +246,9 @@ def find_examples(
     """The examples of a split with captions, of the kind that the card names or the data show."""
     from cutline.recipe import open_source, recognise_source
 
-    source = open_source({"kind": kind} if kind else recognise_source(card["source"], data), data)
+    source = open_source(
+        {"kind": kind} if kind else recognise_source(card.get("source", {}), data), data
+    )
     examples = [example for example in source if example.split == split and example.captions]
     if not examples:
         raise DataError(f"{data} has no pictures with captions in the split {split!r}")
@@ -329,7 +332,7 @@ def inspect(
     report = tell_inspection(found, name)
     if out:
         _write_inspection(out, report, draw_inspection(found, name), found)
-    click.echo(report, nl=False)
+    echo(report, end="")
 
 
 def _write_inspection(out: Path, report: str, page: Iterable[str], found: "Inspection") -> None:
@@ -349,7 +352,7 @@ def _as_path(df: str) -> Path | None:
 
 def _as_id(id: str) -> int | str:
     """COCO's ids are numbers."""
-    return int(id) if id.isdecimal() else id
+    return int(id) if id.isdecimal() and len(id) < 20 else id
 
 
 @click.command()
@@ -359,4 +362,4 @@ def card(model: Path | None) -> None:
     from cutline.captioner import load
     from cutline.card import write_card
 
-    click.echo(write_card(load(model).card), nl=False)
+    echo(write_card(load(model).card), end="")

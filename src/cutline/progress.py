@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from cutline.terminal import visible
+
 _STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
 """Ctrl-C, `kill` or a shutdown, and a terminal that was closed."""
 
@@ -64,10 +66,10 @@ class Bars:
 
 
 def say(text: str) -> None:
-    """A line that stays, above whatever bar there is."""
+    """A line that stays, above whatever bar there is, every sign in it visible."""
     from tqdm import tqdm
 
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(visible(text), file=sys.stderr)
 
 
 @contextmanager

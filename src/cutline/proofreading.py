@@ -15,6 +15,7 @@ from cutline.errors import CutlineError
 from cutline.illustrations import Picture, State
 from cutline.options import model_option, style_options, threads_option
 from cutline.style import Style
+from cutline.terminal import visible
 
 if TYPE_CHECKING:
     from cutline.alt_text import Change
@@ -217,6 +218,4 @@ def _shorten(lines: list[str]) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """Control signs spelt out: a page may hold what would steer a terminal."""
-    return "".join(
-        sign if sign.isprintable() or sign == "\t" else ascii(sign)[1:-1] for sign in text
-    )
+    return visible(text, keep="\t")

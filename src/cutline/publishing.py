@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from cutline.progress import Bars, say, stop_after_the_event
+from cutline.terminal import echo
 
 _SAID = {"would write": "would be written", "would restore": "would be restored"}
 
@@ -106,7 +107,7 @@ def publish(
             elif event.sentence:
                 say(f"cutline: {event.action}: {event.sentence}")
             else:
-                click.echo(f"{event.action}\t{event.target}\t{event.text}")
+                echo(event.action, str(event.target), event.text)
             bars.show("written", done, len(found))
             if asked.is_set():
                 break
@@ -133,7 +134,7 @@ def undo(journal: Path, folders: tuple[Path, ...], apply: bool) -> None:
             if event.sentence and event.action != "unchanged":
                 say(f"cutline: {event.action}: {event.sentence}")
             else:
-                click.echo(f"{event.action}\t{_from_here(event.target)}")
+                echo(event.action, _from_here(event.target))
             if asked.is_set():
                 break
     sys.exit(_sum_up(counts, apply=apply, stopped=asked.code if asked.is_set() else 0))

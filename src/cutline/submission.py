@@ -124,7 +124,7 @@ def _read_journal(path: Path, model: str) -> dict[int, str]:
             file.truncate(len(whole))
     said = {}
     for line in whole.splitlines():
-        with suppress(ValueError):
+        with suppress(ValueError, TypeError, RecursionError):  # what is no line of ours
             read = json.loads(line)
             if isinstance(read, dict) and read.get("model") != model:
                 raise DataError(
