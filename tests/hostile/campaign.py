@@ -27,9 +27,9 @@ def plan(inputs: int, *, first: int = 0, kinds: Iterable[str] = KINDS) -> Iterat
     """So many inputs, a share of each kind, at least three; the kinds by turns."""
     chosen = {name: KINDS[name].share for name in kinds}
     counts = {name: max(3, round(inputs * n / sum(chosen.values()))) for name, n in chosen.items()}
-    for lot in range(10):
+    for lot in range(100):
         for name, count in counts.items():
-            for number in range(count * lot // 10, count * (lot + 1) // 10):
+            for number in range(count * lot // 100, count * (lot + 1) // 100):
                 yield name, first + number
 
 

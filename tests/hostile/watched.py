@@ -59,7 +59,8 @@ class Watch:
     def _insist_inside(self, event: str, path: Any, *, follow: bool = True) -> None:
         self.is_on = False
         named = os.path.abspath(os.fsdecode(path))  # noqa: PTH100  links are not followed
-        real = os.path.realpath(named if follow else os.path.dirname(named))  # noqa: PTH120
+        folder, name = os.path.split(named)
+        real = os.path.realpath(named) if follow else f"{os.path.realpath(folder)}/{name}"
         if not f"{real}/".startswith(f"{self.folder}/") and not real.startswith("/dev/"):
             self.seen.append(f"{event} {named:.80}")
         self.is_on = True
