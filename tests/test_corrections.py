@@ -3,18 +3,21 @@
 import csv
 import json
 from pathlib import Path
+from shutil import which
 from types import SimpleNamespace
 
 import pytest
 
-from albums import draw_album
+from albums import SUFFIXES, draw_album
 from cutline.bulk import Finished, caption_all
 from cutline.captioner import Captioner
 from cutline.errors import DataError
+from cutline.exiftool import ExifTool, find_exiftool
 from cutline.images import View
 from cutline.journal import journal_of
 from cutline.packets import read_packet
 from cutline.records import Caption
+from cutline.undoing import undo
 from cutline.writing import read_captions, write
 
 
@@ -201,6 +204,27 @@ def test_a_correction_is_written_without_a_mark_and_never_replaced(album, suffix
     assert read_packet((album / "jpg.jpg.xmp").read_bytes()).text_hash
     change(out, "png", "a dog of png")  # the model's again
     assert [e.action for e in write(read_captions(out), **options)][1] == "kept"
+
+
+@pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
+def test_into_a_picture_a_correction_goes_without_a_mark_too(album):
+    out = Path("captions.jsonl")
+    go(out)
+    options = {"form": "embed", "journal": Path("c.undo.jsonl"), "apply": True, "known_to": out}
+    before = {path: path.read_bytes() for path in album.iterdir()}
+    assert [e.action for e in write(read_captions(out), **options)] == ["written"] * 4
+    for stem in SUFFIXES:
+        change(out, stem, f"Grandma's {stem}")
+
+    assert [e.action for e in write(read_captions(out), **options)] == ["written"] * 4
+    assert [e.action for e in write(read_captions(out), **options)] == ["unchanged"] * 4
+    with ExifTool(find_exiftool()) as exiftool:
+        for path in before:
+            found = exiftool.read(path.read_bytes(), path.suffix[1:])
+            assert found.text_hash == ""
+            assert found.texts["description"]["x-default"] == f"Grandma's {path.stem}"
+    assert {each.action for each in undo(Path("c.undo.jsonl"), apply=True)} == {"restored"}
+    assert {path: path.read_bytes() for path in album.iterdir()} == before
 
 
 def test_in_a_text_file_a_correction_is_not_replaced_either(album):

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from shutil import which
 
 import pytest
 from PIL import Image
@@ -16,6 +17,7 @@ from cutline.page import draw_page
 from cutline.replacing import write_whole
 from cutline.writing import write
 
+needs_exiftool = pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
 CAPTIONS = [{"image_id": 1, "caption": "a dog runs"}, {"image_id": 2, "caption": "a cat sits"}]
 
 
@@ -135,6 +137,14 @@ def test_a_file_of_captions_is_known_by_its_journal(here):
         insist_on_page(Path("photo.jpg"), overwrite=True)
 
 
+def test_a_link_and_a_folder_are_refused_before_any_work(run, here):
+    Path("nothing.jpg").symlink_to("nowhere")
+
+    for out, why in (("nothing.jpg", "it is a link"), ("album", "it is a folder")):
+        code, _, err = run("gaze", "album/jpg.jpg", "-o", out, "--overwrite", "--model", "none")
+        assert (code, f"{out} cannot be written: {why}" in err) == (1, True)
+
+
 # ------------------------------------------------------------------------------- links, hard links
 
 
@@ -159,6 +169,22 @@ def test_a_link_out_of_the_named_folder_is_left_alone_and_that_is_said(here):
     assert act([Path("album/dog.jpg")], here, within=[Path("home")]) == ["written"]
     assert Path("home/dog.txt").read_text() == "a dog\n"
     assert Path("album/dog.txt").is_symlink()
+
+
+@needs_exiftool
+def test_no_picture_is_embedded_into_through_a_link_or_parted_from_its_other_names(here):
+    Path("home").mkdir()
+    Path("photo.jpg").rename("home/photo.jpg")
+    Path("album/link.jpg").symlink_to("../home/photo.jpg")
+    Path("album/twin.jpg").hardlink_to("album/jpg.jpg")
+    before = content_of(here)
+
+    out, twin = act([Path("album/link.jpg"), Path("album/twin.jpg")], here, form="embed")
+
+    assert out.startswith("left out: album/link.jpg: a link leads out of its folder, to ")
+    assert twin.startswith("failed: album/twin.jpg stays as it is: it is one file under 2 names")
+    assert Path("album/twin.jpg").samefile("album/jpg.jpg")
+    assert content_of(here) == before
 
 
 def test_a_file_with_hard_links_is_refused_and_keeps_them(here):

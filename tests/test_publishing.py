@@ -104,7 +104,6 @@ def test_as_html_there_is_a_page_of_all_pictures(run, tiny, album):
         (["--apply"], "--apply needs --write"),
         (["--write", "txt", "--watch", "--out", "a.jsonl"], "neither with --watch nor"),
         (["--write", "txt", "--out", "a.csv"], "lines that say which model wrote"),
-        (["--write", "txt"], "captions.jsonl is there already"),
     ],
 )
 def test_what_does_not_go_together_is_said_before_a_picture_is_captioned(

@@ -7,12 +7,13 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from albums import content_of, draw_album, lines_of, write_lines
+from albums import content_of, draw_album, line, lines_of, write_lines
 from cutline.alt_text import Change, apply, fill
 from cutline.catalogue import _move
 from cutline.errors import CutlineError, DataError, FetchError
@@ -38,6 +39,7 @@ from cutline.unpacking import unpack
 from cutline.writing import write
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="locks, owners and signals are POSIX")
+needs_exiftool = pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
 PARTS = (".dog.jpg.part", ".captions.jsonl.part", ".cutline-0.part")
 LEFT = ".cutline-0123456789abcdef.part"
 
@@ -216,6 +218,24 @@ def test_links_planted_in_an_album_overwrite_nothing(form, here, precious):
     assert {each.action for each in undo(here / "c.undo.jsonl", apply=True)} == {"restored"}
 
     assert precious.read_text() == "precious"
+
+
+@needs_exiftool
+def test_links_planted_for_exiftool_overwrite_nothing(here, precious):
+    album = draw_album(here / "album")
+    (album / "jpg.jpg").rename(album / "dog.jpg")
+    before = content_of(album)
+    for name in (*PARTS, "dog.jpg_exiftool_tmp", "dog.jpg_original"):
+        (album / name).symlink_to(precious)
+
+    lines = [line(album / name, "a dog") for name in before]
+    events = list(write(lines, form="embed", journal=here / "c.undo.jsonl", apply=True))
+    assert [event.action for event in events] == ["written"] * 4
+    assert b"a dog" in (album / "dog.jpg").read_bytes()
+    assert {each.action for each in undo(here / "c.undo.jsonl", apply=True)} == {"restored"}
+
+    assert precious.read_text() == "precious"
+    assert before.items() <= content_of(album).items()
 
 
 @pytest.mark.parametrize("name", ["captions.undo.jsonl", "captions.undo.blobs"])

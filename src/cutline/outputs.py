@@ -15,6 +15,7 @@ from PIL import Image
 
 from cutline.errors import CutlineError, DataError
 from cutline.page import GENERATOR
+from cutline.replacing import insist_on_leave
 from cutline.validation import is_picture
 
 SOFTWARE = 0x0131
@@ -36,13 +37,17 @@ def insist_on_out(
     """Raises `DataError` for an output that is one of the inputs or lies in one that is a folder,
     and, unless `overwrite` is asked for, for a file that cutline did not make.
 
-    `own` says whether it did, where that does not stand in the file.
+    `own` says whether it did, where that does not stand in the file. What could not be written
+    anyway, such as a link or a folder, is refused here too, before any work is done.
     """
-    if not out.exists():  # a link that leads nowhere is refused when it is written
-        return
     for given in inputs:
-        if given is not None and given.exists() and _is_in(out, given):
+        if given is not None and given.exists() and out.exists() and _is_in(out, given):
             raise DataError(f"{out} is read here, so it is not written over: name another file")
+    try:
+        if insist_on_leave(out) is None:
+            return
+    except OSError as error:
+        raise DataError(f"{out} cannot be written: {error.strerror}") from None
     if overwrite or (is_own(out) if own is None else own):
         return
     raise DataError(
