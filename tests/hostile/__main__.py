@@ -18,6 +18,9 @@ from hostile.campaign import DEFECTS, FIGURES, add_up, fill_document, plan, watc
 from hostile.kinds import KINDS  # noqa: E402
 from hostile.material import prepare  # noqa: E402
 
+MATERIAL = Path.home() / ".cache" / "cutline-hostile"
+"""The tiny model, which is trained once."""
+
 
 def main() -> None:
     """Run what is asked for."""
@@ -33,7 +36,7 @@ def main() -> None:
     parser.add_argument("--again", nargs=2, metavar=("KIND", "NUMBER"), help="one input, aloud")
     parser.add_argument("--write", action="store_true", help="figures into docs/security.md")
     parser.add_argument("--figures", type=Path, default=FIGURES)
-    parser.add_argument("--material", type=Path, default=Path(tempfile.gettempdir()) / "hostile")
+    parser.add_argument("--material", type=Path, default=MATERIAL)
     asked = parser.parse_args()
     figures = json.loads(asked.figures.read_text()) if asked.figures.exists() else {}
     material = None if asked.write else prepare(asked.material).model

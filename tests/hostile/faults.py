@@ -7,7 +7,6 @@ process of its own before everything else.
 
 import errno
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,13 +14,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hostile.campaign import own_path
 from hostile.scenarios import (
     Contents,
     Scenario,
     contents_of,
     find_damage,
     refresh,
+    run_alone,
     run_fork,
     scenarios,
 )
@@ -37,19 +36,8 @@ def fail_all(
 ) -> dict[str, Any]:
     """Figures by scenario; raises `FileNotFoundError` where there is no C compiler."""
     library = compile_library(work)
-    told = subprocess.run(
-        [sys.executable, "-m", "hostile.faults", str(model), str(work), str(most), *only],
-        env={
-            **os.environ,
-            "LD_PRELOAD": str(library),
-            "PYTHONPATH": own_path(),
-            "OMP_NUM_THREADS": "1",
-        },
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
-    return json.loads(told.stdout.splitlines()[-1])
+    loaded = {"LD_PRELOAD": str(library)}
+    return run_alone("hostile.faults", model, work, most, *only, environment=loaded)
 
 
 def compile_library(folder: Path) -> Path:
@@ -66,9 +54,6 @@ def compile_library(folder: Path) -> Path:
 
 def main(model: str, work: str, most: str, *only: str) -> None:
     """In the process with the library: fail every scenario, print the figures at the end."""
-    import torch
-
-    torch.set_num_threads(1)
     figures = {}
     for name, scenario in scenarios(Path(model), Path(work) / "mirror").items():
         if not only or name in only:

@@ -1,6 +1,8 @@
 """Kills at random moments: no file is lost or half, and the same command goes on to its end."""
 
-from collections.abc import Iterator, Mapping
+import json
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,6 +14,7 @@ from hostile.scenarios import (
     find_damage,
     litter_of,
     refresh,
+    run_alone,
     run_fork,
     scenarios,
 )
@@ -23,18 +26,23 @@ SHARES = {"export": 0.25, "train": 0.5}
 
 
 def kill_all(
-    kills: int, model: Path, work: Path, *, seed: str = "0", only: Mapping[str, object] = {}
+    kills: int, model: Path, work: Path, *, seed: str = "0", only: Iterable[str] = ()
 ) -> dict[str, Any]:
     """Figures by scenario: kills that met a running process, damage, what was left lying."""
-    known = {n: s for n, s in scenarios(model, work / "mirror").items() if not only or n in only}
-    weights = {name: SHARES.get(name, 1.0) for name in known}
+    return run_alone("hostile.kills", model, work, kills, seed, *only)
+
+
+def main(model: str, work: str, kills: str, seed: str, *only: str) -> None:
+    """In a process without threads, which may fork: kill, and print the figures at the end."""
+    known = scenarios(Path(model), Path(work) / "mirror")
+    weights = {name: SHARES.get(name, 1.0) for name in known if not only or name in only}
     figures = {}
-    for name, scenario in known.items():
-        wanted = round(kills * weights[name] / sum(weights.values()))
+    for name, weight in weights.items():
+        wanted = round(int(kills) * weight / sum(weights.values()))
         dice = Random(f"{seed}/{name}")
-        figures[name] = _kill(name, scenario, wanted, work / "album", dice)
-        print(name, figures[name], flush=True)
-    return figures
+        figures[name] = _kill(name, known[name], wanted, Path(work) / "album", dice)
+        print(name, figures[name], file=sys.stderr, flush=True)
+    print(json.dumps(figures))
 
 
 def _kill(name: str, scenario: Scenario, kills: int, folder: Path, dice: Random) -> dict[str, Any]:
@@ -53,7 +61,7 @@ def _kill(name: str, scenario: Scenario, kills: int, folder: Path, dice: Random)
         damage += _end(name, scenario, folder, after)
         litter |= set(litter_of(folder))
     for sentence in damage:
-        print(f"{name}: {sentence}", flush=True)
+        print(f"{name}: {sentence}", file=sys.stderr, flush=True)
     return {"kills": met, "damaged": len(damage), "left lying": len(litter)}
 
 
@@ -67,3 +75,7 @@ def _end(name: str, scenario: Scenario, folder: Path, after: Contents) -> Iterat
         yield f"in the end there are {sorted(now.keys() ^ after.keys())} too many or too few"
     if scenario.is_exact:
         yield from (f"{n} is otherwise in the end" for n in now if now[n] != after.get(n))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

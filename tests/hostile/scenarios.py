@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import zipfile
@@ -16,12 +17,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
+
+from cutline.cli import ROOMS
+from hostile.campaign import own_path
 
 Contents = Mapping[str, bytes]
 """Files of a folder by their path in it."""
@@ -49,6 +54,21 @@ class Ended(NamedTuple):
     code: int
     said: str
     seconds: float
+
+
+def run_alone(
+    module: str, *arguments: object, environment: Mapping[str, str] = {}
+) -> dict[str, Any]:
+    """What a module prints last, as JSON; it runs without threads, which a fork would not have."""
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": own_path()}
+    told = subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        env={**os.environ, **threads, **environment},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    return json.loads(told.stdout.splitlines()[-1])
 
 
 def run_fork(
@@ -262,6 +282,8 @@ def offer_archive(mirror: Path) -> None:
 
 def scenarios(model: Path, mirror: Path) -> dict[str, Scenario]:
     """By the name of what is done."""
+    for room in (*ROOMS, "captioner", "bulk", "writing", "alt_text", "experiment", "export"):
+        import_module(f"cutline.{room}")  # once, not in every fork
     chosen = ("--model", str(model / "model.onnx"), "--threads", "1")
     offer_archive(mirror)
     write = ("write", "captions.jsonl", "--apply", "--as")
