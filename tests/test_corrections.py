@@ -2,6 +2,7 @@
 
 import csv
 import json
+import struct
 from pathlib import Path
 from shutil import which
 from types import SimpleNamespace
@@ -251,6 +252,23 @@ def test_however_unsure_the_model_was_a_persons_caption_is_written(album):
     actions = [event.action for event in write(read_captions(out), **options)]
 
     assert actions == ["left out", "would write", "left out", "left out"]
+
+
+@pytest.mark.parametrize("command", ["caption", "write"])
+def test_a_strangers_rollback_journal_deletes_no_file(album, command):
+    """SQLite deletes the file that is named at its end, whatever that holds."""
+    out, precious = Path("captions.jsonl"), Path("precious").absolute()
+    go(out)
+    precious.write_text("precious")
+    name, magic = bytes(precious), bytes.fromhex("d9d505f920a163d7")
+    head = (magic + struct.pack(">5I", 0, 0, 1, 512, 4096)).ljust(512, b"\0")
+    end = struct.pack(">I", 1) + name + struct.pack(">2I", len(name), sum(name)) + magic
+    Path(f"{journal_of(out)}-journal").write_bytes(head + end)
+
+    with pytest.raises(DataError, match="was not made by cutline: delete it"):
+        go(out) if command == "caption" else read_captions(out)
+
+    assert precious.read_text() == "precious"
 
 
 @pytest.mark.parametrize("suffix", ["", "-journal"])

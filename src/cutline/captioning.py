@@ -93,7 +93,9 @@ def caption(
     if form or apply:
         out = _choose_out(form, out, alone=not (watched or coco))
     if out:
-        _insist_on_outs(out, form, [coco, model, *map(Path, paths)], overwrite=overwrite)
+        avoided = click.get_current_context().params.get("avoid")  # of which a `Style` was made
+        inputs = [coco, model, avoided, *map(Path, paths)]
+        _insist_on_outs(out, form, inputs, overwrite=overwrite)
     captioner = load(model, threads=threads)
     if coco:
         sys.exit(_submit(captioner, coco, images or coco.parent, out, style))

@@ -83,12 +83,10 @@ def renewing(out: Path | None) -> Iterator[Callable[[bytes, bytes], None]]:
     """
     path = journal_of(out) if out else None
     base = None
-    with suppress(DataError, sqlite3.Error):
-        base = (
-            tables.connect(path, timeout=0.0, isolation_level=None)
-            if path and path.exists()
-            else None
-        )
+    if out is not None and path is not None and path.exists():
+        insist_on_own(out)
+        with suppress(DataError, sqlite3.Error):
+            base = tables.connect(path, timeout=0.0, isolation_level=None)
     if base is None:
         yield lambda old, new: None
         return
@@ -291,6 +289,11 @@ def _has_changed(path: bytes, stamp: Stamp) -> bool:
         return _stamp_of(os.stat(path)) != stamp  # noqa: PTH116  a path of bytes
     except OSError:
         return False
+
+
+def insist_on_own(out: Path) -> None:
+    """Raises `DataError` for a journal of a file with which SQLite would touch other files."""
+    tables.insist_on_own_files(journal_of(out))
 
 
 def _digest(file: BytesIO | BufferedReader) -> bytes:

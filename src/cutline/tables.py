@@ -39,7 +39,7 @@ def connect(path: Path, *, timeout: float, **options: Any) -> sqlite3.Connection
 
     Raises `DataError` for one that is not cutline's, `sqlite3.Error` where SQLite does.
     """
-    _insist_on_own_files(path)
+    insist_on_own_files(path)
     base = sqlite3.connect(path, timeout=timeout, **options)
     try:
         base.execute("PRAGMA trusted_schema = OFF")
@@ -55,7 +55,7 @@ def tell_strange(path: Path) -> str:
     return f"{path} was not written by cutline; without it all pictures are captioned anew"
 
 
-def _insist_on_own_files(path: Path) -> None:
+def insist_on_own_files(path: Path) -> None:
     """No link is followed, no pipe waited for, and nothing deleted because a file says so.
 
     The rollback journal of a database that is one file names no other (`pager.c`, super-journals).
@@ -70,7 +70,7 @@ def _insist_on_own_files(path: Path) -> None:
             with each.open("rb") as file:
                 file.seek(-min(len(SUPER_JOURNAL), file.seek(0, os.SEEK_END)), os.SEEK_END)
                 if file.read() == SUPER_JOURNAL:
-                    raise DataError(tell_strange(each))
+                    raise DataError(f"{each} was not made by cutline: delete it")
         except FileNotFoundError:
             continue
         except OSError as error:

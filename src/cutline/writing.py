@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from cutline.corrections import BY, HUMAN, mark_persons
 from cutline.errors import DataError, WritingError, nearest
 from cutline.exiftool import ExifTool, find_exiftool, kind_of
-from cutline.journal import journal_of, renewing
+from cutline.journal import insist_on_own, journal_of, renewing
 from cutline.neighbours import Neighbours
 from cutline.packets import look_inside, put_text, read_packet
 from cutline.provenance import Found, Mark, clean_text, hash_text
@@ -107,6 +107,7 @@ def read_captions(path: str | Path) -> list[Captioned]:
     """
     path, found = Path(path), dict[Path, Captioned]()
     rows = [(where, dict(told)) for where, told in read_rows(path)]
+    insist_on_own(path)
     mark_persons((told for _, told in rows), journal_of(path))
     for where, told in rows:
         try:
