@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from cutline.errors import ModelError
 from cutline.model import CaptionModel, fill, part_of, read_tensors
-from cutline.recipe import Recipe
+from cutline.recipe import BEYOND_USE, Recipe
 from cutline.replacing import new_folder, replaced
 from cutline.vocabulary import Vocabulary
 
@@ -61,8 +61,10 @@ def read_recipe(folder: Path, *, trust: bool = False) -> Recipe:
         raise ModelError(
             f"{folder} is not a model folder: no {RECIPE} ({error.strerror})"
         ) from None
-    except (ValueError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{folder / RECIPE} is not JSON: {error}") from None
+    except (ValueError, RecursionError):
+        raise ModelError(f"{folder / RECIPE} is not JSON: {BEYOND_USE}") from None
     if not isinstance(table, dict):
         raise ModelError(f"{folder / RECIPE} is not a recipe: it holds no sections")
     return Recipe.of(table, trust=trust)

@@ -24,6 +24,8 @@ FAMILIES = {
 }
 """Sections that choose one of several by `kind`; each table maps a name to `module:constructor`."""
 
+BEYOND_USE = "it holds a number of thousands of digits, or is nested too deeply"
+
 THEN = "then"
 """Further trainings, `[[then]]`: each goes on from the best epoch of the one before, with all that
 it does not say itself as in `[training]`."""
@@ -99,8 +101,10 @@ class Recipe:
             raise RecipeError(f"there is no recipe {path}") from None
         except OSError as error:
             raise RecipeError(f"{path} cannot be read: {error.strerror}") from None
-        except (ValueError, RecursionError) as error:  # also of a number too long to be read
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RecipeError(f"{path} is not TOML: {error}") from None
+        except (ValueError, RecursionError):
+            raise RecipeError(f"{path} is not TOML: {BEYOND_USE}") from None
         except RecipeError as error:
             raise RecipeError(f"{path}: {error}") from None
 
