@@ -39,6 +39,8 @@ class Kind:
     """Returns when it was answered; raises one of `Refusal` where it was refused."""
     share: int
     """Of the inputs of a campaign, in thousandths: fast readers get many."""
+    needs: tuple[str, ...] = ("cutline.captioner",)
+    """What is imported before anything is measured."""
 
 
 def run(*arguments: object) -> None:
@@ -227,13 +229,14 @@ def _server() -> Server:
     return Server()
 
 
+TORCH = ("cutline.captioner", "cutline.engines.torch")
 KINDS: dict[str, Kind] = {
     "image": Kind(make_image, read_image, 500),
     "metadata of a picture": Kind(make_packet, read_packet, 60),
-    "one-file model": Kind(make_model, read_model, 50),
-    "model folder": Kind(make_folder, read_folder, 40),
+    "one-file model": Kind(make_model, read_model, 50, TORCH),
+    "model folder": Kind(make_folder, read_folder, 40, TORCH),
     "pickled vocabulary": Kind(make_vocabulary, read_vocabulary, 60),
-    "recipe": Kind(make_recipe, read_recipe, 60),
+    "recipe": Kind(make_recipe, read_recipe, 60, TORCH),
     "captions": Kind(make_captions, read_captions, 60),
     "references": Kind(make_references, read_references, 30),
     "data set": Kind(make_data, read_data, 30),

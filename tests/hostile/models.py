@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import torch
 from onnx import helper, numpy_helper
 
 from hostile.material import Material
@@ -242,6 +241,8 @@ def _change_safetensors(dice: Random, content: bytes) -> bytes:
 
 def _change_resume(dice: Random, content: bytes) -> bytes:
     """The state of a run: another value in it, something that runs code, something vast."""
+    import torch
+
     file = io.BytesIO()
     chance = dice.random()
     if chance < 0.2:

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -87,9 +88,6 @@ def main(material: str, folder: str, seed: str) -> None:
     from hostile.material import Material
 
     held = Material(Path(material))
-    import cutline.captioner
-    import cutline.engines.torch  # noqa: F401  imported before anything is measured
-
     resource.setrlimit(resource.RLIMIT_DATA, (4 * LARGEST, 4 * LARGEST))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     watch = Watch(work / "stranger")
@@ -108,6 +106,8 @@ def read_one(
     from hostile.planted import PLANTED, make_nothing
 
     kind = KINDS[name] if name in KINDS else Kind(make_nothing, PLANTED[name], 0)
+    for module in kind.needs:
+        import_module(module)
     folder = work / "stranger"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
