@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -700,3 +701,60 @@ def test_an_error_while_captioning_leaves_the_journal_usable(captioner, album, t
 
     assert 0 < len(answered(rest)) < 20
     assert rest[-1] == Finished(captioned=20)
+
+
+class Meddling:
+    """The engine of another captioner; while it looks, somebody changes a picture."""
+
+    def __init__(self, captioner: Captioner, meddle: Callable[[], object]) -> None:
+        self._engine, self._meddle = captioner.engine, meddle
+        self.vocabulary, self.view = self._engine.vocabulary, self._engine.view
+        self.card = self._engine.card
+
+    def write(self, pixels, style=FREE):
+        self._meddle()
+        return self._engine.write(pixels, style)
+
+
+def test_a_picture_that_changes_while_it_is_captioned_is_captioned_next_time(
+    captioner, album, tmp_path, go
+):
+    changing, old = album / "01.png", (album / "01.png").read_bytes()
+
+    def change() -> None:
+        Image.new("RGB", (40, 30), "red").save(changing)
+
+    out = tmp_path / "captions.jsonl"
+    meddling = Captioner(Meddling(captioner, change))
+    events = list(caption_all(meddling, [str(album)], out, recursive=True))
+
+    told = [event.problem for event in answered(events) if event.path == str(changing)]
+    assert told == [f"{changing} was changed while it was captioned: run this again"]
+    assert [line["path"] for line in read(out) if "error" in line] == [str(changing)]
+
+    go()
+    found = {str(line["path"]): line["caption"] for line in read(out)}
+    assert found[str(changing)] == captioner.caption(changing).text
+
+    changing.write_bytes(old)  # the old content has no answer that was the new one's
+    go()
+    found = {str(line["path"]): line["caption"] for line in read(out)}
+    assert found[str(changing)] == captioner.caption(changing).text
+
+
+def test_with_a_clock_that_was_put_back_nothing_is_left_out_or_taken_for_known(
+    go, captioner, album, tmp_path
+):
+    out, early, late = tmp_path / "captions.jsonl", album / "01.png", album / "02.png"
+    for path in album.rglob("*.png"):
+        moment = time.time() + (7200 if path == late else -60)
+        os.utime(path, (moment, moment))
+    go(settled=WATCH_EVERY)
+    assert len(read(out)) == PICTURES
+
+    size = early.stat().st_size
+    early.write_bytes(late.read_bytes()[:size].ljust(size, b"\0"))  # another one, of this size
+    os.utime(early, (time.time() - 7200, time.time() - 7200))  # and older than the one before
+    events = go(settled=WATCH_EVERY)
+
+    assert [event.path for event in answered(events)] == [str(early)]

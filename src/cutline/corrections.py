@@ -13,12 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cutline.errors import DataError
+from cutline.tables import connect
 
-TABLE = """
-CREATE TABLE IF NOT EXISTS written (
-    path BLOB, text BLOB, round INTEGER, PRIMARY KEY (path, text)
-) WITHOUT ROWID;
-"""
 BY, HUMAN = "by", "human"
 """A line of a person's says `"by": "human"`."""
 _OF_THE_MODEL = ("confidence", "log_prob", "words", "best", "model", "date", "left_out", "error")
@@ -80,7 +76,7 @@ def read_answer(kept: Any) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError):
         told = None
     fine = isinstance(told, dict) and isinstance(told.get("caption"), str)
-    if not fine or not isinstance(told.get("confidence"), int | float):
+    if not fine or not isinstance(told.get("confidence"), int | float) or "path" in told:
         raise sqlite3.DatabaseError("malformed answer")
     return told
 
@@ -94,7 +90,7 @@ def mark_persons(rows: Iterable[dict[str, Any]], journal: Path) -> None:
     if not journal.is_file():
         return
     try:
-        with closing(sqlite3.connect(journal, timeout=0.5)) as base:
+        with closing(connect(journal, timeout=0.5)) as base:
             written = Written(base)
             for told in rows:
                 if written.is_persons(told):

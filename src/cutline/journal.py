@@ -20,29 +20,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cutline import corrections
+from cutline import corrections, tables
 from cutline.errors import DataError
-from cutline.replacing import insist_on_file
 
 ROWS = 500
 """Read or written together."""
-SUPER = bytes.fromhex("d9d505f920a163d7")
-"""How a rollback journal ends that names a journal of several data bases."""
 KEEP_EVERY = 1.0
 """Seconds after which what has been done is on the disk."""
+MOST_LISTINGS = 2**60
+Stamp = tuple[int, int, int]
+"""Of a file that was read: its number on the disk, its size, when it was changed."""
 
-TABLES = """
-BEGIN EXCLUSIVE;
-CREATE TABLE IF NOT EXISTS pictures (
-    path BLOB PRIMARY KEY, listing INTEGER, place INTEGER, size INTEGER, changed INTEGER,
-    content BLOB, problem TEXT, passing INTEGER
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_place ON pictures (listing, place);
-CREATE TABLE IF NOT EXISTS answers (
-    content BLOB, asked TEXT, answer TEXT, PRIMARY KEY (content, asked)
-) WITHOUT ROWID;
-COMMIT;
-"""
+
 NOTE = """
 INSERT INTO pictures VALUES (:path, :listing, :place, :size, :changed, NULL, :problem, :passing)
 ON CONFLICT (path) DO UPDATE SET
@@ -93,11 +82,15 @@ def renewing(out: Path | None) -> Iterator[Callable[[bytes, bytes], None]]:
     picture is looked at once more.
     """
     path = journal_of(out) if out else None
-    if out is None or path is None or not path.exists():
+    base = None
+    if out is not None and path is not None and path.exists():
+        insist_on_own(out)
+        with suppress(DataError, sqlite3.Error):
+            base = tables.connect(path, timeout=0.0, isolation_level=None)
+    if base is None:
         yield lambda old, new: None
         return
-    insist_on_own(out)
-    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as base:
+    with closing(base):
 
         def renew(old: bytes, new: bytes) -> None:
             with suppress(sqlite3.Error):
@@ -110,16 +103,17 @@ class Journal:
     """Which pictures there are, and what is known of each."""
 
     def __init__(self, path: Path, asked: str) -> None:
-        self._base = sqlite3.connect(path, timeout=0.5)
+        self._base = tables.connect(path, timeout=0.5)
         self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._base.execute("PRAGMA journal_mode = TRUNCATE")  # right on a network drive, too
         self._base.execute("PRAGMA synchronous = NORMAL")
-        self._base.execute("PRAGMA trusted_schema = OFF")  # it may be a stranger's
-        self._base.executescript(TABLES + corrections.TABLE)
+        self._base.executescript(tables.TABLES)
         self.written = corrections.Written(self._base)
         [(listing,)] = self._base.execute("SELECT coalesce(max(listing), 0) + 1 FROM pictures")
+        if not isinstance(listing, int) or not 0 < listing < MOST_LISTINGS:
+            raise DataError(tables.tell_strange(path))
         self._named: dict[str, Any] = {"asked": asked, "listing": listing}
-        self._shown: deque[tuple[bytes, bytes]] = deque()
+        self._shown: deque[tuple[bytes, bytes, Stamp]] = deque()
         self._equal: dict[bytes, list[bytes]] = {}
         self._unseen: deque[tuple[str, str | None]] = deque()
         self._kept = time.monotonic()
@@ -134,7 +128,6 @@ class Journal:
         path = journal_of(out)
         if not out.parent.is_dir():
             raise DataError(f"{out} cannot be written: there is no folder {out.parent}")
-        insist_on_own(out)
         try:
             with closing(cls(path, asked)) as journal:
                 yield journal
@@ -156,12 +149,13 @@ class Journal:
         """Note which pictures there are, and count them.
 
         With `again`, damaged ones are no longer known as such; files that changed less than
-        `settled` seconds ago are passed over. What cannot be looked at is told as unseen; where
-        that is a folder, the answers that its pictures have are kept.
+        `settled` seconds ago are passed over (what changed in the future did so by another clock).
+        What cannot be looked at is told as unseen; where that is a folder, the answers that its
+        pictures have are kept.
         """
         looked = (_look_at(path, error) for path, error in found)
-        latest = (time.time() - settled) * 1e9 if settled else float("inf")
-        rows = (row for row in looked if row["changed"] <= latest)
+        now, lately = time.time_ns(), settled * 1e9
+        rows = (row for row in looked if not now - lately < row["changed"] <= now + lately)
         while some := list(islice(rows, ROWS)):
             for row in some:
                 row |= {**self._named, "again": again, "place": self.total}
@@ -189,7 +183,7 @@ class Journal:
         for path in self._without_answer():
             try:
                 with open(path, "rb") as file:  # noqa: PTH123  a path of bytes
-                    content = _digest(file)
+                    stamp, content = _stamp_of(os.fstat(file.fileno())), _digest(file)
             except (OSError, ValueError) as error:
                 folder = Path(os.fsdecode(path)).parent  # one sentence for all that were in it
                 told = _explain_loss(folder) or _unreadable(os.fsdecode(path), error)
@@ -206,16 +200,23 @@ class Journal:
                 self._unseen.append((os.fsdecode(path), None))
             else:
                 self._equal[content] = [path]
-                self._shown.append((path, content))
+                self._shown.append((path, content, stamp))
                 yield Path(os.fsdecode(path))
 
     def settle(self, said: Mapping[str, Any] | str) -> list[str]:
         """What was said of the picture that was shown first, or what is wrong with it.
 
-        It goes for all pictures of its content; their paths are returned.
+        It goes for all pictures of its content; their paths are returned. Of a picture that was
+        changed meanwhile nothing is known: it is told as unseen, and looked at next time.
         """
-        path, content = self._shown.popleft()
+        path, content, stamp = self._shown.popleft()
         equal = self._equal.pop(content)
+        if _has_changed(path, stamp):
+            for each in equal:
+                told = f"{os.fsdecode(each)} was changed while it was captioned: run this again"
+                self._fail([each], told, passing=True)
+                self._unseen.append((os.fsdecode(each), told))
+            return []
         if isinstance(said, str):
             self._fail(equal, said, named=os.fsdecode(path))
         else:
@@ -242,6 +243,8 @@ class Journal:
                 named, told = os.fsdecode(path), None if problem is None else json.loads(problem)
             except (TypeError, ValueError, RecursionError):
                 raise sqlite3.DatabaseError("malformed row") from None
+            if not isinstance(told, str | None):
+                raise sqlite3.DatabaseError("malformed row")
             yield Line(named, told, corrections.read_answer(answer) if answer else None)
 
     def _note_unseen(self, row: Mapping[str, Any]) -> None:
@@ -265,39 +268,32 @@ class Journal:
         found = self._base.execute("SELECT 1 FROM answers WHERE content = ? AND asked = ?", key)
         return found.fetchone() is not None
 
-    def _fail(self, paths: list[bytes], problem: str, *, named: str = "") -> None:
+    def _fail(
+        self, paths: list[bytes], problem: str, *, named: str = "", passing: bool = False
+    ) -> None:
         for path in paths:
             told = problem.replace(named, os.fsdecode(path)) if named else problem
             self._base.execute(
                 "UPDATE pictures SET problem = ?, passing = ? WHERE path = ?",
-                (json.dumps(told), not os.access(path, os.R_OK), path),
+                (json.dumps(told), passing or not os.access(path, os.R_OK), path),
             )
 
 
-def insist_on_own(out: Path) -> None:
-    """Raises `DataError` for a journal of a file with which SQLite would touch other files.
+def _stamp_of(status: os.stat_result) -> Stamp:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
-    It writes through links; and it deletes the file that the end of a stranger's rollback journal
-    names (https://sqlite.org/fileformat2.html#the_rollback_journal), as ours never does.
-    """
-    path = journal_of(out)
+
+def _has_changed(path: bytes, stamp: Stamp) -> bool:
+    """Whether another content is there; what is gone has not changed."""
     try:
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            insist_on_file(path.with_name(f"{path.name}{suffix}"))
-        if _ending(rollback := path.with_name(f"{path.name}-journal")) == SUPER:
-            raise DataError(f"{rollback} was not made by cutline: delete it")
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{error.filename} cannot be written or read: {reason}") from None
+        return _stamp_of(os.stat(path)) != stamp  # noqa: PTH116  a path of bytes
+    except OSError:
+        return False
 
 
-def _ending(path: Path) -> bytes:
-    """The last eight bytes of a file, if it is there and has so many."""
-    if not path.exists() or path.stat().st_size < 8:
-        return b""
-    with path.open("rb") as file:
-        file.seek(-8, os.SEEK_END)
-        return file.read()
+def insist_on_own(out: Path) -> None:
+    """Raises `DataError` for a journal of a file with which SQLite would touch other files."""
+    tables.insist_on_own_files(journal_of(out))
 
 
 def _digest(file: BytesIO | BufferedReader) -> bytes:

@@ -2,7 +2,7 @@
 
 Words of a caption enter, as `split_words` leaves them; its plain nouns leave, one word for all that
 say the same (`puppies` is `dog`, `a hot dog` is `hotdog`). The nouns are a table that people made,
-`tables/nouns.tsv`; `tables/classes.tsv` has the nouns of ImageNet's 1,000 classes.
+`data/nouns.tsv`; `data/classes.tsv` has the nouns of ImageNet's 1,000 classes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-TABLES = Path(__file__).parent / "tables"
+TABLES = Path(__file__).parent / "data"
 NOTHING = "-"
 """Stands for a noun at the words that say none: `king size` says nothing of a king."""
 KIN = """

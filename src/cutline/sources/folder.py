@@ -177,7 +177,11 @@ def _read_csv(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]
     columns = [column.strip(' "').lower() for column in header.split(separator)]
     wrong = [column for column in columns if column not in _COLUMNS]
     if wrong or columns.count("image") != 1 or columns.count("caption") != 1:
-        named = f"the first line, {header!r}, names others" if header else "the first line is empty"
+        named = (
+            f"the first line, {header[:80]!r}, names others"
+            if header
+            else "the first line is empty"
+        )
         close = nearest(wrong[0], _COLUMNS) if wrong else ""
         hint = close if "did you mean" in close else ""
         sentence = f"the columns must be image, caption and perhaps split; {named}{hint}"
