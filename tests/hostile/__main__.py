@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hostile.campaign import DEFECTS, FIGURES, add_up, fill_document, plan, watch  # noqa: E402
+from hostile.campaign import DEFECTS, FIGURES, add_up, fill_document, join, plan, watch  # noqa: E402
 from hostile.kinds import KINDS  # noqa: E402
 from hostile.material import prepare  # noqa: E402
 
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the number of the first of a kind")
     parser.add_argument("--seed", default="0")
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="only this kind")
+    parser.add_argument("--add", action="store_true", help="to the figures that are there")
     parser.add_argument("--minutes", type=float, default=1e9, help="then stop")
     parser.add_argument("--kills", type=int, default=0, help="kill commands so many times")
     parser.add_argument("--faults", action="store_true", help="let every write of commands fail")
@@ -44,7 +45,8 @@ def main() -> None:
         if asked.again:
             _again(asked, material, Path(work))
         if asked.campaign:
-            figures["inputs"] = _campaign(asked, material, Path(work), figures.get("inputs", {}))
+            found = _campaign(asked, material, Path(work))
+            figures["inputs"] = join(figures.get("inputs", {}) if asked.add else {}, found)
         if asked.kills:
             from hostile.kills import kill_all
 
@@ -60,9 +62,7 @@ def main() -> None:
         fill_document(figures)
 
 
-def _campaign(
-    asked: argparse.Namespace, material: Path, work: Path, before: dict[str, Any]
-) -> dict[str, Any]:
+def _campaign(asked: argparse.Namespace, material: Path, work: Path) -> dict[str, Any]:
     """The figures, and on the terminal every defect as it is found, with its input's number."""
     end, told, seen = time.monotonic() + 60 * asked.minutes, list[Any](), Counter[str]()
     todo = plan(asked.inputs, first=asked.first, kinds=asked.kind or KINDS)
@@ -75,7 +75,7 @@ def _campaign(
             break
     for place, count in seen.most_common():
         print(f"{count:6} {place}")
-    figures = {**before, **add_up(told)} if asked.kind else add_up(told)
+    figures = add_up(told)
     print(json.dumps(figures, indent=1))
     return figures
 

@@ -127,6 +127,14 @@ def add_up(told: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return figures
 
 
+def join(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of two runs as of one."""
+    return {
+        name: _total({run: held[name] for run, held in enumerate((one, other)) if name in held})
+        for name in {**one, **other}
+    }
+
+
 def draw_table(figures: Mapping[str, Any]) -> str:
     """The figures as Markdown."""
     told = figures["inputs"]
@@ -152,7 +160,7 @@ def draw_table(figures: Mapping[str, Any]) -> str:
     return table + f"\nMeasured {figures['date']} by `python -m tests.hostile --campaign`.\n"
 
 
-def _total(told: Mapping[str, Any]) -> dict[str, Any]:
+def _total(told: Mapping[Any, Any]) -> dict[str, Any]:
     total: dict[str, Any] = {}
     for own in told.values():
         for name, value in own.items():
