@@ -6,8 +6,6 @@ writing. Into files and pipes everything goes as it is: programs must find the n
 
 import sys
 
-import click
-
 
 def visible(text: str, *, keep: str = "") -> str:
     """Signs that do not print, spelt out: `\\x1b`, `\\u202e`; those in `keep` stay."""
@@ -23,7 +21,10 @@ def echo(*cells: str, end: str = "\n") -> None:
 
     One cell may hold lines and tabs of ours; in several, all signs are somebody's.
     """
-    if sys.stdout and sys.stdout.isatty():
+    if sys.stdout is None:  # closed by whoever started us
+        return
+    if sys.stdout.isatty():
         keep = "\n\t" if len(cells) == 1 else ""
         cells = tuple(visible(cell, keep=keep) for cell in cells)
-    click.echo("\t".join(cells) + end, nl=False)
+    sys.stdout.write("\t".join(cells) + end)  # not click.echo: it takes escapes out of names
+    sys.stdout.flush()
