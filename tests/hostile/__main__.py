@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e9, help="then stop")
     parser.add_argument("--kills", type=int, default=0, help="kill commands so many times")
     parser.add_argument("--faults", action="store_true", help="let every write of commands fail")
+    parser.add_argument("--only", action="append", default=[], help="kills, faults: this command")
     parser.add_argument("--again", nargs=2, metavar=("KIND", "NUMBER"), help="one input, aloud")
     parser.add_argument("--write", action="store_true", help="figures into docs/security.md")
     parser.add_argument("--figures", type=Path, default=FIGURES)
@@ -50,11 +51,12 @@ def main() -> None:
         if asked.kills:
             from hostile.kills import kill_all
 
-            figures["kills"] = kill_all(asked.kills, material, Path(work), seed=asked.seed)
+            told = kill_all(asked.kills, material, Path(work), seed=asked.seed, only=asked.only)
+            figures["kills"] = told
         if asked.faults:
             from hostile.faults import fail_all
 
-            figures["faults"] = fail_all(material, Path(work))
+            figures["faults"] = fail_all(material, Path(work), only=asked.only)
     if asked.campaign or asked.kills or asked.faults:
         figures["date"] = datetime.now(UTC).strftime("%Y-%m-%d")
         asked.figures.write_text(json.dumps(figures, indent=1) + "\n")
