@@ -138,7 +138,7 @@ def join(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 def draw_table(figures: Mapping[str, Any]) -> str:
     """The figures as Markdown."""
     told = figures["inputs"]
-    head = "| input | tried | answered | refused with a sentence | tracebacks | crashes | hangs |"
+    head = "| input | tried | answered | refused with a sentence | tracebacks | crashes | hangs, over 1 GB |"
     head += " wrote or ran elsewhere | most processor time | most memory |\n"
     rows = [head, "|" + "---|" * 10 + "\n"]
     names = [*(name for name in KINDS if name in told), None]
@@ -172,7 +172,8 @@ def _total(told: Mapping[Any, Any]) -> dict[str, Any]:
 def _row(name: str, own: Mapping[str, Any]) -> str:
     tracebacks = own.get("traceback", 0) + own.get("untidy", 0)
     counts = (own["inputs"], own.get("answered", 0), own.get("refused", 0), tracebacks)
-    more = (own.get("crash", 0), own.get("hang", 0), own.get("touched", 0))
+    endless = own.get("hang", 0) + own.get("over memory", 0)
+    more = (own.get("crash", 0), endless, own.get("touched", 0))
     shown = " | ".join(f"{count:,}" for count in (*counts, *more))
     return f"| {name} | {shown} | {own['seconds']:.1f} s | {own['memory'] / 1e6:,.0f} MB |\n"
 
