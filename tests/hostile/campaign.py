@@ -138,8 +138,8 @@ def join(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 def draw_table(figures: Mapping[str, Any]) -> str:
     """The figures as Markdown."""
     told = figures["inputs"]
-    head = "| input | tried | answered | refused with a sentence | tracebacks | crashes | hangs, over 1 GB |"
-    head += " wrote or ran elsewhere | most processor time | most memory |\n"
+    head = "| input | tried | answered | refused with a sentence | tracebacks | crashes |"
+    head += " hangs, over 1 GB | wrote or ran elsewhere | most processor time | most memory |\n"
     rows = [head, "|" + "---|" * 10 + "\n"]
     names = [*(name for name in KINDS if name in told), None]
     for name in names:
