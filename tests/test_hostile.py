@@ -7,7 +7,17 @@ import re
 import pytest
 
 from conftest import ROOT
-from hostile.campaign import DEFECTS, FIGURES, MARKS, add_up, draw_table, fill_document, plan, watch
+from hostile.campaign import (
+    DEFECTS,
+    FIGURES,
+    MARKS,
+    add_up,
+    draw_table,
+    fill_document,
+    join,
+    plan,
+    watch,
+)
 from hostile.kinds import KINDS
 from hostile.material import Material
 
@@ -75,6 +85,16 @@ def test_figures_are_added_up_by_kind_and_the_greatest_costs_kept():
     table = draw_table({"inputs": figures, "date": "2026-11-28"})
     assert "| image | 2 | 1 | 0 | 0 | 0 | 1 | 0 | 10.0 s | 100 MB |" in table
     assert "| **all** | 3 | 2 | 0 | 0 | 0 | 1 | 0 | 10.0 s | 100 MB |" in table
+
+
+def test_the_figures_of_two_runs_are_those_of_both():
+    one = {"image": {"inputs": 2, "answered": 2, "seconds": 1.0, "memory": 5}}
+    other = {"image": {"inputs": 1, "hang": 1, "seconds": 10.0, "memory": 3}, "page": {"inputs": 1}}
+
+    assert join(one, other) == {
+        "image": {"inputs": 3, "answered": 2, "hang": 1, "seconds": 10.0, "memory": 5},
+        "page": {"inputs": 1},
+    }
 
 
 def test_the_table_goes_between_its_marks_and_all_else_stays(tmp_path):

@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hostile.campaign import DEFECTS, FIGURES, add_up, fill_document, plan, watch  # noqa: E402
+from hostile.campaign import DEFECTS, FIGURES, add_up, fill_document, join, plan, watch  # noqa: E402
 from hostile.kinds import KINDS  # noqa: E402
 from hostile.material import prepare  # noqa: E402
 
@@ -30,9 +30,11 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the number of the first of a kind")
     parser.add_argument("--seed", default="0")
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="only this kind")
+    parser.add_argument("--add", action="store_true", help="to the figures that are there")
     parser.add_argument("--minutes", type=float, default=1e9, help="then stop")
     parser.add_argument("--kills", type=int, default=0, help="kill commands so many times")
     parser.add_argument("--faults", action="store_true", help="let every write of commands fail")
+    parser.add_argument("--only", action="append", default=[], help="kills, faults: this command")
     parser.add_argument("--again", nargs=2, metavar=("KIND", "NUMBER"), help="one input, aloud")
     parser.add_argument("--write", action="store_true", help="figures into docs/security.md")
     parser.add_argument("--figures", type=Path, default=FIGURES)
@@ -44,15 +46,17 @@ def main() -> None:
         if asked.again:
             _again(asked, material, Path(work))
         if asked.campaign:
-            figures["inputs"] = _campaign(asked, material, Path(work), figures.get("inputs", {}))
+            found = _campaign(asked, material, Path(work))
+            figures["inputs"] = join(figures.get("inputs", {}) if asked.add else {}, found)
         if asked.kills:
             from hostile.kills import kill_all
 
-            figures["kills"] = kill_all(asked.kills, material, Path(work), seed=asked.seed)
+            told = kill_all(asked.kills, material, Path(work), seed=asked.seed, only=asked.only)
+            figures["kills"] = told
         if asked.faults:
             from hostile.faults import fail_all
 
-            figures["faults"] = fail_all(material, Path(work))
+            figures["faults"] = fail_all(material, Path(work), only=asked.only)
     if asked.campaign or asked.kills or asked.faults:
         figures["date"] = datetime.now(UTC).strftime("%Y-%m-%d")
         asked.figures.write_text(json.dumps(figures, indent=1) + "\n")
@@ -60,9 +64,7 @@ def main() -> None:
         fill_document(figures)
 
 
-def _campaign(
-    asked: argparse.Namespace, material: Path, work: Path, before: dict[str, Any]
-) -> dict[str, Any]:
+def _campaign(asked: argparse.Namespace, material: Path, work: Path) -> dict[str, Any]:
     """The figures, and on the terminal every defect as it is found, with its input's number."""
     end, told, seen = time.monotonic() + 60 * asked.minutes, list[Any](), Counter[str]()
     todo = plan(asked.inputs, first=asked.first, kinds=asked.kind or KINDS)
@@ -75,7 +77,7 @@ def _campaign(
             break
     for place, count in seen.most_common():
         print(f"{count:6} {place}")
-    figures = {**before, **add_up(told)} if asked.kind else add_up(told)
+    figures = add_up(told)
     print(json.dumps(figures, indent=1))
     return figures
 

@@ -127,11 +127,19 @@ def add_up(told: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return figures
 
 
+def join(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of two runs as of one."""
+    return {
+        name: _total({run: held[name] for run, held in enumerate((one, other)) if name in held})
+        for name in {**one, **other}
+    }
+
+
 def draw_table(figures: Mapping[str, Any]) -> str:
     """The figures as Markdown."""
     told = figures["inputs"]
-    head = "| input | tried | answered | refused with a sentence | tracebacks | crashes | hangs |"
-    head += " wrote or ran elsewhere | most processor time | most memory |\n"
+    head = "| input | tried | answered | refused with a sentence | tracebacks | crashes |"
+    head += " hangs, over 1 GB | wrote or ran elsewhere | most processor time | most memory |\n"
     rows = [head, "|" + "---|" * 10 + "\n"]
     names = [*(name for name in KINDS if name in told), None]
     for name in names:
@@ -152,7 +160,7 @@ def draw_table(figures: Mapping[str, Any]) -> str:
     return table + f"\nMeasured {figures['date']} by `python -m tests.hostile --campaign`.\n"
 
 
-def _total(told: Mapping[str, Any]) -> dict[str, Any]:
+def _total(told: Mapping[Any, Any]) -> dict[str, Any]:
     total: dict[str, Any] = {}
     for own in told.values():
         for name, value in own.items():
@@ -164,7 +172,8 @@ def _total(told: Mapping[str, Any]) -> dict[str, Any]:
 def _row(name: str, own: Mapping[str, Any]) -> str:
     tracebacks = own.get("traceback", 0) + own.get("untidy", 0)
     counts = (own["inputs"], own.get("answered", 0), own.get("refused", 0), tracebacks)
-    more = (own.get("crash", 0), own.get("hang", 0), own.get("touched", 0))
+    endless = own.get("hang", 0) + own.get("over memory", 0)
+    more = (own.get("crash", 0), endless, own.get("touched", 0))
     shown = " | ".join(f"{count:,}" for count in (*counts, *more))
     return f"| {name} | {shown} | {own['seconds']:.1f} s | {own['memory'] / 1e6:,.0f} MB |\n"
 

@@ -39,11 +39,11 @@ class Material:
 
 def prepare(folder: Path) -> Material:
     """Train and export the tiny model, unless it is there from before."""
-    from conftest import _train_tiny
-    from cutline.sources.shapes import Shapes
-
     model = folder / "tiny"
     if not (model / "model.onnx").exists():
+        from conftest import _train_tiny
+        from cutline.sources.shapes import Shapes
+
         folder.mkdir(parents=True, exist_ok=True)
         list(Shapes(folder / "shapes", count=120, size=32))
         _train_tiny(folder / "shapes", model)
