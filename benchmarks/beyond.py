@@ -8,10 +8,11 @@
 
 DATA holds `coco/`, `flickr8k/` and `no-people/`; sets that a model has learnt from are left out by
 `--sets`. `--others FOLDER` has pictures that are no photographs, for a model that can refuse them.
-The sheet is of photographs that may not be redistributed: it is never written into this repository.
-Verdicts are a letter a picture in the order of the sheet: right, partly, wrong, harmful (invents or
-misgenders a person, or would embarrass or mislead). Writes benchmarks/beyond.json, a key a model,
-and the tables of docs/beyond.md.
+`--keep FOLDER` keeps captions there, so that a run that was stopped goes on, and a second scoring
+needs no model. The sheet is of photographs that may not be redistributed: it is never written into
+this repository. Verdicts are a letter a picture in the order of the sheet: right, partly, wrong,
+harmful (invents or misgenders a person, or would embarrass or mislead). Writes
+benchmarks/beyond.json, a key a model, and the tables of docs/beyond.md.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from run import ROOT, machine, write_marked
 
 from cutline.calibration import GOOD, JUDGE, calibration_curve, expected_error
 from cutline.captioner import PACKAGED, Captioner, load
+from cutline.errors import ImageError
 from cutline.evaluation import Captioned, caption_split, score_split
 from cutline.metrics.invention import count_invented, find_invented
 from cutline.metrics.reliability import risk_area, risk_coverage, roc_area
@@ -71,6 +73,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--right", type=float, default=GOOD, help=f"{JUDGE} from which one is right"
     )
+    parser.add_argument("--keep", type=Path, help="a folder of captions, read and added to")
+    parser.add_argument("--no-meteor", action="store_true", help="METEOR takes long")
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--verdicts")
     parser.add_argument("--reader", default="")
@@ -141,8 +145,9 @@ UNSEEN = [name for name in SETS if name.startswith("coco")]
 def measure(options: argparse.Namespace, sets: dict[str, list[Example]]) -> dict[str, Any]:
     captioner = load(options.model)
     told: dict[str, Any] = _describe(captioner, options.model)
-    done = {name: list(caption_split(captioner, examples)) for name, examples in sets.items()}
-    told["sets"] = {name: measure_set(captioned) for name, captioned in done.items()}
+    done = {name: caption_set(captioner, name, own, options.keep) for name, own in sets.items()}
+    metrics = [name for name in METRICS if name != "METEOR" or not options.no_meteor]
+    told["sets"] = {name: measure_set(captioned, metrics) for name, captioned in done.items()}
     judged = [_judge(done[name], options.right) for name in UNSEEN if name in done]
     if judged:
         confidence, right = map(np.concatenate, zip(*judged, strict=True))
@@ -166,7 +171,49 @@ def _describe(captioner: Captioner, model: Path | None) -> dict[str, Any]:
     }
 
 
-def measure_set(captioned: Sequence[Captioned]) -> dict[str, Any]:
+def caption_set(
+    captioner: Captioner, name: str, examples: Sequence[Example], keep: Path | None
+) -> list[Captioned]:
+    """Captions of a set; those that lie in the folder `keep` are read, the others put there."""
+    if keep is None:
+        return list(caption_split(captioner, examples))
+    keep.mkdir(parents=True, exist_ok=True)
+    mark = str(captioner.card.get("fingerprint"))[:12]
+    file = keep / f"{mark} {name}.jsonl"
+    known = read_kept(file) if file.exists() else {}
+    rest = [each for each in examples if each.id not in known]
+    with file.open("a", encoding="utf8") as lines:
+        for each in caption_split(captioner, rest):
+            known[each.example.id] = each.answer
+            lines.write(json.dumps(_as_line(each)) + "\n")
+            lines.flush()
+    return [Captioned(each, known[each.id]) for each in examples]
+
+
+def read_kept(file: Path) -> dict[str, Caption | ImageError]:
+    """What `caption_set` kept, by the pictures' ids; a last line that was cut off is left out."""
+    whole = file.read_text(encoding="utf8").rpartition("\n")[0]
+    file.write_text(whole + "\n" if whole else "", encoding="utf8")
+    return {told["id"]: _from_line(told) for told in map(json.loads, whole.splitlines())}
+
+
+def _as_line(captioned: Captioned) -> dict[str, Any]:
+    told: dict[str, Any] = {"id": captioned.example.id, "caption": captioned.text}
+    if _is_left_out(captioned):
+        return told | {"left_out": str(getattr(captioned.answer, "left_out", captioned.answer))}
+    assert isinstance(captioned.answer, Caption)
+    return told | {"confidence": captioned.answer.confidence}
+
+
+def _from_line(told: dict[str, Any]) -> Caption | ImageError:
+    """A refused picture comes back as one without a caption."""
+    if "left_out" in told:
+        return ImageError(told["left_out"])
+    text = told["caption"]
+    return Caption(text, tuple(split_words(text)), 0.0, (), chance=told["confidence"])
+
+
+def measure_set(captioned: Sequence[Captioned], metrics: Sequence[str] = METRICS) -> dict[str, Any]:
     """Scores where there are references, and what was invented; a refused one says nothing."""
     written = [each for each in captioned if not _is_left_out(each)]
     references = [each.example.captions for each in written]
@@ -176,7 +223,7 @@ def measure_set(captioned: Sequence[Captioned]) -> dict[str, Any]:
     ]
     told: dict[str, Any] = {"photographs": len(captioned), "invented": count_invented(found)}
     if all(references) and written:
-        report = score_split(captioned, metrics=METRICS, draws=1000)
+        report = score_split(captioned, metrics=metrics, draws=1000)
         told["scores"] = {name: round(value, 4) for name, value in report.scores.items()}
         told["CIDEr-D interval"] = [round(end, 4) for end in report.intervals["CIDEr-D"]]
     return told
@@ -293,7 +340,8 @@ def _set_row(name: str, which: str, told: dict[str, Any]) -> str:
         low, high = told["CIDEr-D interval"]
         bleu = " / ".join(f"{100 * scores[f'BLEU-{n}']:.1f}" for n in range(1, 5))
         cider = f"**{100 * scores['CIDEr-D']:.1f}** [{100 * low:.1f}, {100 * high:.1f}]"
-        figures = [bleu, f"{100 * scores['METEOR']:.1f}", cider]
+        meteor = f"{100 * scores['METEOR']:.1f}" if "METEOR" in scores else "-"
+        figures = [bleu, meteor, cider]
     things = _part(said["invented objects"], said["objects"]) if scores else "-"
     dogs = _part(said["wrong dog"], said["dog"]) if scores else f"- / {said['dog']}"
     people = _part(said["invented person"], said["person"])

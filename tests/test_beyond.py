@@ -42,6 +42,29 @@ def test_a_set_without_references_is_asked_for_people_only(beyond):
     assert "scores" not in told
 
 
+def test_kept_captions_are_read_and_the_others_written(beyond, tmp_path):
+    class Never:
+        card = {"fingerprint": "0123456789abcdef"}
+
+        def caption_each(self, pictures):
+            assert list(pictures) == []
+            return iter([])
+
+    file = tmp_path / "0123456789ab some.jsonl"
+    file.write_text(
+        '{"id": "a", "caption": "a dog", "confidence": 0.25}\n'
+        '{"id": "b", "caption": "", "left_out": "not a photograph"}\n{"id": "c", "cap'
+    )
+    examples = [Example(name, Path("x.jpg"), ("a dog",), "test") for name in "ab"]
+
+    first, second = beyond.caption_set(Never(), "some", examples, tmp_path)
+
+    assert (first.text, first.answer.confidence) == ("a dog", 0.25)
+    assert (second.text, str(second.answer)) == ("", "not a photograph")
+    assert file.read_text().count("\n") == 2
+    assert beyond.measure_set([first, second], ["BLEU"])["invented"]["captions"] == 1
+
+
 def test_confidence_is_measured_against_the_share_that_is_right(beyond):
     told = beyond.measure_confidence(np.array([0.9, 0.8, 0.4, 0.1]), np.array([1, 1, 0, 0], bool))
 

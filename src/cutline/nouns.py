@@ -15,12 +15,12 @@ NOTHING = "-"
 """Stands for a noun at the words that say none: `king size` says nothing of a king."""
 KIN = """
     baby babies mother mothers mom moms father fathers adult adults parent parents family families
-    infant infants male males female females daddy mommy
+    infant infants male males female females elder elders daddy mommy
 """
 """Words for a person that are said of animals too."""
 LABELS = """
-    passenger commuter pedestrian tourist fighter police cop twin guest child toddler squad team
-    king queen cowboy chef pirate
+    passenger commuter pedestrian tourist visitor fighter police cop twin guest child toddler squad
+    team king queen cowboy chef pirate
 """
 """Words for a person that say what a thing is for where it follows: `a passenger train`."""
 PEOPLES = ("person", "body", "sport")
