@@ -48,6 +48,28 @@ class Epoch:
     samples: tuple[Sample, ...] = ()
 
 
+class History:
+    """A line for every step, in `history.jsonl`; what came after `step` steps is cut off."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        path = folder / HISTORY
+        lines = path.read_text(encoding="utf8").splitlines() if path.exists() else []
+        write_whole((line + "\n" for line in lines[:step]), path)
+        self._file = path.open("a", encoding="utf8")
+
+    def add(self, step: Mapping[str, Any]) -> None:
+        """Write what is told of one more step."""
+        self._file.write(json.dumps(step) + "\n")
+
+    def flush(self) -> None:
+        """See that what was added is in the file."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """No more is added."""
+        self._file.close()
+
+
 def keep_epoch(folder: Path, epoch: Epoch) -> None:
     """Add an epoch to the folder's; those after it are of a run that was killed, and go."""
     kept = [one for one in read_epochs(folder) if one.epoch < epoch.epoch]

@@ -8,7 +8,7 @@ ends as early as the loop here.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -24,6 +24,9 @@ SEARCHES = {
 
 State = tuple[Tensor, ...]
 """What a decoder remembers; the first axis of every tensor is one row a caption, or a picture."""
+
+Shown = Tensor | tuple[Any, ...]
+"""Regions, or whatever else a decoder's `start` takes, as `concepts.Sight`."""
 
 LogProbs = Float[Tensor, "rows vocabulary"]
 WordIds = Int[Tensor, " rows"]
@@ -55,7 +58,7 @@ class Beginning(NamedTuple):
 class StepDecoder(Protocol):
     """Anything that reads one word and says how likely each next word is."""
 
-    def start(self, regions: Tensor, max_words: int) -> Beginning:
+    def start(self, regions: Any, max_words: int) -> Beginning:
         """Look at the pictures; captions of at most so many words will be written."""
 
     def step(self, words: WordIds, picture: State, state: State) -> Read:
@@ -126,7 +129,7 @@ def greedy(
 
 def sample(
     decoder: StepDecoder,
-    regions: Tensor,
+    regions: Shown,
     *,
     max_words: int = 20,
     markers: Markers = MARKERS,
@@ -241,7 +244,7 @@ Choose = Callable[[LogProbs, Float[Tensor, " rows"], Int[Tensor, "rows time"]], 
 
 def _search(
     decoder: StepDecoder,
-    regions: Tensor,
+    regions: Shown,
     choose: Choose,
     *,
     max_words: int,
@@ -255,8 +258,9 @@ def _search(
 
     `others` is the log-probability that the paths of a picture but its first begin with.
     """
-    images, device = regions.shape[0], regions.device
     picture, state, looked_at = decoder.start(regions, max_words)
+    rows_first = regions if isinstance(regions, Tensor) else state[0]
+    images, device = rows_first.shape[0], rows_first.device
     every = torch.arange(images, device=device).repeat_interleave(paths)
     times, rows = torch.arange(max_words, device=device), every.shape[0]
 

@@ -46,6 +46,7 @@ class ConceptAttention(ShowAttendTell):
         self.copy = nn.Linear(embedding, hidden)
         self.again = nn.Parameter(torch.zeros(()))
         self.blind = nn.Parameter(torch.zeros(hidden))
+        nn.init.eye_(self.name.weight).data.mul_(0.5)  # a concept is found where its word is
         for layer in (self.open, self.copy):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -75,7 +76,9 @@ class ConceptAttention(ShowAttendTell):
         self, regions: Float[Tensor, "rows regions width"] | Sight, max_words: int = 0
     ) -> Beginning:
         """The regions as seen, the concepts by name, and a memory of the regions' mean."""
-        sight = regions if isinstance(regions, Sight) else Sight(regions, self.see_concepts(regions))
+        sight = (
+            regions if isinstance(regions, Sight) else Sight(regions, self.see_concepts(regions))
+        )
         words, probabilities = sight.concepts
         if sight.regions is None:
             seen = self.blind.expand(len(words), 1, -1)
