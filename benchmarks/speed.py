@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -44,6 +43,7 @@ from cutline.engines.torch import TorchEngine
 from cutline.export import export
 from cutline.images import open_image
 from cutline.recipe import Recipe
+from cutline.runtime import onnxruntime
 from cutline.search import greedy
 from cutline.vocabulary import Vocabulary
 

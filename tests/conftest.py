@@ -10,6 +10,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # also where a test imports onnxruntime itself
 torch.set_num_threads(1)  # tiny tensors: more threads only get in each other's way
 
 ROOT = Path(__file__).parents[1]

@@ -428,7 +428,7 @@ def test_a_file_that_changed_or_may_not_be_written_is_left_alone(site):
     *_, change = fill([page], Double().caption_each)
 
     page.chmod(0o444)
-    with pytest.raises(DataError, match="page.html may not be written: it is read-only"):
+    with pytest.raises(DataError, match="page.html cannot be written: it is read-only"):
         apply(change)
     page.chmod(0o644)
     page.write_text("<img src=cat.png>")

@@ -21,14 +21,13 @@ from cutline.checkpoint import (
     read_model,
     read_recipe,
     read_resume,
-    replace,
     save_model,
     save_resume,
-    sweep,
 )
 from cutline.errors import ModelError
 from cutline.model import CaptionModel
 from cutline.recipe import Recipe
+from cutline.replacing import replaced, sweep
 from cutline.vocabulary import Vocabulary
 
 RECIPE = Recipe.of(
@@ -122,7 +121,7 @@ def test_a_new_model_does_not_go_where_something_is(folder):
 
 
 def test_a_killed_beginning_does_not_stop_the_next(tmp_path):
-    left = tmp_path / f"model.tmp-{os.getpid()}"  # in a container every run has the same number
+    left = tmp_path / ".cutline-0123456789abcdef.part"
     left.mkdir()
     (left / "recipe.json").write_text("{")
 
@@ -266,12 +265,9 @@ def test_a_damaged_state_is_told_in_a_sentence(kept, folder):
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(folder):
-    def fail_halfway(beside: Path) -> None:
-        beside.write_text('{"epo')
+    with pytest.raises(OSError, match="No space"), replaced(folder / "card.json") as file:
+        file.write(b'{"epo')
         raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space"):
-        replace(folder / "card.json", fail_halfway)
 
     assert json.loads((folder / "card.json").read_text(encoding="utf8")) == CARD
     assert len(names(folder)) == 4
@@ -279,7 +275,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(folder):
 
 def test_what_a_killed_run_left_does_not_hurt_and_is_swept(folder):
     before = names(folder)
-    for name in ("weights.safetensors.tmp-1", f"card.json.tmp-{os.getpid()}", "resume.pt.tmp-77"):
+    for name in (".cutline-0123456789abcdef.part", ".cutline-00000000000000aa.part"):
         (folder / name).write_bytes(b"half")
 
     assert read_model(folder).card == CARD
@@ -356,7 +352,7 @@ def test_a_run_killed_while_it_saves_leaves_the_old_model_or_the_new_one(tmp_pat
             seen |= values
 
     assert seen == {0, 1}
-    left = [name for name in names(folder) if ".tmp-" in name]
+    left = [name for name in names(folder) if name.endswith(".part")]
     sweep(folder)
     assert names(folder) == {"recipe.json", "vocabulary.txt", "weights.safetensors", "card.json"}
     assert left, "none of the kills fell into the middle of a save"

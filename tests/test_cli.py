@@ -295,3 +295,67 @@ def test_a_reader_that_goes_away_ends_it_quietly(tiny, album):
 
     assert len(piped.stdout.splitlines()) == 1
     assert piped.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["--help"], ["card"], ["caption", "one.png"]])
+def test_output_that_cannot_be_written_is_one_sentence(arguments, album):
+    command = [sys.executable, "-m", "cutline.cli", *arguments]
+
+    with Path("/dev/full").open("wb") as full:
+        told = subprocess.run(
+            command, cwd=album, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert told.returncode == 1
+    assert told.stderr == "cutline: the output: No space left on device\n"
+
+
+def test_a_number_of_thousands_of_digits_is_one_sentence(run, tmp_path):
+    digits = "9" * 5_000
+    (tmp_path / "a.json").write_text(f'{{"1": {digits}}}')
+    (tmp_path / "a.jsonl").write_text(f'{{"path": "a", "caption": "b", "confidence": {digits}}}\n')
+    (tmp_path / "a.toml").write_text(f"[training]\nepochs = {digits}\n")
+    (tmp_path / "page.html").write_text(f'<img src="a.png" width="{digits}">')
+    for arguments in (
+        ["score", tmp_path / "a.json", "--references", tmp_path / "a.json"],
+        ["report", tmp_path / "a.jsonl", "-o", tmp_path / "report.html"],
+        ["train", tmp_path / "a.toml", "--data", tmp_path],
+        ["alt", "--check", tmp_path / "page.html"],
+    ):
+        code, out, err = run(*arguments)
+
+        assert code == 1
+        assert "Traceback" not in err
+        assert len(err.strip().splitlines()) == 1, err
+
+
+def test_code_of_a_strangers_recipe_is_not_run_unless_it_is_trusted(run, tmp_path, monkeypatch):
+    (tmp_path / "stranger.py").write_text("from pathlib import Path; Path('ran').touch()\n")
+    recipe = RECIPE.replace('kind = "mosaic"', 'kind = "stranger:Encoder"')
+    (tmp_path / "recipe.toml").write_text(recipe)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = ["train", "recipe.toml", "--data", "data", "--out", "model"]
+
+    code, _, err = run(*asked)
+
+    assert code == 1
+    assert "its encoder is 'stranger:Encoder', code of somebody's own" in err
+    assert "--trust" in err
+    assert not (tmp_path / "ran").exists()
+    _, _, err = run(*asked, "--trust")
+    assert "cannot import 'stranger:Encoder'" in err  # it has no such class, but it was run
+    assert (tmp_path / "ran").exists()
+
+
+RECIPE = """
+[source]
+kind = "shapes"
+[encoder]
+kind = "mosaic"
+[decoder]
+kind = "show-and-tell"
+[search]
+kind = "beam"
+"""

@@ -4,11 +4,15 @@ import inspect
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -196,3 +200,100 @@ def test_a_giant_takes_less_than_a_gigabyte_and_ten_seconds(name: str, tmp_path:
     assert answer["error"] == ""
     assert answer["seconds"] < SECONDS
     assert answer["peak_megabytes"] < MOST_MEGABYTES
+
+
+# --------------------------------------------------------------- headers that come to no end
+
+LONG = 100 * 10**6
+"""Bytes of padding, of the 256 MB that are read at all."""
+
+
+def _saved(name: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(file, name, **options)
+    return file.getvalue()
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(name + content))
+    return struct.pack(">I", len(content)) + name + content + checksum
+
+
+def _tall_png(width: int, height: int) -> bytes:
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = {b"IHDR": head, b"IDAT": zlib.compress(bytes(1000)), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*part) for part in parts.items())
+
+
+def _tiff_of_strips(count: int) -> bytes:
+    tags = [(256, 1), (257, count), (258, 8), (259, 1), (262, 1), (273, 200), (278, 1), (279, 200)]
+    entries = b"".join(
+        struct.pack("<HHII", tag, 4, count if tag in (273, 279) else 1, value)
+        for tag, value in tags
+    )
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(94 + 4 * count)
+
+
+def _bmp_that_stands_still(size: int) -> bytes:
+    steps = b"\0\2\0\0" * (size // 4)  # "go on by 0 to the right and 0 down"
+    sizes = struct.pack("<IiiHHIIiiII", 40, 2000, 2000, 1, 8, 1, len(steps), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 1078 + len(steps), 0, 0, 1078) + sizes + bytes(1024) + steps
+
+
+ENDLESS: dict[str, Callable[[], bytes]] = {
+    "comment.ppm": lambda: b"P6\n#" + b"x" * LONG + b"\n2 2\n255\n" + bytes(12),
+    "comments.ppm": lambda: b"P3\n2 2\n255\n" + b"#\n" * (LONG // 2) + b"1 2 3 " * 4,
+    "padded.jpg": lambda: b"\xff\xd8" + b"\xff" * (LONG // 5) + _saved("JPEG")[2:],
+    "junk.jpg": lambda: b"\xff\xd8\xff\xe5\0\2" + b"x" * (LONG // 5) + _saved("JPEG")[2:],
+    "segments.jpg": lambda: b"\xff\xd8" + b"\xff\xe5\0\2" * (LONG // 4) + _saved("JPEG")[2:],
+    "exif.jpg": lambda: (
+        b"\xff\xd8" + (b"\xff\xe1\xff\xffExif\0\0" + bytes(65_527)) * 3_800 + _saved("JPEG")[2:]
+    ),
+    "chunks.png": lambda: _saved("PNG")[:33] + _chunk(b"teXt", b"") * (LONG // 12),
+    "pieces.png": lambda: _saved("PNG")[:33] + _chunk(b"IDAT", b"") * (LONG // 12),
+    "tall.png": lambda: _tall_png(1, 99_999_999),
+    "comment.gif": lambda: b"GIF89a\2\0\2\0\0\0\0!\xfe" + (b"\xff" + b"c" * 255) * (LONG // 256),
+    "comments.gif": lambda: b"GIF89a\2\0\2\0\0\0\0" + b"!\xfe\1c\0" * (LONG // 5),
+    "strips.tif": lambda: _tiff_of_strips(24_000_000),
+    "still.bmp": lambda: _bmp_that_stands_still(LONG),
+    "boxes.jp2": lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\x08free" * (LONG // 8),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_header_without_end_takes_no_time_and_no_memory(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(ENDLESS[name]())
+
+    [answer] = _read_in_a_process_of_its_own(tmp_path)
+
+    assert "is damaged" in answer["error"] or "is too large" in answer["error"]
+    assert answer["peak_megabytes"] < MOST_MEGABYTES
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"P6\n#" + b"x" * 40_000 + b"\n2 2\n255\n" + bytes(12), "header is in more pieces"),
+        (b"\xff\xd8" + b"\xff" * 40_000 + _saved("JPEG")[2:], "header is in more pieces"),
+        (_saved("PNG")[:33] + _chunk(b"teXt", b"") * 15_000, "header is in more pieces"),
+        (b"P3\n2 2\n255\n" + b"#\n" * 1_001 + b"1 2 3 " * 4, "it has 1,001 comments"),
+        (_tiff_of_strips(300_001), "it has a list of 300,001 numbers"),
+        (_tall_png(1, 99_999_999), "300 megapixels"),
+    ],
+)
+def test_a_header_beyond_any_use_is_refused(content: bytes, sentence: str) -> None:
+    with pytest.raises(ImageError, match=sentence):
+        open_image(content, VIEW)
+
+
+def test_a_header_with_much_in_it_is_read() -> None:
+    profile, note = bytes(500_000), b"a note " * 9_000
+    photograph = _saved("JPEG", icc_profile=profile, comment=note, exif=b"Exif\0\0" + bytes(60_000))
+    drawing = _saved("PNG")
+    for content in (
+        photograph,
+        drawing[:33] + _chunk(b"teXt", b"a\0b") * 1_000 + drawing[33:],
+        b"P6\n#" + b"x" * 20_000 + b"\n64 64\n255\n" + b"\xff\0\0" * 64 * 64,
+    ):
+        assert np.abs(open_image(content, VIEW).astype(int) - (255, 0, 0)).max() < 8

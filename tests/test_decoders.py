@@ -13,6 +13,7 @@ VOCABULARY = 11
 
 KINDS = [(kind, {}) for kind in sorted(DECODERS)]
 KINDS += [("show-attend-tell", {"gated": False}), ("show-attend-tell", {"att2in": True})]
+KINDS += [("concept-attention", {"concepts": 4, "nouns": 6})]
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: " ".join([kind[0], *kind[1]]))

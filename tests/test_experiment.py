@@ -274,12 +274,27 @@ def test_steps_that_were_told_and_not_saved_happen_again(begin, whole):
     events.close()
     with (stopped.folder / "history.jsonl").open("a") as file:  # what a kill may leave behind
         file.write('{"number": 4, "epoch": 0, "loss": 9.9, "seconds": 1}\n{"number": 5, "ep')
-    (stopped.folder / "resume.pt.tmp-1").write_bytes(b"half")
+    (stopped.folder / ".cutline-0123456789abcdef.part").write_bytes(b"half")
 
     list(begin().run())
 
     assert read_history(stopped.folder) == read_history(whole)
-    assert not list(stopped.folder.glob("*.tmp-*"))
+    assert not list(stopped.folder.glob(".*.part"))
+
+
+def test_of_two_trainings_in_one_folder_the_second_is_refused(begin, whole, tmp_path):
+    first = begin()
+    events = first.run()
+    list(islice(events, 4))
+
+    with pytest.raises(TrainingError, match="another cutline is training in .*model: ") as error:
+        list(begin().run())
+    events.close()
+    assert_is_a_sentence(error.value)
+    list(begin().run())
+
+    assert read_history(first.folder) == read_history(whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_run_is_saved_every_so_often_and_at_the_end_of_an_epoch(begin):
@@ -305,7 +320,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
     assert_is_a_sentence(error.value)
     experiment = begin(out="disk/model")
     assert read_history(experiment.folder) == read_history(whole)
-    assert not list(experiment.folder.glob("*.tmp-*"))
+    assert not list(experiment.folder.glob(".*.part"))
 
 
 def steps_saved(experiment: Experiment) -> list[int]:

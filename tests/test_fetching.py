@@ -79,7 +79,13 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(200)
         rest = content[start:]
         lie = {"says more": 1_000, "says less": -1_000}.get(fault, 0)
-        self.send_header("Content-Length", str(len(rest) + lie))
+        if fault.startswith("length "):
+            self.wfile.write(f"Content-Length: {fault.removeprefix('length ')}\r\n".encode())
+            self.close_connection = True
+        elif fault == "says nothing":
+            self.close_connection = True
+        else:
+            self.send_header("Content-Length", str(len(rest) + lie))
         self.end_headers()
         self._send(rest, fault)
 
@@ -679,3 +685,24 @@ def test_a_call_that_was_given_up_is_not_made_again(silent, tmp_path):
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         assert not thread.is_alive()
+
+
+def test_a_mirror_that_never_ends_is_stopped(server, tmp_path):
+    """A file of 9 bytes, of which 30 MB come, and no length is said."""
+    server.files["/file.zip"] = CONTENT * 10
+    server.fault = "says nothing"
+    endless = Parcel("file.zip", f"{server.address}/file.zip", 9, "0" * 32)
+
+    with pytest.raises(FetchError, match="it has more than 10,000,009 bytes"):
+        list(fetch(endless, tmp_path, pause=0.0))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("length", ["9" * 5_000, "²", "-5", "1" + "0" * 15])
+def test_a_length_that_is_none_is_no_traceback(server, tmp_path, length):
+    server.fault = f"length {length}"
+    parcel = Parcel("file.zip", f"{server.address}/file.zip", len(CONTENT), "0" * 32)
+
+    with pytest.raises(FetchError):
+        list(fetch(parcel, tmp_path, patience=0.2, pause=0.0))

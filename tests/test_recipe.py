@@ -126,6 +126,45 @@ def test_the_packages_recipes_have_names(tmp_path, monkeypatch):
         find_recipe(Path("elsewhere/shapes.toml"))
 
 
+@pytest.mark.parametrize(
+    ("section", "options", "sentence"),
+    [
+        ("decoder", {"hidden": 10**6}, "decoder.hidden is 1000000; it may be from 1 to 16,384"),
+        ("decoder", {"hidden": 16**6_000}, "decoder.hidden is a very long number; it may be"),
+        ("decoder", {"hidden": -5}, "decoder.hidden is -5; it may be from 1"),
+        ("search", {"max_words": 0}, "search.max_words is 0; it may be from 1"),
+        ("decoder", {"dropout": float("nan")}, "decoder.dropout is nan; it may be"),
+        (
+            "search",
+            {"max_words": 10**9},
+            "search.max_words is 1000000000; it may be from 1 to 1,000",
+        ),
+        ("training", {"epochs": 10**30}, "training.epochs is 1"),
+        ("decoder", {"kind": ["a"]}, r"the kind of \[decoder\] is \['a'\], but it must be a name"),
+        ("decoder", {"kind": 7}, r"the kind of \[decoder\] is 7"),
+        ("training", {"schedule": ["x"] * 10**5}, "training.schedule is .*…"),
+    ],
+)
+def test_what_no_machine_could_hold_is_refused_before_it_is_made(section, options, sentence):
+    with pytest.raises(RecipeError, match=sentence) as refused:
+        Recipe.of(with_option(section, **options))
+
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a = " + b"9" * 5_000, b"a = " + b"[" * 10_000, b"\xff", b"a = ", b"a = 0x" + b"f" * 9_000],
+)
+def test_a_file_that_is_no_toml_is_one_sentence(content, tmp_path):
+    (tmp_path / "recipe.toml").write_bytes(content)
+
+    with pytest.raises(RecipeError) as refused:
+        Recipe.read(tmp_path / "recipe.toml")
+
+    assert "recipe.toml" in str(refused.value)
+
+
 MIXED = {
     **MINIMAL,
     "source": [

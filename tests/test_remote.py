@@ -43,12 +43,20 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", self.path.removeprefix("/to/"))
             self.end_headers()
             return
+        if self.path.startswith("/late/"):
+            self.server.over.wait(0.3)
+            self.send_response(302)
+            self.send_header("Location", "/late/")
+            self.end_headers()
+            return
         if self.path == "/missing.png":
             self.send_error(404)
             return
         self.send_response(200)
         kind = "text/html" if self.path == "/page.html" else "image/png"
         self.send_header("Content-Type", kind)
+        if self.path == "/short.png":
+            self.send_header("Content-Length", str(len(PICTURE) + 1_000))
         if self.path == "/slow.png":
             self.wfile.write(b"HTTP/1.0 200 OK\r\n")
             while not self.server.over.wait(0.05):  # something comes often enough for any patience
@@ -223,3 +231,30 @@ def test_a_server_that_is_not_there_is_one_sentence():
 
         with pytest.raises(FetchError, match="does not come: .*refused"):
             fetch_picture(address, allowed=anywhere)
+
+
+def test_the_time_is_one_for_all_redirects(server):
+    """Each answer comes in time, all together do not."""
+    begun = time.monotonic()
+
+    with pytest.raises(FetchError, match=r"takes more than 0\.5 seconds"):
+        fetch_picture(f"{server.address}/late/", allowed=anywhere, limits=Limits(seconds=0.5))
+
+    assert time.monotonic() - begun < 3
+
+
+def test_a_name_that_is_looked_up_for_ever_is_given_up(monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(20) and [])
+    begun = time.monotonic()
+
+    with pytest.raises(FetchError, match=r"slow.example/a.png takes more than 0\.2 seconds"):
+        fetch_picture("http://slow.example/a.png", limits=Limits(seconds=0.2))
+
+    assert time.monotonic() - begun < 3
+    over.set()
+
+
+def test_a_picture_that_comes_short_is_no_picture(server):
+    with pytest.raises(FetchError, match=r"is cut off: 5,004 of 6,004 bytes came"):
+        fetch_picture(f"{server.address}/short.png", allowed=anywhere)

@@ -1,10 +1,13 @@
 """Files of captions are read as they were written, in three forms."""
 
+import csv
+
+import numpy as np
 import pytest
 
 from albums import draw_album, line, write_lines
 from cutline.errors import DataError
-from cutline.rows import WRITERS
+from cutline.rows import WRITERS, read_rows
 from cutline.writing import read_captions
 
 
@@ -16,11 +19,13 @@ def test_files_as_the_bulk_command_writes_them_are_read(tmp_path, suffix):
     names = ("jpg.jpg", "png.png", "tif.tif")
     sure, unsure, damaged = (f"album/{name}" for name in names)
     left = {"caption": None, "left_out": "its confidence of 0.20 is less than 0.5"}
-    WRITERS[suffix](iter([
+    rows = [
         line(sure, 'ein "Hund", läuft\nweg', confidence=0.6),
         {**line(unsure, "", confidence=0.2), **left},
         {"path": damaged, "error": f"{damaged} is damaged"},
-    ]), captions)  # fmt: skip
+    ]
+    with captions.open("wb") as file:
+        WRITERS[suffix](iter(rows), file)
 
     found = read_captions(captions)
 
@@ -88,3 +93,78 @@ def test_a_broken_line_is_named_before_anything_is_written(tmp_path, bad):
 
     with pytest.raises(DataError, match="line 2: "):
         read_captions(captions)
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "'=1", "''-a", "'tis a dog", "a=b", "＝1"]
+)
+def test_no_spreadsheet_computes_a_cell_and_it_is_read_as_it_was(tmp_path, text):
+    row = {"path": f"{text}.jpg", "caption": text, "confidence": 0.5, "log_prob": -3.25}
+
+    WRITERS[".csv"](iter([row]), tmp_path / "captions.csv")
+
+    with (tmp_path / "captions.csv").open(encoding="utf8", newline="") as file:
+        [cells] = csv.DictReader(file)
+    assert not cells["caption"].startswith(("=", "+", "-", "@", "\t", "\r", "＝"))
+    assert cells["log_prob"] == "-3.25"  # a number stays one
+    [again] = read_rows(tmp_path / "captions.csv")
+    assert (again.told["path"], again.told["caption"]) == (row["path"], text)
+
+
+def write_parquet(file, /, **columns):
+    """A table of columns, each a list, or one text for so many rows: kilobytes, however many."""
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from pyarrow import parquet
+
+    def repeat(text, count):
+        zeros = pyarrow.array(np.zeros(count, np.int32))
+        return pyarrow.DictionaryArray.from_arrays(zeros, pyarrow.array([text]))
+
+    made = {n: c if isinstance(c, list) else repeat(*c) for n, c in columns.items()}
+    parquet.write_table(pyarrow.table(made), file)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        (
+            {"path": ("a.jpg", 5_000_000), "caption": ("a dog", 5_000_000)},
+            "5,000,000 rows are too many for its size",
+        ),
+        (
+            {"path": ("a.jpg", 1_000), "caption": ("a" * 10**6, 1_000)},
+            "a text of 1,000,000 bytes in the column 'caption'",
+        ),
+        (
+            {"path": ("a.jpg", 10_000), "caption": ("a" * 39_000, 10_000)},
+            "its texts are too large for its size",
+        ),
+        (
+            {"path": ["a.jpg"], "caption": [["a", "dog"]]},
+            "the column 'caption' holds list<",
+        ),
+    ],
+)
+def test_a_parquet_bomb_is_one_sentence(tmp_path, columns, sentence):
+    path = write_parquet(tmp_path / "bomb.parquet", **columns)
+    assert path.stat().st_size < 50_000
+
+    with pytest.raises(DataError) as refused:
+        list(read_rows(path))
+
+    assert sentence in str(refused.value)
+
+
+def test_of_a_table_only_the_columns_of_captions_are_unpacked(tmp_path):
+    path = write_parquet(
+        tmp_path / "more.parquet",
+        path=["a.jpg"],
+        caption=["a dog"],
+        confidence=[0.5],
+        more=("a" * 10**6, 1),
+    )
+
+    [row] = read_rows(path)
+
+    assert row.told == {"path": "a.jpg", "caption": "a dog", "confidence": 0.5}

@@ -112,7 +112,7 @@ def test_killed_between_line_and_file_nothing_is_unknown(journal, tmp_path):
     path.write_bytes(b"before")
     replace(journal, path, b"after")
     path.write_bytes(b"before")  # as if the kill had come before the file was replaced
-    (tmp_path / ".a.jpg.part").write_bytes(b"aft")
+    (tmp_path / ".cutline-0123456789abcdef.part").write_bytes(b"aft")
     with journal.path.open("ab") as file:
         file.write(b'{"number": 2, "targ')
     journal.close()

@@ -5,6 +5,7 @@
 'a dog runs through the grass'
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Caption", "Captioner", "CutlineError", "ImageError", "Style", "__version__", "load"]
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported: see `runtime`
 
 _HOMES = {
     "Caption": "records",

@@ -11,8 +11,6 @@ yields a `Change` for each page, in which all bytes but the new alt texts are th
 
 import os
 import re
-import shutil
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +21,7 @@ from cutline.decoding import in_order
 from cutline.errors import CutlineError, DataError, FetchError, ImageError
 from cutline.illustrations import Picture, State
 from cutline.records import Caption
+from cutline.replacing import insist_on_leave, replaced, tell_names
 from cutline.sites import Page, find_pages
 
 CaptionEach = Callable[[Iterable[Path | bytes]], Iterator[Caption | ImageError]]
@@ -166,6 +165,8 @@ def _fill_page(page: Page, answers: Answers, min_confidence: float) -> Change:
 def _judge(picture: Picture, answer: Caption | CutlineError, least: float) -> Picture:
     if isinstance(answer, CutlineError):
         return replace(picture, state=State.UNREADABLE, why=str(answer))
+    if answer.left_out:
+        return replace(picture, state=State.UNSURE, why=answer.left_out)
     alt = as_sentence(answer.text)
     found = replace(picture, alt=alt, confidence=answer.confidence)
     if not alt:
@@ -217,21 +218,14 @@ def apply(change: Change) -> None:
     if change.is_empty:
         return
     path = named.resolve()  # what a link points to is written, the link stays
-    beside = path.with_name(f".{path.name}.part")
     try:
-        if path.read_bytes() != change.page.content:
-            raise DataError(f"{named} has changed since it was read: run the command again")
-        if not path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(
-            path, os.W_OK
-        ):
-            raise DataError(f"{named} may not be written: it is read-only")
-        try:
-            beside.unlink(missing_ok=True)  # nothing is written through somebody's link
-            beside.write_bytes(change.content)
-            shutil.copymode(path, beside)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        status = insist_on_leave(path)
+        if status and status.st_nlink > 1:
+            raise DataError(f"{named} stays as it is: {tell_names(status)}")
+        with replaced(path) as file:
+            if path.read_bytes() != change.page.content:
+                raise DataError(f"{named} has changed since it was read: run the command again")
+            file.write(change.content)
     except OSError as error:
         raise DataError(f"{named} cannot be written: {error.strerror}") from None
 

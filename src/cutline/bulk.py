@@ -8,19 +8,22 @@ after Ctrl-C, kill -9, a full disk or a pulled card the same call goes on there.
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cutline import __version__
 from cutline.captioner import Captioner
+from cutline.corrections import key_of
 from cutline.errors import DataError, ImageError, NoPictureError
-from cutline.journal import Journal, Line
+from cutline.journal import Journal, Line, journal_of
 from cutline.pictures import find_pictures
 from cutline.records import Caption, leave_out_unsure
-from cutline.rows import WRITERS, import_parquet
+from cutline.replacing import insist_on_leave, replaced
+from cutline.rows import WRITERS, import_parquet, read_rows
 from cutline.style import FREE, Style
 
 WATCH_EVERY = 2.0
@@ -86,7 +89,8 @@ def caption_all(
     """Caption pictures into a file; the same call goes on where one was stopped.
 
     The file is written at the end, and when somebody stops listening. A picture is captioned again
-    only when it has changed, or the model or what is wanted has; of equal ones, one is. Damaged
+    only when it has changed, or the model or what is wanted has; of equal ones, one is.
+    A caption that a person has changed in the file stays as the person wrote it. Damaged
     ones stand in the file with their reason and are tried again with `retry_failed`; what could not
     be read at all is tried again every time, and of a folder that may not be entered the captions
     of before stay. Files that changed less than `settled` seconds ago are
@@ -100,7 +104,9 @@ def caption_all(
         import_parquet()
     style = {} if wanted.style == FREE else {"style": wanted.style.as_json()}
     asked = {"best": wanted.best, "gaze": wanted.gaze, **style, **model_of(captioner)}
+    known = journal_of(out).exists()  # else the file is not known to be cutline's
     with Journal.open(out, json.dumps(asked, sort_keys=True)) as journal:
+        _find_people(journal, out if known else None)  # what cannot be read is told before
         found = _insist(find_pictures(given, recursive=recursive))
         for count in journal.note(found, again=retry_failed, settled=settled):
             yield Listed(count)
@@ -110,7 +116,7 @@ def caption_all(
             yield from _answer(captioner, journal, given, wanted)
         finally:
             journal.keep()
-            finished = _write(journal.lines(), out, wanted.min_confidence)
+            finished = _write(journal, out, wanted.min_confidence, known=known)
         if journal.lost:
             raise DataError(f"{journal.lost}; {_so_far(journal)}")
         yield finished
@@ -170,7 +176,8 @@ def _answer(
     captioner: Captioner, journal: Journal, roots: list[str], wanted: Wanted
 ) -> Iterator[Answered]:
     """Caption what has no answer yet."""
-    about = {"model": {**model_of(captioner), "cutline": __version__}}
+    sure = {"threshold": captioner.threshold} if captioner.threshold else {}
+    about = {"model": {**model_of(captioner), "cutline": __version__, **sure}}
 
     def count(path: str, caption: Caption | None, problem: str | None) -> Answered:
         journal.done += 1
@@ -198,33 +205,51 @@ def _so_far(journal: Journal) -> str:
     )
 
 
-def _write(lines: Iterable[Line], out: Path, min_confidence: float) -> Finished:
-    """All that is known so far, in one file, whole or not at all."""
-    finished = Finished()
+def _find_people(journal: Journal, out: Path | None) -> dict[bytes, dict[str, Any]]:
+    """The rows of the file in which a person has changed the caption."""
+    if out is None or not out.exists():
+        return {}
+    try:
+        insist_on_leave(out)
+    except OSError as error:
+        raise DataError(f"{out} cannot be written: {error.strerror}") from None
+    return journal.written.find(row.told for row in read_rows(out))
+
+
+def _write(journal: Journal, out: Path, min_confidence: float, *, known: bool) -> Finished:
+    """All that is known so far, in one file, whole or not at all; what people wrote stays."""
+    people = _find_people(journal, out if known else None)
+    counts = Counter[str]()
 
     def records() -> Iterator[dict[str, Any]]:
-        nonlocal finished
-        for path, problem, answer in lines:
-            if problem is not None:
-                finished = replace(finished, failed=finished.failed + 1)
-                yield {"path": path, "error": problem}
-            elif answer:
-                told = leave_out_unsure(dict(answer), min_confidence)
-                left = told["caption"] is None
-                finished = replace(
-                    finished,
-                    captioned=finished.captioned + (not left),
-                    unsure=finished.unsure + left,
-                )
-                yield {"path": path, **told}
+        for line in journal.lines():
+            told = people.pop(key_of(line.path), None) or _as_row(line, min_confidence)
+            if told:
+                yield count(told)
+        yield from map(count, people.values())  # of pictures that are not named this time
 
-    beside = out.with_name(f".{out.name}.part")
+    def count(told: dict[str, Any]) -> dict[str, Any]:
+        what = "failed" if "error" in told else "captioned" if told.get("caption") else "unsure"
+        counts[what] += 1
+        journal.written.note(told)
+        return told
+
     try:
-        WRITERS[out.suffix](records(), beside)
-        beside.replace(out)
+        with replaced(out) as file:
+            WRITERS[out.suffix](records(), file)
+            journal.keep()  # before the file is there: none of its captions is taken for a person's
     except OSError as error:
-        sentence = f"{out} cannot be written: {error.strerror}"
+        sentence = f"{out} cannot be written: {error.strerror or error}"
         raise DataError(f"{sentence}; answers are kept, and the same call goes on") from None
-    finally:
-        beside.unlink(missing_ok=True)
-    return finished
+    journal.written.settle()
+    journal.keep()
+    return Finished(**counts)
+
+
+def _as_row(line: Line, min_confidence: float) -> dict[str, Any] | None:
+    """What the file says of a picture; None where it was not looked at yet."""
+    if line.problem is not None:
+        return {"path": line.path, "error": line.problem}
+    if not line.answer:
+        return None
+    return {"path": line.path, **leave_out_unsure(dict(line.answer), min_confidence)}

@@ -140,6 +140,8 @@ def _parse(text: str, path: Path, line: int | None = None) -> Any:
         raise DataError(f"{place}: broken JSON, {error.msg}") from error
     except RecursionError:
         raise DataError(f"{where}: lists within lists beyond any use") from None
+    except ValueError:
+        raise DataError(f"{where}: broken JSON, a number of thousands of digits") from None
 
 
 def _without_twins(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:

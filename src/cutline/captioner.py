@@ -5,19 +5,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from itertools import chain, islice
-from math import isqrt
+from math import isfinite, isqrt
 from pathlib import Path
 from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cutline.calibration import Calibration
+from cutline.calibration import Calibration, weigh_evidence
 from cutline.decoding import Decoded, Undecoded, batches_of, decode, decode_ahead, in_order
 from cutline.engines.onnx import OnnxEngine
 from cutline.errors import ImageError, ModelError
 from cutline.images import Source, View
-from cutline.records import Caption, Written
+from cutline.phrases import finish
+from cutline.records import Caption, Concept, Written
 from cutline.style import FREE, Style
 from cutline.vocabulary import PAD, Vocabulary
 from cutline.words import join_words
@@ -60,6 +61,11 @@ class Captioner:
     def card(self) -> Mapping[str, Any]:
         """What the model was trained on and how well it does."""
         return self.engine.card
+
+    @property
+    def threshold(self) -> float:
+        """The confidence from which on three of four captions are right; 0 where none is known."""
+        return float(self.card.get("calibration", {}).get("threshold", 0.0))
 
     @overload
     def caption(self, pictures: Source, *, best: int = 1, style: Style = FREE) -> Caption: ...
@@ -123,7 +129,8 @@ class Captioner:
         shorter = self._find(engine, pixels[long], best, style) if long else []
         for place, caption in zip(long, shorter, strict=True):
             captions[place] = caption
-        return [_dress(caption, style) for caption in captions]
+        least = self.card.get("refusal", {}).get("threshold", 0.0)
+        return [finish(c, style, photograph=least, sure=self.threshold) for c in captions]
 
     def _find(
         self, engine: Engine, pixels: NDArray[np.uint8], best: int, style: Style
@@ -172,19 +179,16 @@ def captions_of(
     """A caption for each row that an engine wrote, with `best` - 1 more candidates beside it."""
     captions = []
     for row, scores in enumerate(written.scores):
-        first, *others = (
-            _read_candidate(written, row, candidate, vocabulary, calibration)
+        candidates = (
+            _read_candidate(written, row, candidate, vocabulary)
             for candidate in range(best)
             if candidate == 0 or scores[candidate] > -np.inf
         )
+        if calibration is not None:
+            candidates = (_weigh(candidate, calibration) for candidate in candidates)
+        first, *others = candidates
         captions.append(replace(first, alternatives=tuple(others)))
     return captions
-
-
-def _dress(caption: Caption, style: Style) -> Caption:
-    fitting = (other for other in caption.alternatives if style.has_room(other.text))
-    others = tuple(_dress(other, style) for other in fitting)
-    return replace(caption, text=style.dress(caption.text), alternatives=others)
 
 
 def _insist(answer: Caption | ImageError) -> Caption:
@@ -193,27 +197,39 @@ def _insist(answer: Caption | ImageError) -> Caption:
     return answer
 
 
-def _read_candidate(
-    written: Written,
-    row: int,
-    candidate: int,
-    vocabulary: Vocabulary,
-    calibration: Calibration | None,
-) -> Caption:
+def _read_candidate(written: Written, row: int, candidate: int, vocabulary: Vocabulary) -> Caption:
     ids = written.words[row, candidate]
     words = vocabulary.decode(ids.tolist())
     each = tuple(float(value) for value in written.log_probs[row, candidate][ids != PAD])
-    gaze = None
+    if not isfinite(sum(each)):  # of weights that are no numbers; and JSON knows none of these
+        raise ModelError("this model's probabilities are no numbers: its weights are damaged")
+    gaze, photograph = None, None
     if written.gaze is not None:
         looked = written.gaze[row, candidate][ids != PAD]
         gaze = looked.reshape(len(looked), isqrt(looked.shape[1]), -1)
-    chance = None if calibration is None else float(calibration.confidence([each])[0])
-    return Caption(join_words(words), words, sum(each), each, gaze=gaze, chance=chance)
+    if written.photograph is not None:
+        photograph = float(written.photograph[row])
+    concepts = _read_concepts(written, row, vocabulary)
+    text = join_words(words)
+    return Caption(
+        text, words, sum(each), each, gaze=gaze, concepts=concepts, photograph=photograph
+    )
+
+
+def _read_concepts(written: Written, row: int, vocabulary: Vocabulary) -> tuple[Concept, ...]:
+    if written.concepts is None or written.chances is None:
+        return ()
+    nouns = (vocabulary.words[place] for place in written.concepts[row].tolist())
+    return tuple(map(Concept, nouns, written.chances[row].tolist()))
+
+
+def _weigh(caption: Caption, calibration: Calibration) -> Caption:
+    return replace(caption, chance=float(calibration.confidence([weigh_evidence(caption)])[0]))
 
 
 def _fingerprint_of(folder: Path) -> str | None:
     """Which weights a folder's card speaks of."""
     try:
         return json.loads((folder / "card.json").read_text(encoding="utf8")).get("fingerprint")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None

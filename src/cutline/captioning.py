@@ -2,19 +2,21 @@
 
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cutline.errors import CutlineError
-from cutline.options import model_option, style_options, threads_option
+from cutline.errors import CutlineError, ImageError
+from cutline.options import model_option, overwrite_option, style_options, threads_option
 from cutline.pictures import find_pictures
 from cutline.progress import Bars, say, stop_after_the_event
 from cutline.records import Caption, leave_out_unsure
 from cutline.style import Style
+from cutline.terminal import echo, visible
 
 if TYPE_CHECKING:
     from cutline.bulk import Event
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 OUT = Path("captions.jsonl")
 """Where captions are kept that go on to other software, if nobody says."""
+PAGE = "report.html"
+"""Beside them."""
 
 
 @click.command()
@@ -39,6 +43,7 @@ OUT = Path("captions.jsonl")
 )
 @style_options
 @click.option("--out", type=Path, help="All captions in one .jsonl, .csv or .parquet file.")
+@overwrite_option
 @click.option("--retry-failed", is_flag=True, help="With --out: try damaged pictures again.")
 @click.option("--watch", "watched", is_flag=True, help="With --out: caption what appears, too.")
 @click.option(
@@ -61,6 +66,7 @@ def caption(
     min_confidence: float,
     style: Style,
     out: Path | None,
+    overwrite: bool,
     retry_failed: bool,
     watched: bool,
     form: str | None,
@@ -87,9 +93,12 @@ def caption(
     _insist_on_sense(paths, coco, out, again=watched or retry_failed, watched=watched, more=more)
     if form or apply:
         out = _choose_out(form, out, alone=not (watched or coco))
+    if out:
+        _insist_on_outs(out, form, [coco, model, *map(Path, paths)], overwrite=overwrite)
     captioner = load(model, threads=threads)
     if coco:
-        sys.exit(_submit(captioner, coco, images or coco.parent, out, style))
+        whole = replace(style, form="sentence", any_picture=True)  # a caption of every picture
+        sys.exit(_submit(captioner, coco, images or coco.parent, out, whole))
     if out:
         from cutline.bulk import Wanted, caption_all, watch
 
@@ -98,17 +107,32 @@ def caption(
         given = {"recursive": recursive, "retry_failed": retry_failed}
         events = (watch if watched else caption_all)(captioner, paths, out, wanted, **given)
         code = _show(events, out)
-        sys.exit(_hand_on(captioner, out, form, code, apply=apply, as_json=as_json))
+        sys.exit(_hand_on(captioner, out, form, code, paths, apply=apply, as_json=as_json))
     found = list(find_pictures(paths, recursive=recursive))
     pictures = (Path(path) for path, wrong in found if not wrong)
     answers = captioner.caption_each(pictures, best=best, style=style)
+    how = (as_json, gaze, min_confidence)
+    sys.exit(_say_each(found, answers, *how))
+
+
+def _say_each(
+    found: Sequence[tuple[str, CutlineError | None]],
+    answers: Iterator[Caption | ImageError],
+    as_json: bool,
+    gaze: bool,
+    min_confidence: float,
+) -> int:
+    """A line for each picture, whole whatever stops it; the exit code."""
     failed = False
-    for path, problem in found:
-        answer = problem or next(answers)
-        failed |= isinstance(answer, CutlineError)
-        told = _as_json(path, answer, gaze=gaze, min_confidence=min_confidence)
-        _say(told, answer, as_json=as_json, alone=len(found) == 1)
-    sys.exit(1 if failed else 0)
+    with stop_after_the_event() as stop:
+        for path, problem in found:
+            answer = problem or next(answers)
+            failed |= isinstance(answer, CutlineError)
+            told = _as_json(path, answer, gaze=gaze, min_confidence=min_confidence)
+            _say(told, answer, as_json=as_json, alone=len(found) == 1)
+            if stop.is_set():
+                return stop.code
+    return 1 if failed else 0
 
 
 def _insist_on_sense(
@@ -147,7 +171,7 @@ def _show(events: Generator["Event"], out: Path) -> int:
                         say(f"cutline: {problem}")
                     bars.show("captioned", done, total, unit="pictures")
                 case Finished(captioned, unsure, failed):
-                    less = f", {unsure} too unsure for one" if unsure else ""
+                    less = f", {unsure} left out: unsure, or no photographs" if unsure else ""
                     more = f", {failed} without (--retry-failed tries again)" if failed else ""
                     before, summed_up = summed_up, f"{out}: {captioned} captions{less}{more}"
                     if summed_up != before:
@@ -155,21 +179,18 @@ def _show(events: Generator["Event"], out: Path) -> int:
             if stop.is_set():
                 bars.close()
                 say(f"stopped; {out} has what is done, and the same command goes on")
-                return 130
+                return stop.code
     return 1 if failed else 0
 
 
 def _choose_out(form: str | None, out: Path | None, *, alone: bool) -> Path:
     """The file of captions that are then written elsewhere; what hinders that is said before."""
     from cutline.exiftool import find_exiftool
-    from cutline.journal import journal_of
 
     if not form:
         raise click.UsageError("--apply needs --write: txt, xmp or embed")
     if not alone:
         raise click.UsageError("--write goes neither with --watch nor with --coco")
-    if out is None and OUT.exists() and not journal_of(OUT).exists():
-        raise click.UsageError(f"{OUT} is there already: --out {OUT} replaces it, or name another")
     if out and out.suffix != ".jsonl":
         raise click.UsageError("--write needs lines that say which model wrote: --out FILE.jsonl")
     if form == "embed":
@@ -177,19 +198,40 @@ def _choose_out(form: str | None, out: Path | None, *, alone: bool) -> Path:
     return out or OUT
 
 
+def _insist_on_outs(
+    out: Path, form: str | None, inputs: Sequence[Path | None], *, overwrite: bool
+) -> None:
+    """Raises `DataError` for a file that is read here, or that no journal knows as cutline's."""
+    from cutline.journal import journal_of
+    from cutline.outputs import insist_on_out, insist_on_page
+
+    files = [given for given in inputs if given is not None and not given.is_dir()]
+    insist_on_out(out, files, overwrite=overwrite, own=journal_of(out).is_file())
+    if form == "html":
+        insist_on_page(out.with_name(PAGE), files, overwrite=overwrite)
+
+
 def _hand_on(
-    captioner: "Captioner", out: Path, form: str | None, code: int, *, apply: bool, as_json: bool
+    captioner: "Captioner",
+    out: Path,
+    form: str | None,
+    code: int,
+    paths: Sequence[str],
+    *,
+    apply: bool,
+    as_json: bool,
 ) -> int:
     """A file of captions into other files, unless captioning was stopped; the exit code of both."""
-    if form is None or code == 130:
+    if form is None or code > 128:
         return code
     if form != "html":
         from cutline.publishing import publish
 
-        return publish(out, form, apply=apply, as_json=as_json) or code
+        within = [Path(path) for path in paths if Path(path).is_dir()]
+        return publish(out, form, apply=apply, as_json=as_json, within=within) or code
     from cutline.report import write_report
 
-    page, bars = out.with_name("report.html"), Bars()
+    page, bars = out.with_name(PAGE), Bars()
     for drawn in write_report(out, page, view=captioner.engine.view):
         bars.show("drawn", drawn.done, drawn.total)
     say(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
@@ -221,12 +263,13 @@ def _say(
     if as_json:
         click.echo(json.dumps(told))
     elif isinstance(answer, CutlineError):
-        click.echo(f"cutline: {answer}", err=True)
+        click.echo(visible(f"cutline: {answer}"), err=True)
     elif "left_out" in told:
-        click.echo(f"cutline: {told['path']} has no caption: {told['left_out']}", err=True)
+        why = f"cutline: {told['path']} has no caption: {told['left_out']}"
+        click.echo(visible(why), err=True)
     else:
         for candidate in (answer, *answer.alternatives):
-            click.echo(candidate.text if alone else f"{told['path']}\t{candidate.text}")
+            echo(*([] if alone else [told["path"]]), candidate.text)
 
 
 def _as_json(
@@ -240,18 +283,18 @@ def _as_json(
 @click.command()
 @click.argument("picture", type=Path)
 @click.option("-o", "--out", type=Path, required=True, help="The drawing: a .png or .jpg file.")
+@overwrite_option
 @model_option
-def gaze(picture: Path, out: Path, model: Path | None) -> None:
+def gaze(picture: Path, out: Path, overwrite: bool, model: Path | None) -> None:
     """Draw where the model looked for each word of its caption."""
     from cutline.captioner import load
-    from cutline.gaze import draw_gaze
+    from cutline.gaze import draw_gaze, save_drawing
     from cutline.images import open_image
+    from cutline.outputs import insist_on_out
 
+    insist_on_out(out, (picture, model), overwrite=overwrite)
     captioner = load(model)
     caption = captioner.caption(picture)
     drawing = draw_gaze(open_image(picture, captioner.engine.view), caption)
-    try:
-        drawing.save(out)
-    except (OSError, ValueError) as error:
-        raise CutlineError(f"{out} cannot be written: {error}") from None
-    click.echo(caption.text)
+    save_drawing(drawing, out)
+    echo(caption.text)

@@ -3,35 +3,56 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cutline.errors import ModelError
+
+NOT_SAID = "not said"
+
 
 def write_card(card: Mapping[str, Any]) -> str:
-    """A model's card as Markdown."""
-    scores = [
+    """A model's card as Markdown; what it does not tell is said to be missing.
+
+    Raises `ModelError` for a card whose parts are of other kinds than a card's.
+    """
+    try:
+        return "\n\n".join(_tell(card)) + "\n"
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:100]}"
+        raise ModelError(f"the model's card is none that can be read ({reason})") from None
+
+
+def _tell(card: Mapping[str, Any]) -> list[str]:
+    view, mixed = card.get("view", {}), card.get("mixed", [])
+    size, encoder = view.get("size", "?"), card.get("encoder", {})
+    made = _list(card.get("versions", {})) or "versions not said"
+    return [
+        f"# {card.get('title', 'A captioner')}",
+        f"Paper: {card.get('paper', 'none named')}",
+        f"Recipe: `{card.get('command', NOT_SAID)}` ({made}; epoch {card.get('epoch', '?')} was "
+        "the best on validation)",
+        *([f"Mixed: the mean of the weights of {len(mixed)} models"] if mixed else []),
+        f"Encoder's weights: {encoder.get('weights', NOT_SAID)}",
+        f"View: {view.get('fit', NOT_SAID)} to {size} x {size} pixels",
+        f"Data: {_list({**card.get('source', {}), **card.get('data', {})}) or NOT_SAID}",
+        _tell_scores(card.get("scores", {})),
+        _tell_confidence(card.get("calibration")),
+        _tell_precision(card),
+        f"Licence: {card.get('licence', NOT_SAID)}",
+        f"What it gets wrong: {card.get('limits', NOT_SAID)}",
+    ]
+
+
+def _list(told: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in told.items())
+
+
+def _tell_scores(scores: Mapping[str, Any]) -> str:
+    lines = [
         f"- {split}: "
         + ", ".join(f"{name} {100 * value:.1f}" for name, value in report["scores"].items())
         + f"  \n  `{report['signature']}`"
-        for split, report in card["scores"].items()
+        for split, report in scores.items()
     ]
-    data = ", ".join(
-        f"{name} {value}" for name, value in {**card["source"], **card["data"]}.items()
-    )
-    made = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
-    mixed = card.get("mixed", [])
-    parts = [
-        f"# {card.get('title', 'A captioner')}",
-        f"Paper: {card.get('paper', 'none named')}",
-        f"Recipe: `{card['command']}` ({made}; epoch {card['epoch']} was the best on validation)",
-        *([f"Mixed: the mean of the weights of {len(mixed)} models"] if mixed else []),
-        f"Encoder's weights: {card['encoder']['weights']}",
-        f"View: {card['view']['fit']} to {card['view']['size']} x {card['view']['size']} pixels",
-        f"Data: {data}",
-        "Scores:\n" + "\n".join(scores),
-        _tell_confidence(card.get("calibration")),
-        _tell_precision(card),
-        f"Licence: {card.get('licence', 'not said')}",
-        f"What it gets wrong: {card.get('limits', 'not said')}",
-    ]
-    return "\n\n".join(parts) + "\n"
+    return "Scores:\n" + "\n".join(lines) if lines else "Scores: none"
 
 
 def _tell_confidence(calibration: Mapping[str, Any] | None) -> str:

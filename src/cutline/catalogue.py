@@ -5,8 +5,10 @@ certificate of another name; Amazon serves the same objects with a valid one. Fl
 are given by their authors on request only.
 """
 
+import filecmp
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from errno import EEXIST
 from pathlib import Path
 from queue import SimpleQueue
 from shutil import disk_usage, rmtree
@@ -240,6 +242,8 @@ def _move(source: Path, target: Path) -> None:
     """Everything to its final place: whole folders where there is none yet, else file by file."""
     for path in sorted(source.iterdir()):
         place = target / path.name
+        if path.is_file() and place.is_file() and not filecmp.cmp(path, place, shallow=False):
+            raise FileExistsError(EEXIST, "another file of this name is there", str(place))
         try:
             path.replace(place)  # tried, not asked before: another parcel may bring this folder now
         except OSError:

@@ -12,8 +12,7 @@ holds the old model or the new one, whole.
 """
 
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from cutline.errors import ModelError
 from cutline.model import CaptionModel, fill, part_of, read_tensors
 from cutline.recipe import Recipe
+from cutline.replacing import new_folder, replaced
 from cutline.vocabulary import Vocabulary
 
 RECIPE, VOCABULARY, WEIGHTS = "recipe.json", "vocabulary.txt", "weights.safetensors"
@@ -47,11 +47,10 @@ def create_folder(folder: Path, recipe: Recipe, vocabulary: Vocabulary) -> None:
     """A new model folder with what never changes during a run."""
     if folder.exists():
         raise ModelError(f"{folder} exists already; name another with --out")
-    beside = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
-    beside.mkdir(parents=True, exist_ok=True)  # a killed run of this number may have left one
-    (beside / RECIPE).write_text(json.dumps(recipe.as_json(), indent=2) + "\n", encoding="utf8")
-    vocabulary.save(beside / VOCABULARY)
-    beside.rename(folder)
+    with new_folder(folder) as beside:
+        told = json.dumps(recipe.as_json(), indent=2) + "\n"
+        (beside / RECIPE).write_text(told, encoding="utf8")
+        vocabulary.save(beside / VOCABULARY)
 
 
 def read_recipe(folder: Path, *, trust: bool = False) -> Recipe:
@@ -62,7 +61,7 @@ def read_recipe(folder: Path, *, trust: bool = False) -> Recipe:
         raise ModelError(
             f"{folder} is not a model folder: no {RECIPE} ({error.strerror})"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{folder / RECIPE} is not JSON: {error}") from None
     if not isinstance(table, dict):
         raise ModelError(f"{folder / RECIPE} is not a recipe: it holds no sections")
@@ -75,14 +74,16 @@ def save_model(
     """Replace the folder's weights and card at one moment."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"vocabulary": vocabulary.hash, "card": json.dumps(card)}
-    replace(folder / WEIGHTS, lambda beside: beside.write_bytes(save(tensors, metadata)))
+    with replaced(folder / WEIGHTS) as file:
+        file.write(save(tensors, metadata))
     save_card(folder, card)
 
 
 def save_card(folder: Path, card: Mapping[str, Any]) -> None:
     """Replace the card that people read."""
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-    replace(folder / CARD, lambda beside: beside.write_text(text, encoding="utf8"))
+    with replaced(folder / CARD) as file:
+        file.write(text.encode("utf8"))
 
 
 def read_model(folder: Path, *, trust: bool = False) -> Checkpoint:
@@ -100,16 +101,21 @@ def read_model(folder: Path, *, trust: bool = False) -> Checkpoint:
         with safe_open(folder / WEIGHTS, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise ModelError(f"{folder / WEIGHTS} is damaged: {error}") from None
     vocabulary.check(metadata.get("vocabulary", ""))
-    return Checkpoint(recipe, vocabulary, tensors, json.loads(metadata.get("card", "{}")))
+    card = _read_table(metadata.get("card", "{}"), "card", folder / WEIGHTS)
+    return Checkpoint(recipe, vocabulary, tensors, card)
 
 
 def build(checkpoint: Checkpoint) -> CaptionModel:
     """The trained network of a checkpoint, in evaluation mode."""
-    encoder = checkpoint.recipe.build("encoder")
-    decoder = checkpoint.recipe.build("decoder", encoder.width, len(checkpoint.vocabulary))
+    try:
+        encoder = checkpoint.recipe.build("encoder")
+        decoder = checkpoint.recipe.build("decoder", encoder.width, len(checkpoint.vocabulary))
+    except (RuntimeError, ValueError, AssertionError, ArithmeticError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(f"the recipe's parts make no network: {reason}") from None
     model = CaptionModel(encoder, decoder)
     for part in ("encoder", "decoder"):
         fill(getattr(model, part), part_of(checkpoint.tensors, part), f"the checkpoint's {part}")
@@ -119,7 +125,8 @@ def build(checkpoint: Checkpoint) -> CaptionModel:
 def save_resume(folder: Path, state: Mapping[str, Any]) -> None:
     """Replace what a run needs to go on."""
     try:
-        replace(folder / RESUME, lambda beside: torch.save(dict(state), beside))
+        with replaced(folder / RESUME) as file:
+            torch.save(dict(state), file)
     except RuntimeError:  # what torch makes of a disk that takes no more
         raise OSError(f"{RESUME} could not be saved, perhaps for want of room") from None
 
@@ -136,12 +143,6 @@ def read_resume(folder: Path) -> dict[str, Any] | None:
         raise ModelError(f"{path} is damaged: {reason} (without it the run begins anew)") from None
 
 
-def sweep(folder: Path) -> None:
-    """Take away the unfinished files of a run that was killed."""
-    for unfinished in folder.glob("*.tmp-*"):
-        unfinished.unlink(missing_ok=True)
-
-
 def _read_graph(path: Path, *, trust: bool) -> Checkpoint:
     """What an exported file was made from: its weights by name, the rest from its metadata."""
     tensors = read_tensors(path)
@@ -150,20 +151,18 @@ def _read_graph(path: Path, *, trust: bool) -> Checkpoint:
     if "recipe" not in metadata:
         raise ModelError(f"{path} carries no recipe: it was not made by `cutline export`")
     return Checkpoint(
-        Recipe.of(json.loads(metadata["recipe"]), trust=trust),
-        Vocabulary(tuple(metadata["vocabulary"].split("\n"))),
+        Recipe.of(_read_table(metadata["recipe"], "recipe", path), trust=trust),
+        Vocabulary.of_lines(metadata.get("vocabulary", "")),
         tensors,
-        json.loads(metadata["card"]),
+        _read_table(metadata.get("card", "{}"), "card", path),
     )
 
 
-def replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and rename it there: the old one or the new one, never half."""
-    beside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+def _read_table(text: str, name: str, path: Path) -> dict[str, Any]:
     try:
-        write(beside)
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        table = json.loads(text)
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict):
+        raise ModelError(f"{path} carries no {name} that can be read")
+    return table

@@ -3,12 +3,15 @@
 import io
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 import click
 
 from cutline import __version__
 from cutline.errors import CutlineError
+from cutline.progress import Stopped, stop_at_once
+from cutline.terminal import visible
 
 ROOMS = {
     "captioning": ("caption", "gaze"),
@@ -54,17 +57,42 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")  # file names may be any bytes
     try:
-        commands(standalone_mode=False)
+        with stop_at_once():
+            _run_and_flush()
     except CutlineError as error:
-        sys.exit(f"cutline: {error}")
+        sys.exit(visible(f"cutline: {error}"))
     except click.ClickException as error:
-        error.show()
+        error.show(said := io.StringIO())
+        click.echo(visible(said.getvalue(), keep="\n"), err=True, nl=False)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+    except (KeyboardInterrupt, click.Abort) as error:
+        stopped = error.__cause__ if isinstance(error, click.Abort) else error
+        sys.exit(stopped.code if isinstance(stopped, Stopped) else 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads us any more
+        _write_nowhere()  # nobody reads us any more
         sys.exit(141)
+    except OSError as error:
+        _write_nowhere()
+        what = error.filename if error.filename is not None else "the output"
+        sys.exit(visible(f"cutline: {what}: {error.strerror or error}"))
+    except (MemoryError, RecursionError) as error:
+        what = "there is too little memory" if isinstance(error, MemoryError) else "it is too deep"
+        sys.exit(f"cutline: a file that was read cannot be: {what}")
+
+
+def _run_and_flush() -> None:
+    """Run a command; what standard output refuses is refused here, not when Python has ended."""
+    try:
+        commands(standalone_mode=False)
+    finally:
+        if sys.stdout:
+            sys.stdout.flush()
+
+
+def _write_nowhere() -> None:
+    """Let nothing more go where nothing can be written: Python would say so once more."""
+    with suppress(OSError, ValueError, AttributeError):  # there may be no standard output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

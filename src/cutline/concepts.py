@@ -12,7 +12,7 @@ beside the regions (You et al. 2016, arXiv 1603.03925) and may copy them (Yao et
 the picture is a photograph at all.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -41,6 +41,16 @@ class Sight(NamedTuple):
     regions: Float[Tensor, "rows regions width"] | None
     concepts: Concepts
 
+    @property
+    def shape(self) -> torch.Size:
+        """(rows, concepts)."""
+        return self.concepts.words.shape
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.concepts.words.device
+
 
 class ConceptHead(nn.Module):
     """Regions in, probabilities of `nouns` plain nouns out; noun 0 is `person`.
@@ -55,7 +65,7 @@ class ConceptHead(nn.Module):
 
     def __init__(self, width: int, nouns: int, *, count: int) -> None:
         super().__init__()
-        self.count = count
+        self.count = min(count, nouns)
         self.classify = nn.Linear(width, CLASSES)
         self.correct = nn.Linear(width, nouns)
         self.photograph = nn.Linear(width, 1)
@@ -89,7 +99,8 @@ class ConceptHead(nn.Module):
     def pick(self, probabilities: Float[Tensor, "rows nouns"]) -> Concepts:
         """`person` and the likeliest others."""
         likely, places = probabilities[:, 1:].topk(self.count - 1, dim=-1)
-        chosen = torch.cat([torch.zeros_like(places[:, :1]), places + 1], dim=1)
+        first = torch.zeros_like(probabilities[:, :1], dtype=torch.long)
+        chosen = torch.cat([first, places + 1], dim=1)
         return Concepts(self.words[chosen], torch.cat([probabilities[:, :1], likely], dim=1))
 
 
@@ -124,12 +135,11 @@ def fit(
     """
     drawn = torch.Generator().manual_seed(seed)
     head.correct.bias.data.fill_(-4.0)
-    weights, others = [head.correct.weight], [head.correct.bias, head.scale]
-    optimizer = torch.optim.AdamW(
-        [{"params": weights, "weight_decay": decay / learning_rate}, {"params": others}],
-        lr=learning_rate,
-        weight_decay=0.0,
-    )
+    groups: list[dict[str, Any]] = [
+        {"params": [head.correct.weight], "weight_decay": decay / learning_rate},
+        {"params": [head.correct.bias, head.scale]},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0)
     with torch.no_grad():
         standard = head.standardise(means)
         shares = torch.cat([head.classify(some).softmax(dim=-1) for some in means.split(4096)])
@@ -146,3 +156,39 @@ def fit(
         optimizer.step()
         losses.append(loss.item() / batch)
     return sum(losses[-steps // 5 :]) / len(losses[-steps // 5 :])
+
+
+def fit_photograph(
+    head: ConceptHead,
+    photographs: Float[Tensor, "rows width"],
+    others: Float[Tensor, "drawings width"],
+    *,
+    decay: float = 1e-2,
+    steps: int = 600,
+    learning_rate: float = 3e-3,
+    batch: int = 2048,
+    seed: int = 0,
+) -> None:
+    """Learn to tell photographs from drawings, documents and the like, by their regions' means.
+
+    Logistic regression, in which both kinds count the same, however many there are of each.
+    """
+    drawn = torch.Generator().manual_seed(seed)
+    layer = head.photograph
+    with torch.no_grad():
+        standard = head.standardise(torch.cat([photographs, others]))
+    wanted = torch.cat([torch.ones(len(photographs)), torch.zeros(len(others))])
+    weight = torch.where(wanted > 0, 1.0, len(photographs) / len(others))
+    groups: list[dict[str, Any]] = [
+        {"params": [layer.weight], "weight_decay": decay / learning_rate},
+        {"params": [layer.bias]},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0)
+    for _ in range(steps):
+        rows = torch.randint(len(wanted), (batch,), generator=drawn)
+        loss = binary_cross_entropy_with_logits(
+            layer(standard[rows])[:, 0], wanted[rows], weight=weight[rows]
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cutline.calibration import GOOD, JUDGE
+from cutline.calibration import GOOD, JUDGE, weigh_evidence
 from cutline.captioner import Captioner
 from cutline.errors import ImageError
 from cutline.metrics import USUAL, Metric, score
 from cutline.records import Caption, Example, Report
+from cutline.style import Style
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class Captioned:
 
 
 def caption_split(captioner: Captioner, examples: Sequence[Example]) -> Iterator[Captioned]:
-    """Caption every picture, in order."""
-    answers = captioner.caption_each(example.image for example in examples)
+    """Caption every picture, in order, whether it is a photograph or not."""
+    images = (example.image for example in examples)
+    answers = captioner.caption_each(images, style=Style(any_picture=True))
     for example, answer in zip(examples, answers, strict=True):
         yield Captioned(example, answer)
 
@@ -47,10 +49,10 @@ def score_split(
     return score(predictions, references, metrics=metrics, draws=draws, partial=True)
 
 
-def judge(captioned: Iterable[Captioned]) -> tuple[list[tuple[float, ...]], NDArray[np.bool_]]:
-    """Of every caption its words' log-probabilities, and whether it is good: `calibration.RULE`."""
+def judge(captioned: Iterable[Captioned]) -> tuple[list[dict[str, float]], NDArray[np.bool_]]:
+    """What speaks for every caption, and whether it is good: `calibration.RULE`."""
     pairs = [each for each in captioned if isinstance(each.answer, Caption)]
     per_image = score_split(pairs, metrics=[JUDGE]).per_image
     good = np.array([per_image[each.example.id][JUDGE] >= GOOD for each in pairs])
-    log_probs = [each.answer.word_log_probs for each in pairs if isinstance(each.answer, Caption)]
-    return log_probs, good
+    captions = (each.answer for each in pairs)
+    return [weigh_evidence(c) for c in captions if isinstance(c, Caption)], good

@@ -101,7 +101,9 @@ class ExifTool:
         """What a picture says of itself. Raises `WritingError` where that cannot be told."""
         return _found_in(self._look(content, kind))
 
-    def write(self, content: bytes, kind: str, text: str, mark: Mark, language: str) -> bytes:
+    def write(
+        self, content: bytes, kind: str, text: str, mark: Mark | None, language: str
+    ) -> bytes:
         """The picture with the text and its mark in it; pixels and everything else as they were.
 
         Raises `WritingError` where that cannot be, and where ExifTool does not read back afterwards
@@ -111,7 +113,7 @@ class ExifTool:
             written = with_packet(content, put_text(read_packet_of(content), text, mark, language))
         else:
             written = self._write(content, kind, text, mark, language)
-        if not self.read(written, kind).holds(text, language):
+        if not self.read(written, kind).holds(text, language, human=mark is None):
             raise WritingError("does not say afterwards what ExifTool wrote into it")
         return written
 
@@ -135,7 +137,9 @@ class ExifTool:
             return dict(told)
         raise WritingError(_refusal(said))
 
-    def _write(self, content: bytes, kind: str, text: str, mark: Mark, language: str) -> bytes:
+    def _write(
+        self, content: bytes, kind: str, text: str, mark: Mark | None, language: str
+    ) -> bytes:
         told = self._look(content, kind)
         picture = self._place(content, kind)
         written = picture.with_name(f"written.{kind}")
@@ -224,7 +228,7 @@ def _split_language(tag: str) -> tuple[str, str]:
 
 
 def _changes(
-    told: Mapping[str, Any], found: Found, kind: str, text: str, mark: Mark, language: str
+    told: Mapping[str, Any], found: Found, kind: str, text: str, mark: Mark | None, language: str
 ) -> Iterator[str]:
     """ExifTool's arguments that put the text in, and into the copies that others made of it."""
     written = escape(text, quote=False).replace("\n", "&#xa;")
@@ -234,7 +238,7 @@ def _changes(
         if language != "x-default":
             yield f"-{tag}-{language}={written}"
     yield "-XMP-cutline:all="
-    for name, value in mark.properties():
+    for name, value in mark.properties() if mark else ():
         yield f"-XMP-cutline:{name}={escape(value, quote=False)}"
     for tag, name in FIELDS.items():
         if tag not in _WRITTEN and name in found.own:

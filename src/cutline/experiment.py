@@ -26,23 +26,23 @@ from cutline.checkpoint import (
     read_resume,
     save_model,
     save_resume,
-    sweep,
 )
 from cutline.engines.torch import TorchEngine
 from cutline.errors import CutlineError, DataError, ModelError, TrainingError
+from cutline.events import Begun, Told, Validated
 from cutline.features import Encoded
 from cutline.habits import Habits
-from cutline.learning import Epoch, History, Sample, keep_epoch, write_learning
+from cutline.learning import HISTORY, Epoch, History, Sample, keep_epoch, write_learning
 from cutline.material import Material, Sight, Stored, Unstored
 from cutline.mixing import build_objective, plan_mixture
 from cutline.model import CaptionModel, fill, fingerprint, part_of, unfreeze
 from cutline.naming import Naming, read_naming, save_naming
 from cutline.recipe import Recipe
 from cutline.records import SPLITS, Caption, Example, Report
+from cutline.replacing import alone_with, sweep
 from cutline.sources.mixture import Places, read_mixture, tell_places
 from cutline.starting import (
     Eyes,
-    Told,
     build_decoder,
     check_parts,
     choose_words,
@@ -61,35 +61,6 @@ SAMPLES = 3
 VALIDATION_BATCH = 64
 MEASURED = 8_000
 """Of more training pictures, so many tell how regions are spread: COCO's would fill 23 GB."""
-
-
-@dataclass(frozen=True)
-class Begun:
-    """The data is read; a training begins or goes on."""
-
-    pictures: dict[str, int]
-    """How many of each split."""
-    words: int
-    """In the vocabulary."""
-    step: int
-    steps: int
-    """Where the run is, and where this training ends if it is not stopped early."""
-    training: int = 1
-    trainings: int = 1
-
-
-@dataclass(frozen=True)
-class Validated:
-    """An epoch is over and its captions are scored."""
-
-    epoch: int
-    loss: float
-    report: Report | None
-    """None with fewer than two validation pictures: CIDEr-D means nothing then."""
-    samples: tuple[tuple[Example, Caption], ...]
-    is_best: bool
-    warnings: tuple[str, ...] = ()
-    """What looks wrong with the captions, and what could not be written of how the run goes."""
 
 
 Event = Encoded | Begun | Step | Validated | Told
@@ -133,7 +104,7 @@ class Experiment:
         save_every: float = 60.0,
         command: str = "",
     ) -> None:
-        if folder.exists() and not is_same(read_recipe(folder, trust=True), recipe):
+        if folder.exists() and not is_same(read_recipe(folder, trust=recipe.names_code), recipe):
             raise ModelError(f"{folder} holds a run of another recipe; name another with --out")
         check_parts(recipe)
         self.recipe, self.data, self.folder = recipe, data, folder
@@ -153,21 +124,33 @@ class Experiment:
     def run(self) -> Generator[Event]:
         """Train to the end; what happens is yielded. Closing the iterator saves where it is.
 
-        Raises `TrainingError` where the disk is full or gone; the same run then goes on.
+        Raises `TrainingError` where the disk is full or gone; the same run then goes on. So it does
+        where another process trains in the same folder.
         """
+        lock = self.folder.with_name(f".{self.folder.name}.lock")
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            with alone_with(lock) as alone:
+                if not alone:
+                    raise TrainingError(
+                        f"another cutline is training in {self.folder}: let that end, or name "
+                        "another folder with --out"
+                    )
+                yield from self._run()
+        except OSError as error:
+            where, why = error.filename or self.folder, error.strerror or error
+            kept = "what was saved before is whole, and the same command goes on"
+            raise TrainingError(f"{where} cannot be written or read: {why}; {kept}") from None
+
+    def _run(self) -> Generator[Event]:
         self.mixture = read_mixture(self.recipe, self.data)
         self._fingerprint = self.mixture.fingerprint()
         sweep(self.folder)
         state = read_resume(self.folder)
         standing = _Standing(**state["standing"]) if state else _Standing()
-        try:
-            while standing.training < len(self.trainings):
-                yield from self._run_training(standing, state)
-                standing.training, standing.epochs_since, state = standing.training + 1, 0, None
-        except OSError as error:
-            where, why = error.filename or self.folder, error.strerror or error
-            kept = "what was saved before is whole, and the same command goes on"
-            raise TrainingError(f"{where} cannot be written or read: {why}; {kept}") from None
+        while standing.training < len(self.trainings):
+            yield from self._run_training(standing, state)
+            standing.training, standing.epochs_since, state = standing.training + 1, 0, None
 
     def _run_training(self, standing: _Standing, state: dict[str, Any] | None) -> Generator[Event]:
         number, options = standing.training, self.trainings[standing.training]
@@ -298,12 +281,12 @@ class Experiment:
         validation: Sequence[Example],
     ) -> Generator[Event]:
         saved, patience = time.monotonic(), max(1, trainer.options.patience)
-        self._history = History(self.folder, standing.steps + trainer.step)
+        self._history = History(self.folder / HISTORY, standing.steps + trainer.step)
         try:
             while standing.epochs_since < patience and (event := next(events, None)):
                 if isinstance(event, Step):
                     event = replace(event, number=standing.steps + event.number)
-                    self._history.add(asdict(event))
+                    self._history.add(event)
                     yield event
                 else:
                     shown = trainer.shown

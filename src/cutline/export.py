@@ -12,8 +12,9 @@ Outputs `words`      int64 (rows, candidates, time): word ids, the best candidat
         `chances`    float (rows, concepts): the probability of each
         `photograph` float (rows): the probability that the picture is a photograph
 
-The last three are there only if the decoder names concepts. The graph holds the encoder with its normalisation, the decoder, and the beam search traced from
-`search.py`. Vocabulary, view and card are in the file's metadata, so that it needs nothing beside.
+The last three are there only if the decoder names concepts. The graph holds the encoder with its
+normalisation, the decoder, and the beam search traced from `search.py`. Vocabulary, view and card
+are in the file's metadata, so that it needs nothing beside.
 """
 
 import json
@@ -34,7 +35,6 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
-from cutline import checkpoint as files
 from cutline.checkpoint import Checkpoint, build
 from cutline.concepts import see_concepts
 from cutline.decoding import decode_ahead
@@ -45,6 +45,7 @@ from cutline.model import CaptionModel, fill, part_of
 from cutline.quantisation import SMALL, quantise
 from cutline.recipe import Recipe
 from cutline.records import Report, Written
+from cutline.replacing import replaced
 from cutline.search import Limits, has_choice
 from cutline.style import FREE
 
@@ -119,7 +120,8 @@ def export(
     }
     set_metadata(graph, metadata)
     onnx.checker.check_model(graph)
-    files.replace(path, lambda beside: onnx.save(graph, beside))
+    with replaced(path) as file:
+        onnx.save(graph, file)
 
 
 def pictures_of(checkpoint: Checkpoint, data: Path) -> Iterator[NDArray[np.uint8]]:
@@ -156,7 +158,8 @@ def record(path: Path, entries: Mapping[str, Any]) -> None:
     """Write entries into the card of a one-file model; all else stays as it is."""
     graph = onnx.load(path)
     set_metadata(graph, {"card": json.dumps({**_card_of(graph), **entries})})
-    files.replace(path, lambda beside: onnx.save(graph, beside))
+    with replaced(path) as file:
+        onnx.save(graph, file)
 
 
 def _card_of(graph: onnx.ModelProto) -> dict[str, Any]:

@@ -12,10 +12,10 @@ fill one store: each batch is written under a lock.
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedWriter
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,7 @@ from cutline.decoding import Decoded, decode_ahead
 from cutline.errors import ImageError
 from cutline.images import View
 from cutline.model import fingerprint
-
-if sys.platform != "win32":
-    import fcntl
+from cutline.replacing import insist_on_file, lock, open_to_append
 
 
 class Pooled(nn.Module):
@@ -78,7 +76,7 @@ class FeatureStore:
         folder.mkdir(parents=True, exist_ok=True)
         self._regions, self._journal = folder / "regions.f16", folder / "index.jsonl"
         self._lock = folder / "lock"
-        self._regions.touch()
+        open_to_append(self._regions).close()
         with _alone(self._lock):
             self._index = _read_index(self._journal)
 
@@ -140,7 +138,7 @@ class FeatureStore:
         """Write the rows; the number of the first. A row that a kill cut off is overwritten."""
         row_bytes = regions[0].numel() * regions.element_size()
         row = self._regions.stat().st_size // row_bytes
-        os.truncate(self._regions, row * row_bytes)
+        _cut_off(self._regions, row * row_bytes)
         _append_bytes(self._regions, regions.numpy().tobytes())
         return row
 
@@ -192,27 +190,30 @@ def _state(image: Path) -> list[int]:
 
 def _read_index(journal: Path) -> dict[str, dict[str, Any]]:
     """The last line of each picture counts; a last line that a kill cut off does not."""
-    if not journal.exists():
+    if insist_on_file(journal) is None:
         return {}
     *lines, cut_off = journal.read_bytes().split(b"\n")
     if cut_off:
-        os.truncate(journal, journal.stat().st_size - len(cut_off))
+        _cut_off(journal, journal.stat().st_size - len(cut_off))
     entries = map(json.loads, lines)
     return {entry.pop("image"): entry for entry in entries}
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def _alone(path: Path) -> Iterator[None]:
     """One writer at a time, where the system has locks; a killed one lets go of its own."""
-    with lock.open("ab") as file:
-        if sys.platform != "win32":
-            with suppress(OSError):  # some network drives have none
-                fcntl.flock(file, fcntl.LOCK_EX)
+    with open_to_append(path) as file:
+        lock(file.fileno(), wait=True)
         yield
 
 
 def _append_bytes(path: Path, content: bytes) -> None:
-    with path.open("ab") as file:
+    with BufferedWriter(open_to_append(path)) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _cut_off(path: Path, size: int) -> None:
+    with open_to_append(path) as file:
+        file.truncate(size)

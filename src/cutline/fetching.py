@@ -6,6 +6,7 @@ call asks for the rest (HTTP ranges, RFC 9110, section 14). The checksum decides
 """
 
 import hashlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +18,18 @@ from urllib.response import addinfourl
 
 from cutline import __version__
 from cutline.errors import FetchError
+from cutline.replacing import open_to_append
 
 PIECE = 2**18
 TRIES = 6
 """Of which none brought anything; a try that did is not counted."""
 PATIENCE = 30.0
 """Seconds without a byte, after which a line is taken up anew."""
+
+
+LOOSE, MOST = 10 * 10**6, 100 * 10**9
+"""Bytes that a file may have beyond its size and a tenth of it, and those of one of unknown size: a
+server that never ends must not fill the disk."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,11 @@ class Parcel:
     md5: str | None = None
     contents: str = ""
     """SHA-256 and name of files in the archive, a line each, where its own checksum is unknown."""
+
+    @property
+    def most(self) -> int:
+        """More bytes than it can have."""
+        return self.size + self.size // 10 + LOOSE if self.size else MOST
 
 
 @dataclass(frozen=True)
@@ -99,15 +111,17 @@ def _receive(parcel: Parcel, part: Path, patience: float) -> Iterator[tuple[int,
         raise
     with response:
         start, total = _place(response)
+        _refuse_endless(parcel, part, total)
         if start not in (0, have):
             raise HTTPException(f"byte {start} came where byte {have} was asked for")
         if start < have:  # a server that ignores ranges
             part.unlink()
             have = 0
-        with part.open("ab") as file:
+        with open_to_append(part) as file:
             while piece := response.read(PIECE):
                 file.write(piece)
                 have += len(piece)
+                _refuse_endless(parcel, part, have)
                 yield have, total
     if have < total:
         raise HTTPException(f"the line broke after {have:,} of {total:,} bytes")
@@ -118,9 +132,21 @@ def _place(response: HTTPResponse | addinfourl) -> tuple[int, int]:
     said = response.headers.get("Content-Range", "")
     if response.status == 206 and said.startswith("bytes "):
         span, _, whole = said.removeprefix("bytes ").partition("/")
-        return int(span.partition("-")[0]), int(whole) if whole.isdigit() else 0
-    length = response.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else 0
+        return _number(span.partition("-")[0]), _number(whole)
+    return 0, _number(response.headers.get("Content-Length", ""))
+
+
+def _number(said: str) -> int:
+    """A length that a server says, 0 where it says none; no file has 20 digits of bytes."""
+    return int(said) if re.fullmatch("[0-9]{1,19}", said) else 0
+
+
+def _refuse_endless(parcel: Parcel, part: Path, size: int) -> None:
+    if size > parcel.most:
+        part.unlink(missing_ok=True)
+        raise FetchError(
+            f"{parcel.address} is not the file it should be: it has more than {parcel.most:,} bytes"
+        )
 
 
 def _give_up_if_hopeless(parcel: Parcel, error: Exception) -> None:

@@ -10,7 +10,9 @@ import click
 from cutline.catalogue import Plan, get_all
 from cutline.catalogue import plan as plan_fetching
 from cutline.errors import CutlineError, FetchError
+from cutline.options import overwrite_option
 from cutline.progress import Bars, say
+from cutline.terminal import echo
 
 if TYPE_CHECKING:
     from cutline.records import Example
@@ -129,16 +131,20 @@ def _spell(count: int) -> str:
 @click.argument("folder", type=Path)
 @click.option("--kind", default="folder", show_default=True, help="flickr8k, coco, folder ...")
 @click.option("-o", "--out", type=Path, help="A page to look at, too: one HTML file.")
-def show(folder: Path, kind: str, out: Path | None) -> None:
+@overwrite_option
+def show(folder: Path, kind: str, out: Path | None, overwrite: bool) -> None:
     """Show what is in a data set: counts, lengths, words, vocabulary, damage, duplicates."""
+    from cutline.outputs import insist_on_page
     from cutline.overview import Overview, draw_page, look_over, tell
     from cutline.recipe import open_source
     from cutline.replacing import write_whole
 
+    if out:
+        insist_on_page(out, overwrite=overwrite)
     examples, bars = list(open_source({"kind": kind}, folder)), Bars()
     for event in look_over(examples):
         if isinstance(event, Overview):
-            click.echo(tell(event))
+            echo(tell(event))
             if out:
                 write_whole([draw_page(event, examples, f"{kind}: {folder.name}")], out)
                 say(f"{out} shows it")
@@ -161,7 +167,7 @@ def check(folder: Path, kind: str) -> None:
     reading = read(open_source({"kind": kind}, folder))
     problems = [*check_reading(reading), *_find_unreadable(reading.examples)]
     for problem in sorted(problems, key=lambda problem: problem.is_fatal):
-        click.echo(str(problem))
+        echo(str(problem))
     fatal = sum(problem.is_fatal for problem in problems)
     click.echo(f"{fatal} to mend, {len(problems) - fatal} worth knowing", err=True)
     sys.exit(1 if fatal else 0)

@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from cutline.errors import ModelError
+from cutline import __version__
+from cutline.errors import CutlineError, ModelError
+from cutline.outputs import SOFTWARE
 from cutline.records import Caption
+from cutline.replacing import replaced
 
 ACROSS = 5
 """Panels in a row; the first shows the picture itself."""
@@ -59,6 +62,21 @@ def draw_sheet(pairs: Sequence[tuple[Path, str]], *, across: int = 4) -> Image.I
         lines = textwrap.wrap(text, 38)[:3]
         pen.multiline_text((left + 4, top + high + 2), "\n".join(lines), fill="black", spacing=2)
     return sheet
+
+
+def save_drawing(drawing: Image.Image, out: Path) -> None:
+    """As the kind that the name says; the file names its maker. Raises `CutlineError`."""
+    kind = Image.registered_extensions().get(out.suffix.lower())
+    if kind not in Image.SAVE:
+        raise CutlineError(f"{out} cannot be written: name a .png or .jpg file")
+    maker = Image.Exif()
+    maker[SOFTWARE] = f"cutline {__version__}"
+    try:
+        with replaced(out) as file:
+            drawing.save(file, kind, exif=maker)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CutlineError(f"{out} cannot be written: {reason}") from None
 
 
 def _light(pixels: NDArray[np.uint8], gaze: NDArray[np.float32]) -> Image.Image:

@@ -224,7 +224,7 @@ def _look_at(tag: Tag) -> tuple[State | None, str]:
     if hidden or (tag.get("role") or "").strip().lower() in ("presentation", "none"):
         return State.DECORATIVE, "it is marked so"
     sizes = (
-        re.fullmatch(r"\s*(\d+)(?:px)?\s*", tag.get(name) or "") for name in ("width", "height")
+        re.fullmatch(r"\s*(\d{1,9})(?:px)?\s*", tag.get(name) or "") for name in ("width", "height")
     )
     if any(size and int(size[1]) <= SMALLEST for size in sizes):
         return State.DECORATIVE, "it is a pixel or two"

@@ -23,7 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
+from cutline import headers
 from cutline.errors import ImageError, ModelError, nearest
+from cutline.headers import RefusalError
 
 FITS = ("squash", "crop")
 LARGEST = 1024
@@ -41,10 +43,7 @@ class View:
     """`squash`: the whole picture, made square. `crop`: the middle square, as ImageNet is read."""
 
     def __post_init__(self) -> None:
-        if type(self.size) is not int or not 1 <= self.size <= LARGEST:
-            raise ModelError(f"a view has a size from 1 to {LARGEST} pixels, not {self.size!r}")
-        if self.fit not in FITS:
-            raise ModelError(f"a view cannot fit by {self.fit!r}{nearest(str(self.fit), FITS)}")
+        _insist_on_view(self.size, self.fit)
 
     @classmethod
     def from_dict(cls, options: Mapping[str, Any]) -> "View":
@@ -53,6 +52,7 @@ class View:
         for name in options:
             if name not in known:
                 raise ModelError(f"a view has no field {name!r}{nearest(str(name), known)}")
+        _insist_on_view(options.get("size", 1), options.get("fit", FITS[0]))
         return cls(**options)
 
     def as_dict(self) -> dict[str, Any]:
@@ -68,6 +68,13 @@ class View:
         return (left, top, left + side, top + side)
 
 
+def _insist_on_view(size: Any, fit: Any) -> None:
+    if type(size) is not int or not 1 <= size <= LARGEST:
+        raise ModelError(f"a view has a size from 1 to {LARGEST} pixels, not {size!r}")
+    if fit not in FITS:
+        raise ModelError(f"a view cannot fit by {fit!r}{nearest(str(fit), FITS)}")
+
+
 @runtime_checkable
 class Readable(Protocol):
     """An open file, an upload, a response: anything that reads bytes."""
@@ -76,7 +83,6 @@ class Readable(Protocol):
         """As in `io.BufferedIOBase`."""
 
 
-Stream = io.BytesIO | io.BufferedReader
 Source = str | PathLike[str] | bytes | bytearray | Readable | Image.Image | npt.NDArray[Any]
 
 
@@ -98,10 +104,6 @@ def open_image(source: Source, view: View) -> npt.NDArray[np.uint8]:
 # ---------------------------------------------------------------------------- what may go wrong
 
 
-class _RefusalError(Exception):
-    """The end of a sentence that begins with the picture's name: `is empty (0 bytes)`."""
-
-
 @contextmanager
 def _told_plainly(name: str) -> Iterator[None]:
     """Whatever goes wrong inside becomes one sentence that starts with the picture's name."""
@@ -118,7 +120,7 @@ def _what_is_wrong(error: Exception) -> str:
     """The end of the sentence, for each kind of mistake."""
     detail = " ".join(str(error).split())[:200] or type(error).__name__
     match error:
-        case _RefusalError():
+        case RefusalError():
             return str(error)
         case FileNotFoundError() | NotADirectoryError():
             return "does not exist"
@@ -196,15 +198,17 @@ def _opened(source: Any, least: int) -> Iterator[Image.Image]:
             length = stream.seek(0, io.SEEK_END)
             _refuse_unless(length > 0, "is empty (0 bytes)")
             _refuse_unless(length <= MOST_BYTES, "is too large: more than 256 megabytes")
-            picture = _recognised(stream)
+            metered = headers.Metered(stream)
+            picture = _recognised(metered)
             _refuse_giant(picture, stream)
+            metered.begin_pixels()
             alone = _one_giant if _area(picture) > EXACT else nullcontext()  # may take most of a GB
             picture.draft(None, (least, least))  # a JPEG then decodes at 1/2, 1/4 or 1/8
             with alone:
                 yield picture
 
 
-def _stream(source: Any) -> Stream:
+def _stream(source: Any) -> io.BytesIO | io.BufferedReader:
     """The bytes as a file that can be rewound."""
     if isinstance(source, str | PathLike):
         path = Path(source)
@@ -222,14 +226,14 @@ def _stream(source: Any) -> Stream:
 
 def _refuse_unless(fine: bool, reason: str) -> None:
     if not fine:
-        raise _RefusalError(reason)
+        raise RefusalError(reason)
 
 
 def _from_array(array: npt.NDArray[Any]) -> Image.Image:
     """An array of pixels as a picture of 8 bits a channel."""
     shape = " x ".join(map(str, array.shape))
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        raise _RefusalError(f"has the shape ({shape}), not (height, width[, 1, 3 or 4])")
+        raise RefusalError(f"has the shape ({shape}), not (height, width[, 1, 3 or 4])")
     _refuse_unless(array.size > 0, f"has no pixels: its shape is ({shape})")
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
@@ -248,7 +252,7 @@ def _to_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         fine = bool((array >= 0).all() and (array <= 1).all())
         _refuse_unless(fine, "holds floats outside 0 to 1")
         return _scaled(array, 1.0)
-    raise _RefusalError(f"holds {array.dtype}, not uint8, uint16, bool or floats from 0 to 1")
+    raise RefusalError(f"holds {array.dtype}, not uint8, uint16, bool or floats from 0 to 1")
 
 
 def _scaled(values: npt.NDArray[Any], top: float) -> npt.NDArray[np.uint8]:
@@ -264,18 +268,18 @@ def _scaled(values: npt.NDArray[Any], top: float) -> npt.NDArray[np.uint8]:
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM", "JPEG2000")
 """What is read: no format that starts a program (EPS), nor one decoded while it is opened (ICO)."""
 MOST_BYTES = 256 * 10**6
-MOST_SCANS = 64  # of a progressive JPEG; ten are usual, and each is a pass over the whole picture
 EXACT = 25 * 10**6  # pixels up to which a picture is converted whole, beside others
+LONG = 100_000  # rows from which they count: no photograph has so many
 BAND = 4 * 10**6  # pixels of a larger one that are converted at a time
 
-# What takes less than 1 GB and 10 s, as tests/test_images.py measures; all others: 100. A JPEG by
+# What takes less than 1 GB and 10 s, as test_damaged_images.py measures; all others: 100. A JPEG by
 # rows decodes at 1/8; a progressive one is kept whole at first, 2 bytes a sample; TIFF, WebP and
 # AVIF hold a picture up to four times. Names in small letters: decoders that Pillow has in Python.
 MEGAPIXELS = {"JPEG by rows": 250, "JPEG progressive": 80, "JPEG": EXACT // 10**6, "TIFF": 50}
 MEGAPIXELS |= {"WEBP": 40, "AVIF": 40, "JPEG2000": 16, "ppm": 3, "ppm_plain": 3, "bmp_rle": 4}
 
 
-def _recognised(stream: Stream) -> ImageFile.ImageFile:
+def _recognised(stream: headers.Metered) -> ImageFile.ImageFile:
     """The picture in the first format that knows the file's first bytes, its header read."""
     Image.init()
     stream.seek(0)
@@ -284,9 +288,11 @@ def _recognised(stream: Stream) -> ImageFile.ImageFile:
         # Not Image.open: its bomb check is one global limit, for all formats and for all users.
         factory, accept = Image.OPEN.get(name, (None, None))
         if factory and accept and accept(start) is True:
+            if name == "TIFF":
+                headers.refuse_long_lists(stream)
             stream.seek(0)
-            return factory(stream, "")
-    raise _RefusalError(f"is not a picture{_stranger(start)}")
+            return factory(stream, "")  # type: ignore[arg-type]  # it reads and seeks
+    raise RefusalError(f"is not a picture{_stranger(start)}")
 
 
 def _stranger(start: bytes) -> str:
@@ -297,7 +303,7 @@ def _stranger(start: bytes) -> str:
     return f" that can be read here ({', '.join(FORMATS)})"
 
 
-def _refuse_giant(picture: Image.Image, stream: Stream) -> None:
+def _refuse_giant(picture: Image.Image, stream: Any) -> None:
     """Measure what the header declares, before anything of that size is decoded."""
     most = MEGAPIXELS.get(_kind(picture, stream), 100)
     size = f"{_area(picture) / 1e6:,.0f} megapixels ({picture.width:,} x {picture.height:,})"
@@ -306,42 +312,32 @@ def _refuse_giant(picture: Image.Image, stream: Stream) -> None:
 
 
 def _area(picture: Image.Image) -> int:
-    """Pixels to decode; a TIFF may declare a tile larger than itself, which is decoded whole."""
+    """Pixels to decode; a TIFF may declare a tile larger than itself, which is decoded whole.
+
+    A row costs as much as two pixels more: a pointer, of which a picture may have more than pixels.
+    """
     tags = getattr(picture, "tag_v2", {})
     tile = [side for side in (tags.get(322), tags.get(323)) if isinstance(side, int)]
-    return max(picture.width * picture.height, tile[0] * tile[1] if len(tile) == 2 else 0)
+    sizes = [picture.size, *([tile] if len(tile) == 2 else [])]
+    return max(width * height + (2 * height if height > LONG else 0) for width, height in sizes)
 
 
-def _kind(picture: Image.Image, stream: Stream) -> str:
+def _kind(picture: Image.Image, stream: Any) -> str:
     """What decides how costly a picture is: its format, or a special way of writing it."""
     if picture.format in ("JPEG", "MPO"):
         return _jpeg_kind(picture, stream)
     decoders = [tile[0] for tile in getattr(picture, "tile", [])]
+    if "ppm_plain" in decoders:
+        headers.refuse_many_comments(stream)
     return next((name for name in decoders if name in MEGAPIXELS), picture.format or "")
 
 
-def _jpeg_kind(picture: Image.Image, stream: Stream) -> str:
-    if _decodes_by_rows(stream):
+def _jpeg_kind(picture: Image.Image, stream: Any) -> str:
+    if headers.decodes_by_rows(stream):
         return "JPEG by rows"
-    if "progressive" not in picture.info:
-        return "JPEG"  # lossless and other rarities, which libjpeg cannot reduce either
-    stream.seek(0)
-    scans = stream.read().count(b"\xff\xda")
-    _refuse_unless(scans <= MOST_SCANS, f"is damaged (its JPEG is written in {scans:,} scans)")
-    return "JPEG progressive"
-
-
-def _decodes_by_rows(stream: Stream) -> bool:
-    """Whether a JPEG is sequential, all components in one scan: then no whole picture is kept."""
-    stream.seek(2)
-    components = b"none seen"
-    while len(head := stream.read(4)) == 4 and head[0] == 0xFF:
-        marker, body = head[1], stream.read(max(0, int.from_bytes(head[2:], "big") - 2))
-        if marker in (0xC0, 0xC1):  # the start of a sequential frame
-            components = body[5:6]
-        if marker == 0xDA:  # the start of a scan
-            return body[:1] == components
-    return False
+    headers.refuse_many_scans(stream)
+    # what is neither is lossless or another rarity, which libjpeg cannot reduce
+    return "JPEG progressive" if "progressive" in picture.info else "JPEG"
 
 
 # ---------------------------------------------------------- from Pillow to colours, and upright

@@ -20,7 +20,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cutline import corrections
 from cutline.errors import DataError
+from cutline.replacing import insist_on_file
 
 ROWS = 500
 """Read or written together."""
@@ -109,7 +111,9 @@ class Journal:
         self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._base.execute("PRAGMA journal_mode = TRUNCATE")  # right on a network drive, too
         self._base.execute("PRAGMA synchronous = NORMAL")
-        self._base.executescript(TABLES)
+        self._base.execute("PRAGMA trusted_schema = OFF")  # it may be a stranger's
+        self._base.executescript(TABLES + corrections.TABLE)
+        self.written = corrections.Written(self._base)
         [(listing,)] = self._base.execute("SELECT coalesce(max(listing), 0) + 1 FROM pictures")
         self._named: dict[str, Any] = {"asked": asked, "listing": listing}
         self._shown: deque[tuple[bytes, bytes]] = deque()
@@ -127,6 +131,7 @@ class Journal:
         path = journal_of(out)
         if not out.parent.is_dir():
             raise DataError(f"{out} cannot be written: there is no folder {out.parent}")
+        _insist_on_files(path)
         try:
             with closing(cls(path, asked)) as journal:
                 yield journal
@@ -230,8 +235,11 @@ class Journal:
         query = f"SELECT path, problem, answer {LISTED} ORDER BY place, path"
         rows = self._base.execute(query, self._named)
         for path, problem, answer in rows:
-            told = None if problem is None else json.loads(problem)
-            yield Line(os.fsdecode(path), told, json.loads(answer) if answer else None)
+            try:
+                named, told = os.fsdecode(path), None if problem is None else json.loads(problem)
+            except (TypeError, ValueError, RecursionError):
+                raise sqlite3.DatabaseError("malformed row") from None
+            yield Line(named, told, corrections.read_answer(answer) if answer else None)
 
     def _note_unseen(self, row: Mapping[str, Any]) -> None:
         """What cannot be looked at is told; of a folder, what was known is listed again."""
@@ -261,6 +269,15 @@ class Journal:
                 "UPDATE pictures SET problem = ?, passing = ? WHERE path = ?",
                 (json.dumps(told), not os.access(path, os.R_OK), path),
             )
+
+
+def _insist_on_files(path: Path) -> None:
+    """SQLite writes through links: so none may be where it writes."""
+    try:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            insist_on_file(path.with_name(f"{path.name}{suffix}"))
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be written: {error.strerror}") from None
 
 
 def _digest(file: BytesIO | BufferedReader) -> bytes:

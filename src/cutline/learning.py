@@ -4,6 +4,7 @@ Enters: `history.jsonl`, a line a step, and `epochs.jsonl`, a line an epoch, bot
 Leaves: `report.html` in that folder. Needs no torch, and remakes the page at any time.
 """
 
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 
 from cutline.errors import DataError, ImageError
 from cutline.page import draw_page
-from cutline.replacing import write_whole
+from cutline.replacing import open_to_append, replaced, write_whole
 from cutline.thumbnails import draw_thumbnail
 
 HISTORY, EPOCHS, PAGE = "history.jsonl", "epochs.jsonl", "report.html"
@@ -49,24 +50,24 @@ class Epoch:
 
 
 class History:
-    """A line for every step, in `history.jsonl`; what came after `step` steps is cut off."""
+    """The loss of every step, a line each; what came after the point of resuming is cut off."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        path = folder / HISTORY
-        lines = path.read_text(encoding="utf8").splitlines() if path.exists() else []
-        write_whole((line + "\n" for line in lines[:step]), path)
-        self._file = path.open("a", encoding="utf8")
+    def __init__(self, path: Path, step: int) -> None:
+        lines = path.read_text().splitlines() if path.exists() else []
+        with replaced(path) as file:
+            file.writelines(line.encode() + b"\n" for line in lines[:step])
+        self._file = io.BufferedWriter(open_to_append(path))
 
-    def add(self, step: Mapping[str, Any]) -> None:
-        """Write what is told of one more step."""
-        self._file.write(json.dumps(step) + "\n")
+    def add(self, step: Any) -> None:
+        """A step, as a dataclass."""
+        self._file.write(json.dumps(asdict(step)).encode() + b"\n")
 
     def flush(self) -> None:
-        """See that what was added is in the file."""
+        """Have what was added in the file."""
         self._file.flush()
 
     def close(self) -> None:
-        """No more is added."""
+        """Let go of the file."""
         self._file.close()
 
 
@@ -88,7 +89,7 @@ def read_epochs(folder: Path) -> list[Epoch]:
             scores = {str(name): float(value) for name, value in line["scores"].items()}
             epoch, step, loss = int(line["epoch"]), int(line["step"]), float(line["loss"])
             found.append(Epoch(epoch, step, loss, scores, bool(line["is_best"]), samples))
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise DataError(f"{folder / EPOCHS}, line {number}: this is no epoch") from None
     return found
 
@@ -259,6 +260,6 @@ def _read(path: Path) -> Iterable[tuple[int, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             told = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         yield number, told

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cutline.errors import needs_training
+from cutline.options import overwrite_option
 from cutline.progress import Bars, say, stop_after_the_event
 
 if TYPE_CHECKING:
     from cutline.checkpoint import Checkpoint
-    from cutline.experiment import Begun, Experiment, Validated
+    from cutline.events import Begun, Validated
+    from cutline.experiment import Experiment
     from cutline.sources.mixture import Places
 
 FEW = 20
@@ -40,6 +42,7 @@ FEW = 20
 @click.option("--cache", type=Path, help="Where encoded pictures are kept [~/.cache/cutline].")
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
 @click.option("--save-every", default=60.0, show_default=True, help="Seconds between savings.")
+@click.option("--trust", is_flag=True, help="Run code of its author's own that RECIPE names.")
 def train(
     recipe: Path,
     data: tuple[str, ...],
@@ -51,10 +54,12 @@ def train(
     cache: Path | None,
     device: str,
     save_every: float,
+    trust: bool,
 ) -> None:
     """Train a captioner. The same command goes on with a run that was stopped or killed.
 
-    RECIPE is a TOML file, or the name of one of the package's own: shapes, fine-tune.
+    RECIPE is a TOML file, or the name of one of the package's own: shapes, fine-tune. One that
+    names code (`kind = "my_module:MyDecoder"`) runs it, and so needs --trust.
 
     With --from, training goes on with a model's encoder, decoder and vocabulary, to which the words
     that are new are added; what the recipe does not say of these parts is as in that model.
@@ -76,10 +81,10 @@ def train(
     }
     chosen = "".join(f" --{name} {value}" for name, value in given.items() if value)
     model = read_model(PACKAGED if str(start) == "packaged" else start) if start else None
-    read = Recipe.read(path, kind=kind, model=model.recipe if model else None)
-    places = locate(read, data)
+    wanted = Recipe.read(path, kind=kind, model=model.recipe if model else None, trust=trust)
+    places = locate(wanted, data)
     experiment = Experiment(
-        read,
+        wanted,
         places,
         folder,
         weights=weights,
@@ -90,10 +95,10 @@ def train(
         save_every=save_every,
         command=f"cutline train recipes/{path.name}{_tell_places(places)}{chosen}",
     )
-    if not _run(experiment):
+    if code := _run(experiment):
         say(f"stopped; the same command goes on from here ({folder})")
-        sys.exit(130)
-    _export(folder, folder / "model.onnx", "fp32", trust=True)
+        sys.exit(code)
+    _export(folder, folder / "model.onnx", "fp32", trust=wanted.names_code)
     say(f"done: `cutline caption --model {quote(str(folder))} PICTURE` runs it")
 
 
@@ -105,11 +110,10 @@ def _tell_places(places: "Places") -> str:
     return "".join(f" --data {quote(each)}" for each in named)
 
 
-def _run(experiment: "Experiment") -> bool:
-    """Show what happens; whether it came to its end."""
-    from cutline.experiment import Begun, Validated
+def _run(experiment: "Experiment") -> int:
+    """Show what happens; 0 when it came to its end, else the exit code."""
+    from cutline.events import Begun, Told, Validated
     from cutline.features import Encoded
-    from cutline.starting import Told
     from cutline.training import Step
 
     events, steps, bars = experiment.run(), 0, Bars()
@@ -132,8 +136,8 @@ def _run(experiment: "Experiment") -> bool:
             if stop.is_set():
                 events.close()
                 bars.close()
-                return False
-    return True
+                return stop.code
+    return 0
 
 
 def _show_beginning(folder: Path, begun: "Begun") -> None:
@@ -164,6 +168,7 @@ def _show_epoch(event: "Validated") -> None:
 @click.command()
 @click.argument("model", type=Path)
 @click.option("-o", "--out", type=Path, help="The file [default: model.onnx in the folder].")
+@overwrite_option
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
@@ -179,9 +184,21 @@ def _show_epoch(event: "Validated") -> None:
 @click.option(
     "--trust", is_flag=True, help="Run code of its maker's own, if its recipe names some."
 )
-def export(model: Path, out: Path | None, precision: str, data: Path | None, trust: bool) -> None:
+def export(
+    model: Path,
+    out: Path | None,
+    overwrite: bool,
+    precision: str,
+    data: Path | None,
+    trust: bool,
+) -> None:
     """Turn a model folder into the one-file form: pixels in, captions out, in one ONNX file."""
-    _export(model, out or model / "model.onnx", precision, data, trust=trust)
+    from cutline.outputs import insist_on_out
+
+    out = out or model / "model.onnx"
+    own = [path for path in model.glob("*") if path.name != "model.onnx"]
+    insist_on_out(out, (data, *(own or [model])), overwrite=overwrite)
+    _export(model, out, precision, data, trust=trust)
 
 
 def _export(

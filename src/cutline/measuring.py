@@ -1,7 +1,7 @@
 """The commands that measure: score, compare, evaluate, card."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from cutline import metrics
 from cutline.caption_files import read_predictions
 from cutline.errors import DataError, ModelError, needs_training
 from cutline.metrics import METRICS, USUAL
+from cutline.options import overwrite_option
+from cutline.outputs import insist_on_out
 from cutline.progress import Bars, say
 from cutline.records import Example, Report
 from cutline.replacing import write_whole
@@ -24,10 +26,15 @@ from cutline.scoring import (
     tell_scores,
     write_each,
 )
+from cutline.terminal import echo
 
 if TYPE_CHECKING:
     from cutline.captioner import Captioner
     from cutline.evaluation import Captioned
+    from cutline.inspection import Inspection
+
+INSPECTED = ("report.md", "report.html", "worst.jpg")
+"""What `cutline inspect --out` writes."""
 
 references_option = click.option(
     "--references",
@@ -67,6 +74,7 @@ draws_option = click.option(
 @click.option(
     "--per-image", type=Path, help="Write each image's scores here, a JSON object a line."
 )
+@overwrite_option
 @click.option("--json", "as_json", is_flag=True, help="Scores, intervals and signatures as JSON.")
 def score(
     predictions: Path,
@@ -78,6 +86,7 @@ def score(
     train: Path | None,
     draws: int,
     per_image: Path | None,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Score captions against what people wrote.
@@ -87,6 +96,10 @@ def score(
     given = read_predictions(predictions)
     if per_image and not per_image.parent.is_dir():
         raise DataError(f"--per-image {per_image}: there is no folder {per_image.parent}")
+    if per_image:
+        insist_on_out(
+            per_image, (predictions, references, train, _as_path(df)), overwrite=overwrite
+        )
     measurement = metrics.measure(
         given,
         read_expected(references, split),
@@ -96,7 +109,7 @@ def score(
     report = measurement.report(draws=draws)
     if per_image:
         write_each(report, given, per_image)
-    click.echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
+    echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
 
 
 @click.command()
@@ -136,10 +149,10 @@ def compare(
     if as_json:
         click.echo(json.dumps(describe_differences(differences), indent=2))
         return
-    click.echo(tell_differences(differences, one=one.stem, other=other.stem))
+    echo(tell_differences(differences, one=one.stem, other=other.stem))
     by = by or ("CIDEr-D" if "CIDEr-D" in differences else list(differences)[-1])
     change = find_most_changed(measured[0].report(), measured[1].report(), by=by, show=show)
-    click.echo(tell_most_changed(change, *captions, by=by))
+    echo(tell_most_changed(change, *captions, by=by))
 
 
 @click.command()
@@ -149,6 +162,7 @@ def compare(
 @click.option("--split", default="test", show_default=True, help="train, validation or test.")
 @click.option("--out", type=Path, help="Write the captions here, as COCO results.")
 @click.option("--sheet", type=Path, help="Draw the first hundred pictures with their captions.")
+@overwrite_option
 @click.option("--record", is_flag=True, help="Write the scores into the one-file model's card.")
 @click.option(
     "--with",
@@ -170,6 +184,7 @@ def evaluate(
     draws: int,
     out: Path | None,
     sheet: Path | None,
+    overwrite: bool,
     record: bool,
     as_json: bool,
 ) -> None:
@@ -179,21 +194,24 @@ def evaluate(
     """
     from cutline.captioner import PACKAGED, load
     from cutline.evaluation import score_split
-    from cutline.gaze import draw_sheet
+    from cutline.gaze import draw_sheet, save_drawing
 
+    for path in filter(None, (out, sheet)):
+        insist_on_out(path, (model, data, *others), overwrite=overwrite)
     captioner = _load_together([model or PACKAGED, *others]) if others else load(model)
     if record and (others or (model or PACKAGED).is_dir()):
         raise ModelError(f"{model} is a folder; scores are recorded in a file of `cutline export`")
     captioned = _caption_split(captioner, data, kind, split)
     if out:
         found = [{"image_id": _as_id(c.example.id), "caption": c.text} for c in captioned]
-        out.write_text(json.dumps(found, indent=0, ensure_ascii=False), encoding="utf8")
+        write_whole([json.dumps(found, indent=0, ensure_ascii=False)], out)
     if sheet:
-        draw_sheet([(each.example.image, each.text) for each in captioned[:100]]).save(sheet)
+        shown = [(each.example.image, each.text) for each in captioned[:100]]
+        save_drawing(draw_sheet(shown), sheet)
     named = only or ",".join(USUAL)
     chosen = choose_metrics(named, df="refs", train=None, leave_out=say, watch=Bars().show)
     report = score_split(captioned, metrics=chosen, draws=draws)
-    click.echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
+    echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
     if record:
         with needs_training():
             from cutline.export import record_scores
@@ -228,7 +246,9 @@ def find_examples(
     """The examples of a split with captions, of the kind that the card names or the data show."""
     from cutline.recipe import open_source, recognise_source
 
-    source = open_source({"kind": kind} if kind else recognise_source(card["source"], data), data)
+    source = open_source(
+        {"kind": kind} if kind else recognise_source(card.get("source", {}), data), data
+    )
     examples = [example for example in source if example.split == split and example.captions]
     if not examples:
         raise DataError(f"{data} has no pictures with captions in the split {split!r}")
@@ -246,15 +266,31 @@ def _load_together(models: Sequence[Path]) -> "Captioner":
 
 @click.command()
 @click.argument("model", type=Path, required=False)
-@click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
+@click.option(
+    "--data",
+    type=Path,
+    required=True,
+    multiple=True,
+    help="The data, as its owner has it; several times for pictures of several origins.",
+)
 @click.option("--kind", help="What data it is [default: what the model was trained on].")
 @click.option("--split", default="validation", show_default=True, help="Not what it learnt from.")
-def calibrate(model: Path | None, data: Path, kind: str | None, split: str) -> None:
+def calibrate(model: Path | None, data: tuple[Path, ...], kind: str | None, split: str) -> None:
     """Fit what the model's confidence means, and write it into its card.
 
-    MODEL is a one-file model [default: built in].
+    The card also says from which confidence on three of four captions are right. MODEL is a
+    one-file model [default: built in].
     """
-    from cutline.calibration import Calibration, calibration_curve, cross_fit, expected_error
+    import numpy as np
+
+    from cutline.calibration import (
+        RIGHT,
+        Calibration,
+        calibration_curve,
+        cross_fit,
+        expected_error,
+        find_threshold,
+    )
     from cutline.captioner import PACKAGED, load
     from cutline.evaluation import judge
 
@@ -263,11 +299,22 @@ def calibrate(model: Path | None, data: Path, kind: str | None, split: str) -> N
     path = model or PACKAGED
     if path.is_dir():
         raise ModelError(f"{model} is a folder; calibrate a file of `cutline export`")
-    log_probs, good = judge(_caption_split(load(model), data, kind, split))
-    error = expected_error(calibration_curve(cross_fit(log_probs, good), good))
-    fitted = Calibration.fit(log_probs, good)
-    record(path, {"calibration": {**fitted.as_json(), "error": round(error, 4), "split": split}})
+    captioner = load(model)
+    judged = [judge(_caption_split(captioner, each, kind, split)) for each in data]
+    evidence = [own for each, _ in judged for own in each]
+    good = np.concatenate([each for _, each in judged])
+    confidence = cross_fit(evidence, good)
+    error = expected_error(calibration_curve(confidence, good))
+    fitted = Calibration.fit(evidence, good)
+    found = {
+        "error": round(error, 4),
+        "threshold": round(find_threshold(confidence, good), 4),
+        "split": split,
+        "captions": len(good),
+    }
+    record(path, {"calibration": {**fitted.as_json(), **found}})
     click.echo(f"{fitted.rule}: {good.mean():.0%} are; expected calibration error {error:.3f}")
+    click.echo(f"{RIGHT:.0%} are from a confidence of {found['threshold']:.2f} on")
 
 
 @click.command()
@@ -280,6 +327,7 @@ def calibrate(model: Path | None, data: Path, kind: str | None, split: str) -> N
     "--neighbours", default=1000, show_default=True, help="Training pictures to compare with."
 )
 @click.option("--out", type=Path, help="Write the report here, with the worst as pictures.")
+@overwrite_option
 def inspect(
     model: Path | None,
     data: Path,
@@ -288,6 +336,7 @@ def inspect(
     pictures: int,
     neighbours: int,
     out: Path | None,
+    overwrite: bool,
 ) -> None:
     """Tell why a model is bad: words, decoder, view, habits, confidence, the worst pictures.
 
@@ -299,8 +348,9 @@ def inspect(
         from cutline.inspection import inspect as look
         from cutline.inspection import tell_inspection
     from cutline.captioner import PACKAGED
-    from cutline.gaze import draw_sheet
 
+    for path in [out / name for name in INSPECTED] if out else ():
+        insist_on_out(path, (model, data), overwrite=overwrite)
     engine = TorchEngine.open(model or PACKAGED)
     examples = find_examples(engine.card, data, kind, split)
     train = find_examples(engine.card, data, kind, "train")[:neighbours] if neighbours else []
@@ -308,18 +358,28 @@ def inspect(
     name = (model or PACKAGED).name
     report = tell_inspection(found, name)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "report.md").write_text(report, encoding="utf8")
-        write_whole(draw_inspection(found, name), out / "report.html")
-        draw_sheet([(e.image, caption.text) for e, caption, _ in found.worst]).save(
-            out / "worst.jpg"
-        )
-    click.echo(report, nl=False)
+        _write_inspection(out, report, draw_inspection(found, name), found)
+    echo(report, end="")
+
+
+def _write_inspection(out: Path, report: str, page: Iterable[str], found: "Inspection") -> None:
+    from cutline.gaze import draw_sheet, save_drawing
+
+    out.mkdir(parents=True, exist_ok=True)
+    told, drawn, worst = (out / name for name in INSPECTED)
+    write_whole([report], told)
+    write_whole(page, drawn)
+    save_drawing(draw_sheet([(e.image, caption.text) for e, caption, _ in found.worst]), worst)
+
+
+def _as_path(df: str) -> Path | None:
+    """The file that `--df` names, if it is one."""
+    return None if df in ("refs", "coco") else Path(df)
 
 
 def _as_id(id: str) -> int | str:
     """COCO's ids are numbers."""
-    return int(id) if id.isdecimal() else id
+    return int(id) if id.isdecimal() and len(id) < 20 else id
 
 
 @click.command()
@@ -329,4 +389,4 @@ def card(model: Path | None) -> None:
     from cutline.captioner import load
     from cutline.card import write_card
 
-    click.echo(write_card(load(model).card), nl=False)
+    echo(write_card(load(model).card), end="")

@@ -19,12 +19,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from cutline.checkpoint import replace
 from cutline.concepts import CLASSES, ConceptHead, fit
 from cutline.errors import DataError, ModelError
 from cutline.model import fill, part_of
 from cutline.nouns import KINDS, is_wider, names_person, nouns_of, read_classes
 from cutline.records import Example
+from cutline.replacing import replaced
 from cutline.sources.labels import Labelled
 from cutline.vocabulary import MARKERS, Vocabulary
 from cutline.words import split_words
@@ -90,10 +90,6 @@ def build_head(
     nouns: Sequence[str], vocabulary: Vocabulary, width: int, count: int, known: Classifier | None
 ) -> ConceptHead:
     """A head that knows ImageNet's classes, if it is given them, and nothing else yet."""
-    if count > len(nouns):
-        raise DataError(
-            f"decoder.concepts is {count}, but the captions name {len(nouns)} plain nouns only"
-        )
     head = ConceptHead(width, len(nouns), count=count)
     head.words.copy_(torch.tensor(vocabulary.encode(nouns)))
     if known:
@@ -206,7 +202,8 @@ def save_naming(naming: Naming, folder: Path, data: str) -> None:
     tensors = {f"head.{name}": t.contiguous() for name, t in naming.head.state_dict().items()}
     tensors |= {"probabilities": naming.probabilities, "named": naming.named}
     metadata = {"nouns": "\n".join(naming.nouns), "data": data, "count": str(naming.head.count)}
-    replace(folder / FILE, lambda beside: beside.write_bytes(save(tensors, metadata)))
+    with replaced(folder / FILE) as file:
+        file.write(save(tensors, metadata))
 
 
 def read_naming(folder: Path, data: str) -> Naming | None:

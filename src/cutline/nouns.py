@@ -15,17 +15,17 @@ NOTHING = "-"
 """Stands for a noun at the words that say none: `king size` says nothing of a king."""
 KIN = """
     baby babies mother mothers mom moms father fathers adult adults parent parents family families
-    infant infants male males female females child children daddy mommy
+    infant infants male males female females daddy mommy
 """
 """Words for a person that are said of animals too."""
 LABELS = """
-    passenger commuter pedestrian tourist fighter police cop twin guest student worker crew squad
-    team king queen cowboy chef toddler soldier pirate rider player driver
+    passenger commuter pedestrian tourist fighter police cop twin guest child toddler squad team
+    king queen cowboy chef pirate
 """
 """Words for a person that say what a thing is for where it follows: `a passenger train`."""
 PEOPLES = ("person", "body", "sport")
 """Kinds of nouns after which they are persons still: `a baby hand`."""
-HOUSEMATES = frozenset(["dog", "cat"])
+HOUSEMATES = frozenset(["dog", "cat", "horse"])
 """Animals that are in a picture with a family more often than they are one."""
 
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cutline.concepts import Sight
-from cutline.inventions import find_invented, read_references
 from cutline.metrics import Metric
 from cutline.metrics.bleu import Bleu
 from cutline.metrics.cider import CiderD
+from cutline.metrics.invention import find_invented
 from cutline.metrics.meteor import Meteor
 from cutline.search import MARKERS, StepDecoder, sample
 
@@ -105,7 +105,7 @@ class SelfCritical:
     Rennie et al. 2017 (arXiv 1612.00563) with the mean of the other samples as baseline (Luo 2020,
     arXiv 2003.09971). Rewards are `rewards`' weighted sum of sentence scores, on the vocabulary's
     words with the end marker among them: otherwise a caption is rewarded for not ending. What
-    `inventions` finds in a caption lessens it.
+    `metrics.invention` finds in a caption lessens it.
     """
 
     def __init__(
@@ -186,21 +186,19 @@ class SelfCritical:
         for metric, weight in self.rewards:
             total += weight * metric.score(metric.statistics(predictions, repeated))[:, -1]
         if self.invented_person or self.invented_object:
-            total -= self._fine(predictions, references)
+            total -= self._fine(predictions, repeated)
         return torch.from_numpy(total).float().view(drawn.shape[:2])
 
     def _fine(
         self, predictions: Sequence[Sentence], references: Sequence[Sequence[Sentence]]
     ) -> NDArray[np.float64]:
         """What each prediction loses for people and things that no reference names."""
-        each = len(predictions) // len(references)
-        seen = [read_references(own) for own in references for _ in range(each)]
-        found = [find_invented(*both) for both in zip(predictions, seen, strict=True)]
+        found = [find_invented(*both) for both in zip(predictions, references, strict=True)]
         return np.array(
             [
-                self.invented_person * invented.somebody
-                + self.invented_object * len(invented.things)
-                for invented in found
+                self.invented_person * each.invented_person
+                + self.invented_object * len(each.invented_objects)
+                for each in found
             ]
         )
 

@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from cutline.style import Style, read_words
+from cutline.style import Form, Style, read_words
 
 model_option = click.option(
     "-m", "--model", type=Path, help="Model folder or one-file model [default: built in]."
+)
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace a file of that name which cutline did not make."
 )
 threads_option = click.option("--threads", type=int, help="Cores to use [default: all].")
 
@@ -20,12 +23,30 @@ def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def styled(
-        *given: Any, max_chars: int | None, avoid: Path | None, sentence: bool, **options: Any
+        *given: Any,
+        max_chars: int | None,
+        avoid: Path | None,
+        sentence: bool,
+        form: Form,
+        any_picture: bool,
+        **options: Any,
     ) -> Any:
         words = read_words(avoid) if avoid else frozenset[str]()
-        return command(*given, style=Style(max_chars, words, sentence), **options)
+        style = Style(max_chars, words, sentence, form, any_picture)
+        return command(*given, style=style, **options)
 
     options = (
+        click.option(
+            "--any-picture", is_flag=True, help="Caption drawings, documents, screenshots, too."
+        ),
+        click.option(
+            "--style",
+            "form",
+            type=click.Choice(get_args(Form)),
+            default="auto",
+            show_default=True,
+            help="A sentence, a phrase as `a zebra`, or auto: a phrase where only that is sure.",
+        ),
         click.option("--sentence", is_flag=True, help="With a capital and a full stop."),
         click.option("--avoid", type=Path, help="A file of words that are never written."),
         click.option("--max-chars", type=int, help="The longest caption, in characters."),

@@ -82,9 +82,10 @@ def _as_text(said: object, charset: str = "utf8") -> str:
     return text.strip("\0 \t\r\n") if isinstance(text, str) else ""
 
 
-def put_text(packet: bytes | None, text: str, mark: Mark, language: str) -> bytes:
+def put_text(packet: bytes | None, text: str, mark: Mark | None, language: str) -> bytes:
     """The packet with the text as description and alt text in place of an earlier one of cutline's.
 
+    A person's text has no mark.
     Without a packet a new one. Raises `WritingError` for a packet that cannot be read, or in which
     a human's text stands.
     """
@@ -104,15 +105,15 @@ def put_text(packet: bytes | None, text: str, mark: Mark, language: str) -> byte
         start = cut[1]
     after = b"".join([*pieces, packet[start:]])
     told = _parse(after)
-    if _others(told) != _others(before) or not told.found.holds(text, language):
+    if _others(told) != _others(before) or not told.found.holds(text, language, human=mark is None):
         raise WritingError("is built in a way that cutline cannot add to without harm")
     return after
 
 
-def _block(about: str, text: str, mark: Mark, language: str) -> str:
+def _block(about: str, text: str, mark: Mark | None, language: str) -> str:
     properties = "".join(
         f"   <cutline:{name}>{escape(value)}</cutline:{name}>\n"
-        for name, value in mark.properties()
+        for name, value in (mark.properties() if mark else ())
     )
     said = "".join(
         f"   <{name}>\n    <rdf:Alt>\n"

@@ -14,6 +14,8 @@ from typing import Any
 
 from cutline import __version__
 
+GENERATOR = '<meta name="generator" content="cutline '
+"""In the head of every page: by it a page is known as cutline's."""
 THEME = (
     '<label class="theme" hidden>Theme <select id="theme"><option value="">as the system'
     '<option value="light">light<option value="dark">dark</select></label>'
@@ -40,6 +42,7 @@ def draw_page(
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
+        f'{GENERATOR}{__version__}">'
         f"<title>{escape(title)}</title><style>{style}</style></head>\n"
         f"<body><header><h1>{escape(title)}</h1>{THEME}</header>\n<main>\n"
     )

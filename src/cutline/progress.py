@@ -1,4 +1,4 @@
-"""How far long work is, where a person looks on; and how a person stops it.
+"""How far long work is, where a person looks on; and how a person, or the system, stops it.
 
 tqdm is imported late: captioning starts sooner without it.
 """
@@ -6,8 +6,28 @@ tqdm is imported late: captioning starts sooner without it.
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from cutline.terminal import visible
+
+_STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Ctrl-C, `kill` or a shutdown, and a terminal that was closed."""
+
+
+class Stopped(KeyboardInterrupt):  # noqa: N818 (as Python's own)
+    """A signal asks to end; `code` is what a program ends with then, by its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number
+
+
+class Asked(threading.Event):
+    """Whether somebody asks to stop; `code` is what the program then ends with."""
+
+    code = 130
 
 
 class Bars:
@@ -46,24 +66,47 @@ class Bars:
 
 
 def say(text: str) -> None:
-    """A line that stays, above whatever bar there is."""
+    """A line that stays, above whatever bar there is, every sign in it visible."""
     from tqdm import tqdm
 
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(visible(text), file=sys.stderr)
 
 
 @contextmanager
-def stop_after_the_event() -> Iterator[threading.Event]:
-    """Ctrl-C asks to stop where everything is whole; a second one insists."""
-    asked = threading.Event()
+def stop_after_the_event() -> Iterator[Asked]:
+    """Ctrl-C, TERM and HUP ask to stop where everything is whole; a second one insists."""
+    asked = Asked()
 
-    def ask(*_: object) -> None:
+    def ask(number: int, *_: object) -> None:
         if asked.is_set():
-            raise KeyboardInterrupt
+            raise Stopped(number)
+        asked.code = 128 + number
         asked.set()
 
-    before = signal.signal(signal.SIGINT, ask)
-    try:
+    with _handling(ask):
         yield asked
+
+
+@contextmanager
+def stop_at_once() -> Iterator[None]:
+    """TERM and HUP end what is under way as Ctrl-C does, so that nothing half is left."""
+
+    def stop(number: int, *_: object) -> None:
+        raise Stopped(number)
+
+    with _handling(stop):
+        yield
+
+
+@contextmanager
+def _handling(handle: Callable[..., None]) -> Iterator[None]:
+    """Signals go to `handle` in the `with` block, but for those that nobody is to hear (nohup)."""
+    before: dict[int, Any] = {}
+    try:
+        for number in (getattr(signal, name) for name in _STOPS if hasattr(signal, name)):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, handle)
+        yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

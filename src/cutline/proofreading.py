@@ -15,6 +15,7 @@ from cutline.errors import CutlineError
 from cutline.illustrations import Picture, State
 from cutline.options import model_option, style_options, threads_option
 from cutline.style import Style
+from cutline.terminal import visible
 
 if TYPE_CHECKING:
     from cutline.alt_text import Change
@@ -40,9 +41,7 @@ AROUND = 100
 @click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Leave a picture without, rather than with a worse caption.",
+    help="Leave out captions that are less sure [default: what the model's card advises].",
 )
 @style_options
 @model_option
@@ -54,7 +53,7 @@ def alt(
     do_check: bool,
     do_fetch: bool,
     roots: tuple[Path, ...],
-    min_confidence: float,
+    min_confidence: float | None,
     style: Style,
     model: Path | None,
     threads: int | None,
@@ -81,7 +80,7 @@ def alt(
         partial(captioner.caption_each, style=style),
         roots=roots,
         fetch=fetch_picture if do_fetch else None,
-        min_confidence=min_confidence,
+        min_confidence=captioner.threshold if min_confidence is None else min_confidence,
     ):
         wrong = list[str]()
         match event:
@@ -217,6 +216,4 @@ def _shorten(lines: list[str]) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """Control signs spelt out: a page may hold what would steer a terminal."""
-    return "".join(
-        sign if sign.isprintable() or sign == "\t" else ascii(sign)[1:-1] for sign in text
-    )
+    return visible(text, keep="\t")

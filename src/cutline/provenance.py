@@ -84,11 +84,14 @@ class Found:
             if any(hash_text(text) == self.text_hash for text in texts.values())
         )
 
-    def holds(self, text: str, language: str) -> bool:
-        """Whether cutline's text is there already, word for word, in this language."""
+    def holds(self, text: str, language: str, *, human: bool = False) -> bool:
+        """Whether a text is there already, word for word, in this language; with cutline's mark,
+        or without, if it is a `human`'s.
+        """
         said = {name: self.texts.get(name, {}) for name in (DESCRIPTION, ALT)}
         wanted = {"x-default": text, language: text}
-        return self.text_hash == hash_text(text) and all(t == wanted for t in said.values())
+        mark = "" if human else hash_text(text)
+        return self.text_hash == mark and all(t == wanted for t in said.values())
 
 
 def hash_text(text: str) -> str:

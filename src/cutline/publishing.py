@@ -4,12 +4,14 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import click
 
 from cutline.progress import Bars, say, stop_after_the_event
+from cutline.terminal import echo
 
 _SAID = {"would write": "would be written", "would restore": "would be restored"}
 
@@ -28,8 +30,7 @@ _SAID = {"would write": "would be written", "would restore": "would be restored"
 @click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
-    default=0.0,
-    help="Leave out captions that are less sure.",
+    help="Leave out captions that are less sure [default: what the model's card advises].",
 )
 @click.option(
     "--sidecars",
@@ -45,7 +46,7 @@ def write(
     form: str,
     apply: bool,
     language: str,
-    min_confidence: float,
+    min_confidence: float | None,
     sidecars: str,
     journal: Path | None,
     as_json: bool,
@@ -74,10 +75,11 @@ def publish(
     *,
     apply: bool = False,
     language: str = "en",
-    min_confidence: float = 0.0,
+    min_confidence: float | None = None,
     sidecars: str = "full",
     journal: Path | None = None,
     as_json: bool = False,
+    within: Sequence[Path] = (),
 ) -> int:
     """Write captions as `write` does, and say what happens to each; the exit code."""
     from cutline.undoing import journal_beside
@@ -94,6 +96,7 @@ def publish(
         min_confidence=min_confidence,
         sidecars=sidecars,
         known_to=captions,
+        within=within or _find_common([each.picture for each in found]),
     )
     with stop_after_the_event() as asked, closing(events):
         for done, event in enumerate(events, 1):
@@ -103,44 +106,54 @@ def publish(
             elif event.sentence:
                 say(f"cutline: {event.action}: {event.sentence}")
             else:
-                click.echo(f"{event.action}\t{event.target}\t{event.text}")
+                echo(event.action, str(event.target), event.text)
             bars.show("written", done, len(found))
             if asked.is_set():
                 break
     bars.close()
-    return _sum_up(counts, apply=apply, stopped=asked.is_set())
+    return _sum_up(counts, apply=apply, stopped=asked.code if asked.is_set() else 0)
 
 
 @click.command()
 @click.argument("journal", type=Path, default=Path("captions.undo.jsonl"))
+@click.argument("folders", type=Path, nargs=-1)
 @click.option("--apply", is_flag=True, help="Restore; else only say what would be restored.")
-def undo(journal: Path, apply: bool) -> None:
+def undo(journal: Path, folders: tuple[Path, ...], apply: bool) -> None:
     """Take back what `cutline write` wrote: every file as it was, to the last byte.
 
     JOURNAL stands beside the captions: captions.undo.jsonl, the default. A file that somebody has
-    changed since is kept.
+    changed since is kept. Files outside of the journal's folder are touched only in FOLDERS.
     """
     from cutline.undoing import undo as undo_changes
 
-    counts, events = Counter[str](), undo_changes(journal, apply=apply)
+    counts, events = Counter[str](), undo_changes(journal, apply=apply, folders=folders)
     with stop_after_the_event() as asked, closing(events):
         for event in events:
             counts[event.action] += 1
             if event.sentence and event.action != "unchanged":
                 say(f"cutline: {event.action}: {event.sentence}")
             else:
-                click.echo(f"{event.action}\t{_from_here(event.target)}")
+                echo(event.action, _from_here(event.target))
             if asked.is_set():
                 break
-    sys.exit(_sum_up(counts, apply=apply, stopped=asked.is_set()))
+    sys.exit(_sum_up(counts, apply=apply, stopped=asked.code if asked.is_set() else 0))
 
 
-def _sum_up(counts: Counter[str], *, apply: bool, stopped: bool) -> int:
+def _find_common(pictures: Sequence[Path]) -> list[Path]:
+    """The folder in which all pictures are; none where that is the whole disk."""
+    try:
+        common = Path(os.path.commonpath([picture.parent.absolute() for picture in pictures]))
+    except ValueError:  # of several disks, or of no pictures
+        return []
+    return [] if common == Path(common.anchor) else [common]
+
+
+def _sum_up(counts: Counter[str], *, apply: bool, stopped: int) -> int:
     """Say how often what happened; the exit code."""
     told = ", ".join(f"{count} {_SAID.get(what, what)}" for what, count in counts.most_common())
     dry = "" if apply else "; nothing has changed: the same with --apply does it"
     say(f"{told or 'nothing to do'}{dry}")
-    return 1 if counts["failed"] else 130 if stopped else 0
+    return 1 if counts["failed"] else stopped
 
 
 def _from_here(path: Path) -> str:

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+
+from cutline.runtime import onnxruntime
 
 SMALL = 4096
 """Weights with fewer numbers stay as they are: they cost nothing."""

@@ -47,6 +47,12 @@ CLAIM = {"title", "paper", "command", "hours", "expected", "licence", "limits"}
 """What a recipe says of itself: a recipe is a claim."""
 
 
+MOST = {"hidden": 16_384, "embedding": 16_384, "layers": 48, "heads": 256, "tiles": 64}
+MOST |= {"max_words": 1_000, "width": 100, "samples": 1_000}
+ENDLESS = 10**12
+"""The greatest numbers of a recipe: beyond the largest networks, and short of what no machine
+holds; of options that are not named, what no option needs."""
+
 PACKAGED = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "recipes")
 """Where the recipes of the package are: in an installed one, or in a clone of the repository."""
 
@@ -76,12 +82,18 @@ class Recipe:
 
     @classmethod
     def read(
-        cls, path: Path, *, kind: str | None = None, model: "Recipe | None" = None
+        cls,
+        path: Path,
+        *,
+        kind: str | None = None,
+        model: "Recipe | None" = None,
+        trust: bool = False,
     ) -> "Recipe":
-        """Read and complete a user's own TOML file; `RecipeError` says what is wrong and where.
+        """Read and complete a TOML file; `RecipeError` says what is wrong and where.
 
         `kind` is another source than the file's, with its defaults. Of the parts that are the
-        `model`'s from which a training starts, the file may be silent.
+        `model`'s from which a training starts, the file may be silent. With `trust` it may name
+        code of somebody's own, which is run.
         """
         try:
             table = tomllib.loads(path.read_text(encoding="utf8"))
@@ -89,10 +101,12 @@ class Recipe:
                 table["source"] = {"kind": kind}
             if model:
                 table = {name: model.sections[name] for name in OF_A_MODEL} | table
-            return cls.of(table, trust=True)
+            return cls.of(table, trust=trust)
         except FileNotFoundError:
             raise RecipeError(f"there is no recipe {path}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise RecipeError(f"{path} cannot be read: {error.strerror}") from None
+        except (ValueError, RecursionError) as error:  # also of a number too long to be read
             raise RecipeError(f"{path} is not TOML: {error}") from None
         except RecipeError as error:
             raise RecipeError(f"{path}: {error}") from None
@@ -111,23 +125,20 @@ class Recipe:
                 raise RecipeError(f"a recipe has no section {name!r}{nearest(name, known)}")
         for name in (FAMILIES.keys() | PARTS.keys()) & table.keys():
             if not isinstance(table[name], Mapping):
-                raise RecipeError(f"[{name}] is {table[name]!r}, but it must be a section")
-        for name in FAMILIES:
-            if "kind" not in table.get(name, {}):
-                either = ", or start --from a model" if name in OF_A_MODEL else ""
-                raise RecipeError(f"section [{name}] must say which `kind`{either}")
-        for name in FAMILIES:
-            if not trust and ":" in str(table[name]["kind"]):
-                raise RecipeError(
-                    f"its {name} is {table[name]['kind']!r}, code of somebody's own, "
-                    "which is run only when you say that you trust it"
-                )
+                raise RecipeError(f"[{name}] is {_show(table[name])}, but it must be a section")
+        _check_kinds(table, trust=trust)
         sections = {name: complete(name, table.get(name, {})) for name in (*FAMILIES, *PARTS)}
         first, later = table.get("training", {}), table.get(THEN, [])
         if not isinstance(later, list) or not all(isinstance(each, Mapping) for each in later):
             raise RecipeError(f"[[{THEN}]] must be sections, each a training")
         then = tuple(complete("training", {**first, **each}) for each in later)
         return cls({name: table[name] for name in table if name in CLAIM}, sections, then, mixed)
+
+    @property
+    def names_code(self) -> bool:
+        """Whether a part is code of somebody's own, which was trusted when this was read."""
+        kinds = [self.sections[name]["kind"] for name in FAMILIES]
+        return any(":" in kind for kind in (*kinds, *(each["kind"] for each in self.mixed)))
 
     @property
     def trainings(self) -> list[Any]:
@@ -160,8 +171,25 @@ class Recipe:
         }
 
 
+def _check_kinds(table: Mapping[str, Any], *, trust: bool) -> None:
+    for name in FAMILIES:
+        if "kind" not in table.get(name, {}):
+            either = ", or start --from a model" if name in OF_A_MODEL else ""
+            raise RecipeError(f"section [{name}] must say which `kind`{either}")
+        kind = table[name]["kind"]
+        if not isinstance(kind, str):
+            raise RecipeError(f"the kind of [{name}] is {_show(kind)}, but it must be a name")
+        if not trust and ":" in kind:
+            raise RecipeError(
+                f"its {name} is {_show(kind)}, code of somebody's own, "
+                "which is run only when you say that you trust it (--trust)"
+            )
+
+
 def open_source(options: Mapping[str, Any], folder: Path) -> Any:
     """The data in a folder, read as `options` say: `open_source({"kind": "coco"}, folder)`."""
+    if not isinstance(options, Mapping) or not isinstance(options.get("kind"), str):
+        raise RecipeError("the source has no `kind`: name it with --kind")
     if ":" in options["kind"]:
         raise RecipeError(
             f"the source {options['kind']!r} is code of somebody's own; it is not run"
@@ -173,7 +201,8 @@ def open_source(options: Mapping[str, Any], folder: Path) -> Any:
 def recognise_source(options: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     """What reads a folder: `options`, unless its captions are one's own (`captions.csv`)."""
     own = any((folder / name).is_file() for name in ("captions.csv", "captions.jsonl"))
-    return {"kind": "folder"} if own and options["kind"] in ("flickr8k", "coco") else options
+    kind = options.get("kind") if isinstance(options, Mapping) else None
+    return {"kind": "folder"} if own and kind in ("flickr8k", "coco") else options
 
 
 def find(section: str, options: Mapping[str, Any]) -> Callable[..., Any]:
@@ -202,7 +231,7 @@ def _complete(part: Callable[..., Any], section: str, options: Mapping[str, Any]
     chosen = {name: value for name, value in options.items() if name != "kind"}
     for name, value in chosen.items():
         if name not in parameters:
-            raise RecipeError(f"{section} has no option {name!r}{nearest(name, parameters)}")
+            raise RecipeError(f"{section} has no option {_show(name)}{nearest(name, parameters)}")
         _check_value(f"{section}.{name}", value, parameters[name])
     defaults = {
         name: parameter.default
@@ -231,12 +260,12 @@ def _complete_mixture(given: list[Any], *, trust: bool) -> tuple[dict[str, Any],
             raise RecipeError("every [[source]] must have a `name`, by which --data finds it")
         if name in {each["name"] for each in completed}:
             raise RecipeError(f"two of [[source]] have the name {name!r}")
-        if "kind" not in options:
+        if not isinstance(options.get("kind"), str):
             raise RecipeError(f"the source {name!r} must say which `kind`")
-        if ":" in str(options["kind"]) and not trust:
+        if ":" in options["kind"] and not trust:
             raise RecipeError(
                 f"its source {name!r} is {options['kind']!r}, code of somebody's own, "
-                "which is run only when you say that you trust it"
+                "which is run only when you say that you trust it (--trust)"
             )
         own = {option: value for option, value in options.items() if option != "name"}
         completed.append({"name": name, **_complete_one(own)})
@@ -273,12 +302,26 @@ def _check_value(name: str, value: Any, parameter: inspect.Parameter) -> None:
     if get_origin(parameter.annotation) is Literal:
         accepted = get_args(parameter.annotation)
         if value not in accepted:
-            raise RecipeError(f"{name} is {value!r}{nearest(str(value), accepted)}")
+            near = nearest(value if isinstance(value, str) else "", accepted)
+            raise RecipeError(f"{name} is {_show(value)}{near}")
     elif isinstance(parameter.default, bool | int | float | str):
         meant = type(parameter.default)
         fits = isinstance(value, int | float if meant is float else meant)
         if not fits or isinstance(value, bool) != (meant is bool):
-            raise RecipeError(f"{name} is {value!r}, but it must be of type {meant.__name__}")
+            raise RecipeError(f"{name} is {_show(value)}, but it must be of type {meant.__name__}")
+        own = name.rpartition(".")[2]
+        least, most = (1, MOST[own]) if own in MOST else (-ENDLESS, ENDLESS)
+        if meant in (int, float) and not least <= value <= most:  # nor is it no number
+            raise RecipeError(f"{name} is {_show(value)}; it may be from {least:,} to {most:,}")
+
+
+def _show(value: Any) -> str:
+    """A value of somebody's in a sentence: of a number without end or a long text the beginning."""
+    try:
+        shown = repr(value)
+    except (ValueError, RecursionError):  # Python writes no number of more than 4,300 digits
+        return "a very long number"
+    return shown if len(shown) <= 80 else f"{shown[:80]}…"
 
 
 def _import(address: str) -> Any:

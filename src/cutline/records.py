@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPLITS = ("train", "validation", "test")
+LEAST_TOLD = 0.05
+"""Concepts that are less likely are not worth a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,13 @@ class Example:
     captions: tuple[str, ...]
     split: str
     """One of `SPLITS`."""
+
+
+class Concept(NamedTuple):
+    """A plain noun, and the probability that people name it of a picture."""
+
+    noun: str
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,13 @@ class Caption:
 
     chance: float | None = field(default=None, repr=False)
     """How likely it is good, by the rule in the model's card; None for a model that cannot tell."""
+    concepts: tuple[Concept, ...] = field(default=(), repr=False, compare=False)
+    """What the picture shows, `person` first, then the likeliest nouns; empty for a model that
+    names none."""
+    photograph: float | None = field(default=None, repr=False, compare=False)
+    """The probability that the picture is a photograph; None for a model that cannot tell."""
+    left_out: str = ""
+    """Why there is no caption, `text` being empty then: `not a photograph`."""
 
     @property
     def confidence(self) -> float:
@@ -72,9 +88,19 @@ class Caption:
         if gaze and self.gaze is not None:
             for word, looked in zip(told["words"], self.gaze, strict=False):
                 word["gaze"] = np.rint(1000 * looked).astype(int).ravel().tolist()
+        if self.concepts:
+            named = (c for c in self.concepts if c.probability >= LEAST_TOLD)
+            told["concepts"] = [
+                {"noun": c.noun, "probability": round(c.probability, 4)} for c in named
+            ]
+        if self.photograph is not None:
+            told["photograph"] = round(self.photograph, 4)
         if self.alternatives:
-            first = replace(self, alternatives=())
+            first = replace(self, alternatives=(), concepts=(), photograph=None)
             told["best"] = [each.as_json(gaze=gaze) for each in (first, *self.alternatives)]
+        if self.left_out:
+            left = {name: value for name, value in told.items() if name not in ("words", "best")}
+            return {**left, "caption": None, "left_out": self.left_out}
         return told
 
     def __str__(self) -> str:
@@ -83,7 +109,7 @@ class Caption:
 
 def leave_out_unsure(told: dict[str, Any], min_confidence: float) -> dict[str, Any]:
     """What is told of a caption (`Caption.as_json`), without it when it is too unsure."""
-    if told["confidence"] >= min_confidence:
+    if told["caption"] is None or told["confidence"] >= min_confidence:
         return told
     why = f"its confidence of {told['confidence']:.2f} is less than {min_confidence:g}"
     left = {name: value for name, value in told.items() if name not in ("words", "best")}

@@ -2,7 +2,8 @@
 
 Enters: an http(s) address out of somebody's page. Leaves: bytes, or a `FetchError`. A name is
 resolved once, every address that it has must be public (RFC 6890), and it is that address which is
-connected to: no second answer of a name server can lead elsewhere. Redirects are led the same way.
+connected to: no second answer of a name server can lead elsewhere. Redirects are led the same way,
+and all of it together, from the first name to the last byte, has one limit of time.
 """
 
 import socket
@@ -12,7 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from ipaddress import IPv6Network, ip_address
-from threading import Timer
+from queue import Empty, SimpleQueue
+from threading import Thread, Timer
+from time import monotonic
+from typing import Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from cutline import __version__
@@ -32,7 +36,7 @@ class Limits:
     size: int = 20 * 10**6
     """Bytes."""
     seconds: float = 20.0
-    """For a request and its answer."""
+    """From the first look-up of a name to the last byte, redirects included."""
     redirects: int = 4
 
 
@@ -55,9 +59,12 @@ def fetch_picture(
     Raises `FetchError` for a picture that does not come, is too large, or is none.
     """
     limits, asked = limits or Limits(), address
+    deadline = monotonic() + limits.seconds
     for _ in range(limits.redirects + 1):
         try:
-            answer = _ask(asked, allowed, limits)
+            answer = _ask(asked, allowed, limits, deadline)
+        except _LateError:
+            raise FetchError(f"{address} takes more than {limits.seconds:g} seconds") from None
         except (OSError, HTTPException, ValueError) as error:
             raise FetchError(f"{address} does not come: {_reason(error)}") from None
         if isinstance(answer, bytes):
@@ -66,14 +73,22 @@ def fetch_picture(
     raise FetchError(f"{address} is redirected more than {limits.redirects} times")
 
 
-def _ask(address: str, allowed: Callable[[str], bool], limits: Limits) -> bytes | str:
+class _LateError(Exception):
+    """The time is over."""
+
+
+def _ask(
+    address: str, allowed: Callable[[str], bool], limits: Limits, deadline: float
+) -> bytes | str:
     """The picture, or the address to which the server sends us."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise FetchError(f"{address} is not an http or https address")
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    connection = _Connection(parts, port, _resolve(parts.hostname, port, allowed), limits.seconds)
-    alarm = Timer(limits.seconds, connection.abandon)  # a byte now and then would never time out
+    ip = _resolve(parts.hostname, port, allowed, deadline)
+    left = _left(deadline)
+    connection = _Connection(parts, port, ip, left)
+    alarm = Timer(left, connection.abandon)  # a byte now and then would never time out
     alarm.start()
     try:
         connection.request("GET", _path_of(parts), headers=_HEADERS)
@@ -85,7 +100,14 @@ def _ask(address: str, allowed: Callable[[str], bool], limits: Limits) -> bytes 
         alarm.cancel()
         connection.close()
         if connection.is_abandoned:
-            raise FetchError(f"{address} takes more than {limits.seconds:g} seconds")
+            raise _LateError
+
+
+def _left(deadline: float) -> float:
+    """Seconds until then."""
+    if (left := deadline - monotonic()) <= 0:
+        raise _LateError
+    return left
 
 
 _HEADERS = {
@@ -95,14 +117,34 @@ _HEADERS = {
 }
 
 
-def _resolve(host: str, port: int, allowed: Callable[[str], bool]) -> str:
+def _resolve(host: str, port: int, allowed: Callable[[str], bool], deadline: float) -> str:
     """An IP address of a host, all of which must be allowed; `0x7f.1` is resolved as well."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = _look_up(host, port, deadline)
     addresses = [str(each[4][0]) for each in found]
     for each in addresses:
         if not allowed(each):
             raise FetchError(f"{host} is not fetched from: {each} is no public address")
     return addresses[0]
+
+
+def _look_up(host: str, port: int, deadline: float) -> list[Any]:
+    """What a name means; a look-up knows no limit, so a late one is left behind in its thread."""
+    answers = SimpleQueue[Any]()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:  # raised again where it is waited for
+            answers.put(error)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=_left(deadline))
+    except Empty:
+        raise _LateError from None
+    if isinstance(answer, Exception):
+        raise answer
+    return list(answer)
 
 
 class _Connection(HTTPConnection):
@@ -150,12 +192,14 @@ def _read(address: str, response: HTTPResponse, most: int) -> bytes:
     kind = response.headers.get_content_type()
     if not kind.startswith("image/"):
         raise FetchError(f"{address} is not a picture but {kind}")
-    pieces, size = [], 0
+    pieces, size, said = [], 0, response.length
     while piece := response.read(PIECE):
         pieces.append(piece)
         size += len(piece)
         if size > most:
             raise FetchError(f"{address} is larger than {most / 10**6:g} megabytes")
+    if said is not None and size < said:
+        raise FetchError(f"{address} is cut off: {size:,} of {said:,} bytes came")
     return b"".join(pieces)
 
 

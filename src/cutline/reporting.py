@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cutline.errors import DataError
+from cutline.options import overwrite_option
 from cutline.progress import Bars, say
 
 PAGE = "report.html"
@@ -16,6 +17,7 @@ PAGE = "report.html"
 @click.argument("captions", type=Path)
 @click.argument("other", type=Path, required=False)
 @click.option("-o", "--out", type=Path, help="The page [default: report.html].")
+@overwrite_option
 @click.option("--references", type=Path, help="What people wrote: COCO, Karpathy, JSON, Flickr8k.")
 @click.option("--split", help="Of a Karpathy file or a folder [there: test].")
 @click.option(
@@ -34,6 +36,7 @@ def report(
     captions: Path,
     other: Path | None,
     out: Path | None,
+    overwrite: bool,
     references: Path | None,
     split: str | None,
     df: str,
@@ -48,13 +51,16 @@ def report(
     training anew.
     """
     from cutline.images import View
+    from cutline.outputs import insist_on_page
 
+    page = out or (captions if captions.is_dir() else Path()) / PAGE
+    inputs = (None if captions.is_dir() else captions, other, references, images)
+    insist_on_page(page, inputs, overwrite=overwrite)
     if captions.is_dir():
         if other:
             raise click.UsageError(f"{captions} is a model folder: its page has no second file")
-        _report_training(captions, out)
+        _report_training(captions, page)
         return
-    page = out or Path(PAGE)
     options: dict[str, Any] = {"images": images, "view": View(fit=fit) if fit else None}
     if references:
         options |= _read_references(references, split, df)
@@ -64,10 +70,10 @@ def report(
     say(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
 
 
-def _report_training(folder: Path, out: Path | None) -> None:
+def _report_training(folder: Path, page: Path) -> None:
     from cutline.learning import write_learning
 
-    say(f"{write_learning(folder, out)} shows how {folder} learnt")
+    say(f"{write_learning(folder, page)} shows how {folder} learnt")
 
 
 def _read_references(path: Path, split: str | None, df: str) -> dict[str, Any]:

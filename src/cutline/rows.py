@@ -4,12 +4,14 @@ A line of JSON holds all that is told of a picture, a row of a table only `COLUM
 """
 
 import csv
+import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from cutline.errors import DataError, needs_parquet
 
@@ -19,6 +21,12 @@ NEEDED = ("path", "caption")
 """Columns without which a table holds no captions."""
 AT_ONCE = 1_000
 """Rows of a table that are written or read together."""
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""How a cell begins that a spreadsheet would compute, also one with apostrophes before it."""
+
+LONGEST_CELL, LARGEST_GROUP, LARGEST = 40_000, 512 * 10**6, 256 * 10**6
+"""Of Parquet, in bytes: a text, a group of rows unpacked, and all texts together, to which a
+hundred times the file's own size is added."""
 
 
 class Row(NamedTuple):
@@ -70,9 +78,21 @@ def _read_csv(path: Path) -> Iterator[Row]:
                 where = f"{path}, line {table.line_num}"
                 if not _is_text(row["caption"]):
                     raise DataError(f"{where}: the caption is not text in UTF-8")
-                yield Row(where, {name: value or None for name, value in row.items()})
+                cells = {name: _unfold(value) for name, value in row.items()}
+                yield Row(where, cells)
         except csv.Error as error:
             raise DataError(f"{path} is no table: {error}") from None
+
+
+def _fold(cell: Any) -> Any:
+    """A cell that no spreadsheet computes: behind an apostrophe, if it begins as a formula does."""
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def _unfold(cell: Any) -> Any:
+    """What was folded; None for what is empty."""
+    folded = isinstance(cell, str) and cell.startswith("'") and _FORMULA.match(cell)
+    return (cell[1:] if folded else cell) or None
 
 
 def _is_text(cell: str | None) -> bool:
@@ -88,15 +108,60 @@ def import_parquet() -> tuple[Any, Any]:
 
 def _read_parquet(path: Path) -> Iterator[Row]:
     pyarrow, parquet = import_parquet()
+    size, number = 0, 0
     try:
-        with parquet.ParquetFile(path) as file:
-            _insist_on_columns(file.schema_arrow.names, path)
-            rows = chain.from_iterable(some.to_pylist() for some in file.iter_batches(AT_ONCE))
-            for number, told in enumerate(rows, 1):
-                yield Row(f"{path}, row {number}", told)
+        schema = parquet.read_schema(path)
+        _insist_on_columns(schema.names, path)
+        wanted = [name for name in COLUMNS if name in schema.names]
+        texts = [name for name in wanted if _is_of_texts(schema.field(name), path)]
+        # as dictionaries texts stay as small as they are in the file, until their length is known
+        with parquet.ParquetFile(path, read_dictionary=texts) as file:
+            _refuse_bombs(file.metadata, path)
+            for some in file.iter_batches(AT_ONCE, columns=wanted):
+                columns = {name: _decode(some.column(name), path, name) for name in wanted}
+                size += sum(column.nbytes for column in columns.values())
+                if size > LARGEST + 100 * path.stat().st_size:
+                    raise DataError(f"{path} is refused: its texts are too large for its size")
+                lists = [column.to_pylist() for column in columns.values()]
+                for cells in zip(*lists, strict=True):
+                    number += 1
+                    yield Row(f"{path}, row {number}", dict(zip(wanted, cells, strict=True)))
     except pyarrow.ArrowException as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} cannot be read as Parquet: {reason[:200]}") from None
+
+
+def _refuse_bombs(told: Any, path: Path) -> None:
+    """Look at the sizes that a Parquet file declares, before anything is unpacked."""
+    if told.num_rows > 10_000 + 2 * path.stat().st_size:
+        raise DataError(f"{path} is refused: {told.num_rows:,} rows are too many for its size")
+    for number in range(told.num_row_groups):
+        group = told.row_group(number)
+        columns = map(group.column, range(group.num_columns))
+        size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema in COLUMNS)
+        if not 0 <= size <= LARGEST_GROUP:
+            raise DataError(f"{path} is refused: {size / 1e9:.1f} GB unpacked in one group of rows")
+
+
+def _is_of_texts(field: Any, path: Path) -> bool:
+    """Whether a column is of texts; a `DataError` where it is of something else than numbers."""
+    types = import_module("pyarrow.types")
+    kind = field.type.value_type if types.is_dictionary(field.type) else field.type
+    is_text = types.is_string(kind) or types.is_large_string(kind)
+    if not (is_text or types.is_primitive(kind) or types.is_null(kind)):
+        raise DataError(f"{path}: the column {field.name!r} holds {kind}, not texts or numbers")
+    return bool(is_text)
+
+
+def _decode(column: Any, path: Path, name: str) -> Any:
+    """A column of one batch, of which no text is longer than any caption."""
+    if not hasattr(column, "dictionary"):
+        return column
+    compute = import_module("pyarrow.compute")
+    longest = compute.max(compute.binary_length(column.dictionary)).as_py() or 0
+    if longest > LONGEST_CELL:
+        raise DataError(f"{path}: a text of {longest:,} bytes in the column {name!r}")
+    return column.dictionary_decode()
 
 
 def _insist_on_columns(names: Sequence[str], path: Path) -> None:
@@ -108,23 +173,25 @@ def _insist_on_columns(names: Sequence[str], path: Path) -> None:
             )
 
 
-def _write_lines(records: Iterator[Mapping[str, Any]], path: Path) -> None:
-    with path.open("w", encoding="utf8") as file:
-        file.writelines(f"{json.dumps(record)}\n" for record in records)
+def _write_lines(records: Iterator[Mapping[str, Any]], file: BinaryIO) -> None:
+    file.writelines(f"{json.dumps(record)}\n".encode() for record in records)
 
 
-def _write_csv(records: Iterator[Mapping[str, Any]], path: Path) -> None:
-    with path.open("w", encoding="utf8", errors="surrogateescape", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+def _write_csv(records: Iterator[Mapping[str, Any]], file: BinaryIO) -> None:
+    text = io.TextIOWrapper(file, encoding="utf8", errors="surrogateescape", newline="")
+    try:
+        table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
         table.writeheader()
-        table.writerows(records)
+        table.writerows({name: _fold(cell) for name, cell in row.items()} for row in records)
+    finally:
+        text.detach()
 
 
-def _write_parquet(records: Iterator[Mapping[str, Any]], path: Path) -> None:
+def _write_parquet(records: Iterator[Mapping[str, Any]], out: BinaryIO) -> None:
     pyarrow, parquet = import_parquet()
     kinds = {"confidence": pyarrow.float64(), "log_prob": pyarrow.float64()}
     schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
-    with parquet.ParquetWriter(path, schema) as file:
+    with parquet.ParquetWriter(out, schema) as file:
         while some := list(islice(records, AT_ONCE)):
             rows = [{name: record.get(name) for name in COLUMNS} for record in some]
             for row in rows:  # Parquet knows no names that are not text
@@ -136,7 +203,7 @@ TABLES: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".csv": _read_csv,
     ".parquet": _read_parquet,
 }
-WRITERS: dict[str, Callable[[Iterator[Mapping[str, Any]], Path], None]] = {
+WRITERS: dict[str, Callable[[Iterator[Mapping[str, Any]], BinaryIO], None]] = {
     ".jsonl": _write_lines,
     ".csv": _write_csv,
     ".parquet": _write_parquet,

@@ -20,6 +20,7 @@ from cutline.metrics.meteor import Meteor
 from cutline.metrics.significance import Difference
 from cutline.recipe import open_source, recognise_source
 from cutline.records import Report
+from cutline.replacing import write_whole
 from cutline.words import split_words
 
 UNITS = {"length": 1.0}
@@ -71,7 +72,7 @@ def write_each(report: Report, captions: Mapping[str, str], path: Path) -> None:
         json.dumps({"image_id": id, "caption": captions[id], **scores}, ensure_ascii=False)
         for id, scores in report.per_image.items()
     )
-    path.write_text("".join(line + "\n" for line in lines), encoding="utf8")
+    write_whole((line + "\n" for line in lines), path)
 
 
 def tell_scores(report: Report) -> str:

@@ -25,9 +25,6 @@ SEARCHES = {
 State = tuple[Tensor, ...]
 """What a decoder remembers; the first axis of every tensor is one row a caption, or a picture."""
 
-Shown = Tensor | tuple[Any, ...]
-"""Regions, or whatever else a decoder's `start` takes, as `concepts.Sight`."""
-
 LogProbs = Float[Tensor, "rows vocabulary"]
 WordIds = Int[Tensor, " rows"]
 
@@ -59,7 +56,11 @@ class StepDecoder(Protocol):
     """Anything that reads one word and says how likely each next word is."""
 
     def start(self, regions: Any, max_words: int) -> Beginning:
-        """Look at the pictures; captions of at most so many words will be written."""
+        """Look at the pictures; captions of at most so many words will be written.
+
+        Usually these are the regions of pictures; whatever else a decoder reads has their `shape`
+        and `device`.
+        """
 
     def step(self, words: WordIds, picture: State, state: State) -> Read:
         """Read one word in each row; every picture has as many rows, one after another.
@@ -109,7 +110,7 @@ class Found(NamedTuple):
 @torch.no_grad()
 def greedy(
     decoder: StepDecoder,
-    regions: Tensor,
+    regions: Any,
     *,
     max_words: int = 20,
     markers: Markers = MARKERS,
@@ -129,7 +130,7 @@ def greedy(
 
 def sample(
     decoder: StepDecoder,
-    regions: Shown,
+    regions: Any,
     *,
     max_words: int = 20,
     markers: Markers = MARKERS,
@@ -171,7 +172,7 @@ def sample(
 @torch.no_grad()
 def beam(
     decoder: StepDecoder,
-    regions: Tensor,
+    regions: Any,
     *,
     max_words: int = 20,
     markers: Markers = MARKERS,
@@ -244,7 +245,7 @@ Choose = Callable[[LogProbs, Float[Tensor, " rows"], Int[Tensor, "rows time"]], 
 
 def _search(
     decoder: StepDecoder,
-    regions: Shown,
+    regions: Any,
     choose: Choose,
     *,
     max_words: int,
@@ -258,9 +259,8 @@ def _search(
 
     `others` is the log-probability that the paths of a picture but its first begin with.
     """
+    images, device = regions.shape[0], regions.device
     picture, state, looked_at = decoder.start(regions, max_words)
-    rows_first = regions if isinstance(regions, Tensor) else state[0]
-    images, device = rows_first.shape[0], rows_first.device
     every = torch.arange(images, device=device).repeat_interleave(paths)
     times, rows = torch.arange(max_words, device=device), every.shape[0]
 

@@ -5,7 +5,6 @@ with what is known of each. A model of another decoder gives what both have.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from cutline.captioner import PACKAGED
 from cutline.checkpoint import Checkpoint
 from cutline.errors import ModelError, RecipeError
+from cutline.events import Told
 from cutline.features import Encoded, FeatureStore, Pooled
 from cutline.material import Material, Sight
 from cutline.model import extend, fill, grow, part_of, read_tensors
@@ -32,6 +32,7 @@ from cutline.naming import (
     read_classifier,
     tabulate,
 )
+from cutline.nouns import PERSON as PERSON_WORDS
 from cutline.recipe import Recipe
 from cutline.records import Example
 from cutline.sources.mixture import Mixture
@@ -40,13 +41,6 @@ from cutline.vocabulary import Vocabulary
 
 AT_ONCE = 64
 """Training pictures whose regions are read together."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """Something that whoever trains should know."""
-
-    sentence: str
 
 
 class Beginner(NamedTuple):
@@ -222,7 +216,9 @@ def build_decoder(
     if naming:
         fill(decoder.concepts, naming.head.state_dict(), "the concepts of this run")
         decoder.concepts.requires_grad_(False)
+        decoder.people.copy_(torch.tensor([word in PERSON_WORDS for word in vocabulary.words]))
         fitted = {f"concepts.{name}": t for name, t in naming.head.state_dict().items()}
+        fitted["people"] = decoder.people
     if not start:
         return Beginner(decoder, "")
     told, origin = "", "the model to start from"

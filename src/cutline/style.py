@@ -7,7 +7,7 @@ within a style, by inputs of the model's own graph.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ FEWEST = 10
 """Characters that a caption may always have: in fewer nothing can be said of a picture."""
 ENDLESS = np.iinfo(np.int32).max
 """Characters of a caption that may have any number."""
+
+Form = Literal["sentence", "phrase", "auto"]
 
 NO_CHOICE = (
     "this model keeps one caption in mind, so it has no shorter one to offer: maximal lengths need"
@@ -37,6 +39,11 @@ class Style:
     """Words that it never has, as the model writes them: one word, small letters."""
     sentence: bool = False
     """Whether it begins with a capital and ends with a full stop."""
+    form: Form = "sentence"
+    """A sentence; a phrase that names what the picture surely shows, `a zebra`; or a sentence, and
+    a phrase where the sentence is unsure and a noun is sure."""
+    any_picture: bool = False
+    """Caption pictures, too, that are no photographs: drawings, documents, screenshots."""
 
     def __post_init__(self) -> None:
         if self.max_chars is not None and self.max_chars < FEWEST:

@@ -6,6 +6,7 @@ file, a line each; the same call goes on after it, and the file appears when all
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Any
 
 from cutline.captioner import Captioner
 from cutline.errors import DataError, ImageError
-from cutline.replacing import write_whole
+from cutline.replacing import insist_on_file, open_to_append, write_whole
 from cutline.style import FREE, Style
 
 NAME = re.compile(r"captions_[A-Za-z0-9-]+_[A-Za-z0-9.-]+_results\.json")
@@ -56,15 +57,14 @@ def submit(
     todo = [number for number in listed if number not in said]
     pictures = (folder / listed[number] for number in todo)
     answers = captioner.caption_each(pictures, style=style)
-    with journal.open("a", encoding="utf8") as file:
-        if not file.tell():
-            file.write(json.dumps({"model": model}) + "\n")
+    with open_to_append(journal) as file:
+        if not file.seek(0, os.SEEK_END):
+            file.write(json.dumps({"model": model}).encode() + b"\n")
         for number, answer in zip(todo, answers, strict=True):
             wrong = str(answer) if isinstance(answer, ImageError) else None
             said[number] = "" if isinstance(answer, ImageError) else answer.text
             if wrong is None:  # a picture that cannot be read is tried again next time
-                file.write(json.dumps([number, said[number]]) + "\n")
-                file.flush()
+                file.write(json.dumps([number, said[number]]).encode() + b"\n")
             yield Submitted(len(said), len(listed), wrong)
     results = [{"image_id": number, "caption": said[number]} for number in listed]
     write_whole([json.dumps(results)], out)
@@ -112,15 +112,19 @@ def check(results: Any, images: Path) -> list[str]:
 
 def _read_journal(path: Path, model: str) -> dict[int, str]:
     """Whole lines only: a killed run may have left half a one, which is cut off."""
-    if not path.exists():
-        return {}
+    try:
+        if insist_on_file(path) is None:
+            return {}
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}") from None
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
-        path.write_bytes(whole)
+        with open_to_append(path) as file:
+            file.truncate(len(whole))
     said = {}
     for line in whole.splitlines():
-        with suppress(ValueError):
+        with suppress(ValueError, TypeError, RecursionError):  # what is no line of ours
             read = json.loads(line)
             if isinstance(read, dict) and read.get("model") != model:
                 raise DataError(

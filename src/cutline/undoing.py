@@ -4,53 +4,42 @@ Enters: a file's new content. Leaves: the file, replaced in one moment, and a li
 that was there before it: whenever a run is killed, the journal knows of every change. What the line
 keeps of the old content is the part in which old and new differ, in a file beside the journal; a
 caption put into a photograph of ten megabytes costs a few bytes there.
+
+A journal may be a stranger's: it comes with a folder from elsewhere. So `undo` goes by one only if
+it belongs to this user, and touches only files below its folder (or folders that are named to it),
+through no link, and only while they hold to the last byte what the journal says was written. No
+file gets rights that it does not have. There is no key that binds a journal to one machine, because
+an album and its journal are to move together.
 """
 
 import json
 import os
 import zlib
-from collections.abc import Generator
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
+from shlex import quote
 from stat import S_IMODE
-from typing import Any
 
+from cutline.changes import Before, Change, as_line, place_of, read_changes
 from cutline.errors import WritingError
-from cutline.replacing import Part, part_of, read_file
+from cutline.replacing import (
+    Part,
+    RefusedError,
+    insist_on_file,
+    insist_on_leave,
+    lock,
+    open_to_append,
+    read_file,
+    sweep,
+    tell_names,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """A file as it was: what it takes to have it so again, but for the part in the blobs."""
-
-    sha256: str
-    prefix: int
-    """So many bytes the new content begins alike."""
-    suffix: int
-    """So many bytes it ends alike."""
-    blob: tuple[int, int]
-    """Where what lies between stands in the blobs, and how long it is there, compressed."""
-    mode: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One line of the journal: a file that was replaced, or was about to be."""
-
-    number: int
-    target: Path
-    picture: Path
-    """The picture whose caption is in it; the target itself where that is the picture."""
-    after: str
-    """SHA-256 of what was written."""
-    before: Before | None
-    """None where there was no such file."""
-    date: str
+_LEAST, _SWOLLEN = 2**26, 20
+"""What is kept of an old content may unpack to 64 megabytes, or to so many times its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +60,11 @@ class Journal:
         self.path = path
         self._lines: FileIO | None = None
         self._blobs: FileIO | None = None
+        self._swept = set[Path]()
         self._read()
 
     def _read(self) -> None:
-        self.changes = _read_journal(self.path)
+        self.changes = read_changes(self.path)
         """Those that nobody has taken back, the oldest first."""
         self._next = 1 + max(self.changes, default=0)
         self._latest = {change.target: change for change in self.changes.values()}
@@ -87,66 +77,94 @@ class Journal:
         if self._lines:
             return
         try:
-            lines = FileIO(self.path, "a")
+            lines = open_to_append(self.path)
         except OSError as error:
             raise WritingError(f"{self.path} cannot be written: {error.strerror}") from None
-        if not _lock(lines):
+        # one that was taken away after it was opened is not in place any more
+        if lock(lines.fileno()) is False or not os.fstat(lines.fileno()).st_nlink:
             lines.close()
             raise WritingError(f"{self.path} is in use by another cutline: let that end first")
-        _cut_off_half_a_line(self.path)
+        _cut_off_half_a_line(lines)
         self._lines = lines
         self._read()  # another may have written since
 
     def latest(self, target: Path) -> Change | None:
         """The last change of a file."""
-        return self._latest.get(_absolute(target))
+        return self._latest.get(place_of(target))
 
-    def replace(self, target: Path, content: bytes, *, seen: bytes | None, picture: Path) -> None:
+    def replace(
+        self,
+        target: Path,
+        content: bytes,
+        *,
+        seen: bytes | None,
+        picture: Path,
+        human: bool = False,
+    ) -> None:
         """Note the change, then give the file this content; `seen` is what it held just now, if
-        it was there.
+        it was there, and `human` says whose text is written.
 
-        Raises `WritingError` and leaves everything as it was for a file that is read-only or has
-        changed meanwhile, `OSError` where the disk refuses.
+        Raises `WritingError` and leaves everything as it was for a file that is a link, has hard
+        links, is read-only or has changed meanwhile, `OSError` where the disk refuses.
         """
         self.claim()
-        with Part(target, content) as part:
+        self._insist_on_target(target)
+        with Part(target) as part:
+            part.file.write(content)
+            part.file.flush()
+            os.fsync(part.file.fileno())
             if read_file(target) != seen:
                 raise WritingError("was changed by somebody else meanwhile")
             change = Change(
                 number=self._next,
-                target=_absolute(target),
-                picture=_absolute(picture),
+                target=place_of(target),
+                picture=place_of(picture),
                 after=sha256(content).hexdigest(),
                 before=None if seen is None else self._keep(target, seen, content),
                 date=datetime.now(UTC).isoformat(timespec="seconds"),
+                human=human,
             )
-            self._append_line(_as_line(change, self.path))
+            self._append_line(as_line(change, self.path))
             part.replace_target()
         self.changes[change.number] = self._latest[change.target] = change
         self._next += 1
 
+    def _insist_on_target(self, target: Path) -> None:
+        insist_on_target(target)
+        if target.parent not in self._swept:  # one look at a folder, not one for each picture
+            sweep(target.parent)
+            self._swept.add(target.parent)
+
     def restore(self, change: Change, content: bytes) -> None:
         """Give a file back what it held before a change; `content` is what it holds now."""
         self.claim()
+        self._insist_on_target(change.target)
         if (before := change.before) is None:
             change.target.unlink()
         else:
-            with Part(change.target, self.old_content(before, content)) as part:
-                part.replace_target(before.mode, before.mtime_ns)
+            rights = before.mode & 0o777 & S_IMODE(change.target.lstat().st_mode)
+            with Part(change.target) as part:
+                part.file.write(self.old_content(before, content))
+                part.replace_target(mode=rights, mtime_ns=before.mtime_ns)
         self.forget(change)
 
     def old_content(self, before: Before, content: bytes) -> bytes:
         """What a file held. Raises `WritingError` where the journal's blobs are damaged."""
         place, length = before.blob
         try:
-            with self._blobs_path.open("rb") as blobs:
+            insist_on_file(self.blobs_path)
+            with self.blobs_path.open("rb") as blobs:
                 blobs.seek(place)
-                middle = zlib.decompress(blobs.read(length))
+                unpacking = zlib.decompressobj()
+                kept = blobs.read(min(length, self.blobs_path.stat().st_size))
+                middle = unpacking.decompress(kept, max(_LEAST, _SWOLLEN * len(kept)))
+            if not unpacking.eof:
+                raise zlib.error("cut off, or swollen")
         except (OSError, zlib.error):
-            raise WritingError(f"cannot be restored: {self._blobs_path} is damaged") from None
+            raise WritingError(f"cannot be restored: {self.blobs_path} is damaged") from None
         old = content[: before.prefix] + middle + content[len(content) - before.suffix :]
         if sha256(old).hexdigest() != before.sha256:
-            raise WritingError(f"cannot be restored: {self._blobs_path} is not the journal's")
+            raise WritingError(f"cannot be restored: {self.blobs_path} is not the journal's")
         return old
 
     def forget(self, change: Change) -> None:
@@ -158,7 +176,7 @@ class Journal:
     def remove(self) -> None:
         """Take the journal away: there is nothing left to take back."""
         self.close()
-        for path in (self.path, self._blobs_path):
+        for path in (self.path, self.blobs_path):
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -171,12 +189,13 @@ class Journal:
         self._lines = self._blobs = None
 
     @property
-    def _blobs_path(self) -> Path:
+    def blobs_path(self) -> Path:
+        """The file beside the journal that keeps what was replaced."""
         return self.path.with_suffix(".blobs")
 
     def _keep(self, target: Path, old: bytes, new: bytes) -> Before:
         if self._blobs is None:
-            self._blobs = FileIO(self._blobs_path, "a")
+            self._blobs = open_to_append(self.blobs_path)
         prefix = _alike(old, new)
         suffix = _alike(old[prefix:][::-1], new[prefix:][::-1])
         middle = zlib.compress(old[prefix : len(old) - suffix])
@@ -201,25 +220,31 @@ def journal_beside(captions: Path) -> Path:
     return captions.with_name(f"{captions.stem}.undo.jsonl")
 
 
-def undo(journal: str | Path, *, apply: bool = False) -> Generator[Undone]:
+def undo(
+    journal: str | Path, *, apply: bool = False, folders: Iterable[str | Path] = ()
+) -> Generator[Undone]:
     """Take back every change in the journal, the newest first; without `apply` only say so.
 
-    A file that is no longer as cutline left it is kept. Stopped at any moment, the same call goes
-    on; when nothing is left to take back, the journal goes too. Raises `WritingError` where there
-    is no journal, or none that can be read.
+    Files are touched below the journal's folder, and below `folders`. One that is no longer as
+    cutline left it is kept. Stopped at any moment, the same call goes on; when nothing is left to
+    take back, the journal goes too. Raises `WritingError` where there is no journal, or none that
+    can be read, or that of another user.
     """
     journal = Path(journal)
+    inside = [place_of(journal).parent, *(Path(folder).resolve() for folder in folders)]
     if not journal.exists():
         others = sorted(each.name for each in journal.parent.glob("*.undo.jsonl"))
         there = f"; {', '.join(others)} would be there" if others else ""
         raise WritingError(f"there is no journal {journal}: cutline write --apply makes one{there}")
     opened = Journal(journal)
+    _insist_on_owner(journal, opened)
     supposed: dict[Path, str | None] = {}
     try:
         if apply:
             opened.claim()
         for change in reversed(list(opened.changes.values())):
             try:
+                _insist_inside(change.target, inside, journal)
                 yield _undo_one(opened, change, supposed, apply=apply)
             except (OSError, WritingError) as error:
                 yield Undone(change.target, "failed", tell_failure(change.target, error))
@@ -229,9 +254,39 @@ def undo(journal: str | Path, *, apply: bool = False) -> Generator[Undone]:
         opened.close()
 
 
+def insist_on_target(target: Path) -> None:
+    """Raises `WritingError` for a file that is a link, has hard links, or is read-only."""
+    try:
+        status = insist_on_leave(target)
+    except RefusedError as error:
+        raise WritingError(str(error.strerror).removeprefix("it ")) from None
+    if status and status.st_nlink > 1:
+        raise WritingError(f"stays as it is: {tell_names(status)}")
+
+
+def _insist_on_owner(path: Path, journal: Journal) -> None:
+    for each in (path, journal.blobs_path):
+        status = insist_on_file(each)
+        if status and os.name != "nt" and status.st_uid != os.getuid():
+            raise WritingError(
+                f"{each} belongs to another user, so nothing is taken back by it; if you trust it, "
+                "copy it, and the copy is yours"
+            )
+
+
+def _insist_inside(target: Path, folders: list[Path], journal: Path) -> None:
+    if not any(target.is_relative_to(folder) for folder in folders):
+        raise WritingError(
+            f"lies outside of the journal's folder: if that is right, name its folder as well, as "
+            f"in `cutline undo {quote(str(journal))} {quote(str(target.parent))}`"
+        )
+
+
 def tell_failure(path: Path, error: OSError | WritingError) -> str:
     """One sentence about a file: its name, and what is wrong."""
     match error:
+        case RefusedError():
+            return f"{_spell(path)} {str(error.strerror).removeprefix('it ')}"
         case WritingError():
             return f"{_spell(path)} {error}"
         case FileNotFoundError() | NotADirectoryError():
@@ -249,6 +304,7 @@ def _undo_one(
     journal: Journal, change: Change, supposed: dict[Path, str | None], *, apply: bool
 ) -> Undone:
     target = change.target
+    insist_on_file(target)
     content = read_file(target)
     digest = None if content is None else sha256(content).hexdigest()
     if not apply:  # what the newer changes of the same file would have left
@@ -256,12 +312,13 @@ def _undo_one(
     before = change.before.sha256 if change.before else None
     if digest == before:
         if apply:
-            part_of(target).unlink(missing_ok=True)
+            sweep(target.parent)
             journal.forget(change)
         return Undone(target, "unchanged", f"{_spell(target)} is as it was")
     if digest != change.after:
         what = "is gone" if digest is None else "was changed after cutline wrote it"
         return Undone(target, "kept", f"{_spell(target)} {what}")
+    insist_on_target(target)
     if not apply:
         supposed[target] = before
         return Undone(target, "would restore")
@@ -296,66 +353,6 @@ def _alike(one: bytes, other: bytes) -> int:
     return low
 
 
-# --------------------------------------------------------------------------------- the lines
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
-
-
-def _as_line(change: Change, journal: Path) -> str:
-    told = asdict(change) | {
-        "target": _as_told(change.target, journal),
-        "picture": _as_told(change.picture, journal),
-    }
-    return json.dumps(told)
-
-
-def _as_told(path: Path, journal: Path) -> str:
-    """As seen from the journal where it lies above: an album may move with its journal."""
-    folder = _absolute(journal).parent
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
-
-
-def _read_journal(path: Path) -> dict[int, Change]:
-    content = read_file(path) or b""
-    changes: dict[int, Change] = {}
-    for place, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
-        try:
-            told = json.loads(line)
-            if "undone" in told:
-                changes.pop(told["undone"], None)
-            else:
-                changes[told["number"]] = _change_of(told, _absolute(path).parent)
-        except (ValueError, KeyError, TypeError):
-            raise WritingError(f"{path}, line {place}: this is no line of a journal") from None
-    return changes
-
-
-def _change_of(told: dict[str, Any], folder: Path) -> Change:
-    before = told["before"]
-    if before is not None:
-        before = Before(**{**before, "blob": tuple(before["blob"])})
-    places = {name: folder / told[name] for name in ("target", "picture")}
-    return Change(**{**told, **places, "before": before})
-
-
-def _lock(file: FileIO) -> bool:
-    """Whether the file is now this process's alone, until it is closed; and is still in place."""
-    with suppress(ImportError):  # Windows, whose locks would keep ourselves from reading
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # a network drive that knows no locks
-            return True
-    return os.fstat(file.fileno()).st_nlink > 0
-
-
-def _cut_off_half_a_line(path: Path) -> None:
-    content = read_file(path)
-    if content and not content.endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(content.rfind(b"\n") + 1)
+def _cut_off_half_a_line(lines: FileIO) -> None:
+    lines.seek(0)
+    lines.truncate(lines.readall().rfind(b"\n") + 1)

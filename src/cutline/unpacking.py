@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from cutline.errors import FetchError
 from cutline.fetching import Fetched
+from cutline.replacing import RefusedError, insist_on_file, replaced, sweep
 
 SWOLLEN = 20
 """How many times its own size an archive may unpack to; annotations do to three times."""
@@ -32,12 +33,16 @@ def unpack(archive: Path, folder: Path) -> Iterator[Fetched]:
             total = sum(member.file_size for member in members)
             _refuse_hostile(archive, members, total)
             done = 0
+            for inside in _make_folders(archive, members, folder):
+                sweep(inside)  # what an unpacking that was killed left there
             for member in members:
                 done += member.file_size
                 if _write(opened, member, folder / member.filename):
                     yield Fetched(archive.name, done, total)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         raise FetchError(f"{archive} is damaged: {error}") from None
+    except RefusedError as error:
+        raise FetchError(f"{error.filename} cannot be unpacked: {error.strerror}") from None
     except (FileExistsError, IsADirectoryError, NotADirectoryError):
         raise FetchError(
             f"{archive} is damaged: it holds a file and a folder of one name"
@@ -60,13 +65,22 @@ def _refuse_hostile(archive: Path, members: list[zipfile.ZipInfo], total: int) -
         raise FetchError(f"{archive} would unpack to {total / 1e9:,.1f} GB: too much for its size")
 
 
+def _make_folders(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> Iterator[Path]:
+    """The folders of the members, made where there are none; through no link out of `folder`."""
+    for inside in sorted({(folder / member.filename).parent for member in members}):
+        if not inside.resolve().is_relative_to(folder.resolve()):
+            raise FetchError(f"{archive} is not unpacked: {inside} is a link to elsewhere")
+        inside.mkdir(parents=True, exist_ok=True)
+        yield inside
+
+
 def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> bool:
-    if path.exists() and path.stat().st_size == member.file_size:
+    if path.is_dir():
+        raise IsADirectoryError
+    there = insist_on_file(path)
+    if there and there.st_size == member.file_size:
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    with opened.open(member) as source, beside.open("wb") as file:
+    with opened.open(member) as source, replaced(path, lasting=False, alone=False) as file:
         while piece := source.read(2**20):
             file.write(piece)
-    beside.replace(path)
     return True

@@ -17,6 +17,9 @@ from cutline.words import join_words, split_words
 
 MARKERS = ("<pad>", "<start>", "<end>", "<unk>")
 PAD, START, END, UNKNOWN = range(len(MARKERS))
+MOST, LONGEST = 500_000, 100
+"""Words of a vocabulary, and characters of a word: far more than any language asks for, and few
+enough that a stranger's file is read at once."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Vocabulary:
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        _refuse_too_many(len(self.words))
         for number, word in enumerate(self.words):
             if wrong := _find_fault(number, word):
                 raise ModelError(f"word {number} of the vocabulary {wrong}")
@@ -51,6 +55,12 @@ class Vocabulary:
             raise DataError(f"{sentence}; lower min_count or add captions")
         return cls((*MARKERS, *kept))
 
+    @classmethod
+    def of_lines(cls, text: str) -> "Vocabulary":
+        """The words of a one-file model: a word a line, the last one without an end."""
+        _refuse_too_many(text.count("\n") + 1)
+        return cls(tuple(text.split("\n")))
+
     def grown(self, captions: Iterable[str], *, min_count: int = 5) -> "Vocabulary":
         """These words with the same numbers, then those of `captions` that are new."""
         counts = Counter(word for caption in captions for word in split_words(caption))
@@ -61,6 +71,8 @@ class Vocabulary:
     def load(cls, path: Path) -> "Vocabulary":
         """Read `vocabulary.txt`; `ModelError` names the line that is damaged."""
         try:
+            if path.stat().st_size > MOST * LONGEST:
+                raise ModelError(f"{path} is too large to be a vocabulary")
             content = path.read_bytes()
         except OSError as error:
             raise ModelError(f"cannot read the vocabulary {path}: {error.strerror}") from None
@@ -115,8 +127,17 @@ class Vocabulary:
 
 def _pick_common(counts: Counter[str], min_count: int) -> list[str]:
     """The words that occur often enough, commonest first, then by alphabet."""
-    kept = [word for word in counts if counts[word] >= min_count and word not in MARKERS]
+    kept = [
+        word
+        for word in counts
+        if counts[word] >= min_count and word not in MARKERS and len(word) <= LONGEST
+    ]
     return sorted(kept, key=lambda word: (-counts[word], word))
+
+
+def _refuse_too_many(words: int) -> None:
+    if words > MOST:
+        raise ModelError(f"the vocabulary has {words:,} words, and at most {MOST:,} are read")
 
 
 def _read_words(content: bytes, path: Path) -> list[str]:
@@ -145,6 +166,8 @@ def _find_fault(number: int, word: str) -> str:
     """What is wrong with a word at this place, or nothing."""
     if not word:
         return "is empty"
+    if len(word) > LONGEST:
+        return f"has {len(word):,} characters, and at most {LONGEST} are read"
     if word.endswith("\r"):
         return "ends in a carriage return; an editor changed the line ends of this file"
     if any(sign.isspace() for sign in word):

@@ -10,8 +10,7 @@ the journal knows of is cutline's own.
 """
 
 import re
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,22 +19,22 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
+from cutline.corrections import BY, HUMAN, mark_persons
 from cutline.errors import DataError, WritingError, nearest
 from cutline.exiftool import ExifTool, find_exiftool, kind_of
-from cutline.journal import renewing
+from cutline.journal import journal_of, renewing
+from cutline.neighbours import Neighbours
 from cutline.packets import look_inside, put_text, read_packet
 from cutline.provenance import Found, Mark, clean_text, hash_text
-from cutline.replacing import insist_on_leave, read_file
+from cutline.replacing import read_file
 from cutline.rows import read_rows
-from cutline.undoing import Journal, tell_failure
+from cutline.undoing import Journal, insist_on_target, tell_failure
 
 FORMS = ("txt", "xmp", "embed")
 SIDECARS = ("full", "stem")
 """`full`: `photo.jpg.xmp`; `stem`: `photo.xmp`."""
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*|x-default")
-_BESIDE = (".xmp", ".txt", ".json", ".jsonl", ".csv", ".html", ".md", ".part")
-"""Files that lie beside pictures and are none: they do not make a name ambiguous."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +47,13 @@ class Captioned:
     model: str = ""
     fingerprint: str = ""
     version: str = ""
+    threshold: float = 0.0
+    """The confidence below which the model's captions are left out unless somebody says."""
     date: str = ""
     lacking: str = ""
     """Why there is no caption."""
+    human: bool = False
+    """Whether a person wrote it: then it gets no mark, and is never written over."""
 
     @classmethod
     def from_line(cls, line: Mapping[str, Any], folder: Path | None = None) -> "Captioned":
@@ -63,7 +66,7 @@ class Captioned:
             raise DataError("a line needs a path")
         if not isinstance(text, str | None) or not {"caption", "error"} & line.keys():
             raise DataError(f"{path} needs a caption or an error")
-        model = line.get("model")
+        human, model = line.get(BY) == HUMAN, line.get("model")
         model = model if isinstance(model, Mapping) else {"name": model}
         return cls(
             picture=_find(Path(path), folder),
@@ -72,8 +75,10 @@ class Captioned:
             model=str(model.get("name") or ""),
             fingerprint=str(model.get("fingerprint") or ""),
             version=str(model.get("cutline") or ""),
+            threshold=_as_share(model.get("threshold"), path) or 0.0,
             date=str(line.get("date") or ""),
-            lacking=_why_lacking(path, line) if text is None else "",
+            lacking="" if text or (text == "" and not human) else _why_lacking(path, line),
+            human=human,
         )
 
 
@@ -104,7 +109,9 @@ def read_captions(path: str | Path) -> list[Captioned]:
     Paths are as seen from here, or else from the file. Raises `DataError` that names the line.
     """
     path, found = Path(path), dict[Path, Captioned]()
-    for where, told in read_rows(path):
+    rows = [(where, dict(told)) for where, told in read_rows(path)]
+    mark_persons((told for _, told in rows), journal_of(path))
+    for where, told in rows:
         try:
             captioned = Captioned.from_line(told, path.parent)
         except DataError as error:
@@ -121,14 +128,17 @@ def write(
     journal: str | Path,
     apply: bool = False,
     language: str = "en",
-    min_confidence: float = 0.0,
+    min_confidence: float | None = None,
     sidecars: str = "full",
     known_to: str | Path | None = None,
+    within: Iterable[Path] = (),
 ) -> Generator[Event]:
     """Write each caption as `txt`, `xmp` or `embed`; without `apply` only say what would be done.
 
-    `known_to` is the file that `cutline caption --out` made: it is told of the pictures that
-    `embed` changes, so that they are not captioned again.
+    Captions below `min_confidence` are left out; by default, those below what the model that wrote
+    them advises. `known_to` is the file that `cutline caption --out` made: it is told of the
+    pictures that `embed` changes, so that they are not captioned again. Links are followed to what
+    lies in the folder of their picture or in one of `within`, and not elsewhere.
     One picture that cannot be written to gets an event that says why, and the rest go on. Raises
     `WritingError` for options that do not exist, where ExifTool is needed and missing, and where
     another process writes in the journal.
@@ -153,21 +163,23 @@ def write(
             case _:
                 exiftool = stack.enter_context(ExifTool(find_exiftool()))
                 writer = _Embedded(exiftool, language)
+        folders = [folder.resolve() for folder in within]
         renew = stack.enter_context(renewing(Path(known_to) if known_to else None))
         for each in captions:
             captioned = each if isinstance(each, Captioned) else Captioned.from_line(each)
             if why := _why_left_out(captioned, min_confidence):
                 yield Event(captioned.picture, captioned.picture, "left out", "", why)
             else:
-                yield _write_one(writer, captioned, opened, renew, apply=apply)
+                yield _write_one(writer, captioned, opened, renew, folders, apply=apply)
 
 
-def _why_left_out(captioned: Captioned, min_confidence: float) -> str:
+def _why_left_out(captioned: Captioned, min_confidence: float | None) -> str:
     if captioned.lacking:
         return captioned.lacking
-    if min_confidence > 0 and (captioned.confidence or 0.0) < min_confidence:
+    least = captioned.threshold if min_confidence is None else min_confidence
+    if least > 0 and not captioned.human and (captioned.confidence or 0.0) < least:
         told = "unknown" if captioned.confidence is None else f"{captioned.confidence:.2f}"
-        return f"{captioned.picture}: the confidence is {told}, less than {min_confidence:.2f}"
+        return f"{captioned.picture}: the confidence is {told}, less than {least:.2f}"
     return ""
 
 
@@ -176,6 +188,7 @@ def _write_one(
     captioned: Captioned,
     journal: Journal,
     renew: Callable[[bytes, bytes], None],
+    folders: Sequence[Path],
     *,
     apply: bool,
 ) -> Event:
@@ -184,19 +197,26 @@ def _write_one(
         if not picture.is_file():
             raise FileNotFoundError
         target = writer.find_target(picture)
+        if not any(
+            target.resolve().is_relative_to(f) for f in (picture.parent.resolve(), *folders)
+        ):
+            why = f"{picture}: a link leads out of its folder, to {target}, which stays as it is"
+            return Event(picture, target, "left out", captioned.text, why)
         text = clean_text(captioned.text)
         held = read_file(target)
-        seen = writer.look(picture, target, held, text)
-        if seen.human:
+        seen = writer.look(target, held, captioned, text)
+        if seen.human and not (captioned.human and seen.same):
             return Event(picture, target, "kept", text, seen.human)
         if seen.same:
             return Event(picture, target, "unchanged", text)
         if apply:
-            content = writer.make(target, held, text, _mark(captioned, text))
-            journal.replace(target, content, seen=held, picture=picture)
+            mark = None if captioned.human else _mark(captioned, text)
+            content = writer.make(target, held, text, mark)
+            human = captioned.human
+            journal.replace(target, content, seen=held, picture=picture, human=human)
             renew(held or b"", content)
         else:
-            insist_on_leave(target)  # which writing would do, too
+            insist_on_target(target)  # which writing would do, too
         return Event(picture, target, "written" if apply else "would write", text)
     except (OSError, WritingError) as error:
         return Event(picture, target, "failed", captioned.text, tell_failure(target, error))
@@ -234,10 +254,10 @@ class _Form(Protocol):
     def find_target(self, picture: Path) -> Path:
         """The file that is to hold a picture's caption."""
 
-    def look(self, picture: Path, target: Path, held: bytes | None, text: str) -> _Seen:
+    def look(self, target: Path, held: bytes | None, captioned: Captioned, text: str) -> _Seen:
         """What is there already."""
 
-    def make(self, target: Path, held: bytes | None, text: str, mark: Mark) -> bytes:
+    def make(self, target: Path, held: bytes | None, text: str, mark: Mark | None) -> bytes:
         """The target's new content."""
 
 
@@ -245,20 +265,21 @@ class _Texts:
     """`photo.txt` beside `photo.jpg`."""
 
     def __init__(self, journal: Journal) -> None:
-        self._journal, self._neighbours = journal, _Neighbours()
+        self._journal, self._neighbours = journal, Neighbours()
 
     def find_target(self, picture: Path) -> Path:
         return _follow(self._neighbours.insist_alone(picture, picture.with_suffix(".txt")))
 
-    def look(self, picture: Path, target: Path, held: bytes | None, text: str) -> _Seen:
+    def look(self, target: Path, held: bytes | None, captioned: Captioned, text: str) -> _Seen:
         if held is None or not held.strip():
             return _Seen()
         change = self._journal.latest(target)
-        if change is None or change.after != sha256(held).hexdigest():
-            return _Seen(human=f"{target}: its text is not known to be cutline's")
-        return _Seen(same=held == _as_text_file(text))
+        human = ""
+        if change is None or change.human or change.after != sha256(held).hexdigest():
+            human = f"{target}: its text is not known to be cutline's"
+        return _Seen(human, held == _as_text_file(text))
 
-    def make(self, target: Path, held: bytes | None, text: str, mark: Mark) -> bytes:
+    def make(self, target: Path, held: bytes | None, text: str, mark: Mark | None) -> bytes:
         return _as_text_file(text)
 
 
@@ -266,7 +287,7 @@ class _Sidecars:
     """An XMP sidecar; what other programs keep in it stays."""
 
     def __init__(self, naming: str, language: str) -> None:
-        self._naming, self._language, self._neighbours = naming, language, _Neighbours()
+        self._naming, self._language, self._neighbours = naming, language, Neighbours()
 
     def find_target(self, picture: Path) -> Path:
         full, stem = sidecars_of(picture)
@@ -276,13 +297,13 @@ class _Sidecars:
             return _follow(other)
         return _follow(wanted if wanted == full else self._neighbours.insist_alone(picture, stem))
 
-    def look(self, picture: Path, target: Path, held: bytes | None, text: str) -> _Seen:
-        found = Found() if held is None else read_packet(held)
+    def look(self, target: Path, held: bytes | None, captioned: Captioned, text: str) -> _Seen:
+        picture, found = captioned.picture, Found() if held is None else read_packet(held)
         human = _about(target, found) or _find_human_beside(picture)
         human = human or _about(picture, look_inside(picture))
-        return _Seen(human, found.holds(text, self._language))
+        return _Seen(human, found.holds(text, self._language, human=captioned.human))
 
-    def make(self, target: Path, held: bytes | None, text: str, mark: Mark) -> bytes:
+    def make(self, target: Path, held: bytes | None, text: str, mark: Mark | None) -> bytes:
         return put_text(held, text, mark, self._language)
 
 
@@ -295,13 +316,13 @@ class _Embedded:
     def find_target(self, picture: Path) -> Path:
         return _follow(picture)
 
-    def look(self, picture: Path, target: Path, held: bytes | None, text: str) -> _Seen:
-        content = held or b""
+    def look(self, target: Path, held: bytes | None, captioned: Captioned, text: str) -> _Seen:
+        picture, content = captioned.picture, held or b""
         found = self._exiftool.read(content, kind_of(content, target.suffix))
         human = _about(picture, found) or _find_human_beside(picture)
-        return _Seen(human, found.holds(text, self._language))
+        return _Seen(human, found.holds(text, self._language, human=captioned.human))
 
-    def make(self, target: Path, held: bytes | None, text: str, mark: Mark) -> bytes:
+    def make(self, target: Path, held: bytes | None, text: str, mark: Mark | None) -> bytes:
         content = held or b""
         kind = kind_of(content, target.suffix)
         return self._exiftool.write(content, kind, text, mark, self._language)
@@ -328,31 +349,6 @@ def _find_human_beside(picture: Path) -> str:
 
 def _about(path: Path, found: Found) -> str:
     return f"{path}: {found.human}" if found.human else ""
-
-
-class _Neighbours:
-    """Whether a file named by the stem of a picture would belong to another picture as well."""
-
-    def __init__(self) -> None:
-        self._stems: dict[Path, Counter[str]] = {}
-
-    def are_none(self, picture: Path) -> bool:
-        """Whether no other picture, raw file or film has this name up to the suffix."""
-        folder = picture.parent
-        if folder not in self._stems:  # one look at the folder instead of one for each picture
-            self._stems[folder] = Counter(
-                path.stem for path in folder.iterdir() if path.suffix.lower() not in _BESIDE
-            )
-        return self._stems[folder][picture.stem] <= 1
-
-    def insist_alone(self, picture: Path, target: Path) -> Path:
-        """The target. Raises `WritingError` where it would be that of several pictures."""
-        if not self.are_none(picture):
-            raise WritingError(
-                f"shares its name with another picture, so {target.name} would stand for both: "
-                "rename one, or write xmp sidecars with full names"
-            )
-        return target
 
 
 def _follow(path: Path) -> Path:

@@ -4,25 +4,33 @@ k[i]   = Wn E c[i] sqrt(p[i]) + Wp p[i]        `names`: concept i, a noun c[i] o
 d[t]   = gate(h) sum of beta[t, i] k[i]        soft attention over concepts, as z[t] over regions
 h[t]   = LSTM(E y[t-1], h[t-1], z[t] + d[t])
 o[t]   = E y[t-1] + Lt [h[t], z[t] + d[t]]     what the next word is told from
-score  = Lo o[t], and for each concept's word also (Wc o[t]) . k[i] + r (whether it was said)
+score  = Lo o[t], for each concept's word also (Wc o[t]) . k[i] + r (whether it was said), and
+         for each word for a person also -s max(0, l - logit p[0])
 
 Attention over concepts is You et al. 2016 (arXiv 1603.03925), copying Yao et al. 2017 (arXiv
-1708.05271). All that is new starts from nothing, so that a trained Show, Attend and Tell begins as
-it was. A sentence without a picture is learnt from through its concepts; one learnt vector then
-stands for all regions.
+1708.05271). The last term keeps people out of captions of pictures that show none: p[0] is the
+probability of a person; s and l are chosen on validation pictures. All that is new starts from
+nothing, so that a trained Show, Attend and Tell begins as it was. A sentence without a picture is
+learnt from through its concepts; one learnt vector then stands for all regions.
 """
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from cutline.concepts import ConceptHead, Concepts, Sight
+from cutline.concepts import CERTAIN, ConceptHead, Concepts, Sight
 from cutline.decoders.show_attend_tell import ShowAttendTell
 from cutline.search import Beginning, Read, State
 
 
 class ConceptAttention(ShowAttendTell):
-    """`concepts` nouns of each picture, out of `nouns` that the model can name."""
+    """`concepts` nouns of each picture, out of `nouns` that the model can name.
+
+    `people` is 1 for words that say a person; `veto` holds s and l, both 0 until they are chosen.
+    """
+
+    people: Tensor
+    veto: Tensor
 
     def __init__(
         self,
@@ -46,6 +54,8 @@ class ConceptAttention(ShowAttendTell):
         self.copy = nn.Linear(embedding, hidden)
         self.again = nn.Parameter(torch.zeros(()))
         self.blind = nn.Parameter(torch.zeros(hidden))
+        self.register_buffer("people", torch.zeros(vocabulary_size))
+        self.register_buffer("veto", torch.zeros(2))
         nn.init.eye_(self.name.weight).data.mul_(0.5)  # a concept is found where its word is
         for layer in (self.open, self.copy):
             nn.init.zeros_(layer.weight)
@@ -60,8 +70,8 @@ class ConceptAttention(ShowAttendTell):
 
         Every picture has as many captions, one after another: rows = pictures x captions.
         """
-        (seen, named, concepts), (hidden, cell, _), _ = self.start(regions)
-        each = len(words) // len(concepts)
+        (seen, named, concepts, nobody), (hidden, cell, _), _ = self.start(regions)
+        each = len(words) // concepts.shape[0]
         hidden, cell = hidden.repeat_interleave(each, 0), cell.repeat_interleave(each, 0)
         told, read = [], self.dropout(self.read(words))
         for word in read.unbind(dim=1):
@@ -70,7 +80,8 @@ class ConceptAttention(ShowAttendTell):
             told.append(torch.cat([hidden, looked], dim=1))
         said = words[:, :, None] == concepts.repeat_interleave(each, 0)[:, None]
         said = said.long().cummax(dim=1).values.float()
-        return self._choose(torch.stack(told, dim=1), read, named, concepts, said)
+        scores = self._score(torch.stack(told, dim=1), read, named, concepts, said)
+        return self._choose(scores, nobody)
 
     def start(
         self, regions: Float[Tensor, "rows regions width"] | Sight, max_words: int = 0
@@ -81,7 +92,7 @@ class ConceptAttention(ShowAttendTell):
         )
         words, probabilities = sight.concepts
         if sight.regions is None:
-            seen = self.blind.expand(len(words), 1, -1)
+            seen = self.blind.expand(words.shape[0], 1, -1)
             hidden, cell = self.begin(seen.mean(dim=1)).tanh().chunk(2, dim=1)
         else:
             (seen,), (hidden, cell), _ = super().start(sight.regions)
@@ -90,7 +101,9 @@ class ConceptAttention(ShowAttendTell):
         name = self.name((self.read(words) * root).flatten(0, 1))
         named = self.dropout((name + sure).view(*words.shape, -1))
         said = torch.zeros_like(probabilities)
-        return Beginning((seen, named, words), (hidden, cell, said), seen.shape[1])
+        person = probabilities[:, 0].logit(eps=CERTAIN)
+        nobody = self.veto[0] * (self.veto[1] - person).relu()
+        return Beginning((seen, named, words, nobody), (hidden, cell, said), seen.shape[1])
 
     def see_concepts(self, regions: Float[Tensor, "rows regions width"]) -> Concepts:
         """What the pictures show; nothing is learnt through it."""
@@ -99,14 +112,14 @@ class ConceptAttention(ShowAttendTell):
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
         """Read one word a row; log-probabilities of the next, and the memory after it."""
-        (seen, named, concepts), (hidden, cell, said) = picture, state
+        (seen, named, concepts, nobody), (hidden, cell, said) = picture, state
         word, (looked, gaze) = self.dropout(self.read(words)), self._find(seen, named, hidden)
         hidden, cell = self.remember(torch.cat([word, looked], dim=1), (hidden, cell))
-        now = words.view(len(concepts), -1, 1) == concepts[:, None]
+        now = words.view(concepts.shape[0], -1, 1) == concepts[:, None]
         said = torch.maximum(said, now.view_as(said).to(said.dtype))
         told = torch.cat([hidden, looked], dim=1)
-        log_probs = self._choose(told[:, None], word[:, None], named, concepts, said[:, None])
-        return Read(log_probs[:, 0], gaze, (hidden, cell, said))
+        scores = self._score(told[:, None], word[:, None], named, concepts, said[:, None])
+        return Read(self._choose(scores, nobody)[:, 0], gaze, (hidden, cell, said))
 
     def _find(
         self,
@@ -121,7 +134,7 @@ class ConceptAttention(ShowAttendTell):
         found = (alike.softmax(dim=-1) @ named).view_as(hidden)
         return looked + found * self.open(hidden).tanh(), gaze
 
-    def _choose(
+    def _score(
         self,
         told: Float[Tensor, "rows time both"],
         read: Float[Tensor, "rows time embedding"],
@@ -129,13 +142,21 @@ class ConceptAttention(ShowAttendTell):
         concepts: Int[Tensor, "pictures concepts"],
         said: Float[Tensor, "rows time concepts"],
     ) -> Float[Tensor, "rows time vocabulary"]:
-        """Log-probabilities of the next word; a concept's word may be copied."""
-        known = self.dropout(read + self.tell(told))
-        scores = self.speak(known).float()
-        pictures, width = named.shape[0], concepts.shape[1]
-        wanted = self.copy(known).view(pictures, -1, named.shape[2])
+        """How well each word would go on; a concept's word may be copied."""
+        rows, time, _ = read.shape  # flat, as in `start`
+        known = self.dropout(read.flatten(0, 1) + self.tell(told.flatten(0, 1)))
+        scores = self.speak(known).float().view(rows, time, -1)
+        wanted = self.copy(known).view(named.shape[0], -1, named.shape[2])
         copied = (wanted @ named.transpose(1, 2) / named.shape[2] ** 0.5).float()
-        copied = copied + self.again * said.reshape(pictures, -1, width)
+        copied = copied + self.again * said.reshape(named.shape[0], -1, concepts.shape[1])
         places = concepts[:, None].expand_as(copied)
-        flat = scores.view(pictures, -1, scores.shape[-1]).scatter_add(2, places, copied)
-        return flat.view_as(scores).log_softmax(dim=-1)
+        flat = scores.view(named.shape[0], -1, scores.shape[-1]).scatter_add(2, places, copied)
+        return flat.view_as(scores)
+
+    def _choose(
+        self, scores: Float[Tensor, "rows time vocabulary"], nobody: Float[Tensor, " pictures"]
+    ) -> Float[Tensor, "rows time vocabulary"]:
+        """Log-probabilities of the next word; people are unlikely where nobody seems to be."""
+        less = nobody[:, None, None] * self.people
+        likely = scores.view(nobody.shape[0], -1, scores.shape[-1]) - less
+        return likely.view_as(scores).log_softmax(dim=-1)

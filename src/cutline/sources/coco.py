@@ -27,6 +27,7 @@ from typing import Any
 
 from cutline.errors import DataError, RecipeError, nearest
 from cutline.records import Example
+from cutline.replacing import new_folder
 from cutline.validation import Entry, Problem, Reading, assemble, list_pictures
 
 _SPLITS = ("official", "karpathy")
@@ -127,14 +128,12 @@ def write_coco(examples: Sequence[Example], folder: Path | str, *, year: int = 2
     folder = Path(folder)
     if folder.exists():
         raise DataError(f"{folder} exists already; name another folder")
-    beside = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)  # a killed process may have left one
-    (beside / "annotations").mkdir(parents=True)
     numbered = list(enumerate(examples, start=1))
-    for split, name in _NAMES.items():
-        own = [(number, example) for number, example in numbered if example.split == split]
-        _write_part(beside, name.format(year=year), own, is_captioned=split != "test")
-    beside.replace(folder)
+    with new_folder(folder) as beside:
+        (beside / "annotations").mkdir()
+        for split, name in _NAMES.items():
+            own = [(number, example) for number, example in numbered if example.split == split]
+            _write_part(beside, name.format(year=year), own, is_captioned=split != "test")
     return Coco(folder, year=year)
 
 

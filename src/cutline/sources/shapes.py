@@ -7,8 +7,8 @@ number, so a larger `count` adds pictures and moves none. Of every ten pictures 
 and one test; a scene may come again in another split, drawn differently.
 """
 
-import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 
 from cutline.errors import DataError
 from cutline.records import Example
+from cutline.replacing import RefusedError, replaced, sweep
 from cutline.validation import Reading, list_pictures
 
 SHAPES = ("circle", "square", "triangle")
@@ -70,6 +71,7 @@ class Shapes:
     def read(self) -> Reading:
         """Draw what is not yet there; what is drawn has no problems."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        sweep(self.folder)
         there = list_pictures(self.folder)
         for index in range(self.count):
             if self._name(index) not in there:
@@ -80,11 +82,11 @@ class Shapes:
         return f"seed{self.seed}-{self.size}px-{index:05}.png"
 
     def _draw(self, index: int) -> None:
-        """Under another name first, so that a picture is there as a whole or not at all."""
+        """A picture is there as a whole or not at all; another process may have drawn the same."""
+        drawn = draw_scene(*self._imagine(index), size=self.size)
         path = self.folder / self._name(index)
-        unfinished = path.with_suffix(f".{os.getpid()}.part")
-        draw_scene(*self._imagine(index), size=self.size).save(unfinished, format="png")
-        unfinished.replace(path)
+        with suppress(RefusedError), replaced(path, lasting=False, alone=False) as file:
+            drawn.save(file, format="png")
 
     def _example(self, index: int) -> Example:
         scene, chance = self._imagine(index)

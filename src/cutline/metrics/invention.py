@@ -1,0 +1,66 @@
+"""What captions say that nobody wrote: invented people, invented things, wrong dogs.
+
+A caption and people's captions of the same picture enter as words. A person is invented where the
+caption names one and no reference does; a thing where its plain noun agrees with none of the
+references': synonyms are one noun, and a wider noun is forgiven (`bird` of a duck).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cutline.metrics.ngrams import Words
+from cutline.nouns import agree, kind_of, nouns_of
+
+OBJECTS = frozenset(["animal", "vehicle", "food", "furniture", "thing", "clothing"])
+"""Kinds of nouns that count as things; a place or a hand is seldom what nobody else would name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invention:
+    """What one caption names, and what of it no reference does."""
+
+    person: bool
+    invented_person: bool
+    objects: tuple[str, ...]
+    invented_objects: tuple[str, ...]
+    """Plain nouns, each once."""
+
+    @property
+    def dog(self) -> bool:
+        """Whether it says dog."""
+        return "dog" in self.objects
+
+    @property
+    def wrong_dog(self) -> bool:
+        """Whether it says dog and no reference names one."""
+        return "dog" in self.invented_objects
+
+
+def find_invented(caption: Words, references: Iterable[Words]) -> Invention:
+    """What the caption names, and what of it none of the references does."""
+    said = list(dict.fromkeys(nouns_of(caption)))
+    known = {noun for words in references for noun in nouns_of(words)}
+    objects = tuple(noun for noun in said if kind_of(noun) in OBJECTS)
+    invented = tuple(n for n in objects if not any(agree(n, other) for other in known))
+    person = _name_person(said)
+    return Invention(person, person and not _name_person(known), objects, invented)
+
+
+def count_invented(found: Sequence[Invention]) -> Mapping[str, int]:
+    """How many captions name a person, invent one, invent a thing, say dog, say dog wrongly; and
+    how many things are named and invented in all.
+    """
+    return {
+        "captions": len(found),
+        "person": sum(each.person for each in found),
+        "invented person": sum(each.invented_person for each in found),
+        "objects": sum(len(each.objects) for each in found),
+        "invented objects": sum(len(each.invented_objects) for each in found),
+        "with an invented object": sum(bool(each.invented_objects) for each in found),
+        "dog": sum(each.dog for each in found),
+        "wrong dog": sum(each.wrong_dog for each in found),
+    }
+
+
+def _name_person(nouns: Iterable[str]) -> bool:
+    return any(kind_of(noun) == "person" for noun in nouns)

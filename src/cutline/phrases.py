@@ -1,0 +1,78 @@
+"""What stands where a caption would: the sentence, a phrase that is surely true, or nothing.
+
+Enters: a caption as the search found it, the wished style, and two thresholds of the model's card.
+Leaves: the caption as a user gets it.
+"""
+
+from dataclasses import replace
+from functools import cache
+
+from cutline.nouns import TABLES, agree, kind_of
+from cutline.records import Caption, Concept
+from cutline.style import Style
+
+NOT_A_PHOTOGRAPH = "not a photograph"
+SURE = 0.7
+"""How likely a noun must be to stand alone."""
+
+
+def finish(caption: Caption, style: Style, *, photograph: float, sure: float) -> Caption:
+    """The caption in the wished style, or without a text where the picture is no photograph.
+
+    Below a probability of `photograph` the picture is none. With the form `auto` a caption whose
+    confidence is less than `sure` gives way to a phrase, if the picture surely shows something.
+    """
+    known = caption.photograph
+    if known is not None and known < photograph and not style.any_picture:
+        return replace(caption, text="", alternatives=(), left_out=NOT_A_PHOTOGRAPH)
+    if style.form == "phrase" or (style.form == "auto" and caption.confidence < sure):
+        caption = _as_phrase(caption, style)
+    return _dress(caption, style)
+
+
+def _as_phrase(caption: Caption, style: Style) -> Caption:
+    """The caption with a phrase for its text; as it is where no noun is sure."""
+    concept = _surest(caption)
+    if concept is None:
+        return caption
+    text = phrase_of(concept.noun)
+    words = tuple(text.split())
+    if not style.has_room(text) or style.avoid & set(words):
+        return caption
+    return replace(caption, text=text, words=words, chance=concept.probability, gaze=None)
+
+
+def _surest(caption: Caption) -> Concept | None:
+    """The likeliest noun of a thing; of two that are true of one thing the narrower."""
+    sure = [each for each in caption.concepts if each.probability >= SURE and _is_thing(each.noun)]
+    if not sure:
+        return None
+    first = max(sure, key=lambda each: each.probability)
+    alike = [each for each in sure if agree(each.noun, first.noun) and kind_of(each.noun)]
+    return max(alike, key=lambda each: (each.noun != "bird", each.probability))
+
+
+def _is_thing(noun: str) -> bool:
+    return kind_of(noun) in THINGS
+
+
+THINGS = frozenset(["animal", "vehicle", "food", "furniture", "thing", "sport", "nature", "place"])
+"""Kinds of nouns that say what a picture is of, and guess nothing of people."""
+
+
+@cache
+def _read_phrases() -> dict[str, str]:
+    lines = (TABLES / "phrases.tsv").read_text(encoding="utf8").splitlines()
+    return dict(line.split("\t") for line in lines if not line.startswith("#"))
+
+
+def phrase_of(noun: str) -> str:
+    """A noun as people write it alone: `a zebra`, `an orange`, `grass`, `scissors`."""
+    usual = f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+    return _read_phrases().get(noun, usual)
+
+
+def _dress(caption: Caption, style: Style) -> Caption:
+    fitting = (other for other in caption.alternatives if style.has_room(other.text))
+    others = tuple(_dress(other, style) for other in fitting)
+    return replace(caption, text=style.dress(caption.text), alternatives=others)

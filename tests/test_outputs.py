@@ -1,0 +1,173 @@
+"""What is written is no input, and no file that somebody else made."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from albums import content_of, draw_album, line, lines_of, write_lines
+from cutline.errors import DataError
+from cutline.gaze import save_drawing
+from cutline.journal import journal_of
+from cutline.outputs import insist_on_out, insist_on_page, is_own
+from cutline.page import draw_page
+from cutline.replacing import write_whole
+from cutline.writing import write
+
+CAPTIONS = [{"image_id": 1, "caption": "a dog runs"}, {"image_id": 2, "caption": "a cat sits"}]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A folder with an album, its captions, a photograph, notes, and pairs to be scored."""
+    monkeypatch.chdir(tmp_path)
+    draw_album(Path("album"))
+    write_lines(Path("captions.jsonl"), lines_of(Path("album")))
+    Image.new("RGB", (9, 9), "red").save("photo.jpg")
+    for name in ("notes.csv", "notes.html", "notes.json", "notes.jsonl", "notes.onnx"):
+        Path(name).write_text("mine,own\n")
+    Path("results.json").write_text(json.dumps(CAPTIONS))
+    Path("references.json").write_text(json.dumps({"1": ["a dog runs"], "2": ["a cat"]}))
+    return tmp_path
+
+
+SCORE = ("score", "results.json", "--references", "references.json", "--only", "BLEU", "--draws", 0)
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("gaze", "photo.jpg", "-o", "photo.jpg"),
+        ("gaze", "photo.jpg", "-o", "link.jpg"),
+        ("report", "captions.jsonl", "-o", "photo.jpg"),
+        ("report", "captions.jsonl", "-o", "captions.jsonl"),
+        (*SCORE, "--per-image", "results.json"),
+        (*SCORE, "--per-image", "references.json"),
+        ("evaluate", "--data", "album", "--out", "album/jpg.jpg"),
+        ("evaluate", "--data", "album", "--sheet", "album/jpg.jpg"),
+        ("inspect", "--data", "album", "--out", "album"),
+        ("caption", "list.csv", "--out", "list.csv"),
+        ("export", "model", "-o", "model/weights.safetensors"),
+    ],
+)
+def test_an_input_is_never_written_over(run, here, command, overwrite):
+    os.link("photo.jpg", "link.jpg")
+    Path("list.csv").write_text("path,caption,confidence,log_prob,error\n")
+    Path("album/worst.jpg").write_bytes(Path("photo.jpg").read_bytes())
+    Path("model").mkdir()
+    Path("model/weights.safetensors").write_text("weights")
+    before = content_of(here)
+
+    code, _, err = run(*command, *overwrite)
+
+    assert (code, err.count("cutline: ")) == (1, 1)
+    assert "is read here" in err or "is the name of a picture" in err
+    assert content_of(here) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("gaze", "album/jpg.jpg", "-o", "photo.jpg"),
+        ("report", "captions.jsonl", "-o", "notes.html"),
+        (*SCORE, "--per-image", "notes.jsonl"),
+        ("evaluate", "--data", "album", "--out", "notes.json"),
+        ("evaluate", "--data", "album", "--sheet", "photo.jpg"),
+        ("inspect", "--data", "album", "--out", "."),
+        ("caption", "album", "--out", "notes.csv"),
+        ("caption", "album", "--write", "xmp"),
+        ("caption", "album", "--write", "html", "--out", "new.jsonl"),
+        ("data", "show", "album", "-o", "notes.html"),
+        ("export", "album", "-o", "notes.onnx"),
+    ],
+)
+def test_a_file_that_cutline_did_not_make_is_refused(run, here, command):
+    Path("report.html").write_text("<p>mine")
+    before = content_of(here)
+
+    code, _, err = run(*command)
+
+    assert (code, err.count("cutline: ")) == (1, 1)
+    assert "is there already, and is not known to be cutline's" in err
+    assert "--overwrite" in err
+    assert content_of(here) == before
+
+
+def test_what_cutline_made_is_made_anew_unasked_and_what_is_not_when_asked(run, here):
+    for command, out in (
+        (("report", "captions.jsonl", "-o", "page.html"), "page.html"),
+        ((*SCORE, "--per-image", "each.jsonl"), "each.jsonl"),
+    ):
+        assert run(*command)[0] == 0
+        first = Path(out).stat().st_ino
+        assert run(*command)[0] == 0
+        assert Path(out).stat().st_ino != first
+
+    assert run("report", "captions.jsonl", "-o", "notes.html", "--overwrite")[0] == 0
+    assert is_own(Path("notes.html"))
+
+
+def test_pages_drawings_and_models_are_known_by_what_is_in_them(here):
+    write_whole(draw_page("title", []), Path("page"))
+    save_drawing(Image.new("RGB", (9, 9)), Path("drawn.png"))
+    save_drawing(Image.new("RGB", (9, 9)), Path("drawn.jpg"))
+    Path("results").write_text(json.dumps(CAPTIONS, indent=0))
+    from cutline.captioner import PACKAGED
+
+    assert all(is_own(Path(name)) for name in ("page", "drawn.png", "drawn.jpg", "results"))
+    assert is_own(PACKAGED)
+    others = ["photo.jpg", "notes.csv", "notes.html", "notes.onnx", "album", "captions.jsonl"]
+    assert not any(is_own(Path(name)) for name in others)
+
+
+def test_a_file_of_captions_is_known_by_its_journal(here):
+    journal_of(Path("captions.jsonl")).touch()
+
+    own = journal_of(Path("captions.jsonl")).is_file()
+    insist_on_out(Path("captions.jsonl"), [Path("photo.jpg")], own=own)
+
+    with pytest.raises(DataError, match="is read here"):
+        insist_on_out(Path("captions.jsonl"), [Path("captions.jsonl")], own=True, overwrite=True)
+    with pytest.raises(DataError, match="take photo.html"):
+        insist_on_page(Path("photo.jpg"), overwrite=True)
+
+
+# ------------------------------------------------------------------------------- links, hard links
+
+
+def act(pictures, here: Path, *, form: str = "txt", **more) -> list[str]:
+    lines = [line(path, "a dog") for path in pictures]
+    events = write(lines, form=form, journal=here / "c.undo.jsonl", apply=True, **more)
+    return [
+        f"{event.action}: {event.sentence}" if event.sentence else event.action for event in events
+    ]
+
+
+def test_a_link_out_of_the_named_folder_is_left_alone_and_that_is_said(here):
+    Path("home").mkdir()
+    Path("home/dog.txt").write_text("")
+    Path("photo.jpg").rename("album/dog.jpg")
+    Path("album/dog.txt").symlink_to("../home/dog.txt")
+
+    [told] = act([Path("album/dog.jpg")], here)
+    assert told.startswith("left out: album/dog.jpg: a link leads out of its folder, to ")
+    assert Path("home/dog.txt").read_text() == ""
+
+    assert act([Path("album/dog.jpg")], here, within=[Path("home")]) == ["written"]
+    assert Path("home/dog.txt").read_text() == "a dog\n"
+    assert Path("album/dog.txt").is_symlink()
+
+
+def test_a_file_with_hard_links_is_refused_and_keeps_them(here):
+    Path("album/jpg.txt").write_text("")
+    Path("other.txt").hardlink_to("album/jpg.txt")
+
+    [told] = act([Path("album/jpg.jpg")], here)
+
+    assert told.startswith("failed: ")
+    assert "is one file under 2 names" in told
+    assert Path("other.txt").samefile("album/jpg.txt")
+    assert Path("other.txt").read_text() == ""
