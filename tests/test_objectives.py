@@ -3,11 +3,19 @@ import pytest
 import torch
 from torch import nn
 
+from cutline.concepts import Concepts, Sight
 from cutline.decoders.show_and_tell import ShowAndTell
 from cutline.metrics.bleu import Bleu
 from cutline.metrics.cider import CiderD
 from cutline.model import CaptionModel
-from cutline.objectives import CrossEntropy, SelfCritical, cross_entropy
+from cutline.objectives import (
+    Alone,
+    CrossEntropy,
+    SelfCritical,
+    Shown,
+    WithSentences,
+    cross_entropy,
+)
 from cutline.search import sample
 from naive import END, PAD, START, UNKNOWN
 
@@ -87,6 +95,48 @@ def test_bleu_may_be_mixed_in():
     said, references = [whole, ["a", "dog", "<end>"]], 2 * [[whole]]
     fourth = bleu.score(bleu.statistics(said, references))[:, 3]
     np.testing.assert_allclose((mixed - plain).flatten(), 0.5 * fourth, rtol=1e-5, atol=1e-6)
+
+
+def test_people_and_things_that_nobody_wrote_of_may_cost_something():
+    words = [*WORDS_BY_ID, "grass"]
+    written = torch.tensor([[[START, 4, 5, 6, END], [START, 4, 5, 9, END]]])
+    drawn = torch.tensor([[[4, 5, 9, END], [4, 7, 9, END]]])
+
+    fined = SelfCritical.of(
+        [[[4, 5, 6]]], words, samples=2, invented_person=0.5, invented_object=0.25
+    )
+    plain = SelfCritical.of([[[4, 5, 6]]], words, samples=2)._reward(drawn, written)
+
+    torch.testing.assert_close(plain - fined._reward(drawn, written), torch.tensor([[0.0, 0.5]]))
+    alone = written[:, :1]
+    lost = SelfCritical.of([[[4, 5, 6]]], words, samples=2)._reward(drawn, alone)
+    lost = lost - fined._reward(drawn, alone)
+    torch.testing.assert_close(lost, torch.tensor([[0.25, 0.75]]))
+
+
+def test_sentences_without_pictures_add_their_own_loss(model):
+    seen = torch.randn(2, 1, 6)
+    alone = Alone(
+        Sight(None, Concepts(torch.zeros(2, 1, dtype=torch.long), torch.ones(2, 1))),
+        WORDS,
+        torch.tensor([0.5, 0.25]),
+    )
+    told = torch.randn(2, 4, 9).log_softmax(dim=-1)
+
+    class Both:
+        encoder, decoder = nn.Identity(), staticmethod(lambda sight, words: told)
+
+        def __call__(self, seen, words):
+            return model(seen, words)
+
+    loss = WithSentences(CrossEntropy())(Both(), Shown(seen, alone), WORDS, 0.0)
+
+    surprise = -told.gather(-1, WORDS[:, 1:, None]).squeeze(-1)
+    written = WORDS[:, 1:] != PAD
+    beside = (surprise * written * torch.tensor([[0.5], [0.25]])).sum() / written.sum()
+    torch.testing.assert_close(
+        loss, cross_entropy(model(seen, WORDS[:, :-1]), WORDS[:, 1:]) + beside
+    )
 
 
 @pytest.mark.slow

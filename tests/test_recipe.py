@@ -163,3 +163,50 @@ def test_a_file_that_is_no_toml_is_one_sentence(content, tmp_path):
         Recipe.read(tmp_path / "recipe.toml")
 
     assert "recipe.toml" in str(refused.value)
+
+
+MIXED = {
+    **MINIMAL,
+    "source": [
+        {"name": "talk", "kind": "sentences", "share": 2.0},
+        {"name": "home", "kind": "shapes", "count": 9, "repeat": 3},
+        {"name": "zoo", "kind": "labels"},
+    ],
+}
+
+
+def test_a_recipe_may_mix_sources():
+    recipe = Recipe.of(MIXED)
+
+    assert [each["name"] for each in recipe.mixed] == ["talk", "home", "zoo"]
+    assert recipe.mixed[0] == {
+        "name": "talk",
+        "kind": "sentences",
+        "weight": 0.5,
+        "share": 2.0,
+        "min_count": 8,
+    }
+    assert recipe.mixed[1]["repeat"] == 3 and recipe.mixed[1]["repeat_without_people"] == 0
+    assert recipe.sections["source"]["kind"] == "shapes"
+    assert "repeat" not in recipe.sections["source"]
+    assert Recipe.of(recipe.as_json()) == recipe
+    assert not Recipe.of(MINIMAL).mixed
+
+
+@pytest.mark.parametrize(
+    ("sources", "sentence"),
+    [
+        ([{"kind": "shapes"}], "every .*source.* must have a `name`"),
+        ([{"name": "a", "kind": "shapes"}, {"name": "a", "kind": "coco"}], "have the name 'a'"),
+        ([{"name": "a"}], "the source 'a' must say which `kind`"),
+        ([{"name": "a", "kind": "sentenses"}], "'sentenses'; did you mean 'sentences'?"),
+        ([{"name": "a", "kind": "sentences"}], "one .*source.* at least must be of captioned"),
+        ([{"name": "a", "kind": "sentences", "wieght": 1}], "'wieght'; did you mean 'weight'?"),
+        ([{"name": "a", "kind": "shapes", "repeat": "often"}], "source.repeat is 'often'"),
+        ([{"name": "a", "kind": "os:system"}], "its source 'a' is 'os:system', code of somebody's"),
+        ([3], "every .*source.* must have a `name`"),
+    ],
+)
+def test_what_is_wrong_with_a_mixture_is_told(sources, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        Recipe.of({**MINIMAL, "source": sources})

@@ -51,6 +51,28 @@ def own_pictures(little, tmp_path) -> Path:
     return folder
 
 
+def write_mixture(little: Path, own: Path, folder: Path) -> dict[str, Path]:
+    """A little of everything that `see-and-say` mixes."""
+    folder.mkdir()
+    said = [
+        line.split("\t")[1] for line in (little / "Flickr8k.token.txt").read_text().splitlines()
+    ]
+    (folder / "talk.txt").write_text("\n".join(said) + "\n")
+    for part in ("ade20k", "ilsvrc"):
+        (folder / part).symlink_to(little / "images")
+    pictures = sorted(path.name for path in (little / "images").iterdir())
+    lines = [
+        json.dumps({"file": f"{part}/{name}", "labels": ["dog"], "person": False})
+        for part in ("ade20k", "ilsvrc")
+        for name in pictures[:4]
+    ]
+    (folder / "manifest.jsonl").write_text("\n".join(lines))
+    talk, labels = folder / "talk.txt", folder / "manifest.jsonl"
+    names = ("coco-sentences", "flickr30k-sentences", "ade20k", "imagenet")
+    places = dict(zip(names, (talk, talk, labels, labels), strict=True))
+    return {"flickr8k": little, "coco": own, **places}
+
+
 def beginner(recipe: Recipe, folder: Path) -> Checkpoint:
     """A model that has learnt nothing yet, of the recipe's parts and the packaged model's words."""
     packaged = read_model(PACKAGED)
@@ -79,6 +101,8 @@ def test_a_recipe_trains(path, shared, little, own_pictures, tmp_path):
     known = {"flickr8k": little, "folder": own_pictures, "coco": shared / "data" / "coco"}
     data = known.get(sections["source"]["kind"], tmp_path / "drawn")
     start = beginner(recipe, tmp_path) if "--from" in recipe.claim["command"] else None
+    if recipe.mixed:
+        data, start = write_mixture(little, own_pictures, tmp_path / "mixture"), None
 
     events = list(
         Experiment(

@@ -89,6 +89,17 @@ def folder_of_jsonl(folder: Path) -> Folder:
     return folder_with(folder, {"captions.jsonl": lines}, "a.jpg", "in/b.PNG")
 
 
+def folder_of_json(folder: Path) -> Folder:
+    images = [
+        {"id": 7, "file_name": "a.jpg", "split": "validation"},
+        {"id": 8, "file_name": "b.jpg"},
+    ]
+    said = [(7, "a dog"), (8, "an egg"), (7, "a brown dog")]
+    annotations = [{"image_id": number, "caption": caption} for number, caption in said]
+    document = {"images": images, "annotations": annotations}
+    return folder_with(folder, {"captions.json": json.dumps(document)}, "images/a.jpg", "b.jpg")
+
+
 def folder_of_csv(folder: Path) -> Folder:
     rows = 'image,caption,split\na.jpg,"a dog, brown",train\na.jpg,a dog,train\nb.jpg,an egg,\n'
     return folder_with(folder, {"captions.csv": rows}, "a.jpg", "b.jpg")
@@ -108,6 +119,7 @@ EVERY_SOURCE = [
     flickr_from_kaggle,
     coco_of,
     folder_of_jsonl,
+    folder_of_json,
     folder_of_csv,
     folder_of_texts,
     shapes_of,
@@ -117,6 +129,20 @@ EVERY_SOURCE = [
 @pytest.fixture(params=EVERY_SOURCE, ids=lambda make: make.__name__)
 def make_source(request: pytest.FixtureRequest) -> Callable[[Path], Iterable[Example]]:
     return request.param
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"images": [], "annotations": [{"image_id": 1}]}'])
+def test_a_document_that_is_none_of_cocos_is_told_once(content, tmp_path):
+    [problem] = folder_with(tmp_path, {"captions.json": content}, "a.jpg").read().problems
+
+    assert "captions.json: this is not a file of captions as COCO's are" in str(problem)
+
+
+def test_a_document_as_cocos_says_which_picture_is_in_which_split(tmp_path):
+    examples = {each.id: each for each in folder_of_json(tmp_path)}
+
+    assert examples["images/a.jpg"].split == "validation"
+    assert examples["images/a.jpg"].captions == ("a dog", "a brown dog")
 
 
 def test_every_kind_of_the_table_is_in_the_contract(tmp_path):

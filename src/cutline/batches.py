@@ -66,6 +66,13 @@ def encode_captions(
     captions = [
         (index, text) for index, example in enumerate(examples) for text in example.captions
     ]
+    return encode_texts(captions, vocabulary, max_words=max_words)
+
+
+def encode_texts(
+    captions: Sequence[tuple[int, str]], vocabulary: Vocabulary, *, max_words: int = 50
+) -> EncodedCaptions:
+    """The same of captions with the number of what each belongs to."""
     rows = [_mark(vocabulary.encode(text), max_words) for _, text in captions]
     return EncodedCaptions(
         np.array([index for index, _ in captions], dtype=np.int64),
@@ -75,15 +82,22 @@ def encode_captions(
 
 
 def plan_batches(
-    lengths: NDArray[np.int64], *, batch_size: int = 128, seed: int = 0, epoch: int = 0
+    lengths: NDArray[np.int64],
+    *,
+    batch_size: int = 128,
+    seed: int = 0,
+    epoch: int = 0,
+    repeats: NDArray[np.int64] | None = None,
 ) -> list[NDArray[np.int64]]:
-    """Which captions come together and in which order: indices into `lengths`, each exactly once.
+    """Which captions come together and in which order: indices into `lengths`, each exactly once,
+    or as often as `repeats` says.
 
     Captions are shuffled, sorted by length within groups of `GROUP` batches, cut into batches, and
     the batches are shuffled. All batches are full but one, which may be anywhere.
     """
     chance = np.random.default_rng((seed, epoch))
-    order = chance.permutation(len(lengths))
+    each = np.arange(len(lengths))
+    order = chance.permutation(each if repeats is None else np.repeat(each, repeats))
     groups = _cut(order, batch_size * GROUP)
     sorted_groups = (group[np.argsort(lengths[group], kind="stable")] for group in groups)
     batches = [batch for group in sorted_groups for batch in _cut(group, batch_size)]
@@ -91,9 +105,15 @@ def plan_batches(
 
 
 def plan_pictures(
-    captions: EncodedCaptions, *, captions_a_batch: int = 80, seed: int = 0, epoch: int = 0
+    captions: EncodedCaptions,
+    *,
+    captions_a_batch: int = 80,
+    seed: int = 0,
+    epoch: int = 0,
+    repeats: NDArray[np.int64] | None = None,
 ) -> list[NDArray[np.int64]]:
-    """Which pictures come together, with all their captions: each exactly once.
+    """Which pictures come together, with all their captions: each exactly once, or as often as
+    `repeats` says of every picture that has captions.
 
     For decoders whose captions of a picture share what is costly: its regions. Pictures are
     shuffled and grouped by their longest caption as captions are in `plan_batches`.
@@ -102,7 +122,7 @@ def plan_pictures(
     longest = np.zeros(len(pictures), np.int64)
     np.maximum.at(longest, own, captions.lengths)
     batch_size = max(1, captions_a_batch // int(counts.max(initial=1)))
-    planned = plan_batches(longest, batch_size=batch_size, seed=seed, epoch=epoch)
+    planned = plan_batches(longest, batch_size=batch_size, seed=seed, epoch=epoch, repeats=repeats)
     return [pictures[rows] for rows in planned]
 
 

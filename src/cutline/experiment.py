@@ -5,12 +5,11 @@ goes on with a run that was stopped or killed: `resume.pt` is replaced whole eve
 everything after it happens again, to the last bit. Nothing here prints.
 """
 
-import hashlib
-import json
 import platform
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import torch
 from torch import nn
 
 from cutline import __version__, metrics
-from cutline.captioner import PACKAGED, captions_of
+from cutline.captioner import captions_of
 from cutline.checkpoint import (
     Checkpoint,
     create_folder,
@@ -30,16 +29,31 @@ from cutline.checkpoint import (
 )
 from cutline.engines.torch import TorchEngine
 from cutline.errors import CutlineError, DataError, ModelError, TrainingError
+from cutline.events import Begun, Told, Validated
 from cutline.features import Encoded
 from cutline.habits import Habits
 from cutline.learning import HISTORY, Epoch, History, Sample, keep_epoch, write_learning
-from cutline.material import Material, Sight, Stored, Unstored, plan_training
-from cutline.model import CaptionModel, fill, fingerprint, grow, part_of, read_tensors, unfreeze
-from cutline.objectives import CrossEntropy, SelfCritical
+from cutline.material import Material, Sight, Stored, Unstored
+from cutline.mixing import build_objective, plan_mixture
+from cutline.model import CaptionModel, fill, fingerprint, part_of, unfreeze
+from cutline.naming import Naming, read_naming, save_naming
 from cutline.recipe import Recipe
 from cutline.records import SPLITS, Caption, Example, Report
 from cutline.replacing import alone_with, sweep
-from cutline.training import EpochEnd, Objective, Step, Trainer, Training, pick_device
+from cutline.sources.mixture import Places, read_mixture, tell_places
+from cutline.starting import (
+    Eyes,
+    build_decoder,
+    check_parts,
+    choose_words,
+    find_classifier,
+    find_concepts,
+    is_same,
+    load_encoder,
+    name_weights,
+    names_things,
+)
+from cutline.training import EpochEnd, Step, Trainer, Training, pick_device
 from cutline.vocabulary import Vocabulary
 
 CHOSEN_BY = "CIDEr-D"
@@ -49,36 +63,7 @@ MEASURED = 8_000
 """Of more training pictures, so many tell how regions are spread: COCO's would fill 23 GB."""
 
 
-@dataclass(frozen=True)
-class Begun:
-    """The data is read; a training begins or goes on."""
-
-    pictures: dict[str, int]
-    """How many of each split."""
-    words: int
-    """In the vocabulary."""
-    step: int
-    steps: int
-    """Where the run is, and where this training ends if it is not stopped early."""
-    training: int = 1
-    trainings: int = 1
-
-
-@dataclass(frozen=True)
-class Validated:
-    """An epoch is over and its captions are scored."""
-
-    epoch: int
-    loss: float
-    report: Report | None
-    """None with fewer than two validation pictures: CIDEr-D means nothing then."""
-    samples: tuple[tuple[Example, Caption], ...]
-    is_best: bool
-    warnings: tuple[str, ...] = ()
-    """What looks wrong with the captions, and what could not be written of how the run goes."""
-
-
-Event = Encoded | Begun | Step | Validated
+Event = Encoded | Begun | Step | Validated | Told
 
 
 @dataclass
@@ -97,33 +82,42 @@ class _Standing:
 class Experiment:
     """A recipe on its way to a model folder.
 
-    `weights` are the encoder's (default: those of the packaged model); with `start` both parts are
-    that model's, and the vocabulary too, to which new words are added. `save_every` is in seconds.
+    `data` is a path, or of a mixture each source's by its name. `weights` are the encoder's
+    (default: those of the packaged model); with `start` both parts are that model's, and the
+    vocabulary too, to which new words are added. `classifier` is a file with ImageNet's classifier,
+    for a decoder with concepts (default: that of `weights` or of the model). `save_every` is in
+    seconds.
     Raises `ModelError` when `folder` holds a run of another recipe.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        data: Path,
+        data: Places,
         folder: Path,
         *,
         weights: Path | None = None,
+        classifier: Path | None = None,
         start: Checkpoint | None = None,
         cache: Path | None = None,
         device: str = "auto",
         save_every: float = 60.0,
         command: str = "",
     ) -> None:
-        if folder.exists() and not _same(read_recipe(folder, trust=recipe.names_code), recipe):
+        if folder.exists() and not is_same(read_recipe(folder, trust=recipe.names_code), recipe):
             raise ModelError(f"{folder} holds a run of another recipe; name another with --out")
+        check_parts(recipe)
         self.recipe, self.data, self.folder = recipe, data, folder
+        self._where = tell_places(data)
         self.device, self.save_every, self.command = device, save_every, command
         self.trainings: list[Training] = recipe.trainings
         self.start = start
         self.encoder = load_encoder(recipe, weights, self.start).to(pick_device(device))
         self.encoder_hash = fingerprint(self.encoder)
-        self.weights = _name_weights(self.encoder, weights, start)
+        self.weights = name_weights(self.encoder, weights, start)
+        self.classifier = partial(
+            find_classifier, self.encoder, named=classifier, weights=weights, start=start
+        )
         cache = cache or Path.home() / ".cache" / "cutline"
         self.sight = Sight(self.encoder, recipe.build("view"), cache)
 
@@ -149,7 +143,8 @@ class Experiment:
             raise TrainingError(f"{where} cannot be written or read: {why}; {kept}") from None
 
     def _run(self) -> Generator[Event]:
-        self._examples = list(self.recipe.build("source", self.data))
+        self.mixture = read_mixture(self.recipe, self.data)
+        self._fingerprint = self.mixture.fingerprint()
         sweep(self.folder)
         state = read_resume(self.folder)
         standing = _Standing(**state["standing"]) if state else _Standing()
@@ -163,17 +158,24 @@ class Experiment:
         if best:
             fill(self.encoder, part_of(best.tensors, "encoder"), self.folder)
         material: Material = (Unstored if options.tuned else Stored)(self.sight, options)
-        splits = {s: [e for e in self._examples if e.split == s] for s in SPLITS}
+        examples = self.mixture.examples
+        splits = {s: [e for e in examples if e.split == s] for s in SPLITS}
         yield from material.prepare(splits["train"], splits["validation"])
         train, validation = (material.keep_readable(splits[s]) for s in ("train", "validation"))
         if not train:
-            raise DataError(f"{self.data} has no training pictures that can be read")
+            raise DataError(f"{self._where} has no training pictures that can be read")
+        start = best or self.start
+        vocabulary = choose_words(self.recipe, train, self.mixture, start)
+        naming = None
+        if names_things(self.recipe):
+            naming = yield from self._name_things(train, material, vocabulary, options)
         torch.manual_seed(options.seed)
-        self.engine = self._build_engine(train, material, best or self.start)
-        plan = plan_training(material, train, self.engine.vocabulary, options)
+        self.engine, told = self._build_engine(train, material, vocabulary, naming, start)
+        yield from [Told(told)] if told and not best else []
+        plan = plan_mixture(material, train, vocabulary, options, self.mixture, naming)
         trainer = self._build_trainer(options, train, steps_an_epoch=len(plan(0)))
         counts = dict(zip(SPLITS, map(len, (train, validation, splits["test"])), strict=True))
-        self._data = {**counts, "sha256": _fingerprint(self._examples)}
+        self._data = {**counts, "sha256": self._fingerprint}
         if state:
             self._check(state["given"])
             trainer.load_state_dict(state["trainer"])
@@ -189,26 +191,58 @@ class Experiment:
         standing.steps += trainer.step
         standing.epochs += trainer.epoch
 
+    def _name_things(
+        self,
+        train: Sequence[Example],
+        material: Material,
+        vocabulary: Vocabulary,
+        options: Training,
+    ) -> Generator[Event, None, Naming]:
+        """The concepts of the run: found once and kept in its folder."""
+        data = f"{len(train)} of {self._fingerprint}"
+        naming = read_naming(self.folder, data)
+        found = naming or (
+            yield from find_concepts(
+                self.recipe,
+                train,
+                vocabulary,
+                self.mixture,
+                Eyes(material, self.sight, options),
+                options,
+                classifier=self.classifier,
+                start=self.start,
+            )
+        )
+        self.recipe = self.recipe.with_options("decoder", nouns=len(found.nouns))
+        self._keep_words(vocabulary)
+        if naming is None:
+            save_naming(found, self.folder, data)
+        return found
+
     def _build_engine(
-        self, train: Sequence[Example], material: Material, start: Checkpoint | None
-    ) -> TorchEngine:
-        captions = (caption for example in train for caption in example.captions)
-        if start:
-            vocabulary = start.vocabulary.grown(captions, **self.recipe.sections["vocabulary"])
-        else:
-            vocabulary = self.recipe.partial("vocabulary")(captions)
+        self,
+        train: Sequence[Example],
+        material: Material,
+        vocabulary: Vocabulary,
+        naming: Naming | None,
+        start: Checkpoint | None,
+    ) -> tuple[TorchEngine, str]:
+        """The model at its beginning; what there is to tell of it."""
+        self._keep_words(vocabulary)
+        decoder, told = build_decoder(
+            self.recipe, self.encoder, vocabulary, naming=naming, start=start
+        )
+        if not start and hasattr(decoder, "adapt"):
+            some = train[:: -(-len(train) // MEASURED)]
+            decoder.adapt(material.look(some, self.encoder))
+        return TorchEngine(CaptionModel(self.encoder, decoder), self.recipe, vocabulary), told
+
+    def _keep_words(self, vocabulary: Vocabulary) -> None:
+        """Make the run's folder, or see that it has these words."""
         if not self.folder.exists():
             create_folder(self.folder, self.recipe, vocabulary)
         elif Vocabulary.load(self.folder / "vocabulary.txt") != vocabulary:
-            raise DataError(f"the captions of {self.data} have changed since {self.folder} began")
-        decoder = self.recipe.build("decoder", self.encoder.width, len(vocabulary))
-        if start:
-            known = grow(part_of(start.tensors, "decoder"), decoder, len(vocabulary))
-            fill(decoder, known, "the model to start from")
-        elif hasattr(decoder, "adapt"):
-            some = train[:: -(-len(train) // MEASURED)]
-            decoder.adapt(material.look(some, self.encoder))
-        return TorchEngine(CaptionModel(self.encoder, decoder), self.recipe, vocabulary)
+            raise DataError(f"the captions of {self._where} have changed since {self.folder} began")
 
     def _build_trainer(
         self, options: Training, train: Sequence[Example], *, steps_an_epoch: int
@@ -216,19 +250,13 @@ class Experiment:
         decoder, vocabulary = self.engine.model.decoder, self.engine.vocabulary
         unfreeze(self.encoder, stages=options.tuned)
         shown = self.encoder if options.tuned else nn.Identity()  # stored regions are seen already
-        if options.objective == "self-critical":
-            ids = [[vocabulary.encode(c) for c in example.captions] for example in train]
-            longest = self.recipe.sections["search"]["max_words"]
-            objective: Objective = SelfCritical.of(
-                ids,
-                vocabulary.words,
-                bleu=options.bleu,
-                meteor=options.meteor,
-                samples=options.samples,
-                max_words=longest,
-            )
-        else:
-            objective = CrossEntropy(smoothing=options.smoothing, sampled=options.sampled)
+        objective = build_objective(
+            options,
+            train,
+            vocabulary,
+            self.mixture,
+            max_words=self.recipe.sections["search"]["max_words"],
+        )
         return Trainer(
             CaptionModel(shown, decoder),
             options,
@@ -240,7 +268,7 @@ class Experiment:
     def _check(self, given: dict[str, Any]) -> None:
         """A run goes on only with what it began with."""
         if given["data"] != self._data:
-            raise DataError(f"{self.data} has changed since {self.folder} began")
+            raise DataError(f"{self._where} has changed since {self.folder} began")
         if given["encoder"] != self.encoder_hash:
             raise ModelError(f"{self.folder} began with other weights of its encoder")
 
@@ -338,6 +366,7 @@ class Experiment:
             **{name: told for name, told in self.recipe.claim.items() if name != "expected"},
             "source": dict(self.recipe.sections["source"]),
             "data": self._data,
+            **({"sources": list(self.mixture.sources)} if self.mixture.sources else {}),
             "scores": {"validation": report.as_json()} if report else {},
             "epoch": epoch + 1,
             "training_loss": loss,
@@ -352,38 +381,3 @@ class Experiment:
                 "python": platform.python_version(),
             },
         }
-
-
-def _fingerprint(examples: Sequence[Example]) -> str:
-    """SHA-256 of what the data says, in hexadecimal digits: ids, splits and captions."""
-    digest = hashlib.sha256()
-    for example in examples:
-        digest.update(json.dumps([example.id, example.split, *example.captions]).encode())
-    return digest.hexdigest()
-
-
-def _same(one: Recipe, other: Recipe) -> bool:
-    return (one.sections, one.then) == (other.sections, other.then)
-
-
-def _has_weights(encoder: nn.Module) -> bool:
-    return next(encoder.parameters(), None) is not None
-
-
-def _name_weights(encoder: nn.Module, weights: Path | None, start: Checkpoint | None) -> str | None:
-    """What the card says of where the encoder's weights are from."""
-    if not _has_weights(encoder):
-        return None
-    if start and not weights:
-        return start.card.get("encoder", {}).get("weights")
-    return (weights or PACKAGED).name
-
-
-def load_encoder(recipe: Recipe, weights: Path | None, start: Checkpoint | None) -> nn.Module:
-    """The recipe's encoder with its weights, frozen."""
-    encoder = recipe.build("encoder").requires_grad_(False).eval()
-    if _has_weights(encoder):
-        path = weights or PACKAGED
-        tensors = start.tensors if start and not weights else read_tensors(path)
-        fill(encoder, part_of(tensors, "encoder") or tensors, path)
-    return encoder.to(memory_format=torch.channels_last)

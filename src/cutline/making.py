@@ -14,7 +14,9 @@ from cutline.progress import Bars, say, stop_after_the_event
 
 if TYPE_CHECKING:
     from cutline.checkpoint import Checkpoint
-    from cutline.experiment import Begun, Experiment, Validated
+    from cutline.events import Begun, Validated
+    from cutline.experiment import Experiment
+    from cutline.sources.mixture import Places
 
 FEW = 20
 """Fewer validation pictures hardly tell one epoch from another."""
@@ -22,10 +24,20 @@ FEW = 20
 
 @click.command()
 @click.argument("recipe", type=Path)
-@click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
+@click.option(
+    "--data",
+    multiple=True,
+    required=True,
+    help="The data, as its owner has it; of a recipe that mixes sources NAME=PATH, for each.",
+)
 @click.option("--kind", help="What data it is [default: what the recipe says].")
 @click.option("--out", type=Path, help="Model folder [default: runs/NAME OF THE RECIPE].")
 @click.option("--weights", type=Path, help="The encoder's weights [default: the built-in model's].")
+@click.option(
+    "--classifier",
+    type=Path,
+    help="Weights with ImageNet's classifier, for concepts [default: those of the encoder].",
+)
 @click.option("--from", "--start", "start", type=Path, help="Start from this model, or `packaged`.")
 @click.option("--cache", type=Path, help="Where encoded pictures are kept [~/.cache/cutline].")
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
@@ -33,10 +45,11 @@ FEW = 20
 @click.option("--trust", is_flag=True, help="Run code of its author's own that RECIPE names.")
 def train(
     recipe: Path,
-    data: Path,
+    data: tuple[str, ...],
     kind: str | None,
     out: Path | None,
     weights: Path | None,
+    classifier: Path | None,
     start: Path | None,
     cache: Path | None,
     device: str,
@@ -56,23 +69,31 @@ def train(
         from cutline.checkpoint import read_model
         from cutline.experiment import Experiment
         from cutline.recipe import Recipe, find_recipe
+    from cutline.sources.mixture import locate
 
-    recipe = find_recipe(recipe)
-    folder = out or Path("runs") / recipe.stem
-    given = {"kind": kind, "weights": weights and weights.name, "from": start and start.name}
+    path = find_recipe(recipe)
+    folder = out or Path("runs") / path.stem
+    given = {
+        "kind": kind,
+        "weights": weights and weights.name,
+        "classifier": classifier and classifier.name,
+        "from": start and start.name,
+    }
     chosen = "".join(f" --{name} {value}" for name, value in given.items() if value)
     model = read_model(PACKAGED if str(start) == "packaged" else start) if start else None
-    wanted = Recipe.read(recipe, kind=kind, model=model.recipe if model else None, trust=trust)
+    wanted = Recipe.read(path, kind=kind, model=model.recipe if model else None, trust=trust)
+    places = locate(wanted, data)
     experiment = Experiment(
         wanted,
-        data,
+        places,
         folder,
         weights=weights,
+        classifier=classifier,
         start=model,
         cache=cache,
         device=device,
         save_every=save_every,
-        command=f"cutline train recipes/{recipe.name} --data {quote(data.resolve().name)}{chosen}",
+        command=f"cutline train recipes/{path.name}{_tell_places(places)}{chosen}",
     )
     if code := _run(experiment):
         say(f"stopped; the same command goes on from here ({folder})")
@@ -81,9 +102,17 @@ def train(
     say(f"done: `cutline caption --model {quote(str(folder))} PICTURE` runs it")
 
 
+def _tell_places(places: "Places") -> str:
+    """`--data` as the card has it: no path of anybody's machine, only the last name."""
+    if isinstance(places, Path):
+        return f" --data {quote(places.resolve().name)}"
+    named = (f"{name}={path.resolve().name}" for name, path in places.items())
+    return "".join(f" --data {quote(each)}" for each in named)
+
+
 def _run(experiment: "Experiment") -> int:
     """Show what happens; 0 when it came to its end, else the exit code."""
-    from cutline.experiment import Begun, Validated
+    from cutline.events import Begun, Told, Validated
     from cutline.features import Encoded
     from cutline.training import Step
 
@@ -95,6 +124,8 @@ def _run(experiment: "Experiment") -> int:
                     for sentence in damaged:
                         say(f"left out: {sentence}")
                     bars.show("encoded", done, total)
+                case Told(sentence=sentence):
+                    say(sentence)
                 case Begun():
                     steps = event.steps
                     _show_beginning(experiment.folder, event)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ from cutline.words import split_words
 AT_ONCE = 8
 """Validation pictures encoded together."""
 
-Show = Callable[[NDArray[np.int64], NDArray[np.bool_], np.random.Generator], Tensor]
+Show = Callable[[NDArray[np.int64], NDArray[np.bool_], np.random.Generator], Any]
 """Training pictures by number, which of them mirrored, as the model is to see them."""
 
 
@@ -150,26 +150,40 @@ class Unstored:
 Material = Stored | Unstored
 
 
+@runtime_checkable
+class Showing(Protocol):
+    """What shows training pictures to a model."""
+
+    def shower(self, train: Sequence[Example]) -> Show:
+        """Show these pictures."""
+
+
 def plan_training(
-    material: Material, train: Sequence[Example], vocabulary: Vocabulary, options: Training
+    material: Showing,
+    train: Sequence[Example],
+    vocabulary: Vocabulary,
+    options: Training,
+    *,
+    repeats: NDArray[np.int64] | None = None,
 ) -> Plan:
-    """The batches of every epoch of a training."""
+    """The batches of every epoch of a training; `repeats`: how often each picture is shown."""
     captions = encode_captions(train, vocabulary)
     allowed = np.array([_may_be_mirrored(example) for example in train])
     show, pick = material.shower(train), _picker(captions, options)
 
-    def load(rows: NDArray[np.int64], epoch: int, number: int) -> tuple[Tensor, Tensor]:
+    def load(rows: NDArray[np.int64], epoch: int, number: int) -> tuple[Any, Tensor]:
         chance = np.random.default_rng((options.seed, epoch, number))
         batch = pick(rows)
         mirrored = allowed[batch.images] & (chance.random(len(batch.images)) < options.mirrored)
         return show(batch.images, mirrored, chance), torch.from_numpy(batch.words)
 
-    def plan(epoch: int) -> Sequence[Callable[[], tuple[Tensor, Tensor]]]:
-        size, seed = options.captions_a_step, options.seed
+    def plan(epoch: int) -> Sequence[Callable[[], tuple[Any, Tensor]]]:
+        size, when = options.captions_a_step, {"seed": options.seed, "epoch": epoch}
         if options.together == "picture":
-            planned = plan_pictures(captions, captions_a_batch=size, seed=seed, epoch=epoch)
+            planned = plan_pictures(captions, captions_a_batch=size, repeats=repeats, **when)
         else:
-            planned = plan_batches(captions.lengths, batch_size=size, seed=seed, epoch=epoch)
+            often = None if repeats is None else repeats[captions.images]
+            planned = plan_batches(captions.lengths, batch_size=size, repeats=often, **when)
         return [partial(load, rows, epoch, number) for number, rows in enumerate(planned)]
 
     return plan

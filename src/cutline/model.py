@@ -16,10 +16,11 @@ from onnx.numpy_helper import to_array
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cutline.concepts import Sight
 from cutline.errors import ModelError
 
 Pixels = UInt8[Tensor, "rows 3 height across"] | Float[Tensor, "rows 3 height across"]
-Seen = Pixels | Float[Tensor, "rows regions width"]
+Seen = Pixels | Float[Tensor, "rows regions width"] | Sight
 
 
 @runtime_checkable
@@ -107,6 +108,21 @@ def grow(tensors: Mapping[str, Tensor], module: nn.Module, words: int) -> dict[s
         return torch.cat([tensor, tensor.mean(dim=0, keepdim=True).expand(new, *tensor.shape[1:])])
 
     return {name: with_rows(name, tensor) for name, tensor in tensors.items()}
+
+
+def extend(
+    tensors: Mapping[str, Tensor], module: nn.Module, origin: Path | str
+) -> tuple[dict[str, Tensor], list[str]]:
+    """A smaller module's tensors beside those that only `module` has, and the names of the latter.
+
+    `ModelError` when the smaller one has any that `module` lacks.
+    """
+    own = _without_counters(module.state_dict())
+    foreign = _without_counters(tensors).keys() - own.keys()
+    if foreign:
+        raise ModelError(f"{origin} has {_count(foreign)} this network lacks: {_some(foreign)}")
+    new = [name for name in own if name not in tensors]
+    return {**{name: own[name] for name in new}, **tensors}, new
 
 
 def unfreeze(encoder: nn.Module, *, stages: int) -> None:

@@ -100,6 +100,11 @@ def agree(one: str, other: str) -> bool:
     return one in _widen(other) or other in _widen(one)
 
 
+def is_wider(one: str, other: str) -> bool:
+    """Whether whatever is called `other` may be called `one`; so may it be by its own noun."""
+    return one in _widen(other)
+
+
 def find_nouns(words: Sequence[str]) -> list[Found]:
     """The plain nouns in order, each with its place."""
     found = list(_match(words))

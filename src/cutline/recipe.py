@@ -8,7 +8,7 @@ completed recipe has every default written out, so that a saved run never change
 import inspect
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -36,6 +36,11 @@ PARTS = {
     "training": "cutline.training:Training",
 }
 """Sections with one part only."""
+
+MIXED = "cutline.sources:BESIDE"
+"""What `[[source]]` may also be: sources of which there are no pairs of picture and caption."""
+SHARE = "cutline.sources.mixture:Share"
+"""What a source of pairs may say in `[[source]]` beside its own options."""
 
 OF_A_MODEL = ("view", "encoder", "decoder", "search")
 """What a training that starts from a model takes over from it, unless its recipe says otherwise."""
@@ -74,6 +79,8 @@ class Recipe:
     claim: Mapping[str, Any]
     sections: Mapping[str, Mapping[str, Any]]
     then: tuple[Mapping[str, Any], ...] = ()
+    mixed: tuple[Mapping[str, Any], ...] = ()
+    """The sources of a mixture, `[[source]]`; section `source` is then the first with pairs."""
 
     @classmethod
     def read(
@@ -115,6 +122,7 @@ class Recipe:
         Only with `trust` may a `kind` be code of somebody's own (`module:Class`): a recipe that
         came with a model or from elsewhere must not run what it likes.
         """
+        table, mixed = _take_mixture(table, trust=trust)
         known = CLAIM | FAMILIES.keys() | PARTS.keys() | {THEN}
         for name in table:
             if name not in known:
@@ -128,12 +136,13 @@ class Recipe:
         if not isinstance(later, list) or not all(isinstance(each, Mapping) for each in later):
             raise RecipeError(f"[[{THEN}]] must be sections, each a training")
         then = tuple(complete("training", {**first, **each}) for each in later)
-        return cls({name: table[name] for name in table if name in CLAIM}, sections, then)
+        return cls({name: table[name] for name in table if name in CLAIM}, sections, then, mixed)
 
     @property
     def names_code(self) -> bool:
         """Whether a part is code of somebody's own, which was trusted when this was read."""
-        return any(":" in self.sections[name]["kind"] for name in FAMILIES)
+        kinds = [self.sections[name]["kind"] for name in FAMILIES]
+        return any(":" in kind for kind in (*kinds, *(each["kind"] for each in self.mixed)))
 
     @property
     def trainings(self) -> list[Any]:
@@ -150,12 +159,18 @@ class Recipe:
         options = {name: v for name, v in self.sections[section].items() if name != "kind"}
         return partial(find(section, self.sections[section]), **options)
 
+    def with_options(self, section: str, **options: Any) -> "Recipe":
+        """The same recipe, but for some options of a section."""
+        changed = {**self.sections[section], **options}
+        return replace(self, sections={**self.sections, section: changed})
+
     def as_json(self) -> dict[str, Any]:
         """The same shape as the TOML file, every default written out."""
         sections = {name: dict(options) for name, options in self.sections.items()}
         return {
             **self.claim,
             **sections,
+            **({"source": list(map(dict, self.mixed))} if self.mixed else {}),
             **({THEN: list(map(dict, self.then))} if self.then else {}),
         }
 
@@ -207,7 +222,10 @@ def find(section: str, options: Mapping[str, Any]) -> Callable[..., Any]:
 
 def complete(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a section with every default written out."""
-    part = find(section, options)
+    return _complete(find(section, options), section, options)
+
+
+def _complete(part: Callable[..., Any], section: str, options: Mapping[str, Any]) -> dict[str, Any]:
     parameters = {
         name: parameter
         for name, parameter in inspect.signature(part).parameters.items()
@@ -225,6 +243,62 @@ def complete(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(parameter.default, bool | int | float | str)
     }
     return {**kind, **defaults, **chosen}
+
+
+def _take_mixture(
+    table: Mapping[str, Any], *, trust: bool
+) -> tuple[Mapping[str, Any], tuple[dict[str, Any], ...]]:
+    """A recipe as if its first source of pairs were the only one; and all, if it has several."""
+    if not isinstance(table.get("source"), list):
+        return table, ()
+    mixed = _complete_mixture(table["source"], trust=trust)
+    return {**table, "source": _find_pairs(mixed)}, mixed
+
+
+def _complete_mixture(given: list[Any], *, trust: bool) -> tuple[dict[str, Any], ...]:
+    """The sources of `[[source]]`, each with its name and every default written out."""
+    completed: list[dict[str, Any]] = []
+    for options in given:
+        name = options.get("name") if isinstance(options, Mapping) else None
+        if not isinstance(name, str) or not name or "=" in name:
+            raise RecipeError("every [[source]] must have a `name`, by which --data finds it")
+        if name in {each["name"] for each in completed}:
+            raise RecipeError(f"two of [[source]] have the name {name!r}")
+        if not isinstance(options.get("kind"), str):
+            raise RecipeError(f"the source {name!r} must say which `kind`")
+        if ":" in options["kind"] and not trust:
+            raise RecipeError(
+                f"its source {name!r} is {options['kind']!r}, code of somebody's own, "
+                "which is run only when you say that you trust it (--trust)"
+            )
+        own = {option: value for option, value in options.items() if option != "name"}
+        completed.append({"name": name, **_complete_one(own)})
+    return tuple(completed)
+
+
+def _complete_one(options: Mapping[str, Any]) -> dict[str, Any]:
+    pairs, beside, kind = _import(FAMILIES["source"]), _import(MIXED), options["kind"]
+    if kind in beside:
+        return _complete(_import(beside[kind]), "source", options)
+    if kind not in pairs and ":" not in kind:
+        raise RecipeError(f"there is no source {kind!r}{nearest(kind, [*pairs, *beside])}")
+    share, own = split_share(options)
+    return {**complete("source", own), **_complete(_import(SHARE), "source", share)}
+
+
+def split_share(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of a source in a mixture: how often its pictures are shown, and its own options."""
+    names = inspect.signature(_import(SHARE)).parameters
+    share = {name: value for name, value in options.items() if name in names}
+    return share, {n: v for n, v in options.items() if n not in names and n != "name"}
+
+
+def _find_pairs(mixed: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    """The first source of pairs, as if there were no other."""
+    for options in mixed:
+        if options["kind"] not in _import(MIXED):
+            return split_share(options)[1]
+    raise RecipeError("one [[source]] at least must be of captioned pictures")
 
 
 def _check_value(name: str, value: Any, parameter: inspect.Parameter) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate.utils import send_to_device  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -49,6 +50,12 @@ class Training:
     bleu: float = 0.0
     meteor: float = 0.0
     """Self-critical: what BLEU-4 and METEOR count in the reward, where CIDEr-D counts 1."""
+    invented_person: float = 0.0
+    """Self-critical: what a person whom no reference names takes from the reward."""
+    invented_object: float = 0.0
+    """The same for each other thing that no reference names."""
+    sentences: float = 1.0
+    """What sentences without pictures count, beside each source's own weight; 0: not at all."""
     dropout: bool = True
     """Drop out what the decoder's own `dropout` says. Self-critical training does better without:
     captions are then drawn as they will be written."""
@@ -98,15 +105,16 @@ class EpochEnd:
     """Mean of the epoch's steps."""
 
 
-Batch = tuple[Tensor, Tensor]
-"""What the model sees (regions or pixels) and the words people wrote, markers included."""
+Batch = tuple[Any, Tensor]
+"""What the model sees (regions, pixels, or tuples of tensors) and the words people wrote, markers
+included."""
 
 
 Plan = Callable[[int], Sequence[Callable[[], Batch]]]
 """The batches of an epoch, each read when it is called, and while the one before is learnt."""
 
 
-Objective = Callable[[Any, Tensor, Tensor, float], Tensor]
+Objective = Callable[[Any, Any, Tensor, float], Tensor]
 """What is made small: of a model, what it sees, words, and the share of the run that is over."""
 
 
@@ -209,11 +217,11 @@ class Trainer:
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
-    def _learn(self, seen: Tensor, words: Tensor) -> float:
+    def _learn(self, seen: Any, words: Tensor) -> float:
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = group["highest"] * self._pace()
-        seen, words = seen.to(self.accelerator.device), words.to(self.accelerator.device)
+        seen, words = send_to_device((seen, words), self.accelerator.device)
         with self.accelerator.autocast():
             loss = self.objective(self.model, seen, words, self.step / self.steps)
         self.optimizer.zero_grad()

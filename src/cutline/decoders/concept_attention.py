@@ -56,6 +56,7 @@ class ConceptAttention(ShowAttendTell):
         self.blind = nn.Parameter(torch.zeros(hidden))
         self.register_buffer("people", torch.zeros(vocabulary_size))
         self.register_buffer("veto", torch.zeros(2))
+        nn.init.eye_(self.name.weight).data.mul_(0.5)  # a concept is found where its word is
         for layer in (self.open, self.copy):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)

@@ -13,3 +13,9 @@ SOURCES = {
     "folder": "cutline.sources.folder:Folder",
     "shapes": "cutline.sources.shapes:Shapes",
 }
+
+BESIDE = {
+    "sentences": "cutline.sources.sentences:Sentences",
+    "labels": "cutline.sources.labels:Labels",
+}
+"""What only a mixture can take, `[[source]]`: captions without pictures, pictures with labels."""

@@ -1,10 +1,12 @@
-"""A folder of one's own pictures, with captions in one of three forms.
+"""A folder of one's own pictures, with captions in one of four forms.
 
 - `captions.jsonl`, one picture a line:
   `{"image": "dog.jpg", "captions": ["a dog", "a brown dog"], "split": "train"}`
   (or `"caption": "a dog"`; `split` may be left out);
 - `captions.csv` (or `captions.txt`, as Kaggle calls it) with a first line `image,caption` or
   `image,caption,split`; several lines for a picture with several captions; a caption is one line;
+- `captions.json` as COCO's: `images` with `id`, `file_name` and perhaps `split`, `annotations` with
+  `image_id` and `caption`;
 - a text file beside each picture (`dog.txt` beside `dog.jpg`), one caption a line.
 
 Pictures may lie in subfolders; a line names them by their path in the folder, or by the bare name
@@ -32,7 +34,7 @@ from cutline.records import SPLITS, Example
 from cutline.validation import Entry, Problem, Reading, Said, assemble, is_picture, read_lines
 
 _SYNONYMS = {"dev": "validation", "val": "validation", "valid": "validation"}
-_FILES = ("captions.jsonl", "captions.csv", "captions.txt")
+_FILES = ("captions.jsonl", "captions.csv", "captions.txt", "captions.json")
 _COLUMNS = ("image", "caption", "split")
 
 
@@ -69,7 +71,7 @@ class Folder:
         if len(files) > 1:
             sentence = f"{files[0].name} is there too; keep one of the two"
             return [Problem(files[1], None, sentence)]
-        read = _read_jsonl if files[0].suffix == ".jsonl" else _read_csv
+        read = {".jsonl": _read_jsonl, ".json": _read_json}.get(files[0].suffix, _read_csv)
         return read(files[0], _find_names(pictures))
 
     def _lack(self, pictures: Mapping[str, Path]) -> Problem:
@@ -135,6 +137,21 @@ def _read_beside(name: str, picture: Path) -> Iterable[Entry | Problem]:
 
 def _read_jsonl(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]:
     return read_lines(file, partial(_parse_object, names=names))
+
+
+def _read_json(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]:
+    """One document with all images and all annotations, whose lines mean nothing."""
+    try:
+        told = json.loads(file.read_bytes())
+        images = {image["id"]: image for image in told["images"]}
+        for said in told["annotations"]:
+            image = images[said["image_id"]]
+            picture, split = _resolve(image["file_name"], names), _name_split(image.get("split"))
+            yield Entry(file, None, picture, str(said["caption"]), split)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        yield Problem(file, None, "this is not a file of captions as COCO's are")
+    except DataError as error:
+        yield Problem(file, None, str(error))
 
 
 def _parse_object(line: str, *, names: Mapping[str, str]) -> list[Said]:
