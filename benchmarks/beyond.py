@@ -267,12 +267,19 @@ def measure_refusal(
     captioner: Captioner, done: Iterable[Sequence[Captioned]], others: Path | None
 ) -> dict[str, Any]:
     """How many photographs were refused, and how many of what is none was not."""
+    least = captioner.card.get("refusal", {}).get("threshold", 0.0)
+
+    def is_refused(each: Captioned) -> bool:
+        """Splits are captioned whatever their pictures are; so the model's chance is asked."""
+        known = each.answer.photograph if isinstance(each.answer, Caption) else None
+        return known is not None and known < least
+
     photographs = [each for captioned in done for each in captioned]
-    told = {"photographs": len(photographs), "refused": sum(map(_is_left_out, photographs))}
+    told = {"photographs": len(photographs), "refused": sum(map(is_refused, photographs))}
     if others:
         paths = sorted(p for p in others.rglob("*") if p.suffix.lower() in PICTURES)
         examples = [Example(str(path), path, (), "test") for path in paths]
-        missed = sum(not _is_left_out(each) for each in caption_split(captioner, examples))
+        missed = sum(not is_refused(each) for each in caption_split(captioner, examples))
         told |= {"others": len(paths), "missed": missed}
     return told
 

@@ -33,6 +33,18 @@ def test_a_sure_sentence_stays():
     assert finished(replace(ZEBRA, chance=0.6), AUTO).text == ZEBRA.text
 
 
+def test_an_unsure_sentence_that_says_what_is_sure_stays():
+    words = "a zebra in a striped shirt"
+    assert finished(replace(ZEBRA, text=words, words=tuple(words.split())), AUTO).text == words
+
+
+def test_an_animal_that_is_hardly_there_is_doubted():
+    seen = (Concept("person", 0.0), Concept("animal", 0.8), Concept("dog", 0.02))
+    words = "a brown dog on the ground"
+    otter = replace(ZEBRA, text=words, words=tuple(words.split()), concepts=seen)
+    assert finished(otter, AUTO).text == "an animal"
+
+
 def test_an_unsure_sentence_stays_where_nothing_is_sure():
     unsure = replace(ZEBRA, concepts=(Concept("person", 0.99), Concept("zebra", 0.5)))
     assert finished(unsure, AUTO).text == ZEBRA.text

@@ -23,7 +23,7 @@ from cutline.style import FREE, Style
 from cutline.vocabulary import PAD, Vocabulary
 from cutline.words import join_words
 
-PACKAGED = Path(str(files("cutline"))) / "models" / "flickr8k-show-attend-tell.onnx"
+PACKAGED = Path(str(files("cutline"))) / "models" / "captioner.onnx"
 """The model inside the package."""
 
 BATCH = 8

@@ -27,12 +27,12 @@ def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
         max_chars: int | None,
         avoid: Path | None,
         sentence: bool,
-        form: Form,
+        told_as: Form,
         any_picture: bool,
         **options: Any,
     ) -> Any:
         words = read_words(avoid) if avoid else frozenset[str]()
-        style = Style(max_chars, words, sentence, form, any_picture)
+        style = Style(max_chars, words, sentence, told_as, any_picture)
         return command(*given, style=style, **options)
 
     options = (
@@ -41,7 +41,7 @@ def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--style",
-            "form",
+            "told_as",
             type=click.Choice(get_args(Form)),
             default="auto",
             show_default=True,

@@ -7,27 +7,43 @@ Leaves: the caption as a user gets it.
 from dataclasses import replace
 from functools import cache
 
-from cutline.nouns import TABLES, agree, kind_of
+from cutline.nouns import TABLES, agree, kind_of, nouns_of
 from cutline.records import Caption, Concept
 from cutline.style import Style
 
 NOT_A_PHOTOGRAPH = "not a photograph"
 SURE = 0.7
 """How likely a noun must be to stand alone."""
+DOUBTED = 0.05
+"""How likely a thing must be for a caption to name it undoubted."""
+TELLING = frozenset(["animal", "vehicle"])
+"""Kinds of nouns that the concepts know well enough to doubt them."""
 
 
 def finish(caption: Caption, style: Style, *, photograph: float, sure: float) -> Caption:
     """The caption in the wished style, or without a text where the picture is no photograph.
 
     Below a probability of `photograph` the picture is none. With the form `auto` a caption whose
-    confidence is less than `sure` gives way to a phrase, if the picture surely shows something.
+    confidence is less than `sure` gives way to a phrase, if the picture surely shows something that
+    the caption does not say, or the caption names a thing that the picture hardly shows.
     """
     known = caption.photograph
     if known is not None and known < photograph and not style.any_picture:
         return replace(caption, text="", alternatives=(), left_out=NOT_A_PHOTOGRAPH)
-    if style.form == "phrase" or (style.form == "auto" and caption.confidence < sure):
+    unsure = style.form == "auto" and caption.confidence < sure and _is_doubtful(caption)
+    if style.form == "phrase" or unsure:
         caption = _as_phrase(caption, style)
     return _dress(caption, style)
+
+
+def _is_doubtful(caption: Caption) -> bool:
+    """Whether the concepts speak against it: the surest is not said, or a thing that is none."""
+    surest, said = _surest(caption), nouns_of(caption.words)
+    if surest is None:
+        return False
+    likely = {each.noun for each in caption.concepts if each.probability >= DOUBTED}
+    doubted = [noun for noun in said if kind_of(noun) in TELLING and noun not in likely]
+    return bool(doubted) or not any(agree(noun, surest.noun) for noun in said)
 
 
 def _as_phrase(caption: Caption, style: Style) -> Caption:
