@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from cutline import naming as naming_of_a_run
 from cutline.captioner import load
 from cutline.checkpoint import read_model
 from cutline.concepts import Sight
@@ -120,6 +123,14 @@ def locations(home: Path) -> dict[str, Path]:
         "talk": home / "talk.tsv.gz",
         "zoo": home / "zoo" / "labels.jsonl",
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hasty() -> Iterator[None]:
+    """Heads are fitted in a moment: what they learn matters to no test here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(naming_of_a_run, "STEPS", 20)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -406,6 +417,7 @@ def planned(home, recipe, whole):
     list(material.prepare(train, []))
     vocabulary = Vocabulary.load(whole[0] / "vocabulary.txt")
     naming = read_naming(whole[0], f"35 of {mixture.fingerprint()}")
+    naming = replace(naming, probabilities=0.1 + 0.8 * naming.named)  # as of a head that is right
     return plan_mixture(material, train, vocabulary, options, mixture, naming), vocabulary, naming
 
 
@@ -420,11 +432,10 @@ def test_a_step_shows_pictures_with_concepts_and_sentences_whose_concepts_are_th
     assert seen.alone.sight.regions is None
     assert len(seen.alone.words) == 8  # half as many as captions
     assert seen.alone.weights.tolist() == 8 * [0.5]
-    common = 0
     for row, concepts in zip(seen.alone.words, seen.alone.sight.concepts.words, strict=True):
         said = set(vocabulary.decode(row.tolist())) & set(naming.nouns)
-        common += len(said & {vocabulary.words[number] for number in concepts.tolist()})
-    assert common >= len(seen.alone.words)
+        assert len(said) == 3
+        assert len(said & {vocabulary.words[number] for number in concepts.tolist()}) == 2
 
 
 def test_pictures_without_people_are_shown_twice_an_epoch(planned, home, recipe):

@@ -98,7 +98,7 @@ def test_bleu_may_be_mixed_in():
 
 
 def test_people_and_things_that_nobody_wrote_of_may_cost_something():
-    words = [*WORDS_BY_ID, "grass"]
+    words = [*WORDS_BY_ID, "ball"]
     written = torch.tensor([[[START, 4, 5, 6, END], [START, 4, 5, 9, END]]])
     drawn = torch.tensor([[[4, 5, 9, END], [4, 7, 9, END]]])
 
