@@ -101,7 +101,8 @@ def test_a_broken_line_is_named_before_anything_is_written(tmp_path, bad):
 def test_no_spreadsheet_computes_a_cell_and_it_is_read_as_it_was(tmp_path, text):
     row = {"path": f"{text}.jpg", "caption": text, "confidence": 0.5, "log_prob": -3.25}
 
-    WRITERS[".csv"](iter([row]), tmp_path / "captions.csv")
+    with (tmp_path / "captions.csv").open("wb") as out:
+        WRITERS[".csv"](iter([row]), out)
 
     with (tmp_path / "captions.csv").open(encoding="utf8", newline="") as file:
         [cells] = csv.DictReader(file)

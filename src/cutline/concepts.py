@@ -104,9 +104,7 @@ class ConceptHead(nn.Module):
         return Concepts(self.words[chosen], torch.cat([probabilities[:, :1], likely], dim=1))
 
 
-def see_concepts(
-    decoder: nn.Module, regions: Float[Tensor, "rows regions width"]
-) -> tuple[Tensor, Tensor, Tensor] | None:
+def see_concepts(decoder: Any, regions: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     """Words and probabilities of the concepts and that of being a photograph, if it names any."""
     head = getattr(decoder, "concepts", None)
     if head is None:
