@@ -193,7 +193,7 @@ def adopt_naming(
     number, width = own["correct.weight"].shape
     head = ConceptHead(width, number, count=count).requires_grad_(False)
     fill(head, own, "the model to start from")
-    nouns = vocabulary.decode(head.words.tolist())
+    nouns = tuple(vocabulary.words[number] for number in head.words.tolist())
     return Naming(head, nouns, judge(head, means), tabulate(said, nouns))
 
 
