@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cutline.captioner import Captioner
 from cutline.evaluation import Captioned
 from cutline.records import Caption, Example
 
@@ -43,10 +44,13 @@ def test_a_set_without_references_is_asked_for_people_only(beyond):
 
 
 def test_kept_captions_are_read_and_the_others_written(beyond, tmp_path):
-    class Never:
+    class Never(Captioner):
         card = {"fingerprint": "0123456789abcdef"}
 
-        def caption_each(self, pictures):
+        def __init__(self):
+            pass
+
+        def caption_each(self, pictures, **_):
             assert list(pictures) == []
             return iter([])
 
@@ -62,7 +66,7 @@ def test_kept_captions_are_read_and_the_others_written(beyond, tmp_path):
     assert (first.text, first.answer.confidence) == ("a dog", 0.25)
     assert (second.text, str(second.answer)) == ("", "not a photograph")
     assert file.read_text().count("\n") == 2
-    assert beyond.measure_set([first, second], ["BLEU"])["invented"]["captions"] == 1
+    assert beyond.measure_set([first, second], ["BLEU", "CIDEr-D"])["invented"]["captions"] == 1
 
 
 def test_confidence_is_measured_against_the_share_that_is_right(beyond):

@@ -148,7 +148,7 @@ def test_a_caption_of_no_words_has_a_confidence():
 def test_a_candidate_that_does_not_exist_is_not_shown(red):
     class Lonely(ColourEngine):
         def write(self, pixels: np.ndarray, style: Style = FREE) -> Written:
-            words, log_probs, scores, _ = super().write(pixels, style)
+            words, log_probs, scores, *_ = super().write(pixels, style)
             return Written(words, log_probs, np.where([True, False], scores, -np.inf).astype("f4"))
 
     assert Captioner(Lonely()).caption(red, best=2).alternatives == ()

@@ -86,7 +86,7 @@ def test_a_caption_keeps_to_a_style(run, tiny, album, tmp_path):
 
 
 def test_json_says_how_likely_each_word_was_and_on_request_where_it_looked(run, album):
-    arguments = ("caption", "--model", PACKAGED, "--json", album / "one.png")
+    arguments = ("caption", "--model", PACKAGED, "--json", "--any-picture", album / "one.png")
     plain, looked = (json.loads(run(*arguments, *more)[1]) for more in ([], ["--gaze"]))
 
     words = [word["word"] for word in plain["words"]]
@@ -298,7 +298,9 @@ def test_a_reader_that_goes_away_ends_it_quietly(tiny, album):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("arguments", [["--help"], ["card"], ["caption", "one.png"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["card"], ["caption", "--any-picture", "one.png"]]
+)
 def test_output_that_cannot_be_written_is_one_sentence(arguments, album):
     command = [sys.executable, "-m", "cutline.cli", *arguments]
 

@@ -76,7 +76,6 @@ def test_a_caption_names_a_person(caption):
         "A mother dog with her puppies",
         "A cowboy hat on a chair",
         "Black cowboy boots",
-        "The sign of a visitor center",
         "A guitar",
     ],
 )

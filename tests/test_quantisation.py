@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from safetensors.torch import load_file
 
 from cutline.checkpoint import read_model
-from cutline.engines.onnx import OnnxEngine
+from cutline.engines.onnx import OnnxEngine, _sums_saturate
 from cutline.engines.torch import TorchEngine
 from cutline.errors import ModelError
 from cutline.export import export
@@ -22,6 +22,10 @@ from cutline.model import read_tensors
 from cutline.quantisation import Range, graphs, measure_ranges, quantise
 from cutline.vocabulary import Vocabulary
 from naive import PAD
+
+exact_sums = pytest.mark.skipif(
+    _sums_saturate(), reason="in loops, 8-bit sums overflow on x86 without VNNI"
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +56,7 @@ def test_zero_is_kept_exactly_and_everything_else_within_a_step(low, high):
         assert abs(through(value) - value) <= 1.01 * kept.scale
 
 
+@exact_sums
 def test_8_bits_write_nearly_the_same_captions(tiny, narrow, pixels):
     exact, eight = OnnxEngine(tiny / "model.onnx").write(pixels), OnnxEngine(narrow).write(pixels)
 
@@ -186,7 +191,10 @@ def _model(nodes, initializers) -> onnx.ModelProto:
 
 def computed(model: onnx.ModelProto, given: np.ndarray) -> np.ndarray:
     onnx.checker.check_model(model)
-    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"pixels": given})[0]
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")  # where sums would overflow
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    return session.run(None, {"pixels": given})[0]
 
 
 GIVEN = np.random.default_rng(1).integers(0, 256, (20, 96), dtype=np.uint8)
@@ -216,6 +224,7 @@ def test_products_of_other_kinds_stay_in_single_precision(how):
     assert np.array_equal(computed(model, GIVEN), exact)
 
 
+@exact_sums
 @pytest.mark.parametrize("outside_too", [False, True])
 def test_a_loop_may_read_what_was_made_before_it_through_a_big_layer(outside_too):
     inside = helper.make_graph(

@@ -387,7 +387,15 @@ def test_signals_leave_whole_lines_and_the_file_that_was_asked_for(number, out, 
     for seed in range(12):
         pixels = np.random.default_rng(seed).integers(0, 255, (20, 20, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(here / f"{seed}.png")
-    command = [sys.executable, "-c", SLOW, "caption", ".", *(["--out", out] if out else [])]
+    command = [
+        sys.executable,
+        "-c",
+        SLOW,
+        "caption",
+        ".",
+        "--any-picture",
+        *(["--out", out] if out else []),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
         assert it.stderr and it.stdout
         while "ready" not in (line := it.stderr.readline()):

@@ -65,7 +65,7 @@ class Captioner:
     @property
     def threshold(self) -> float:
         """The confidence from which on three of four captions are right; 0 where none is known."""
-        return float(self.card.get("calibration", {}).get("threshold", 0.0))
+        return _threshold(self.card, "calibration")
 
     @overload
     def caption(self, pictures: Source, *, best: int = 1, style: Style = FREE) -> Caption: ...
@@ -129,7 +129,7 @@ class Captioner:
         shorter = self._find(engine, pixels[long], best, style) if long else []
         for place, caption in zip(long, shorter, strict=True):
             captions[place] = caption
-        least = self.card.get("refusal", {}).get("threshold", 0.0)
+        least = _threshold(self.card, "refusal")
         return [finish(c, style, photograph=least, sure=self.threshold) for c in captions]
 
     def _find(
@@ -189,6 +189,13 @@ def captions_of(
         first, *others = candidates
         captions.append(replace(first, alternatives=tuple(others)))
     return captions
+
+
+def _threshold(card: Mapping[str, Any], part: str) -> float:
+    """What a part of a card says, which may be anybody's: a share, or 0 where there is none."""
+    told = card.get(part)
+    share = told.get("threshold") if isinstance(told, Mapping) else None
+    return float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 0.0
 
 
 def _insist(answer: Caption | ImageError) -> Caption:

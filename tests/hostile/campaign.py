@@ -49,8 +49,8 @@ def watch(
                 yield told
     finally:
         if process:
-            process.stdin.close()  # type: ignore[union-attr]
-            process.wait()
+            with process:  # its pipes are closed, so that it ends
+                pass
 
 
 def own_path() -> str:
@@ -99,7 +99,8 @@ def _spent(process: subprocess.Popen[bytes]) -> object:
 
 
 def _explain_end(process: subprocess.Popen[bytes], name: str, number: int) -> dict[str, Any]:
-    code = process.wait()
+    with process:
+        code = process.wait()
     ends = {-signal.SIGPROF: ("hang", SECONDS), -signal.SIGKILL: ("hang", 0.0)}
     outcome, seconds = ends.get(code, ("crash", 0.0))
     return {
@@ -171,11 +172,12 @@ def _total(told: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _row(name: str, own: Mapping[str, Any]) -> str:
     tracebacks = own.get("traceback", 0) + own.get("untidy", 0)
-    counts = (own["inputs"], own.get("answered", 0), own.get("refused", 0), tracebacks)
+    counts = (own.get("inputs", 0), own.get("answered", 0), own.get("refused", 0), tracebacks)
     endless = own.get("hang", 0) + own.get("over memory", 0)
     more = (own.get("crash", 0), endless, own.get("touched", 0))
     shown = " | ".join(f"{count:,}" for count in (*counts, *more))
-    return f"| {name} | {shown} | {own['seconds']:.1f} s | {own['memory'] / 1e6:,.0f} MB |\n"
+    seconds, memory = own.get("seconds", 0.0), own.get("memory", 0)
+    return f"| {name} | {shown} | {seconds:.1f} s | {memory / 1e6:,.0f} MB |\n"
 
 
 def fill_document(figures: Mapping[str, Any], document: Path = DOCUMENT) -> None:
