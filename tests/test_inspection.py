@@ -56,8 +56,12 @@ def test_a_vocabulary_in_another_order_is_named(engine, examples):
 
 
 def test_a_decoder_that_ignores_the_picture_is_named(engine, examples):
+    decoder = engine.model.decoder
     with torch.no_grad():
-        engine.model.decoder.see.weight.zero_()
+        for layer in (decoder.see, decoder.name, decoder.sure, decoder.copy):
+            layer.weight.zero_()
+        for part in (decoder.copy.bias, decoder.again, decoder.veto):
+            part.zero_()
 
     found = inspect(engine, examples)
 
@@ -133,8 +137,12 @@ def shuffle_words(engine: TorchEngine) -> None:
 
 
 def blind_the_decoder(engine: TorchEngine) -> None:
+    decoder = engine.model.decoder
     with torch.no_grad():
-        engine.model.decoder.see.weight.zero_()
+        for layer in (decoder.see, decoder.name, decoder.sure, decoder.copy):
+            layer.weight.zero_()
+        for part in (decoder.copy.bias, decoder.again, decoder.veto):
+            part.zero_()
 
 
 def look_through_a_keyhole(engine: TorchEngine) -> None:
