@@ -40,7 +40,7 @@ def test_a_sample_of_every_kind_is_answered_or_refused_with_a_sentence(tiny, tmp
     assert {one["outcome"] for one in told} == {"answered", "refused"}
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(900)
 def test_some_thousands_of_inputs_are_answered_or_refused_with_a_sentence(tiny, tmp_path):
     assert defects(watch(plan(4_000, first=1_000), tiny, tmp_path)) == []

@@ -39,7 +39,7 @@ def test_a_disk_that_fails_once_is_told_and_loses_nothing(name, tiny, tmp_path):
     assert figures[name]["damaged"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @needs_compiler
 @pytest.mark.timeout(900)
 def test_a_disk_that_fails_at_any_write_sync_or_rename_loses_nothing(tiny, tmp_path):
