@@ -39,7 +39,7 @@ from cutline.words import split_words
 
 RESULTS = ROOT / "benchmarks" / "beyond.json"
 PAGE = ROOT / "docs" / "beyond.md"
-PACKAGE = "package"
+PACKAGE, FIRST = "package", "0.1.0"
 METRICS = ("BLEU", "METEOR", "CIDEr-D")
 SURE = 0.5
 COVERAGES = (0.1, 0.25, 0.5, 0.75, 1.0)
@@ -61,6 +61,7 @@ def main() -> None:
         note_verdicts(results, options.name, options.verdicts, options.reader)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     write_marked(PAGE, {"beyond": "\n" + write_tables(results) + "\n"})
+    write_marked(ROOT / "README.md", {"by-eye": tell_verdicts(results)})
 
 
 def _parse() -> argparse.Namespace:
@@ -84,6 +85,17 @@ def _parse() -> argparse.Namespace:
     if options.verdicts and not options.reader:
         parser.error("--verdicts needs --reader: who looked")
     return options
+
+
+def tell_verdicts(results: dict[str, Any]) -> str:
+    """What was seen by eye with the packaged model and with the first one, as a sentence."""
+    now, before = (results[name]["by eye"][-1] for name in (PACKAGE, FIRST))
+    seen = ", ".join(f"{now[word]} {word}" for word in VERDICTS.values())
+    past = ", ".join(str(before[word]) for word in VERDICTS.values())
+    return (
+        f"Of {len(now['verdicts'])}\n  photographs that it had not learnt from, the captions were "
+        f"{seen};\n  with the model of {FIRST}: {past}"
+    )
 
 
 # ----------------------------------------------------------------------------------------- sets

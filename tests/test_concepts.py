@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cutline.concepts import CLASSES, ConceptHead, Concepts, Sight, fit, fit_photograph
+from cutline.concepts import ConceptHead, Concepts, Sight, fit, fit_photograph
 from cutline.decoders.concept_attention import ConceptAttention
 from cutline.decoders.show_attend_tell import ShowAttendTell
 from cutline.search import beam, pick_rows
@@ -150,7 +150,3 @@ def test_nothing_is_learnt_through_the_concepts(decoder):
     decoder(some_regions(), torch.randint(4, WORDS, (3, 4))).sum().backward()
     assert decoder.concepts.classify.weight.grad is None
     assert decoder.ask.weight.grad is not None
-
-
-def test_there_are_a_thousand_classes(head):
-    assert head.classify.out_features == CLASSES == 1000

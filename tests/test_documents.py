@@ -45,6 +45,13 @@ def test_the_numbers_in_the_readme_are_those_of_the_results():
         assert shown == content
 
 
+def test_what_was_seen_by_eye_is_in_the_readme_as_it_was_noted(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    beyond = importlib.import_module("beyond")
+    told = beyond.tell_verdicts(json.loads(beyond.RESULTS.read_text()))
+    assert f"<!-- by-eye -->{told}<!-- /by-eye -->" in README
+
+
 def test_the_card_in_the_documents_is_the_models_own():
     from cutline.card import write_card
 

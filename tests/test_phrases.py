@@ -33,6 +33,13 @@ def test_a_sure_sentence_stays():
     assert finished(replace(ZEBRA, chance=0.6), AUTO).text == ZEBRA.text
 
 
+def test_the_narrowest_of_sure_nouns_is_said_with_its_own_probability():
+    seen = (Concept("person", 0.0), Concept("animal", 0.97), Concept("bird", 0.95))
+    told = finished(replace(ZEBRA, concepts=(*seen, Concept("duck", 0.8))), Style(form="phrase"))
+    assert told.text == "a duck"
+    assert [w["probability"] for w in told.as_json()["words"]] == [1.0, 0.8]
+
+
 def test_an_unsure_sentence_that_says_what_is_sure_stays():
     words = "a zebra in a striped shirt"
     assert finished(replace(ZEBRA, text=words, words=tuple(words.split())), AUTO).text == words

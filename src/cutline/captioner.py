@@ -79,9 +79,10 @@ class Captioner:
         """Caption one picture, or each of a list.
 
         A picture is a path, bytes, an open file, a PIL image, or an array (height, width, 3). With
-        `best` above 1 a caption's `alternatives` hold the other candidates. Raises `ImageError` for
-        a picture that cannot be read; `caption_each` goes on instead. Raises `ModelError` when the
-        model has not so many candidates or cannot search within the `style`.
+        `best` above 1 a caption's `alternatives` hold the other candidates. One that is not a
+        photograph gets an empty text and `left_out`, unless the style says `any_picture`. Raises
+        `ImageError` for a picture that cannot be read; `caption_each` goes on instead. Raises
+        `ModelError` when the model has not so many candidates or cannot search within the `style`.
         """
         if isinstance(pictures, list | tuple):
             return [

@@ -296,7 +296,7 @@ def gaze(picture: Path, out: Path, overwrite: bool, model: Path | None) -> None:
 
     insist_on_out(out, (picture, model), overwrite=overwrite)
     captioner = load(model)
-    caption = captioner.caption(picture)
+    caption = captioner.caption(picture, style=Style(any_picture=True))
     drawing = draw_gaze(open_image(picture, captioner.engine.view), caption)
     save_drawing(drawing, out)
     echo(caption.text)

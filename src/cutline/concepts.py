@@ -12,6 +12,7 @@ beside the regions (You et al. 2016, arXiv 1603.03925) and may copy them (Yao et
 the picture is a photograph at all.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -124,36 +125,30 @@ def fit(
     learning_rate: float = 3e-3,
     batch: int = 1024,
     seed: int = 0,
-) -> float:
-    """Learn `correct` and `scale` by logistic regression; the mean loss of the last fifth.
+) -> None:
+    """Learn `correct` and `scale` by logistic regression.
 
     `named` is the share of a picture's captions that say the noun, `known` how much each of these
     counts (a label says nothing of the nouns that it is silent about). `decay` pulls `correct`
     towards nothing, so that a noun with few pictures is left to its classes.
     """
-    drawn = torch.Generator().manual_seed(seed)
     head.correct.bias.data.fill_(-4.0)
-    groups: list[dict[str, Any]] = [
-        {"params": [head.correct.weight], "weight_decay": decay / learning_rate},
-        {"params": [head.correct.bias, head.scale]},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0)
     with torch.no_grad():
         standard = head.standardise(means)
         shares = torch.cat([head.classify(some).softmax(dim=-1) for some in means.split(4096)])
         known_logits = (shares @ head.classes).clamp(CERTAIN, 1 - CERTAIN).logit()
-    losses = []
-    for _ in range(steps):
-        rows = torch.randint(len(means), (batch,), generator=drawn)
-        logits = head.scale * known_logits[rows] + head.correct(standard[rows])
-        loss = binary_cross_entropy_with_logits(
-            logits, named[rows], weight=known[rows].float(), reduction="sum"
-        )
-        optimizer.zero_grad()
-        (loss / batch).backward()
-        optimizer.step()
-        losses.append(loss.item() / batch)
-    return sum(losses[-steps // 5 :]) / len(losses[-steps // 5 :])
+    _regress(
+        lambda rows: head.scale * known_logits[rows] + head.correct(standard[rows]),
+        [head.correct.weight],
+        [head.correct.bias, head.scale],
+        named,
+        known.float(),
+        decay=decay,
+        steps=steps,
+        learning_rate=learning_rate,
+        batch=batch,
+        seed=seed,
+    )
 
 
 def fit_photograph(
@@ -171,22 +166,48 @@ def fit_photograph(
 
     Logistic regression, in which both kinds count the same, however many there are of each.
     """
-    drawn = torch.Generator().manual_seed(seed)
-    layer = head.photograph
     with torch.no_grad():
         standard = head.standardise(torch.cat([photographs, others]))
-    wanted = torch.cat([torch.ones(len(photographs)), torch.zeros(len(others))])
-    weight = torch.where(wanted > 0, 1.0, len(photographs) / len(others))
+    wanted = torch.cat([torch.ones(len(photographs), 1), torch.zeros(len(others), 1)])
+    _regress(
+        lambda rows: head.photograph(standard[rows]),
+        [head.photograph.weight],
+        [head.photograph.bias],
+        wanted,
+        torch.where(wanted > 0, 1.0, len(photographs) / len(others)),
+        decay=decay,
+        steps=steps,
+        learning_rate=learning_rate,
+        batch=batch,
+        seed=seed,
+    )
+
+
+def _regress(
+    logits: Callable[[Tensor], Tensor],
+    weights: list[Tensor],
+    others: list[Tensor],
+    wanted: Float[Tensor, "rows columns"],
+    counted: Float[Tensor, "rows columns"],
+    *,
+    decay: float,
+    steps: int,
+    learning_rate: float,
+    batch: int,
+    seed: int,
+) -> None:
+    """Logistic regression on rows drawn at random; `decay` is of the weights, not of `others`."""
+    drawn = torch.Generator().manual_seed(seed)
     groups: list[dict[str, Any]] = [
-        {"params": [layer.weight], "weight_decay": decay / learning_rate},
-        {"params": [layer.bias]},
+        {"params": weights, "weight_decay": decay / learning_rate},
+        {"params": others},
     ]
     optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0)
     for _ in range(steps):
         rows = torch.randint(len(wanted), (batch,), generator=drawn)
         loss = binary_cross_entropy_with_logits(
-            layer(standard[rows])[:, 0], wanted[rows], weight=weight[rows]
+            logits(rows), wanted[rows], weight=counted[rows], reduction="sum"
         )
         optimizer.zero_grad()
-        loss.backward()
+        (loss / batch).backward()
         optimizer.step()

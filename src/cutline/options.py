@@ -37,7 +37,7 @@ def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     options = (
         click.option(
-            "--any-picture", is_flag=True, help="Caption drawings, documents, screenshots, too."
+            "--any-picture", is_flag=True, help="Caption drawings, documents and screenshots too."
         ),
         click.option(
             "--style",
@@ -45,7 +45,7 @@ def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(get_args(Form)),
             default="auto",
             show_default=True,
-            help="A sentence, a phrase as `a zebra`, or auto: a phrase where only that is sure.",
+            help="A phrase is `a zebra`; auto: a phrase in place of a doubtful sentence.",
         ),
         click.option("--sentence", is_flag=True, help="With a capital and a full stop."),
         click.option("--avoid", type=Path, help="A file of words that are never written."),

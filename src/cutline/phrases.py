@@ -6,8 +6,9 @@ Leaves: the caption as a user gets it.
 
 from dataclasses import replace
 from functools import cache
+from math import log
 
-from cutline.nouns import TABLES, agree, kind_of, nouns_of
+from cutline.nouns import TABLES, agree, is_wider, kind_of, nouns_of
 from cutline.records import Caption, Concept
 from cutline.style import Style
 
@@ -16,6 +17,8 @@ SURE = 0.7
 """How likely a noun must be to stand alone."""
 DOUBTED = 0.05
 """How likely a thing must be for a caption to name it undoubted."""
+THINGS = frozenset(["animal", "vehicle", "food", "furniture", "thing", "sport", "nature", "place"])
+"""Kinds of nouns that say what a picture is of, and guess nothing of people."""
 TELLING = frozenset(["animal", "vehicle"])
 """Kinds of nouns that the concepts know well enough to doubt them."""
 
@@ -37,7 +40,7 @@ def finish(caption: Caption, style: Style, *, photograph: float, sure: float) ->
 
 
 def _is_doubtful(caption: Caption) -> bool:
-    """Whether the concepts speak against it: the surest is not said, or a thing that is none."""
+    """Whether the concepts contradict it: their surest is not said, or a thing is not there."""
     surest, said = _surest(caption), nouns_of(caption.words)
     if surest is None:
         return False
@@ -52,28 +55,30 @@ def _as_phrase(caption: Caption, style: Style) -> Caption:
     if concept is None:
         return caption
     text = phrase_of(concept.noun)
-    words = tuple(text.split())
-    if not style.has_room(text) or style.avoid & set(words):
+    *articles, noun = text.split()
+    if not style.has_room(text) or style.avoid & {*articles, noun}:
         return caption
-    return replace(caption, text=text, words=words, chance=concept.probability, gaze=None)
+    chance = log(concept.probability)
+    return replace(
+        caption,
+        text=text,
+        words=(*articles, noun),
+        log_prob=chance,
+        word_log_probs=(*(0.0 for _ in articles), chance),
+        chance=concept.probability,
+        gaze=None,
+    )
 
 
 def _surest(caption: Caption) -> Concept | None:
-    """The likeliest noun of a thing; of two that are true of one thing the narrower."""
-    sure = [each for each in caption.concepts if each.probability >= SURE and _is_thing(each.noun)]
-    if not sure:
-        return None
-    first = max(sure, key=lambda each: each.probability)
-    alike = [each for each in sure if agree(each.noun, first.noun) and kind_of(each.noun)]
-    return max(alike, key=lambda each: (each.noun != "bird", each.probability))
-
-
-def _is_thing(noun: str) -> bool:
-    return kind_of(noun) in THINGS
-
-
-THINGS = frozenset(["animal", "vehicle", "food", "furniture", "thing", "sport", "nature", "place"])
-"""Kinds of nouns that say what a picture is of, and guess nothing of people."""
+    """The likeliest noun of a thing; of those that are true of one thing the narrowest."""
+    sure = [c for c in caption.concepts if c.probability >= SURE and kind_of(c.noun) in THINGS]
+    narrow = [
+        concept
+        for concept in sure
+        if not any(is_wider(concept.noun, c.noun) for c in sure if c is not concept)
+    ]
+    return max(narrow, key=lambda concept: concept.probability, default=None)
 
 
 @cache

@@ -41,7 +41,7 @@ AROUND = 100
 @click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
-    help="Leave out captions that are less sure [default: what the model's card advises].",
+    help="Leave out captions below this confidence [default: the threshold in the model's card].",
 )
 @style_options
 @model_option

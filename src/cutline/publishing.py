@@ -30,7 +30,7 @@ _SAID = {"would write": "would be written", "would restore": "would be restored"
 @click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
-    help="Leave out captions that are less sure [default: what the model's card advises].",
+    help="Leave out captions below this confidence [default: the threshold in the model's card].",
 )
 @click.option(
     "--sidecars",

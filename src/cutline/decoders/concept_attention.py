@@ -1,6 +1,6 @@
 """Show, Attend and Tell that also reads what the picture shows, in words, and may copy them.
 
-k[i]   = Wn E c[i] sqrt(p[i]) + Wp p[i]        `names`: concept i, a noun c[i] of probability p[i]
+k[i]   = Wn E c[i] sqrt(p[i]) + Wp p[i]        `name`: concept i, a noun c[i] of probability p[i]
 d[t]   = gate(h) sum of beta[t, i] k[i]        soft attention over concepts, as z[t] over regions
 h[t]   = LSTM(E y[t-1], h[t-1], z[t] + d[t])
 o[t]   = E y[t-1] + Lt [h[t], z[t] + d[t]]     what the next word is told from
