@@ -572,9 +572,18 @@ TEXT = zipped({"a.txt": CONTENT[:5_000].hex().encode()})
         (_mark(TEXT, 6, 32), "is damaged: compressed patched data"),
         (_mark(TEXT, 8, 12), "'a.txt' is packed otherwise than by deflate"),
         (zipped({".": b"x"}), "'.' would leave its folder"),
+        (zipped({"in/" + "ä" * 128: b"x"}), "the name 'in/ä+'... is too long"),
         (zipped({"a": b"x", "a/b": b"x"}), "is damaged: it holds a file and a folder of one name"),
     ],
-    ids=["broken data", "encrypted", "patched", "bzip2", "the folder itself", "file and folder"],
+    ids=[
+        "broken data",
+        "encrypted",
+        "patched",
+        "bzip2",
+        "the folder itself",
+        "long",
+        "file and folder",
+    ],
 )
 def test_every_archive_that_cannot_be_unpacked_is_one_sentence(content, said, tmp_path):
     (tmp_path / "odd.zip").write_bytes(content)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import os
 import signal
 import subprocess
@@ -54,7 +55,8 @@ TABLE: dict[str, Any] = {
     "source": [
         {"name": "own", "kind": "folder", "repeat_without_people": 2},
         {"name": "talk", "kind": "sentences", "share": 0.5, "min_count": 2},
-        {"name": "zoo", "kind": "labels"},
+        {"name": "zoo", "kind": "labels", "sentences": 2},
+        {"name": "drawn", "kind": "labels", "photographs": False},
     ],
     "view": {"size": 32},
     "vocabulary": {"min_count": 1},
@@ -90,7 +92,7 @@ def draw(path: Path, thing: str, *, corner: tuple[int, int, int] = (255, 255, 25
 def write_all(home: Path) -> dict[str, Path]:
     """Pictures with captions, sentences of which some name what no picture shows, labelled ones."""
     things = list(COLOURS)
-    for folder in ("own", "zoo"):
+    for folder in ("own", "zoo", "drawn"):
         (home / folder).mkdir(parents=True)
     lines = []
     for number in range(40):
@@ -107,13 +109,20 @@ def write_all(home: Path) -> dict[str, Path]:
     (home / "own" / "captions.jsonl").write_text("\n".join(map(json.dumps, lines)))
     talk = [f"{n}\ta zebra and a {things[n % 4]} on the grass" for n in range(30)]
     talk += ["too short", "31\ta woman feeds the zebra near a dog"]
+    talk += [
+        f"a {thing} is standing on {where} grass" for thing in things for where in ("the", "a")
+    ]
     (home / "talk.tsv.gz").write_bytes(gzip.compress("\n".join(talk).encode()))
     labels = []
     for number in range(8):
         thing = things[number % 4]
         draw(home / "zoo" / f"{number}.png", thing)
-        labels.append({"file": f"{number}.png", "labels": [thing], "person": False})
+        labels.append({"file": f"{number}.png", "labels": [thing, "grass"], "person": False})
     (home / "zoo" / "labels.jsonl").write_text("\n".join(map(json.dumps, labels)))
+    for number in range(4):
+        Image.new("L", (32, 32), 60 * number).save(home / "drawn" / f"{number}.png")
+    lines = [{"file": f"{n}.png", "split": "train" if n else "test"} for n in range(4)]
+    (home / "drawn" / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return locations(home)
 
 
@@ -122,6 +131,7 @@ def locations(home: Path) -> dict[str, Path]:
         "own": home / "own",
         "talk": home / "talk.tsv.gz",
         "zoo": home / "zoo" / "labels.jsonl",
+        "drawn": home / "drawn" / "manifest.jsonl",
     }
 
 
@@ -180,7 +190,11 @@ def test_a_mixed_run_says_what_it_names_and_leaves_a_model_that_captions(whole, 
     begun = pick(Begun, events)
     caption = load(folder).caption(home / "own" / "04.png")
 
-    assert len(told) == 1 and "learnt from 35 captioned and 8 labelled pictures" in told[0]
+    assert "learnt from 35 captioned and 8 labelled pictures" in told[0]
+    assert told[1:] == [
+        "what is no photograph is refused, as learnt from 3 pictures",
+        "sentences of others are found for 8 labelled photographs",
+    ]
     assert begun[0].pictures == {"train": 35, "validation": 5, "test": 0}
     assert [each.training for each in begun] == [1, 2]
     assert len(pick(Validated, events)) == 3
@@ -199,7 +213,8 @@ def test_the_words_and_nouns_of_sentences_are_known_and_the_nouns_are_kept(whole
     assert "feeds" not in vocabulary.words  # once only
     assert naming is not None and naming.nouns[0] == "person"
     assert {"zebra", "dog", "cat", "man"} <= set(naming.nouns)
-    assert naming.probabilities.shape == naming.named.shape == (35, len(naming.nouns))
+    assert naming.named.shape == (35, len(naming.nouns))
+    assert naming.probabilities.shape == (35 + 8, len(naming.nouns))
     kept = read_model(folder)
     assert kept.recipe.sections["decoder"]["nouns"] == len(naming.nouns)
     head = naming.head.state_dict()
@@ -207,13 +222,38 @@ def test_the_words_and_nouns_of_sentences_are_known_and_the_nouns_are_kept(whole
 
 
 def test_the_card_names_every_source_and_how_much_of_it_there_was(whole):
-    sources = read_model(whole[0]).card["sources"]
+    card = read_model(whole[0]).card
 
-    assert [(each["name"], each["count"]) for each in sources] == [
+    assert [(each["name"], each["count"]) for each in card["sources"]] == [
         ("own", 35),
-        ("talk", 32),
+        ("talk", 40),
         ("zoo", 8),
+        ("drawn", 3),
     ]
+    assert card["data"]["found"] == 8
+    assert 0.05 <= card["refusal"]["threshold"] <= 0.5
+
+
+def test_sentences_of_others_are_kept_beside_the_labelled_photographs_they_were_found_for(whole):
+    lines = [json.loads(line) for line in (whole[0] / "found.jsonl").read_text().splitlines()]
+
+    assert [Path(line["image"]).name for line in lines] == [f"{n}.png" for n in range(8)]
+    for line, thing in zip(lines, 2 * list(COLOURS), strict=True):
+        assert sorted(line["captions"]) == [
+            f"a {thing} is standing on {a} grass" for a in ("a", "the")
+        ]
+
+
+def test_what_was_found_for_labels_is_learnt_from_in_words_and_not_in_rewards(whole):
+    _, second = (n for n, event in enumerate(whole[1]) if isinstance(event, Begun))
+    in_words, in_rewards = pick(Step, whole[1][:second]), pick(Step, whole[1][second:])
+    lines = map(json.loads, (whole[0].parent / "own" / "captions.jsonl").read_text().splitlines())
+    own = sum(
+        1 if "man" in each["captions"][0] else 2 for each in lines if each["split"] == "train"
+    )
+
+    assert len(in_words) == 2 * math.ceil((own + 8) / 8)  # two epochs, eight pictures a step
+    assert len(in_rewards) == math.ceil(own / 8)
 
 
 @pytest.mark.parametrize("stop", [1, 9, 17])
@@ -246,6 +286,7 @@ from cutline.recipe import Recipe
 home, out = Path(sys.argv[1]), sys.argv[2]
 recipe = Recipe.of(json.loads((home / "recipe.json").read_text()))
 places = {"own": home / "own", "talk": home / "talk.tsv.gz", "zoo": home / "zoo" / "labels.jsonl"}
+places["drawn"] = home / "drawn" / "manifest.jsonl"
 names = home / "imagenet.safetensors"
 run = Experiment(
     recipe, places, home / out, classifier=names, cache=home / "cache", device="cpu", save_every=0.0
@@ -378,8 +419,8 @@ def test_a_model_with_concepts_goes_on_with_its_own_nouns(whole, home, recipe):
             run.close()
             break
 
-    [told] = pick(Told, events)
-    assert "goes on so" in told.sentence
+    told = pick(Told, events)
+    assert "goes on so" in told[0].sentence
     words = read_naming(home / "again", f"35 of {start.card['data']['sha256']}").head.words
     assert torch.equal(words, start.tensors["decoder.concepts.words"])
 

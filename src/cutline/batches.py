@@ -111,9 +111,10 @@ def plan_pictures(
     seed: int = 0,
     epoch: int = 0,
     repeats: NDArray[np.int64] | None = None,
+    most: int = 0,
 ) -> list[NDArray[np.int64]]:
-    """Which pictures come together, with all their captions: each exactly once, or as often as
-    `repeats` says of every picture that has captions.
+    """Which pictures come together, with all their captions (or `most`): each exactly once, or as
+    often as `repeats` says of every picture that has captions.
 
     For decoders whose captions of a picture share what is costly: its regions. Pictures are
     shuffled and grouped by their longest caption as captions are in `plan_batches`.
@@ -121,18 +122,28 @@ def plan_pictures(
     pictures, own, counts = np.unique(captions.images, return_inverse=True, return_counts=True)
     longest = np.zeros(len(pictures), np.int64)
     np.maximum.at(longest, own, captions.lengths)
-    batch_size = max(1, captions_a_batch // int(counts.max(initial=1)))
+    each = int(counts.max(initial=1))
+    batch_size = max(1, captions_a_batch // (min(each, most) if most else each))
     planned = plan_batches(longest, batch_size=batch_size, seed=seed, epoch=epoch, repeats=repeats)
     return [pictures[rows] for rows in planned]
 
 
-def pick_pictures(captions: EncodedCaptions, pictures: NDArray[np.int64]) -> Batch:
-    """The pictures of one element of a plan and all their captions, as many rows for each.
+def pick_pictures(
+    captions: EncodedCaptions,
+    pictures: NDArray[np.int64],
+    *,
+    most: int = 0,
+    chance: np.random.Generator | None = None,
+) -> Batch:
+    """The pictures of one element of a plan and all their captions, or `most` of them drawn by
+    `chance`, as many rows for each.
 
     A picture with fewer captions than another has rows of nothing but `<pad>`.
     """
     first = np.searchsorted(captions.images, [pictures, pictures + 1])
     rows = [np.arange(start, end) for start, end in first.T]
+    if most and chance:
+        rows = [chance.permutation(own)[:most] for own in rows]
     each = max(map(len, rows))
     places = [row * each + np.arange(len(own)) for row, own in enumerate(rows)]
     written = pick_batch(captions, np.concatenate(rows)).words

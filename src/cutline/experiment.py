@@ -168,14 +168,19 @@ class Experiment:
         vocabulary = choose_words(self.recipe, train, self.mixture, start)
         naming = None
         if names_things(self.recipe):
-            naming = yield from self._name_things(train, material, vocabulary, options)
+            naming = yield from self._name_things(train, validation, material, vocabulary, options)
+        found = naming.found if naming and options.objective != "self-critical" else ()
+        yield from material.prepare(found, ())
         torch.manual_seed(options.seed)
         self.engine, told = self._build_engine(train, material, vocabulary, naming, start)
         yield from [Told(told)] if told and not best else []
-        plan = plan_mixture(material, train, vocabulary, options, self.mixture, naming)
+        shown = [*train, *material.keep_readable(found)]
+        plan = plan_mixture(material, shown, vocabulary, options, self.mixture, naming)
         trainer = self._build_trainer(options, train, steps_an_epoch=len(plan(0)))
         counts = dict(zip(SPLITS, map(len, (train, validation, splits["test"])), strict=True))
-        self._data = {**counts, "sha256": self._fingerprint}
+        paired = {"found": len(naming.found)} if naming and naming.found else {}
+        self._data = {**counts, **paired, "sha256": self._fingerprint}
+        self._refusal = naming.refusal if naming else None
         if state:
             self._check(state["given"])
             trainer.load_state_dict(state["trainer"])
@@ -194,6 +199,7 @@ class Experiment:
     def _name_things(
         self,
         train: Sequence[Example],
+        validation: Sequence[Example],
         material: Material,
         vocabulary: Vocabulary,
         options: Training,
@@ -205,6 +211,7 @@ class Experiment:
             yield from find_concepts(
                 self.recipe,
                 train,
+                validation,
                 vocabulary,
                 self.mixture,
                 Eyes(material, self.sight, options),
@@ -366,6 +373,7 @@ class Experiment:
             **{name: told for name, told in self.recipe.claim.items() if name != "expected"},
             "source": dict(self.recipe.sections["source"]),
             "data": self._data,
+            **({"refusal": {"threshold": self._refusal}} if self._refusal else {}),
             **({"sources": list(self.mixture.sources)} if self.mixture.sources else {}),
             "scores": {"validation": report.as_json()} if report else {},
             "epoch": epoch + 1,

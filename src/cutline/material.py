@@ -19,8 +19,6 @@ from torch import Tensor, nn
 
 from cutline.augmentation import may_be_mirrored, mirror, zoom
 from cutline.batches import (
-    Batch,
-    EncodedCaptions,
     encode_captions,
     pick_batch,
     pick_pictures,
@@ -169,28 +167,30 @@ def plan_training(
     """The batches of every epoch of a training; `repeats`: how often each picture is shown."""
     captions = encode_captions(train, vocabulary)
     allowed = np.array([_may_be_mirrored(example) for example in train])
-    show, pick = material.shower(train), _picker(captions, options)
+    show = material.shower(train)
+    pictures, most = options.together == "picture", options.captions_a_picture
 
     def load(rows: NDArray[np.int64], epoch: int, number: int) -> tuple[Any, Tensor]:
         chance = np.random.default_rng((options.seed, epoch, number))
-        batch = pick(rows)
+        if pictures:
+            batch = pick_pictures(captions, rows, most=most, chance=chance)
+        else:
+            batch = pick_batch(captions, rows)
         mirrored = allowed[batch.images] & (chance.random(len(batch.images)) < options.mirrored)
         return show(batch.images, mirrored, chance), torch.from_numpy(batch.words)
 
     def plan(epoch: int) -> Sequence[Callable[[], tuple[Any, Tensor]]]:
         size, when = options.captions_a_step, {"seed": options.seed, "epoch": epoch}
-        if options.together == "picture":
-            planned = plan_pictures(captions, captions_a_batch=size, repeats=repeats, **when)
+        if pictures:
+            planned = plan_pictures(
+                captions, captions_a_batch=size, repeats=repeats, most=most, **when
+            )
         else:
             often = None if repeats is None else repeats[captions.images]
             planned = plan_batches(captions.lengths, batch_size=size, repeats=often, **when)
         return [partial(load, rows, epoch, number) for number, rows in enumerate(planned)]
 
     return plan
-
-
-def _picker(captions: EncodedCaptions, options: Training) -> Callable[[NDArray[np.int64]], Batch]:
-    return partial(pick_pictures if options.together == "picture" else pick_batch, captions)
 
 
 def _may_be_mirrored(example: Example) -> bool:

@@ -164,7 +164,8 @@ class _Imagined:
 
     def __init__(self, naming: Naming) -> None:
         self.head = naming.head
-        seen, named = naming.probabilities, naming.named
+        named = naming.named
+        seen = naming.probabilities[: len(named)]
         self.there = _values(seen[named >= 0.5], LIKELY)
         self.with_people = _values(seen[named[:, 0] >= 1, 0], LIKELY)
         self.without_people = _values(seen[named[:, 0] == 0, 0], UNLIKELY)

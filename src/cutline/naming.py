@@ -1,13 +1,15 @@
 """The concepts of a run: which nouns it names, how likely each is in every training picture.
 
 Enters: training pictures with captions, labelled pictures, ImageNet's classifier. Leaves: a fitted
-`ConceptHead`, and for each training picture the probabilities that a head gives which has not seen
-it (cross-fitting): those of its own head would be surer than any that the decoder meets later.
-Both are kept in the run's folder, so a run that goes on reads the very same.
+`ConceptHead`, for each training picture the probabilities that a head gives which has not seen
+it (cross-fitting): those of its own head would be surer than any that the decoder meets later; and
+labelled photographs with the sentences that were found for them. All of it is kept in the run's
+folder, so a run that goes on reads the very same.
 """
 
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +21,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from cutline.concepts import CLASSES, ConceptHead, fit
+from cutline.concepts import CLASSES, ConceptHead, fit, fit_photograph
 from cutline.errors import DataError, ModelError
 from cutline.model import fill, part_of
-from cutline.nouns import KINDS, is_wider, names_person, nouns_of, read_classes
+from cutline.nouns import KINDS, is_wider, names_person, nouns_of, read_classes, widen
+from cutline.pairing import Finder
 from cutline.records import Example
-from cutline.replacing import replaced
-from cutline.sources.labels import Labelled
+from cutline.replacing import replaced, write_whole
+from cutline.sources.labels import Labelled, Labels
 from cutline.vocabulary import MARKERS, Vocabulary
 from cutline.words import split_words
 
-FILE = "concepts.safetensors"
+FILE, FOUND = "concepts.safetensors", "found.jsonl"
 PERSON = "person"
 NAMED_IN = 12
 """A noun that captions of so many training pictures name is one to look for."""
@@ -38,6 +41,10 @@ CERTAIN_CAPTIONS = 2
 ALSO = 0.5
 """What a class counts for a noun that is not its first."""
 FOLDS, STEPS, DECAY = 4, 300, 0.1
+PERHAPS, SURE = 0.3, 0.5
+"""More likely, a person may be there, and a noun is."""
+REFUSED_WRONGLY = 1e-3
+"""The share of unseen photographs that the refusal's threshold takes for something else."""
 Classifier = tuple[Tensor, Tensor]
 """Weight and bias of ImageNet's 1,000 classes."""
 
@@ -49,8 +56,13 @@ class Naming:
     head: ConceptHead
     nouns: tuple[str, ...]
     probabilities: Float[Tensor, "pictures nouns"]
-    named: Float[Tensor, "pictures nouns"]
+    """Of the captioned pictures, then of those that `found` has."""
+    named: Float[Tensor, "captioned nouns"]
     """The share of a picture's captions that name the noun, 1 where two do."""
+    found: tuple[Example, ...] = ()
+    """Labelled photographs with sentences that were written of others."""
+    refusal: float | None = None
+    """Below this probability a picture is refused as no photograph."""
 
 
 def name_things(example: Example) -> dict[str, float]:
@@ -130,13 +142,19 @@ class Lesson(NamedTuple):
 def learn_labels(
     labelled: Sequence[Labelled], means: Tensor, nouns: Sequence[str], *, silence: float
 ) -> Lesson:
-    """What labels teach: what they name is there; a noun of theirs that is not said counts
-    `silence` of an absence, other nouns and people of whom nothing is said nothing.
+    """What labels teach: what they name is there, also in wider words; a noun of theirs that is not
+    said counts `silence` of an absence if it is said of another picture of the same folder, other
+    nouns and people of whom nothing is said nothing.
     """
-    named = tabulate([dict.fromkeys(each.nouns, 1.0) for each in labelled], nouns)
+    wider = [frozenset().union(*map(widen, each.nouns)) for each in labelled]
+    named = tabulate([dict.fromkeys(own, 1.0) for own in wider], nouns)
     people = torch.tensor([-1.0 if e.person is None else float(e.person) for e in labelled])
     named[:, 0] = people.clamp(min=0)
-    known = ((named.sum(dim=0) > 0) * silence).expand_as(named).clone()
+    known = torch.zeros_like(named)
+    folders = [each.folder for each in labelled]
+    for folder in set(folders):
+        rows = torch.tensor([own == folder for own in folders])
+        known[rows] = (named[rows].sum(dim=0) > 0) * silence
     known[named > 0] = 1.0
     known[:, 0] = (people >= 0).float()
     return Lesson(means, named, known)
@@ -197,11 +215,55 @@ def adopt_naming(
     return Naming(head, nouns, judge(head, means), tabulate(said, nouns))
 
 
+def find_captions(
+    sources: Sequence[tuple[Labels, Sequence[Labelled], Tensor]],
+    head: ConceptHead,
+    nouns: Sequence[str],
+    finder: Finder,
+    *,
+    seed: int,
+) -> tuple[tuple[Example, ...], Float[Tensor, "found nouns"]]:
+    """The labelled photographs without people for which two sentences or more are found, and the
+    probabilities of their nouns. A person is taken to be absent where a label says so, or else
+    where the head does.
+    """
+    found, rows = [], []
+    for source, labelled, means in sources:
+        for number, (each, likely) in enumerate(zip(labelled, judge(head, means), strict=True)):
+            somebody = likely[0] > PERHAPS if each.person is None else each.person
+            if somebody or not each.nouns:
+                continue
+            sure = {nouns[place] for place in (likely[1:] > SURE).nonzero().flatten() + 1}
+            captions = finder.find(each.nouns, sure, source.sentences, seed=(seed, number))
+            if len(captions) >= CERTAIN_CAPTIONS:
+                found.append(Example(f"found/{each.image}", each.image, tuple(captions), "train"))
+                rows.append(likely)
+    return tuple(found), torch.stack(rows) if rows else torch.zeros(0, len(nouns))
+
+
+def learn_refusal(
+    head: ConceptHead, photographs: Tensor, others: Tensor, unseen: Tensor, *, seed: int
+) -> float:
+    """Fit what tells photographs from other pictures, given the means of their regions. Returns the
+    probability below which a picture is refused: one in a thousand of the `unseen` photographs is.
+    """
+    head.photograph.requires_grad_(True)
+    fit_photograph(head, photographs, others, seed=seed)
+    head.photograph.requires_grad_(False)
+    with torch.no_grad():
+        likely = head.photograph(head.standardise(unseen)).sigmoid()[:, 0]
+    least = float(likely.quantile(REFUSED_WRONGLY)) if len(unseen) else 0.5
+    return min(max(least, 0.05), 0.5)
+
+
 def save_naming(naming: Naming, folder: Path, data: str) -> None:
     """Keep it in a run's folder; `data` is the fingerprint of what it was learnt from."""
+    lines = [{"image": str(each.image), "captions": each.captions} for each in naming.found]
+    write_whole((json.dumps(line) + "\n" for line in lines), folder / FOUND)
     tensors = {f"head.{name}": t.contiguous() for name, t in naming.head.state_dict().items()}
     tensors |= {"probabilities": naming.probabilities, "named": naming.named}
     metadata = {"nouns": "\n".join(naming.nouns), "data": data, "count": str(naming.head.count)}
+    metadata |= {} if naming.refusal is None else {"refusal": repr(naming.refusal)}
     with replaced(folder / FILE) as file:
         file.write(save(tensors, metadata))
 
@@ -223,5 +285,18 @@ def read_naming(folder: Path, data: str) -> Naming | None:
     number, width = own["correct.weight"].shape
     head = ConceptHead(width, number, count=int(metadata["count"])).requires_grad_(False)
     fill(head, own, path)
-    nouns = tuple(metadata["nouns"].split("\n"))
-    return Naming(head, nouns, tensors["probabilities"], tensors["named"])
+    return Naming(
+        head,
+        tuple(metadata["nouns"].split("\n")),
+        tensors["probabilities"],
+        tensors["named"],
+        tuple(_read_found(folder / FOUND)),
+        float(metadata["refusal"]) if "refusal" in metadata else None,
+    )
+
+
+def _read_found(file: Path) -> Iterator[Example]:
+    for line in file.read_text(encoding="utf8").splitlines() if file.exists() else []:
+        said = json.loads(line)
+        image = Path(said["image"])
+        yield Example(f"found/{image}", image, tuple(said["captions"]), "train")

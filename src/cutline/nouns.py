@@ -97,12 +97,12 @@ def kind_of(noun: str) -> str:
 
 def agree(one: str, other: str) -> bool:
     """Whether both may be said of one thing: the same noun, or one is the wider: duck and bird."""
-    return one in _widen(other) or other in _widen(one)
+    return one in widen(other) or other in widen(one)
 
 
 def is_wider(one: str, other: str) -> bool:
     """Whether whatever is called `other` may be called `one`; so may it be by its own noun."""
-    return one in _widen(other)
+    return one in widen(other)
 
 
 def find_nouns(words: Sequence[str]) -> list[Found]:
@@ -133,7 +133,7 @@ def _match(words: Sequence[str]) -> Iterator[Found]:
 
 
 @cache
-def _widen(noun: str) -> frozenset[str]:
+def widen(noun: str) -> frozenset[str]:
     """The noun and all that are wider; the name of a kind is wider than all of the kind."""
     found = {noun, kind_of(noun)}
     while noun in NOUNS and (noun := NOUNS[noun].wider):

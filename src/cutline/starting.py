@@ -5,6 +5,7 @@ with what is known of each. A model of another decoder gives what both have.
 """
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from cutline.captioner import PACKAGED
 from cutline.checkpoint import Checkpoint
-from cutline.errors import ModelError, RecipeError
+from cutline.errors import DataError, ModelError, RecipeError
 from cutline.events import Told
 from cutline.features import Encoded, FeatureStore, Pooled
 from cutline.material import Material, Sight
@@ -26,15 +27,19 @@ from cutline.naming import (
     adopt_naming,
     build_head,
     choose_nouns,
+    find_captions,
     fit_naming,
     learn_labels,
+    learn_refusal,
     name_things,
     read_classifier,
     tabulate,
 )
 from cutline.nouns import PERSON as PERSON_WORDS
+from cutline.pairing import Finder
 from cutline.recipe import Recipe
 from cutline.records import Example
+from cutline.sources.labels import Labelled, Labels
 from cutline.sources.mixture import Mixture
 from cutline.training import Training
 from cutline.vocabulary import Vocabulary
@@ -59,17 +64,37 @@ class Eyes:
 
     def pool(self, examples: Sequence[Example]) -> Tensor:
         """The mean of the regions of training pictures, (pictures, width)."""
-        return self.material.look(examples, self.encoder).float().mean(dim=1)
+        starts = range(0, len(examples), AT_ONCE)
+        seen = (self.material.look(examples[at : at + AT_ONCE], self.encoder) for at in starts)
+        means = [regions.float().mean(dim=1) for regions in seen]
+        return torch.cat(means) if means else torch.zeros(0, self.encoder.width)
 
-    def pool_stored(
-        self, images: Sequence[Path]
-    ) -> Generator[Encoded | Told, None, dict[Path, Tensor]]:
-        """The same of other pictures, kept on disk; those that can be read."""
-        pooled, view = Pooled(self.encoder), self.sight.view
-        store = FeatureStore(self.sight.cache, pooled, view, precision=self.precision)
-        yield from store.encode(images)
-        both = zip(images, store.load(images), strict=True)
-        return {image: mean[0].float() for image, mean in both if mean is not None}
+    def pool_labelled(
+        self, labels: Labels
+    ) -> Generator[Encoded | Told, None, tuple[list[Labelled], Tensor]]:
+        """Those of a source that can be read, and the same of them; it is kept on disk.
+
+        If sentences are to be found for them, their regions are, which the decoder will be shown.
+        """
+        labelled = list(labels)
+        images = [each.image for each in labelled]
+        if labels.sentences:
+            examples = [Example(str(image), image, (), "train") for image in images]
+            yield from self.material.prepare(examples, ())
+            readable = self.material.keep_readable(examples)
+            seen = {example.image for example in readable}
+            kept, means = [each for each in labelled if each.image in seen], self.pool(readable)
+        else:
+            pooled, view = Pooled(self.encoder), self.sight.view
+            store = FeatureStore(self.sight.cache, pooled, view, precision=self.precision)
+            yield from store.encode(images)
+            both = list(zip(labelled, store.load(images), strict=True))
+            kept = [each for each, mean in both if mean is not None]
+            rows = [mean[0].float() for _, mean in both if mean is not None]
+            means = torch.stack(rows) if rows else torch.zeros(0, self.encoder.width)
+        if not kept:
+            raise DataError(f"{labels.file} has no picture that can be read")
+        return kept, means
 
 
 def names_things(recipe: Recipe) -> bool:
@@ -162,6 +187,7 @@ def choose_words(
 def find_concepts(
     recipe: Recipe,
     train: Sequence[Example],
+    validation: Sequence[Example],
     vocabulary: Vocabulary,
     mixture: Mixture,
     eyes: Eyes,
@@ -171,34 +197,48 @@ def find_concepts(
     start: Checkpoint | None,
 ) -> Generator[Encoded | Told, None, Naming]:
     """What the training pictures show, by the head of the model to start from or by a new one."""
-    said = [name_things(example) for example in train]
-    starts = range(0, len(train), AT_ONCE)
-    means = torch.cat([eyes.pool(train[at : at + AT_ONCE]) for at in starts])
+    said, means = [name_things(example) for example in train], eyes.pool(train)
     count = recipe.sections["decoder"]["concepts"]
-    if start and "decoder.concepts.words" in start.tensors:
-        naming = adopt_naming(start.tensors, start.vocabulary, count, means, said)
+    adopted = start if start and "decoder.concepts.words" in start.tensors else None
+    labelled = []
+    for source in mixture.labels:
+        if not adopted or source.sentences or not source.photographs:
+            labelled.append((source, *(yield from eyes.pool_labelled(source))))
+    real = [each for each in labelled if each[0].photographs]
+    others = [means for source, _, means in labelled if not source.photographs]
+    if adopted:
+        naming = adopt_naming(adopted.tensors, adopted.vocabulary, count, means, said)
+        naming = replace(naming, refusal=adopted.card.get("refusal", {}).get("threshold"))
         yield Told(f"the model to start from names {len(naming.nouns)} nouns, and goes on so")
-        return naming
-    nouns, known = choose_nouns(said, vocabulary), classifier()
-    if known is None:
+    else:
+        nouns, known = choose_nouns(said, vocabulary), classifier()
+        if known is None:
+            yield Told(
+                "no classifier of ImageNet's classes is at hand (--classifier WEIGHTS), so nouns "
+                "are learnt from captions and labels alone"
+            )
+        blank = build_head(nouns, vocabulary, eyes.encoder.width, count, known)
+        lessons = [learn_labels(own, some, nouns, silence=each.silence) for each, own, some in real]
+        pairs = Lesson(means, table := tabulate(said, nouns), torch.ones_like(table))
+        naming = fit_naming(blank, nouns, pairs, lessons, seed=options.seed)
+        more = sum(len(lesson.means) for lesson in lessons)
         yield Told(
-            "no classifier of ImageNet's classes is at hand (--classifier WEIGHTS), so nouns are "
-            "learnt from captions and labels alone"
+            f"{len(nouns)} nouns, learnt from {len(train)} captioned and {more} labelled pictures"
         )
-    blank = build_head(nouns, vocabulary, eyes.encoder.width, count, known)
-    lessons = []
-    for labels in mixture.labels:
-        labelled = list(labels)
-        seen = yield from eyes.pool_stored([each.image for each in labelled])
-        readable = [each for each in labelled if each.image in seen]
-        some = torch.stack([seen[each.image] for each in readable])
-        lessons.append(learn_labels(readable, some, nouns, silence=labels.silence))
-    pairs = Lesson(means, table := tabulate(said, nouns), torch.ones_like(table))
-    naming = fit_naming(blank, nouns, pairs, lessons, seed=options.seed)
-    others = sum(len(lesson.means) for lesson in lessons)
-    yield Told(
-        f"{len(nouns)} nouns, learnt from {len(train)} captioned and {others} labelled pictures"
-    )
+    if others:
+        photographs = torch.cat([means, *(some for _, _, some in real)])
+        drawn = torch.cat(others)
+        unseen = eyes.pool(validation)
+        least = learn_refusal(naming.head, photographs, drawn, unseen, seed=options.seed)
+        naming = replace(naming, refusal=least)
+        yield Told(f"what is no photograph is refused, as learnt from {len(drawn)} pictures")
+    if pairing := [each for each in real if each[0].sentences]:
+        texts = (text for sentences in mixture.sentences for text in sentences)
+        finder = Finder(texts, vocabulary)
+        found, likely = find_captions(pairing, naming.head, naming.nouns, finder, seed=options.seed)
+        probabilities = torch.cat([naming.probabilities, likely])
+        naming = replace(naming, found=found, probabilities=probabilities)
+        yield Told(f"sentences of others are found for {len(found)} labelled photographs")
     return naming
 
 
@@ -219,6 +259,8 @@ def build_decoder(
         decoder.people.copy_(torch.tensor([word in PERSON_WORDS for word in vocabulary.words]))
         fitted = {f"concepts.{name}": t for name, t in naming.head.state_dict().items()}
         fitted["people"] = decoder.people
+        if decoder.veto.any():
+            fitted["veto"] = decoder.veto
     if not start:
         return Beginner(decoder, "")
     told, origin = "", "the model to start from"

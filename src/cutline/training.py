@@ -32,6 +32,9 @@ class Training:
     together: Literal["length", "picture"] = "length"
     """Batches of captions of one length, or of all captions of some pictures, whose regions a
     decoder with attention then sees once."""
+    captions_a_picture: int = 0
+    """Where they come together by picture: so many of its captions, drawn anew each time; 0: all.
+    Self-critical training compares with all of them."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 1e-3
     """At its highest: it rises over `warmup` (a share of the run), then follows `schedule`."""
@@ -77,6 +80,10 @@ class Training:
     def __post_init__(self) -> None:
         if self.objective == "self-critical" and self.together != "picture":
             raise RecipeError('self-critical training needs `together = "picture"`')
+        if self.captions_a_picture and self.together != "picture":
+            raise RecipeError('training.captions_a_picture needs `together = "picture"`')
+        if self.objective == "self-critical" and self.captions_a_picture:
+            raise RecipeError("self-critical training needs all captions: captions_a_picture = 0")
         if self.objective == "self-critical" and self.samples < 2:
             raise RecipeError(
                 f"self-critical training compares samples: 2 or more, not {self.samples}"

@@ -4,6 +4,7 @@ Members are written beside their place and renamed; what is there with its size 
 again, so an unpacking that was killed goes on.
 """
 
+import os
 import stat
 import zipfile
 import zlib
@@ -18,6 +19,8 @@ SWOLLEN = 20
 """How many times its own size an archive may unpack to; annotations do to three times."""
 FREE = 100 * 10**6
 """Bytes that any archive may unpack to."""
+LONGEST_NAME = 255
+"""Bytes in the name of a file or folder, of every file system in use."""
 ENCRYPTED = 1
 """The bit among a member's flags (APPNOTE.TXT, 4.4.4)."""
 
@@ -55,6 +58,8 @@ def _refuse_hostile(archive: Path, members: list[zipfile.ZipInfo], total: int) -
         outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename
         if outside or not path.parts or ":" in path.parts[0]:
             raise FetchError(f"{archive}: {member.filename!r} would leave its folder")
+        if max(len(os.fsencode(part)) for part in path.parts) > LONGEST_NAME:
+            raise FetchError(f"{archive}: the name {member.filename[:40]!r}... is too long")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise FetchError(f"{archive}: {member.filename!r} is a link, not a file")
         if member.flag_bits & ENCRYPTED:

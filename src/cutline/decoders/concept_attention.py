@@ -8,10 +8,11 @@ score  = Lo o[t], for each concept's word also (Wc o[t]) . k[i] + r (whether it 
          for each word for a person also -s max(0, l - logit p[0])
 
 Attention over concepts is You et al. 2016 (arXiv 1603.03925), copying Yao et al. 2017 (arXiv
-1708.05271). The last term keeps people out of captions of pictures that show none: p[0] is the
-probability of a person; s and l are chosen on validation pictures. All that is new starts from
-nothing, so that a trained Show, Attend and Tell begins as it was. A sentence without a picture is
-learnt from through its concepts; one learnt vector then stands for all regions.
+1708.05271). The last term, not there in training, keeps people out of captions of pictures that
+show none: p[0] is the probability of a person; s and l are chosen on validation pictures. All that
+is new starts from nothing, so that a trained Show, Attend and Tell begins as it was. A sentence
+without a picture is learnt from through its concepts; one learnt vector then stands for all
+regions.
 """
 
 import torch
@@ -26,7 +27,8 @@ from cutline.search import Beginning, Read, State
 class ConceptAttention(ShowAttendTell):
     """`concepts` nouns of each picture, out of `nouns` that the model can name.
 
-    `people` is 1 for words that say a person; `veto` holds s and l, both 0 until they are chosen.
+    `people` is 1 for words that say a person; `veto` holds s and l, which are `nobody` and
+    `nobody_below`. r begins as minus `repeated`.
     """
 
     people: Tensor
@@ -42,6 +44,9 @@ class ConceptAttention(ShowAttendTell):
         dropout: float = 0.5,
         concepts: int = 8,
         nouns: int = 1,
+        nobody: float = 0.0,
+        nobody_below: float = 0.0,
+        repeated: float = 0.0,
     ) -> None:
         super().__init__(
             regions_width, vocabulary_size, embedding=embedding, hidden=hidden, dropout=dropout
@@ -52,10 +57,10 @@ class ConceptAttention(ShowAttendTell):
         self.ask = nn.Linear(hidden, hidden)
         self.open = nn.Linear(hidden, hidden)
         self.copy = nn.Linear(embedding, hidden)
-        self.again = nn.Parameter(torch.zeros(()))
+        self.again = nn.Parameter(torch.tensor(-repeated))
         self.blind = nn.Parameter(torch.zeros(hidden))
         self.register_buffer("people", torch.zeros(vocabulary_size))
-        self.register_buffer("veto", torch.zeros(2))
+        self.register_buffer("veto", torch.tensor([nobody, nobody_below]))
         nn.init.eye_(self.name.weight).data.mul_(0.5)  # a concept is found where its word is
         for layer in (self.open, self.copy):
             nn.init.zeros_(layer.weight)
@@ -102,7 +107,7 @@ class ConceptAttention(ShowAttendTell):
         named = self.dropout((name + sure).view(*words.shape, -1))
         said = torch.zeros_like(probabilities)
         person = probabilities[:, 0].logit(eps=CERTAIN)
-        nobody = self.veto[0] * (self.veto[1] - person).relu()
+        nobody = self.veto[0] * (self.veto[1] - person).relu() * (not self.training)
         return Beginning((seen, named, words, nobody), (hidden, cell, said), seen.shape[1])
 
     def see_concepts(self, regions: Float[Tensor, "rows regions width"]) -> Concepts:

@@ -2,10 +2,12 @@
 
     {"file": "zoo/1.jpg", "labels": ["zebra", "grass"], "person": false}
     {"file": "street/2.jpg", "objects": [["car", 0.21], ["pole", 0.01]], "scene": "street"}
+    {"file": "drawn/3.png", "photograph": false}
 
 `objects` are names with their share of the picture; where they are, `labels` are not read. `person`
-says whether anybody is there; without it nobody knows. Only the head that names concepts learns
-from them (`[[source]]` with `kind = "labels"`).
+says whether anybody is there; without it nobody knows. Where a line says a `split`, only `train` is
+learnt from. The head that names concepts learns from them, and the decoder if sentences are found
+for them (`[[source]]` with `kind = "labels"`; see `cutline.pairing`).
 """
 
 import json
@@ -26,6 +28,9 @@ class Labelled:
     image: Path
     nouns: frozenset[str]
     person: bool | None
+    photograph: bool = True
+    folder: str = ""
+    """The first part of its path: the pictures of a folder were labelled alike."""
 
 
 class Labels:
@@ -39,14 +44,19 @@ class Labels:
         limit: int = 0,
         least: float = 0.02,
         silence: float = 0.5,
+        sentences: int = 0,
+        photographs: bool = True,
     ) -> None:
         """Only pictures in `folder`, at most `limit` of them (0: all), evenly chosen.
 
         An object smaller than a share `least` of its picture is not counted. That a label is not
-        said counts `silence` of a "no", if it is said of another picture of this source.
+        said counts `silence` of a "no", if it is said of another picture of the same folder. With
+        `sentences`, so many are found for each picture that shows nobody. `photographs = false`:
+        they are drawings, documents and the like, which the model is to refuse.
         """
         self.file, self.folder = Path(file), folder
         self.limit, self.least, self.silence = limit, least, silence
+        self.sentences, self.photographs = sentences, photographs
 
     def __iter__(self) -> Iterator[Labelled]:
         """In the order of the lines; `DataError` names the line that is wrong."""
@@ -67,11 +77,17 @@ class Labels:
                 try:
                     said = json.loads(line)
                     name = str(said.get("file") or said["file_name"])
-                    if name.startswith(self.folder) and said.get("kind") != "nonphoto":
-                        yield Labelled(self._find(name), self._name(said), _know_person(said))
+                    if name.startswith(self.folder) and said.get("split", "train") == "train":
+                        yield self._read_line(name, said)
                 except (ValueError, KeyError, TypeError, AttributeError):
                     sentence = "a line must be an object with a 'file' and 'labels' or 'objects'"
                     raise DataError(f"{self.file}:{number}: {sentence}") from None
+
+    def _read_line(self, name: str, said: dict[str, Any]) -> Labelled:
+        group = name.partition("/")[0] if "/" in name else ""
+        if not (self.photographs and said.get("photograph", True)):
+            return Labelled(self._find(name), frozenset(), None, photograph=False, folder=group)
+        return Labelled(self._find(name), self._name(said), _know_person(said), folder=group)
 
     def _find(self, name: str) -> Path:
         beside = self.file.parent / name

@@ -1,0 +1,52 @@
+"""Sentences found for labelled photographs."""
+
+import pytest
+
+from cutline.pairing import Finder
+from cutline.vocabulary import MARKERS, Vocabulary
+
+SENTENCES = [
+    "a zebra is standing in the grass",
+    "a zebra standing behind a fence",
+    "two zebras are standing in the grass",
+    "a man is looking at a zebra",
+    "a puppy is lying on the grass",
+    "an animal is standing in the grass",
+    "a zebra eats",
+    "a zebra ruminates upon the grass",
+]
+
+
+@pytest.fixture
+def finder() -> Finder:
+    words = {word for text in SENTENCES for word in text.split()} - {"ruminates"}
+    return Finder(SENTENCES, Vocabulary((*MARKERS, *sorted(words))))
+
+
+def test_a_sentence_names_a_label_and_nothing_that_is_neither_label_nor_seen(finder):
+    found = finder.find(["zebra"], ["grass"], 6, seed=(0,))
+
+    assert set(found) == {SENTENCES[0], SENTENCES[2]}
+
+
+def test_what_no_label_tells_comes_last(finder):
+    assert finder.find(["zebra"], ["grass"], 1, seed=(0,)) == [SENTENCES[0]]  # not "two"
+
+
+def test_a_wider_word_is_true_and_a_narrower_one_is_not(finder):
+    assert finder.find(["grass"], ["zebra"], 6, seed=(0,)).count(SENTENCES[5]) == 1
+    assert finder.find(["grass", "animal"], [], 6, seed=(0,)) == [SENTENCES[5]]
+
+
+def test_nobody_is_ever_found_not_even_where_labels_name_people(finder):
+    assert SENTENCES[3] not in finder.find(["zebra", "man", "person"], ["grass"], 9, seed=(0,))
+    assert finder.find(["man"], ["zebra"], 9, seed=(0,)) == []
+
+
+def test_the_same_seed_finds_the_same_and_another_may_not(finder):
+    each = [tuple(finder.find(["zebra"], ["grass", "fence"], 3, seed=(n,))) for n in range(20)]
+
+    assert each == [
+        tuple(finder.find(["zebra"], ["grass", "fence"], 3, seed=(n,))) for n in range(20)
+    ]
+    assert len(set(each)) > 1
