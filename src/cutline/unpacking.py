@@ -32,7 +32,7 @@ def unpack(archive: Path, folder: Path) -> Iterator[Fetched]:
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir()]
+            members = [m for m in opened.infolist() if not m.filename.endswith("/")]
             total = sum(member.file_size for member in members)
             _refuse_hostile(archive, members, total)
             done = 0
