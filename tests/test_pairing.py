@@ -13,6 +13,7 @@ SENTENCES = [
     "a puppy is lying on the grass",
     "an animal is standing in the grass",
     "a zebra eats",
+    "he is looking at a zebra",
     "a zebra ruminates upon the grass",
 ]
 

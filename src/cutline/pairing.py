@@ -28,6 +28,13 @@ UNTOLD = """
 """Colours, numbers and deeds, which no label tells."""
 
 
+SOMEBODY = """
+    he she they him her them his hers their theirs himself herself themselves someone somebody
+    anyone anybody everyone everybody i me my we us our you your who
+"""
+"""Words of sentences about people that name none."""
+
+
 class _Sentence(NamedTuple):
     text: str
     nouns: frozenset[str]
@@ -39,7 +46,8 @@ class Finder:
 
     def __init__(self, sentences: Iterable[str], vocabulary: Vocabulary) -> None:
         """Only those of a fit length whose every word the vocabulary has."""
-        known, guesses = frozenset(vocabulary.words), frozenset(UNTOLD.split())
+        known = frozenset(vocabulary.words) - frozenset(SOMEBODY.split())
+        guesses = frozenset(UNTOLD.split())
         self._sentences: list[_Sentence] = []
         self._having: dict[str, list[int]] = defaultdict(list)
         for text in dict.fromkeys(sentences):

@@ -233,7 +233,7 @@ def find_concepts(
         naming = replace(naming, refusal=least)
         yield Told(f"what is no photograph is refused, as learnt from {len(drawn)} pictures")
     if pairing := [each for each in real if each[0].sentences]:
-        texts = (text for sentences in mixture.sentences for text in sentences)
+        texts = (text for each in mixture.sentences if each.for_labels for text in each)
         finder = Finder(texts, vocabulary)
         found, likely = find_captions(pairing, naming.head, naming.nouns, finder, seed=options.seed)
         probabilities = torch.cat([naming.probabilities, likely])

@@ -22,14 +22,17 @@ class Sentences:
         weight: float = 0.5,
         share: float = 1.0,
         min_count: int = 8,
+        for_labels: bool = True,
     ) -> None:
         """`weight` is what their loss counts beside that of pictures, `share` how many are read for
         each caption of a picture; a word that occurs `min_count` times enters the vocabulary.
+        `for_labels`: they may be found for labelled photographs, if labels ask for `sentences`.
         """
         if weight <= 0 or share <= 0:
             raise DataError(f"a weight of {weight} and a share of {share}: neither may be 0")
         self.file = Path(file)
         self.weight, self.share, self.min_count = weight, share, min_count
+        self.for_labels = for_labels
 
     def __iter__(self) -> Iterator[str]:
         """Every sentence, in the order of the lines; `DataError` names the line that is none."""
