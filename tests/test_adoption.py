@@ -105,6 +105,7 @@ def said_by_the_old_code(encoder, decoder, words) -> list[list[str]]:
     return captions
 
 
+@pytest.mark.slow
 def test_an_old_model_says_what_its_own_code_says(classic):
     folder, encoder, decoder, words = classic
     forbidden = {"<start>", "<unk>", "<pad>"}
@@ -131,6 +132,7 @@ def test_how_each_tensor_was_matched_is_told(classic):
     assert "is speak.weight" in told
 
 
+@pytest.mark.slow
 def test_the_command_makes_a_folder_that_captions(classic, run, tmp_path):
     folder, _, _, words = classic
     (folder / "vocab.pkl").write_bytes(

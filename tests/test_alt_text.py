@@ -663,6 +663,7 @@ def without_alt_texts(content: bytes) -> bytes:
     return re.sub(rb"!\[[^\]]*\]\(", b"![](", content)
 
 
+@pytest.mark.slow
 def test_this_projects_own_pages_get_what_was_taken_from_them_and_nothing_else(
     run, tmp_path, monkeypatch
 ):

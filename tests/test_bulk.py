@@ -425,6 +425,7 @@ def test_a_full_disk_is_one_sentence_and_it_goes_on_when_there_is_room(
     assert list(disk.glob(".*.part")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moments", [6])
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(moments, tiny, album, tmp_path):
     whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"

@@ -201,6 +201,7 @@ def test_sets_without_a_common_id_are_refused_even_in_part(partial: bool):
         pair(names, CAPTIONS, partial=partial)
 
 
+@pytest.mark.slow
 def test_the_published_files_are_read(shared: Path):
     predictions = read_predictions(shared / "predictions/sparse-updown/caption_00156000.json")
     references = read_references(shared / "predictions/karpathy_test_references.json")

@@ -337,6 +337,7 @@ def kill_once(process: subprocess.Popen[str], after: float) -> None:
     assert process.stdout.readline() == "killed\n"
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_saves_leaves_the_old_model_or_the_new_one(tmp_path):
     folder, chance = tmp_path / "model", random.Random(0)
     create_folder(folder, RECIPE, WORDS)

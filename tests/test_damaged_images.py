@@ -145,6 +145,7 @@ def _assert_all_answered(answers: list[dict[str, Any]], folder: Path, count: int
         assert answer["peak_megabytes"] < MOST_MEGABYTES, answer
 
 
+@pytest.mark.slow
 def test_sixty_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
     files = list(strange_files(tmp_path, 60, seed=1))
 

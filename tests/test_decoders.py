@@ -103,6 +103,7 @@ def test_beams_report_the_log_probability_the_decoder_gives(decoder, regions):
             assert float(log_probs.sum()) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_four_captions_can_be_learnt_by_heart(decoder):
     captions = torch.tensor([[4, 5, END, PAD], [6, END, PAD, PAD], [4, 7, 8, END], [8, 4, 5, END]])
     words = torch.cat([torch.full((4, 1), START), captions], dim=1)

@@ -118,6 +118,7 @@ def test_a_depth_that_does_not_exist_is_told():
         ResNet(20)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("folded", [False, True])
 def test_the_imagenet_weights_give_the_golden_features(shared, folded):

@@ -155,6 +155,7 @@ def test_a_program_that_dies_or_hangs_costs_one_picture(tmp_path):
         assert exiftool.read(content, "png").texts == {}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_it_ends_when_cutline_is_killed():
     code = (

@@ -464,6 +464,7 @@ def test_scores_of_zero_are_no_best_epoch_to_stop_at(begin, tmp_path):
     assert [(v.report.scores["CIDEr-D"], v.is_best) for v in validated] == 3 * [(0, True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tuned", "mirrored"), [(0, 0.0), (0, 0.5), (1, 0.0)])
 def test_a_damaged_training_picture_is_told_once_and_left_out(
     tuned, mirrored, begin, eyes, tmp_path
@@ -560,6 +561,7 @@ def eyes(drawn: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_last_stages_of_an_encoder_learn_and_the_others_do_not(begin, eyes):
     options = {**PICTURES, "epochs": 2, "tuned": 2, "encoder_rate": 1e-3, "zoomed": 0.2}
     experiment = begin(make_recipe(encoder=LEARNT, training=options), weights=eyes)
@@ -673,6 +675,7 @@ NEW = {
 }
 
 
+@pytest.mark.slow
 def test_a_model_learns_the_words_that_are_new_and_forgets_none(begin, whole, zebras):
     start = read_model(whole)
     experiment = begin(make_recipe(**NEW), data=zebras, start=start)
@@ -699,6 +702,7 @@ def test_a_model_with_more_words_says_at_first_what_it_said_before(kind, zebras,
     assert (told[..., 20:].exp() <= told[..., :20].exp().mean(-1, keepdim=True) + 1e-6).all()
 
 
+@pytest.mark.slow
 def test_a_second_training_adds_no_words_again(begin, whole, zebras):
     recipe = Recipe.of({**make_recipe(**NEW).as_json(), "then": [{"epochs": 1}]}, trust=True)
     experiment = begin(recipe, data=zebras, start=read_model(whole))

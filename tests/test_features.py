@@ -289,6 +289,7 @@ def test_an_iterator_closed_in_the_middle_keeps_the_batches_it_told(tmp_path, pi
     assert_right(store, pictures)
 
 
+@pytest.mark.slow
 def test_several_runs_may_fill_one_store(tmp_path):
     images = [draw(tmp_path / f"{number:03}.png", number) for number in range(200)]
     stores = [FeatureStore(tmp_path / "cache", Counting(width=512), VIEW) for _ in range(4)]

@@ -685,6 +685,7 @@ def test_ctrl_c_does_not_wait_for_a_silent_server(silent, tmp_path):
         call.close()
 
 
+@pytest.mark.slow
 def test_a_call_that_was_given_up_is_not_made_again(silent, tmp_path):
     address = f"http://127.0.0.1:{silent.getsockname()[1]}/a.zip"
     before, began = set(threading.enumerate()), time.perf_counter()

@@ -30,6 +30,7 @@ def test_killed_at_random_moments_no_file_is_lost_or_half(tiny, tmp_path):
     assert sum(own["kills"] for own in figures.values()) >= 30
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("name", ["write --as txt", "data get"])
 def test_a_disk_that_fails_once_is_told_and_loses_nothing(name, tiny, tmp_path):

@@ -116,6 +116,7 @@ def test_nothing_to_load_is_told(examples, vocabulary):
         open_loader(examples, vocabulary, VIEW, batch_size=0)
 
 
+@pytest.mark.slow
 def test_a_loop_of_ones_own_has_the_losses_of_the_trainer(examples, vocabulary, tmp_path):
     def make() -> CaptionModel:
         torch.manual_seed(0)

@@ -101,6 +101,7 @@ def test_every_place_is_the_place():
     assert texts == ["x ", "y", " ", "{{ e }}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sign",
     ["<", "{{", "<!--", "<a ", "<?", "<%", "<![CDATA[", "<a b='", "<a b={",

@@ -44,6 +44,7 @@ ALIKE = (
 """Words that mean much the same, as stems, synonyms or paraphrases, with all that is split."""
 
 
+@pytest.mark.slow
 def test_the_kept_answers_are_counted_and_scored_as_the_program_did(golden_rows: Floats):
     scores = Meteor().score(golden_rows)[:, 0]
 

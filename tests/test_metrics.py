@@ -92,6 +92,7 @@ def test_cider_d_equals_the_definition(images: Images):
     assert CiderD().score(rows.sum(axis=0)) == pytest.approx(np.mean(expected), abs=1e-9)
 
 
+@pytest.mark.slow
 @given(IMAGES, st.lists(st.lists(SENTENCE, min_size=1, max_size=2), min_size=1, max_size=4))
 def test_cider_d_takes_its_document_frequencies_from_other_images(
     images: Images, documents: list[list[list[str]]]
@@ -198,6 +199,7 @@ def test_no_prediction_scores_better_than_a_reference_alone_does(metric: Metric,
     assert theirs.mean() > 1.5 * ours.mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["BLEU", "ROUGE-L", "CIDEr-D", "CIDEr"])
 @given(images=IMAGES)
 def test_no_prediction_of_any_kind_does_either(name: str, images: Images):
@@ -233,6 +235,7 @@ def test_diversity_counts_what_repeats_itself_breaks_off_and_is_new():
     assert count_distinct([*predictions, ["a", "bird"]]) == {"distinct": 6 / 7, "vocabulary": 6}
 
 
+@pytest.mark.slow
 @given(IMAGES)
 def test_document_frequencies_that_were_saved_give_the_same_scores(images: Images):
     predictions, references = part(images)

@@ -256,6 +256,7 @@ def test_what_was_found_for_labels_is_learnt_from_in_words_and_not_in_rewards(wh
     assert len(in_rewards) == math.ceil(own / 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 9, 17])
 def test_a_mixed_run_closed_and_begun_again_has_the_losses_of_one_that_never_stopped(
     stop, whole, home, recipe

@@ -172,6 +172,7 @@ def learn(model: CaptionModel, objective, seen, words, *, rate: float) -> None:
         optimizer.step()
 
 
+@pytest.mark.slow
 def test_self_critical_training_raises_the_reward(model):
     seen = torch.eye(6)[:2, None] * 3
     objective = SelfCritical.of(CAPTIONS, WORDS_BY_ID, samples=5, max_words=6)
@@ -197,6 +198,7 @@ def test_a_drawn_marker_is_like_no_word_of_a_reference():
     torch.testing.assert_close(rewards, rewards[:1].expand(3))
 
 
+@pytest.mark.slow
 def test_markers_become_unlikely(model):
     """Were they never drawn, nothing would take back what bad words lose to them."""
     with torch.no_grad():

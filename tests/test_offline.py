@@ -33,6 +33,7 @@ def run(code: str, home: Path, *before: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", WAYS.values(), ids=WAYS)
 def test_no_way_in_leaves_a_file_in_an_empty_home(code, tmp_path):
     run(code, tmp_path)

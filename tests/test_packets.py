@@ -169,6 +169,7 @@ def test_a_packet_built_otherwise_is_left_alone():
     assert found.texts == {}
 
 
+@pytest.mark.slow
 def test_a_packet_of_thirty_thousand_levels_is_read_in_a_moment():
     deep = DARKTABLE.replace("</r:RDF>", f"{'<a>' * 30_000}{'</a>' * 30_000}</r:RDF>")
     began = time.monotonic()

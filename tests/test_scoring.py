@@ -71,6 +71,7 @@ def flickr8k(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_all_metrics_but_spice_are_measured_unless_some_are_named(run: Run, files: Path):
     try:
         find_dictionaries()

@@ -47,6 +47,7 @@ def test_every_image_has_its_caption_in_the_servers_form(run, listed, tiny):
     assert sorted(p.name for p in listed.iterdir()) == [OUT, "info.json", "test2014"]
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_and_ends_the_same(run, listed, tiny):
     run(*options(listed, tiny))
     whole = (listed / OUT).read_text()

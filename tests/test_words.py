@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutline.words import DROPPED, RULES, join_words, split_words
+from cutline.words import DROPPED, RULES, join_words, mend_articles, split_words
 from fuzz_words import KINDS, fuzz
 
 # Origin: the words that the COCO caption evaluator sees, which is Stanford's PTBTokenizer (CoreNLP
@@ -271,3 +271,18 @@ def test_joining_attaches_clitics_to_the_word_before_and_changes_nothing_else():
 def test_joining_no_words_is_an_empty_caption():
     assert join_words([]) == ""
     assert split_words("") == []
+
+
+@pytest.mark.parametrize(
+    ("written", "mended"),
+    [
+        ("a orange parachute", "an orange parachute"),
+        ("a man in an black shirt", "a man in a black shirt"),
+        ("a hour in a unlit room", "an hour in an unlit room"),
+        ("an unicycle on an one way street", "a unicycle on a one way street"),
+        ("an unicorn and a uninhabited island", "a unicorn and an uninhabited island"),
+        ("this is an", "this is an"),
+    ],
+)
+def test_an_article_goes_with_the_sound_after_it(written, mended):
+    assert " ".join(mend_articles(written.split())) == mended

@@ -21,7 +21,7 @@ from cutline.phrases import finish
 from cutline.records import Caption, Concept, Written
 from cutline.style import FREE, Style
 from cutline.vocabulary import PAD, Vocabulary
-from cutline.words import join_words
+from cutline.words import join_words, mend_articles
 
 PACKAGED = Path(str(files("cutline"))) / "models" / "captioner.onnx"
 """The model inside the package."""
@@ -208,6 +208,8 @@ def _insist(answer: Caption | ImageError) -> Caption:
 def _read_candidate(written: Written, row: int, candidate: int, vocabulary: Vocabulary) -> Caption:
     ids = written.words[row, candidate]
     words = vocabulary.decode(ids.tolist())
+    if vocabulary.is_english:
+        words = mend_articles(words)
     each = tuple(float(value) for value in written.log_probs[row, candidate][ids != PAD])
     if not isfinite(sum(each)):  # of weights that are no numbers; and JSON knows none of these
         raise ModelError("this model's probabilities are no numbers: its weights are damaged")

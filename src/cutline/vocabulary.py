@@ -113,6 +113,11 @@ class Vocabulary:
         return tuple(words)
 
     @property
+    def is_english(self) -> bool:
+        """Whether it has both articles that no other language writes beside `the`."""
+        return self._ids.keys() >= {"a", "an", "the"}
+
+    @property
     def lengths(self) -> list[int]:
         """How many characters each word adds to a text, the space before it counted; markers: 0."""
         words = self.words[len(MARKERS) :]

@@ -10,7 +10,7 @@ later caption to the words of another; here such a sign only parts words.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from unicodedata import category
 
@@ -104,6 +104,11 @@ SITE = r"(?i:www\.)(?:[^ \t\r\n\x0c\"<>|.!?(){},]{1,63}\.){1,9}[A-Za-z]{2,4}"
 NAME = r"(?:[^ \t\r\n\x0c\"$'(),-_`{|}.!?]{1,63}\.){1,9}(?i:com|edu|net|org|gov)"
 HOST = r"[^ \t\r\n\x0c\xa0\"<>|.(){}]"
 """Parts of tags and of addresses: all lengths have a bound, to keep the time in proportion."""
+
+
+LIKE_YOU = ("uni", "use", "usu", "uti", "uri", "eu", "ewe", "one", "once")
+SILENT = ("hour", "honest", "honor", "heir")
+"""How words begin that are not heard as they are spelt; `mend_articles` asks."""
 
 
 def _any_of(words: Iterable[str]) -> str:
@@ -248,3 +253,24 @@ def _spelt(word: str) -> str:
 def join_words(words: Iterable[str]) -> str:
     """The caption that people read: `join_words(["a", "dog", "'s", "toy"])  # "a dog's toy"`."""
     return CLITIC.sub("", " ".join(words))
+
+
+def mend_articles(words: Sequence[str]) -> tuple[str, ...]:
+    """English words with `an` where a vowel is heard next and `a` elsewhere: `an orange bus`.
+
+    Vowels are told by the next word's first letters; `LIKE_YOU` begin with a consonant's sound,
+    `SILENT` with a letter that is not heard.
+    """
+    following = [*words[1:], ""]
+    return tuple(
+        ("an" if _begins_with_vowel(after) else "a") if word in ("a", "an") and after else word
+        for word, after in zip(words, following, strict=True)
+    )
+
+
+def _begins_with_vowel(word: str) -> bool:
+    if word.startswith(SILENT):
+        return True
+    return word[0] in "aeiou" and (
+        not word.startswith(LIKE_YOU) or word.startswith(("unin", "unim"))
+    )
