@@ -27,15 +27,15 @@ import numpy as np
 from beyond_sheet import draw_sheets
 from run import ROOT, machine, write_marked
 
-from cutline.calibration import GOOD, JUDGE, calibration_curve, expected_error
-from cutline.captioner import PACKAGED, Captioner, load
+from cutline.datasets.flickr8k import Flickr8k
 from cutline.errors import ImageError
-from cutline.evaluation import Captioned, caption_split, score_split
+from cutline.evaluation.evaluate import Captioned, caption_split, score_split
+from cutline.inference.calibration import GOOD, JUDGE, calibration_curve, expected_error
+from cutline.inference.captioner import PACKAGED, Captioner, load
 from cutline.metrics.invention import count_invented, find_invented
 from cutline.metrics.reliability import risk_area, risk_coverage, roc_area
-from cutline.records import Caption, Example
-from cutline.sources.flickr import Flickr8k
-from cutline.words import split_words
+from cutline.text.tokenizer import split_words
+from cutline.types import Caption, Example
 
 RESULTS = ROOT / "benchmarks" / "beyond.json"
 PAGE = ROOT / "docs" / "beyond.md"

@@ -6,7 +6,7 @@ from textwrap import wrap
 
 from PIL import Image, ImageDraw, ImageFont
 
-from cutline.evaluation import Captioned
+from cutline.evaluation.evaluate import Captioned
 
 COLUMNS, ROWS, SIDE, CAPTION = 5, 5, 300, 74
 

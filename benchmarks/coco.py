@@ -27,14 +27,14 @@ from typing import Any
 import torch
 from run import ROOT, machine
 
-from cutline.experiment import load_encoder
-from cutline.features import encode
-from cutline.images import open_image
-from cutline.model import CaptionModel
-from cutline.objectives import CrossEntropy
+from cutline.images.load import open_image
+from cutline.models.weights import CaptionModel
 from cutline.recipe import Recipe
-from cutline.training import Step, Trainer
-from cutline.words import split_words
+from cutline.text.tokenizer import split_words
+from cutline.training.experiment import load_encoder
+from cutline.training.feature_store import encode
+from cutline.training.losses import CrossEntropy
+from cutline.training.trainer import Step, Trainer
 
 RESULTS = ROOT / "benchmarks" / "coco.json"
 RECIPES = ("coco-show-and-tell", "coco-show-attend-tell")
@@ -51,9 +51,9 @@ SUITED = {"captions_a_step": 25, "epochs": 40, "patience": 10, "min_count": 2}
 
 LOAD = """
 import json, resource, sys, time
-from cutline.batches import encode_captions, plan_pictures
-from cutline.sources.coco import Coco
-from cutline.vocabulary import Vocabulary
+from cutline.datasets.batches import encode_captions, plan_pictures
+from cutline.datasets.coco import Coco
+from cutline.text.vocabulary import Vocabulary
 clock = [time.perf_counter()]
 lap = lambda: clock.append(time.perf_counter()) or round(clock[-1] - clock[-2], 2)
 examples = [e for e in Coco(sys.argv[1], year=2014) if e.split == "train"]
@@ -259,7 +259,7 @@ def _score(captions: list[dict[str, Any]], references: Path, folder: Path) -> di
 
 def _run(*arguments: object) -> tuple[float, str]:
     began = time.perf_counter()
-    command = [sys.executable, "-m", "cutline.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "cutline", *map(str, arguments)]
     told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return round(time.perf_counter() - began, 1), told.stdout
 

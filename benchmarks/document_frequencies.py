@@ -6,9 +6,9 @@ python benchmarks/document_frequencies.py captions_val2017.json OUT.df.gz
 import sys
 from pathlib import Path
 
-from cutline.caption_files import read_references
+from cutline.io.references import read_references
 from cutline.metrics.cider import DocumentFrequencies
-from cutline.words import split_words
+from cutline.text.tokenizer import split_words
 
 captions, out = map(Path, sys.argv[1:])
 texts = [[split_words(text) for text in own] for own in read_references(captions).values()]

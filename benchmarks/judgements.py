@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from cutline.cli.progress import Bars, say
 from cutline.errors import CutlineError
 from cutline.metrics import open_metric
-from cutline.metrics.lexicon import find_dictionaries
+from cutline.metrics.meteor_lexicon import find_dictionaries
 from cutline.metrics.ngrams import Floats, Ints
-from cutline.progress import Bars, say
-from cutline.words import split_words
+from cutline.text.tokenizer import split_words
 
 REFERENCE = {
     "BLEU-1": 0.323,

@@ -17,8 +17,8 @@ from run import ROOT
 from cutline import load
 from cutline.metrics import score
 from cutline.recipe import open_source
-from cutline.records import Caption, Example
-from cutline.style import FREE, Style
+from cutline.text.style import FREE, Style
+from cutline.types import Caption, Example
 
 RESULTS = ROOT / "benchmarks" / "lengths.json"
 LENGTHS = (50, 40, 30)

@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image
 from run import ROOT, machine
 
-from cutline.bulk import Answered, Finished, Listed, caption_all
-from cutline.captioner import load
+from cutline.inference.captioner import load
+from cutline.inference.library import Answered, Finished, Listed, caption_all
 
 RESULTS = ROOT / "benchmarks" / "library.json"
 FEW = 1_000

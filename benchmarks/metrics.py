@@ -33,7 +33,7 @@ print([metric.compute_score(expected, given)[0] for metric in metrics], file=sys
 CUTLINE = """
 import sys
 from pathlib import Path
-from cutline.caption_files import read_predictions, read_references
+from cutline.io.references import read_predictions, read_references
 from cutline.metrics import USUAL, score
 metrics = [*USUAL, *(["METEOR"] if sys.argv[3] == "meteor" else [])]
 predictions, references = read_predictions(Path(sys.argv[1])), read_references(Path(sys.argv[2]))

@@ -45,7 +45,7 @@ def evaluate(models: list[str], data: Path, kind: str, split: str) -> dict[str, 
     """What `cutline evaluate` says of a model, or of several together."""
     others = [word for other in models[1:] for word in ("--with", other)]
     options = ["--data", str(data), "--kind", kind, "--split", split, "--only", ONLY, "--json"]
-    command = [sys.executable, "-m", "cutline.cli", "evaluate", models[0], *others, *options]
+    command = [sys.executable, "-m", "cutline", "evaluate", models[0], *others, *options]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
         sys.exit(run.stderr)

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import cutline
-from cutline.captioner import PACKAGED
-from cutline.card import write_card
-from cutline.gaze import draw_gaze
-from cutline.images import open_image
+from cutline.images.load import open_image
+from cutline.inference.captioner import PACKAGED
+from cutline.reports.attention import draw_gaze
+from cutline.reports.model_card import write_card
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
@@ -134,7 +134,7 @@ def _spell_interval(report: dict[str, Any], name: str) -> str:
 
 def _evaluate(data: Path) -> dict[str, Any]:
     options = ["--data", str(data), "--only", ONLY, "--record", "--json"]
-    command = [sys.executable, "-m", "cutline.cli", "evaluate", *options]
+    command = [sys.executable, "-m", "cutline", "evaluate", *options]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 

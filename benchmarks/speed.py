@@ -36,16 +36,16 @@ from PIL import Image
 from run import ROOT, machine, write_marked
 
 import cutline
-from cutline.captioner import PACKAGED
-from cutline.checkpoint import Checkpoint, read_model
-from cutline.engines.onnx import OnnxEngine
-from cutline.engines.torch import TorchEngine
-from cutline.export import export
-from cutline.images import open_image
+from cutline.images.load import open_image
+from cutline.inference.captioner import PACKAGED
+from cutline.inference.onnx import OnnxEngine
+from cutline.inference.torch import TorchEngine
+from cutline.models.checkpoint import Checkpoint, read_model
+from cutline.models.export import export
+from cutline.models.runtime import onnxruntime
+from cutline.models.search import greedy
 from cutline.recipe import Recipe
-from cutline.runtime import onnxruntime
-from cutline.search import greedy
-from cutline.vocabulary import Vocabulary
+from cutline.text.vocabulary import Vocabulary
 
 RESULTS = ROOT / "benchmarks" / "speed.json"
 MANY = 1_000
@@ -150,8 +150,8 @@ def measure_peers(_: Sequence[Path]) -> dict[str, dict[str, float]]:
 
 def measure_cold(photographs: Sequence[Path]) -> dict[str, float]:
     """Seconds from nothing to a caption, and of them to the end of the imports."""
-    caption = [sys.executable, "-m", "cutline.cli", "caption", str(photographs[0])]
-    imports = [sys.executable, "-c", "import cutline.cli, cutline.captioner"]
+    caption = [sys.executable, "-m", "cutline", "caption", str(photographs[0])]
+    imports = [sys.executable, "-c", "import cutline.cli.main, cutline.inference.captioner"]
     took: dict[str, list[float]] = {"first caption": [], "interpreter and imports": []}
     for _ in range(7):
         took["first caption"].append(_run(caption)[0])
@@ -166,7 +166,7 @@ def measure_many(photographs: Sequence[Path]) -> dict[str, dict[str, float]]:
         with tempfile.TemporaryDirectory() as folder:
             for number, photograph in enumerate(islice(cycle(photographs), count)):
                 (Path(folder) / f"{number:06}.jpg").symlink_to(photograph)
-            seconds, megabytes = _run([sys.executable, "-m", "cutline.cli", "caption", folder])
+            seconds, megabytes = _run([sys.executable, "-m", "cutline", "caption", folder])
         found[str(count)] = {"seconds": seconds, "MB": megabytes}
     return found
 

@@ -21,16 +21,16 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from cutline.batches import encode_captions, pick_batch, plan_batches
-from cutline.experiment import load_encoder
-from cutline.features import encode
-from cutline.images import open_image
-from cutline.material import Sight, Stored, plan_training
-from cutline.model import CaptionModel
-from cutline.objectives import CrossEntropy, cross_entropy
+from cutline.datasets.batches import encode_captions, pick_batch, plan_batches
+from cutline.images.load import open_image
+from cutline.models.weights import CaptionModel
 from cutline.recipe import Recipe
-from cutline.training import Step, Trainer
-from cutline.vocabulary import Vocabulary
+from cutline.text.vocabulary import Vocabulary
+from cutline.training.experiment import load_encoder
+from cutline.training.feature_store import encode
+from cutline.training.inputs import Sight, Stored, plan_training
+from cutline.training.losses import CrossEntropy, cross_entropy
+from cutline.training.trainer import Step, Trainer
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "flickr8k-show-attend-tell.toml"
 PICTURES = 320

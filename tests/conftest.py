@@ -28,7 +28,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of drawn shapes."""
-    from cutline.sources.shapes import Shapes
+    from cutline.datasets.shapes import Shapes
 
     folder = tmp_path_factory.mktemp("data") / "shapes"
     list(Shapes(folder, count=120, size=32))
@@ -50,10 +50,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
 
 
 def _train_tiny(drawn: Path, folder: Path) -> None:
-    from cutline.checkpoint import read_model
-    from cutline.experiment import Experiment
-    from cutline.export import export
+    from cutline.models.checkpoint import read_model
+    from cutline.models.export import export
     from cutline.recipe import Recipe
+    from cutline.training.experiment import Experiment
 
     recipe = Recipe.of(
         {
@@ -104,7 +104,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 def run(monkeypatch, capsys):
     """Run `cutline`: exit code, standard output, standard error."""
 
-    from cutline.cli import main
+    from cutline.cli.main import main
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["cutline", *map(str, arguments)])

@@ -339,7 +339,7 @@ def _tiff_with_a_giant_tile() -> bytes:
 def read_all(folder: Path) -> Iterator[dict[str, object]]:
     """What `open_image` says to each file; the process ends with a traceback after 10 s of one."""
     from cutline.errors import ImageError
-    from cutline.images import View, open_image
+    from cutline.images.load import View, open_image
 
     for path in sorted(folder.iterdir()):
         faulthandler.dump_traceback_later(SECONDS, exit=True)

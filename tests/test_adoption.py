@@ -16,11 +16,11 @@ import pytest
 import torch
 from torch import nn
 
-from cutline.adoption import adopt
-from cutline.encoders.resnet import ResNet
-from cutline.engines.torch import TorchEngine
 from cutline.errors import ModelError
-from cutline.pickled import read_vocabulary
+from cutline.inference.torch import TorchEngine
+from cutline.models.encoders.resnet import ResNet
+from cutline.models.legacy import adopt
+from cutline.models.legacy_vocabulary import read_vocabulary
 from naive import shake
 
 COURSE = ["<start>", "<end>", "<unk>", "a", "dog", "cat", "runs", "on", "grass", "."]

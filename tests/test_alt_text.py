@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from conftest import ROOT
-from cutline.addresses import Absent, Inline, Local, Outside, Remote, Templated, locate
-from cutline.alt_text import Captioned, Change, apply, as_sentence, check, fill
+from cutline.alttext.audit import State
+from cutline.alttext.fill import Captioned, Change, apply, as_sentence, check, fill
+from cutline.alttext.pages import read_page
+from cutline.alttext.urls import Absent, Inline, Local, Outside, Remote, Templated, locate
 from cutline.errors import CutlineError, DataError, FetchError, ImageError
-from cutline.illustrations import State
-from cutline.records import Caption
-from cutline.sites import read_page
+from cutline.types import Caption
 
 
 class Double:
@@ -539,7 +539,7 @@ def test_check_lists_what_is_missing_and_needs_no_model(run, published):
 
 def test_check_imports_no_onnxruntime(published):
     code = (
-        "import sys; from cutline.alt_text import check; list(check([sys.argv[1]]));"
+        "import sys; from cutline.alttext.fill import check; list(check([sys.argv[1]]));"
         "sys.exit('onnxruntime' in sys.modules)"
     )
 
@@ -617,7 +617,7 @@ def test_a_terminal_gets_colour_and_nothing_that_steers_it(published, tiny):
     (published / "a.html").write_bytes(
         b"\x1b[2J<img src=x alt='y'>" + b"x" * 3000 + b"<img src=dog.png>" + b"y" * 3000
     )
-    command = [sys.executable, "-m", "cutline.cli", "alt", published / "a.html", "--model", tiny]
+    command = [sys.executable, "-m", "cutline", "alt", published / "a.html", "--model", tiny]
 
     def see(**environment: str) -> bytes:
         ours, theirs = pty.openpty()

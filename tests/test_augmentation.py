@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cutline.augmentation import may_be_mirrored, mirror, zoom
+from cutline.training.augmentation import may_be_mirrored, mirror, zoom
 
 CHANCE = np.random.default_rng(0)
 PICTURE = CHANCE.integers(0, 256, (24, 32, 3), dtype=np.uint8)

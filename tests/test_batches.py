@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from cutline.batches import (
+from cutline.datasets.batches import (
     EncodedCaptions,
     encode_captions,
     padding_share,
@@ -17,9 +17,9 @@ from cutline.batches import (
     plan_batches,
     plan_pictures,
 )
-from cutline.records import Example
-from cutline.sources.flickr import Flickr8k
-from cutline.vocabulary import END, MARKERS, PAD, START, UNKNOWN, Vocabulary
+from cutline.datasets.flickr8k import Flickr8k
+from cutline.text.vocabulary import END, MARKERS, PAD, START, UNKNOWN, Vocabulary
+from cutline.types import Example
 
 LENGTHS = some.lists(some.integers(2, 40), max_size=400).map(np.array).map(lambda a: a.astype(int))
 SIZES = some.integers(1, 50)

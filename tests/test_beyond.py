@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutline.captioner import Captioner
-from cutline.evaluation import Captioned
-from cutline.records import Caption, Example
+from cutline.evaluation.evaluate import Captioned
+from cutline.inference.captioner import Captioner
+from cutline.types import Caption, Example
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 

@@ -18,13 +18,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutline.bulk import WATCH_EVERY, Answered, Finished, Listed, Wanted, caption_all, watch
-from cutline.captioner import Captioner, load
 from cutline.errors import CutlineError, DataError
-from cutline.report import write_report
-from cutline.style import FREE
-from cutline.undoing import undo
-from cutline.writing import read_captions, write
+from cutline.inference.captioner import Captioner, load
+from cutline.inference.library import (
+    WATCH_EVERY,
+    Answered,
+    Finished,
+    Listed,
+    Wanted,
+    caption_all,
+    watch,
+)
+from cutline.metadata.undo import undo
+from cutline.metadata.write import read_captions, write
+from cutline.reports.captions import write_report
+from cutline.text.style import FREE
 
 PICTURES = 30
 
@@ -302,7 +310,7 @@ def as_somebody(*command: object) -> subprocess.CompletedProcess[str]:
         less = []
     elif subprocess.run([*less, "true"], capture_output=True).returncode:
         pytest.skip("root cannot be without its rights here (needs setpriv)")
-    called = [sys.executable, "-m", "cutline.cli", *map(str, command)]
+    called = [sys.executable, "-m", "cutline", *map(str, command)]
     return subprocess.run([*less, *called], capture_output=True, text=True, timeout=120)
 
 
@@ -441,7 +449,7 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_been(moments, tiny, 
 
 def run_until(model, folder: Path, out: Path, *, seconds: float | None = None) -> None:
     """The command in a process of its own, killed after so many seconds if any are given."""
-    command = [sys.executable, "-m", "cutline.cli", "caption", str(folder), "-r", "--out", str(out)]
+    command = [sys.executable, "-m", "cutline", "caption", str(folder), "-r", "--out", str(out)]
     which = ["--model", str(model)] if model else []
     process = subprocess.Popen([*command, *which], stderr=subprocess.DEVNULL)
     if seconds is None:
@@ -624,7 +632,7 @@ def test_on_the_command_line_an_unsure_caption_is_left_away(run, tiny, album):
 @pytest.mark.slow
 def test_watching_says_a_thing_once(tiny, album, tmp_path):
     (album / "00link.png").symlink_to("nowhere.png")
-    command = [sys.executable, "-m", "cutline.cli", "caption"]
+    command = [sys.executable, "-m", "cutline", "caption"]
     named = [str(album), "--watch", "--model", str(tiny), "--out", str(tmp_path / "captions.csv")]
     process = subprocess.Popen([*command, *named], stderr=subprocess.PIPE, text=True)
     before = [process.stderr.readline() for _ in range(2)] if process.stderr else []
@@ -681,7 +689,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tiny, tmp_path):
             "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
             "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
         )
-        command = [sys.executable, "-c", watched, sys.executable, "-m", "cutline.cli", *command]
+        command = [sys.executable, "-c", watched, sys.executable, "-m", "cutline", *command]
         used[count] = int(subprocess.run(command, check=True, capture_output=True).stdout)
 
     assert used[10_000] < used[500] + 30_000  # kilobytes

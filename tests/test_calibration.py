@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cutline.calibration import (
+from cutline.inference.calibration import (
     Calibration,
     calibration_curve,
     cross_fit,
@@ -9,7 +9,7 @@ from cutline.calibration import (
     find_threshold,
     weigh_evidence,
 )
-from cutline.records import Caption, Concept
+from cutline.types import Caption, Concept
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cutline.caption_files import pair, read_predictions, read_references
 from cutline.errors import DataError
+from cutline.io.references import pair, read_predictions, read_references
 
 CAPTIONS = {"1": ["a dog", "the dog runs"], "2": ["a cat"]}
 

@@ -10,12 +10,12 @@ from PIL import Image
 
 import cutline
 from cutline import Caption, Captioner
-from cutline.captioner import captions_of, load
 from cutline.errors import ImageError, ModelError
-from cutline.images import View
-from cutline.records import Written
-from cutline.style import FREE, Style
-from cutline.vocabulary import MARKERS, Vocabulary
+from cutline.images.load import View
+from cutline.inference.captioner import captions_of, load
+from cutline.text.style import FREE, Style
+from cutline.text.vocabulary import MARKERS, Vocabulary
+from cutline.types import Written
 
 
 class ColourEngine:

@@ -15,7 +15,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from cutline.checkpoint import (
+from cutline.errors import ModelError
+from cutline.io.atomic import replaced, sweep
+from cutline.models.checkpoint import (
     build,
     create_folder,
     read_model,
@@ -24,11 +26,9 @@ from cutline.checkpoint import (
     save_model,
     save_resume,
 )
-from cutline.errors import ModelError
-from cutline.model import CaptionModel
+from cutline.models.weights import CaptionModel
 from cutline.recipe import Recipe
-from cutline.replacing import replaced, sweep
-from cutline.vocabulary import Vocabulary
+from cutline.text.vocabulary import Vocabulary
 
 RECIPE = Recipe.of(
     {
@@ -293,8 +293,8 @@ SAVES_UNTIL_KILLED = """
 import os, sys, time
 from pathlib import Path
 from torch import nn
-from cutline.checkpoint import save_model
-from cutline.vocabulary import Vocabulary
+from cutline.models.checkpoint import save_model
+from cutline.text.vocabulary import Vocabulary
 
 folder = Path(sys.argv[1])
 words = Vocabulary.load(folder / "vocabulary.txt")

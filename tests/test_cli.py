@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cutline.captioner import PACKAGED
-from cutline.cli import commands
-from cutline.words import join_words
+from cutline.cli.main import commands
+from cutline.inference.captioner import PACKAGED
+from cutline.text.tokenizer import join_words
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_names_of_any_bytes_go_in_and_out(tiny, album):
     odd = os.fsencode(album) + b"/caf\xe9.png"
     shutil.copy(album / "one.png", odd)
     environment = {**os.environ, "PYTHONIOENCODING": "utf8:strict"}
-    command = [sys.executable, "-m", "cutline.cli", "caption", "--model", tiny, "-"]
+    command = [sys.executable, "-m", "cutline", "caption", "--model", tiny, "-"]
 
     told = subprocess.run(
         command, input=odd + b"\n" + odd, capture_output=True, env=environment, check=True
@@ -286,7 +286,7 @@ def test_every_command_has_help():
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(tiny, album):
-    command = f"{sys.executable} -m cutline.cli caption --model {tiny} {album}/one.png"
+    command = f"{sys.executable} -m cutline caption --model {tiny} {album}/one.png"
     listed = " ".join([f"{album}/one.png"] * 50)
 
     piped = subprocess.run(
@@ -302,7 +302,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(tiny, album):
     "arguments", [["--help"], ["card"], ["caption", "--any-picture", "one.png"]]
 )
 def test_output_that_cannot_be_written_is_one_sentence(arguments, album):
-    command = [sys.executable, "-m", "cutline.cli", *arguments]
+    command = [sys.executable, "-m", "cutline", *arguments]
 
     with Path("/dev/full").open("wb") as full:
         told = subprocess.run(

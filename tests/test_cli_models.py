@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cutline.captioner import PACKAGED, load
-from cutline.card import write_card
-from cutline.checkpoint import read_model
-from cutline.engines.onnx import OnnxEngine
+from cutline.inference.captioner import PACKAGED, load
+from cutline.inference.onnx import OnnxEngine
+from cutline.models.checkpoint import read_model
+from cutline.reports.model_card import write_card
 
 
 def width_of(path: Path) -> int:

@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from conftest import ROOT
-from cutline.comparison import mark_changes, pair_up, write_comparison
 from cutline.errors import DataError
-from cutline.predictions import Candidate, Prediction
+from cutline.io.predictions import Candidate, Prediction
+from cutline.reports.comparison import mark_changes, pair_up, write_comparison
 
 
 def predict(**captions: str) -> list[Prediction]:

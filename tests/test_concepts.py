@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from cutline.concepts import ConceptHead, Concepts, Sight, fit, fit_photograph
-from cutline.decoders.concept_attention import ConceptAttention
-from cutline.decoders.show_attend_tell import ShowAttendTell
-from cutline.search import beam, pick_rows
+from cutline.models.concepts import ConceptHead, Concepts, Sight, fit, fit_photograph
+from cutline.models.decoders.concept_attention import ConceptAttention
+from cutline.models.decoders.show_attend_tell import ShowAttendTell
+from cutline.models.search import beam, pick_rows
 
 WIDTH, NOUNS, WORDS = 12, 6, 20
 

@@ -10,16 +10,16 @@ from types import SimpleNamespace
 import pytest
 
 from albums import SUFFIXES, draw_album
-from cutline.bulk import Finished, caption_all
-from cutline.captioner import Captioner
 from cutline.errors import DataError
-from cutline.exiftool import ExifTool, find_exiftool
-from cutline.images import View
-from cutline.journal import journal_of
-from cutline.packets import read_packet
-from cutline.records import Caption
-from cutline.undoing import undo
-from cutline.writing import read_captions, write
+from cutline.images.load import View
+from cutline.inference.cache import journal_of
+from cutline.inference.captioner import Captioner
+from cutline.inference.library import Finished, caption_all
+from cutline.metadata.exiftool import ExifTool, find_exiftool
+from cutline.metadata.undo import undo
+from cutline.metadata.write import read_captions, write
+from cutline.metadata.xmp import read_packet
+from cutline.types import Caption
 
 
 class Saying(Captioner):
@@ -42,7 +42,7 @@ def album(tmp_path, monkeypatch) -> Path:
 
 
 def captions_of(out: Path) -> dict[str, str | None]:
-    from cutline.rows import read_rows
+    from cutline.io.tables import read_rows
 
     return {Path(row.told["path"]).stem: row.told.get("caption") for row in read_rows(out)}
 

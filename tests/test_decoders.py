@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from cutline.decoders import DECODERS
+from cutline.models.decoders import DECODERS
+from cutline.models.search import StepDecoder, beam, pick_rows
 from cutline.recipe import find
-from cutline.search import StepDecoder, beam, pick_rows
 from naive import END, PAD, START, log_prob
 
 VOCABULARY = 11

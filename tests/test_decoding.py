@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutline.decoding import decode_ahead, in_order
 from cutline.errors import ImageError
-from cutline.images import View, open_image
+from cutline.images.load import View, open_image
+from cutline.images.prefetch import decode_ahead, in_order
 
 
 def counted(total: int, taken: list[int]) -> Iterator[int]:

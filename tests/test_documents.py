@@ -11,10 +11,10 @@ import click
 import pytest
 
 from conftest import ROOT
-from cutline.captioner import PACKAGED
-from cutline.checkpoint import read_model
-from cutline.cli import commands
-from cutline.engines.onnx import OnnxEngine
+from cutline.cli.main import commands
+from cutline.inference.captioner import PACKAGED
+from cutline.inference.onnx import OnnxEngine
+from cutline.models.checkpoint import read_model
 from cutline.recipe import Recipe
 
 README = (ROOT / "README.md").read_text(encoding="utf8")
@@ -53,7 +53,7 @@ def test_what_was_seen_by_eye_is_in_the_readme_as_it_was_noted(monkeypatch):
 
 
 def test_the_card_in_the_documents_is_the_models_own():
-    from cutline.card import write_card
+    from cutline.reports.model_card import write_card
 
     card = OnnxEngine(PACKAGED).card
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from cutline.encoders import ENCODERS
-from cutline.encoders.mosaic import Mosaic
-from cutline.encoders.resnet import ResNet, fold
 from cutline.errors import ModelError, RecipeError
-from cutline.images import View, open_image
-from cutline.model import Encoder, fill, fingerprint, read_tensors
+from cutline.images.load import View, open_image
+from cutline.models.encoders import ENCODERS
+from cutline.models.encoders.mosaic import Mosaic
+from cutline.models.encoders.resnet import ResNet, fold
+from cutline.models.weights import Encoder, fill, fingerprint, read_tensors
 from naive import resnet, shake
 
 

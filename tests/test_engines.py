@@ -12,23 +12,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cutline.captioner import PACKAGED, Engine
-from cutline.checkpoint import build, read_model
-from cutline.decoders.show_and_tell import ShowAndTell
-from cutline.encoders.resnet import ResNet
-from cutline.engines.ensemble import EnsembleEngine
-from cutline.engines.onnx import OnnxEngine, _sums_saturate
-from cutline.engines.torch import TorchEngine
 from cutline.errors import ModelError
-from cutline.export import export, halve_weights
-from cutline.features import FeatureStore
-from cutline.images import View, open_image
-from cutline.model import CaptionModel, read_tensors
+from cutline.images.load import View, open_image
+from cutline.inference.captioner import PACKAGED, Engine
+from cutline.inference.ensemble import EnsembleEngine
+from cutline.inference.onnx import OnnxEngine, _sums_saturate
+from cutline.inference.torch import TorchEngine
+from cutline.models.averaging import mix, save
+from cutline.models.checkpoint import build, read_model
+from cutline.models.decoders.show_and_tell import ShowAndTell
+from cutline.models.encoders.resnet import ResNet
+from cutline.models.export import export, halve_weights
+from cutline.models.weights import CaptionModel, read_tensors
 from cutline.recipe import Recipe
-from cutline.records import Written
-from cutline.soup import mix, save
-from cutline.style import Style
-from cutline.vocabulary import Vocabulary
+from cutline.text.style import Style
+from cutline.text.vocabulary import Vocabulary
+from cutline.training.feature_store import FeatureStore
+from cutline.types import Written
 from naive import END, PAD, log_prob, shake
 
 

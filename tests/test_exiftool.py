@@ -11,9 +11,9 @@ import pytest
 
 from albums import SUFFIXES, TEXTS, draw, pixels_of
 from cutline.errors import WritingError
-from cutline.exiftool import FIELDS, ExifTool, find_exiftool, kind_of
-from cutline.packets import look_inside
-from cutline.provenance import ALT, DESCRIPTION, Mark, hash_text
+from cutline.metadata.exiftool import FIELDS, ExifTool, find_exiftool, kind_of
+from cutline.metadata.provenance import ALT, DESCRIPTION, Mark, hash_text
+from cutline.metadata.xmp import look_inside
 
 pytestmark = pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
 
@@ -159,7 +159,8 @@ def test_a_program_that_dies_or_hangs_costs_one_picture(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_it_ends_when_cutline_is_killed():
     code = (
-        "from cutline.exiftool import *\nimport time\nwith ExifTool(find_exiftool()) as e:\n"
+        "from cutline.metadata.exiftool import *\nimport time\n"
+        "with ExifTool(find_exiftool()) as e:\n"
         "    e._ask('-ver'); print(e._process.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -16,17 +16,17 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cutline import metrics
-from cutline.captioner import captions_of, load
-from cutline.checkpoint import read_model, read_recipe, read_resume
-from cutline.encoders.resnet import ResNet
-from cutline.engines.torch import TorchEngine
+from cutline.datasets.shapes import Shapes
 from cutline.errors import DataError, ModelError, RecipeError, TrainingError
-from cutline.experiment import Begun, Event, Experiment, Validated
-from cutline.features import Encoded, FeatureStore
-from cutline.model import fill, grow, part_of, read_tensors
+from cutline.inference.captioner import captions_of, load
+from cutline.inference.torch import TorchEngine
+from cutline.models.checkpoint import read_model, read_recipe, read_resume
+from cutline.models.encoders.resnet import ResNet
+from cutline.models.weights import fill, grow, part_of, read_tensors
 from cutline.recipe import Recipe
-from cutline.sources.shapes import Shapes
-from cutline.training import Step
+from cutline.training.experiment import Begun, Event, Experiment, Validated
+from cutline.training.feature_store import Encoded, FeatureStore
+from cutline.training.trainer import Step
 
 TABLE: dict[str, dict[str, Any]] = {
     "source": {"kind": "shapes", "count": 40, "size": 32},
@@ -501,7 +501,7 @@ def test_data_with_no_readable_training_picture_is_told_in_a_sentence(begin, tmp
 TRAINS = """
 import json, sys
 from pathlib import Path
-from cutline.experiment import Experiment
+from cutline.training.experiment import Experiment
 from cutline.recipe import Recipe
 
 home, out, save_every = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from cutline.encoders.mosaic import Mosaic
-from cutline.features import PICTURES_A_BATCH, Encoded, FeatureStore, encode
-from cutline.images import View, open_image
+from cutline.images.load import View, open_image
+from cutline.models.encoders.mosaic import Mosaic
+from cutline.training.feature_store import PICTURES_A_BATCH, Encoded, FeatureStore, encode
 
 VIEW = View(size=16)
 MANY = 2 * PICTURES_A_BATCH + 3

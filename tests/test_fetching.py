@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cutline import fetching
-from cutline.catalogue import DONE, OFFERS, get, get_all, plan
+from cutline.datasets import download as fetching
+from cutline.datasets.catalog import DONE, OFFERS, get, get_all, plan
+from cutline.datasets.download import Fetched, Parcel, fetch
+from cutline.datasets.unzip import unpack
 from cutline.errors import DataError, FetchError
-from cutline.fetching import Fetched, Parcel, fetch
-from cutline.unpacking import unpack
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 
@@ -322,7 +322,7 @@ def offered(server, monkeypatch) -> dict[str, bytes]:
         )
         for path, content in files.items()
     }
-    from cutline.catalogue import Offer
+    from cutline.datasets.catalog import Offer
 
     monkeypatch.setitem(OFFERS, "small", Offer(server.address, parcels))
     return files
@@ -668,7 +668,7 @@ def test_ctrl_c_does_not_wait_for_a_silent_server(silent, tmp_path):
     mirror = f"http://127.0.0.1:{silent.getsockname()[1]}"
     # a shell that runs the tests in the background has its children ignore Ctrl-C
     heeds = "import signal as s; s.signal(s.SIGINT, s.default_int_handler)"
-    command = [sys.executable, "-c", f"{heeds}; from cutline.cli import main; main()"]
+    command = [sys.executable, "-c", f"{heeds}; from cutline.cli.main import main; main()"]
     named = ["data", "get", "flickr8k-text", "--mirror", mirror, "-o", str(tmp_path)]
     process = subprocess.Popen([*command, *named], stdout=subprocess.PIPE)
     call, _ = silent.accept()

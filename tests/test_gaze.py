@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from cutline.errors import ModelError
-from cutline.gaze import DARKEST, LINE, draw_gaze, draw_sheet
-from cutline.records import Caption
+from cutline.reports.attention import DARKEST, LINE, draw_gaze, draw_sheet
+from cutline.types import Caption
 
 GREY = np.full((70, 70, 3), 200, np.uint8)
 

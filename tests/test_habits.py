@@ -1,4 +1,4 @@
-from cutline.habits import Habits
+from cutline.metrics.habits import Habits
 
 DOG, CAT = ["a", "dog", "runs"], ["a", "cat", "sleeps"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cutline.alt_text import Change, apply, fill
+from cutline.alttext.audit import State
+from cutline.alttext.fill import Change, apply, fill
 from cutline.errors import DataError, ImageError
-from cutline.illustrations import State
-from cutline.records import Caption
+from cutline.types import Caption
 from hostile_pages import PAGES, WELL_FORMED, make_pages
 
 HOSTILE = make_pages(200, seed=1123)

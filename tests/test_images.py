@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from cutline.captioner import load
 from cutline.errors import ImageError, ModelError
-from cutline.images import View, open_image
+from cutline.images.load import View, open_image
+from cutline.inference.captioner import load
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255,) * 3, (0,) * 3
 SQUARE = View(size=32)

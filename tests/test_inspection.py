@@ -8,18 +8,18 @@ from itertools import islice
 import pytest
 import torch
 
-from cutline.calibration import Bin
-from cutline.captioner import PACKAGED
-from cutline.checkpoint import build, read_model
-from cutline.diagnosis import draw_reliability
-from cutline.encoders.mosaic import Mosaic
-from cutline.engines.torch import TorchEngine
+from cutline.datasets.flickr8k import Flickr8k
+from cutline.datasets.shapes import Shapes
 from cutline.errors import DataError
-from cutline.images import View
-from cutline.inspection import inspect, tell_inspection
-from cutline.sources.flickr import Flickr8k
-from cutline.sources.shapes import Shapes
-from cutline.vocabulary import Vocabulary
+from cutline.evaluation.diagnose import inspect, tell_inspection
+from cutline.images.load import View
+from cutline.inference.calibration import Bin
+from cutline.inference.captioner import PACKAGED
+from cutline.inference.torch import TorchEngine
+from cutline.models.checkpoint import build, read_model
+from cutline.models.encoders.mosaic import Mosaic
+from cutline.reports.diagnosis import draw_reliability
+from cutline.text.vocabulary import Vocabulary
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from cutline.metrics.invention import count_invented, find_invented
 from cutline.metrics.reliability import Kept, risk_area, risk_coverage, roc_area
-from cutline.words import split_words
+from cutline.text.tokenizer import split_words
 
 
 def invented(caption, *references):

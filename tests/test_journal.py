@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cutline.errors import DataError
-from cutline.journal import Journal, journal_of, renewing
-from cutline.tables import TABLES
+from cutline.inference.cache import Journal, journal_of, renewing
+from cutline.inference.cache_tables import TABLES
 
 VIEW = """
 CREATE TABLE pictures (path);

@@ -8,7 +8,14 @@ import pytest
 
 from conftest import ROOT
 from cutline.errors import DataError
-from cutline.learning import Epoch, Sample, draw_chart, keep_epoch, read_epochs, write_learning
+from cutline.reports.training import (
+    Epoch,
+    Sample,
+    draw_chart,
+    keep_epoch,
+    read_epochs,
+    write_learning,
+)
 
 EPOCH = Epoch(0, 5, 2.5, {"BLEU-4": 0.1, "CIDEr-D": 0.25}, True)
 

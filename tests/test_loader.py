@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from cutline.decoders.show_and_tell import ShowAndTell
-from cutline.encoders.mosaic import Mosaic
+from cutline.datasets.shapes import Shapes
 from cutline.errors import DataError, ImageError
-from cutline.images import View, open_image
-from cutline.loader import open_loader
-from cutline.material import Sight, Unstored, plan_training
-from cutline.model import CaptionModel
-from cutline.objectives import CrossEntropy, cross_entropy
-from cutline.records import Example
-from cutline.search import greedy
-from cutline.sources.shapes import Shapes
-from cutline.training import Step, Trainer, Training
-from cutline.vocabulary import END, PAD, START, Vocabulary
+from cutline.images.load import View, open_image
+from cutline.models.decoders.show_and_tell import ShowAndTell
+from cutline.models.encoders.mosaic import Mosaic
+from cutline.models.search import greedy
+from cutline.models.weights import CaptionModel
+from cutline.text.vocabulary import END, PAD, START, Vocabulary
+from cutline.training.dataloader import open_loader
+from cutline.training.inputs import Sight, Unstored, plan_training
+from cutline.training.losses import CrossEntropy, cross_entropy
+from cutline.training.trainer import Step, Trainer, Training
+from cutline.types import Example
 
 VIEW = View(32)
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from cutline.markdown import read_markdown
-from cutline.markup import Dialect, Tag, Text, read_markup
+from cutline.alttext.html import Dialect, Tag, Text, read_markup
+from cutline.alttext.markdown import read_markdown
 
 
 def sources(text: str, **dialect: bool) -> list[str | None]:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from cutline.errors import CutlineError
-from cutline.metrics.lexicon import find_dictionaries
 from cutline.metrics.meteor import CHUNKS, COLUMNS, LENGTHS, MATCHED, Meteor
+from cutline.metrics.meteor_lexicon import find_dictionaries
 from cutline.metrics.ngrams import Floats
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "meteor.json").read_text(encoding="utf8"))

@@ -13,8 +13,8 @@ from cutline.metrics import METRICS, Metric, open_metric, score
 from cutline.metrics.bleu import Bleu
 from cutline.metrics.cider import Cider, CiderD, DocumentFrequencies
 from cutline.metrics.diversity import Diversity, count_distinct
-from cutline.metrics.lexicon import find_dictionaries
 from cutline.metrics.meteor import COLUMNS, Meteor
+from cutline.metrics.meteor_lexicon import find_dictionaries
 from cutline.metrics.ngrams import Words
 from cutline.metrics.rouge import RougeL, count_shared
 from naive_metrics import (

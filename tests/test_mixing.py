@@ -21,17 +21,21 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from cutline import naming as naming_of_a_run
-from cutline.captioner import load
-from cutline.checkpoint import read_model
-from cutline.concepts import Sight
+from cutline.datasets.labels import Labelled
+from cutline.datasets.mixture import read_mixture
 from cutline.errors import DataError, ModelError, RecipeError
-from cutline.events import Begun, Told, Validated
-from cutline.experiment import Experiment
-from cutline.material import Sight as Eyesight
-from cutline.material import Stored
-from cutline.mixing import plan_mixture
-from cutline.naming import (
+from cutline.inference.captioner import load
+from cutline.models.checkpoint import read_model
+from cutline.models.concepts import Sight
+from cutline.recipe import Recipe
+from cutline.text.vocabulary import MARKERS, Vocabulary
+from cutline.training import naming as naming_of_a_run
+from cutline.training.events import Begun, Told, Validated
+from cutline.training.experiment import Experiment
+from cutline.training.inputs import Sight as Eyesight
+from cutline.training.inputs import Stored
+from cutline.training.mixing import plan_mixture
+from cutline.training.naming import (
     Lesson,
     build_head,
     choose_nouns,
@@ -41,13 +45,9 @@ from cutline.naming import (
     read_naming,
     tabulate,
 )
-from cutline.recipe import Recipe
-from cutline.records import Example
-from cutline.sources.labels import Labelled
-from cutline.sources.mixture import read_mixture
-from cutline.starting import build_decoder, find_classifier
-from cutline.training import Step
-from cutline.vocabulary import MARKERS, Vocabulary
+from cutline.training.starting import build_decoder, find_classifier
+from cutline.training.trainer import Step
+from cutline.types import Example
 
 COLOURS = {"dog": (150, 90, 30), "cat": (90, 90, 90), "horse": (60, 20, 200), "ball": (250, 0, 0)}
 WIDTH = 12  # of a mosaic of 2 x 2 tiles
@@ -281,7 +281,7 @@ def test_a_mixed_run_closed_and_begun_again_has_the_losses_of_one_that_never_sto
 TRAINS = """
 import json, sys
 from pathlib import Path
-from cutline.experiment import Experiment
+from cutline.training.experiment import Experiment
 from cutline.recipe import Recipe
 
 home, out = Path(sys.argv[1]), sys.argv[2]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from cutline.datasets.labels import Labels
+from cutline.datasets.mixture import Share, locate, read_mixture
+from cutline.datasets.sentences import Sentences
 from cutline.errors import DataError, RecipeError
 from cutline.recipe import Recipe
-from cutline.sources.labels import Labels
-from cutline.sources.mixture import Share, locate, read_mixture
-from cutline.sources.sentences import Sentences
 
 RECIPE = Recipe.of(
     {

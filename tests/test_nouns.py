@@ -2,7 +2,7 @@
 
 import pytest
 
-from cutline.nouns import (
+from cutline.text.nouns import (
     KINDS,
     NOTHING,
     NOUNS,
@@ -15,7 +15,7 @@ from cutline.nouns import (
     nouns_of,
     read_classes,
 )
-from cutline.words import split_words
+from cutline.text.tokenizer import split_words
 
 
 def nouns(caption):
@@ -107,7 +107,7 @@ def test_every_row_of_the_table_has_what_it_needs():
 
 
 def test_no_word_says_two_nouns():
-    from cutline.nouns import _read
+    from cutline.text.nouns import _read
 
     words = [word for *_, own in _read("nouns.tsv") for word in own.split(" ")]
 

@@ -3,12 +3,13 @@ import pytest
 import torch
 from torch import nn
 
-from cutline.concepts import Concepts, Sight
-from cutline.decoders.show_and_tell import ShowAndTell
 from cutline.metrics.bleu import Bleu
 from cutline.metrics.cider import CiderD
-from cutline.model import CaptionModel
-from cutline.objectives import (
+from cutline.models.concepts import Concepts, Sight
+from cutline.models.decoders.show_and_tell import ShowAndTell
+from cutline.models.search import sample
+from cutline.models.weights import CaptionModel
+from cutline.training.losses import (
     Alone,
     CrossEntropy,
     SelfCritical,
@@ -16,7 +17,6 @@ from cutline.objectives import (
     WithSentences,
     cross_entropy,
 )
-from cutline.search import sample
 from naive import END, PAD, START, UNKNOWN
 
 WORDS = torch.tensor([[START, 4, 5, END, PAD], [START, 6, 7, 8, END]])

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from cutline.captioner import PACKAGED
+from cutline.inference.captioner import PACKAGED
 
 ROOT = Path(__file__).parents[1]
 LAKE = ROOT / "examples" / "lake.jpg"
 RUNS = f"onnxruntime.InferenceSession({str(PACKAGED)!r})"
 CAPTIONS = f"cutline.load().caption({str(LAKE)!r})"
 WAYS = {
-    "the command": "from cutline.cli import main; main()",
+    "the command": "from cutline.cli.main import main; main()",
     "Python": f"import cutline; {CAPTIONS}",
     "onnxruntime after cutline": f"import cutline, onnxruntime; {RUNS}",
-    "quantisation": f"from cutline.quantisation import onnxruntime; {RUNS}",
+    "quantisation": f"from cutline.models.quantization import onnxruntime; {RUNS}",
     "a process of ours": "import cutline, subprocess, sys; "
     f"subprocess.run([sys.executable, '-c', {f'import onnxruntime; {RUNS}'!r}], check=True)",
 }

@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from albums import content_of, draw_album, line, lines_of, write_lines
+from cutline.cli.outputs import insist_on_out, insist_on_page, is_own
 from cutline.errors import DataError
-from cutline.gaze import save_drawing
-from cutline.journal import journal_of
-from cutline.outputs import insist_on_out, insist_on_page, is_own
-from cutline.page import draw_page
-from cutline.replacing import write_whole
-from cutline.writing import write
+from cutline.inference.cache import journal_of
+from cutline.io.atomic import write_whole
+from cutline.metadata.write import write
+from cutline.reports.attention import save_drawing
+from cutline.reports.html import draw_page
 
 needs_exiftool = pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
 CAPTIONS = [{"image_id": 1, "caption": "a dog runs"}, {"image_id": 2, "caption": "a cat sits"}]
@@ -117,7 +117,7 @@ def test_pages_drawings_and_models_are_known_by_what_is_in_them(here):
     save_drawing(Image.new("RGB", (9, 9)), Path("drawn.png"))
     save_drawing(Image.new("RGB", (9, 9)), Path("drawn.jpg"))
     Path("results").write_text(json.dumps(CAPTIONS, indent=0))
-    from cutline.captioner import PACKAGED
+    from cutline.inference.captioner import PACKAGED
 
     assert all(is_own(Path(name)) for name in ("page", "drawn.png", "drawn.jpg", "results"))
     assert is_own(PACKAGED)

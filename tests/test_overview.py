@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from cutline.overview import Looked, Overview, draw_page, look_over, tell
-from cutline.records import Example
+from cutline.reports.dataset import Looked, Overview, draw_page, look_over, tell
+from cutline.types import Example
 
 CAPTIONS = {
     "one": ("a dog runs", "a dog runs fast"),

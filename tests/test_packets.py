@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cutline.errors import WritingError
-from cutline.packets import look_inside, put_text, read_packet
-from cutline.provenance import ALT, DESCRIPTION, Found, Mark, clean_text, hash_text
+from cutline.metadata.provenance import ALT, DESCRIPTION, Found, Mark, clean_text, hash_text
+from cutline.metadata.xmp import look_inside, put_text, read_packet
 
 DARKTABLE = """<?xml version="1.0" encoding="UTF-8"?>
 <!-- a comment, and a quote's "end" > here -->

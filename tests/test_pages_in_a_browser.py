@@ -15,14 +15,14 @@ import pytest
 from PIL import Image
 
 from conftest import ROOT
-from cutline.comparison import write_comparison
-from cutline.gallery import Card, Line, Order, write_gallery
-from cutline.images import View
-from cutline.learning import Epoch, Sample, keep_epoch, write_learning
-from cutline.overview import Overview, draw_page, look_over
-from cutline.predictions import Candidate, Word
-from cutline.records import Example
-from cutline.report import write_report
+from cutline.images.load import View
+from cutline.io.predictions import Candidate, Word
+from cutline.reports.captions import write_report
+from cutline.reports.comparison import write_comparison
+from cutline.reports.dataset import Overview, draw_page, look_over
+from cutline.reports.gallery import Card, Line, Order, write_gallery
+from cutline.reports.training import Epoch, Sample, keep_epoch, write_learning
+from cutline.types import Example
 
 BROWSER = ROOT / "tests" / "browser"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")

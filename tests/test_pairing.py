@@ -2,8 +2,8 @@
 
 import pytest
 
-from cutline.pairing import Finder
-from cutline.vocabulary import MARKERS, Vocabulary
+from cutline.text.vocabulary import MARKERS, Vocabulary
+from cutline.training.pairing import Finder
 
 SENTENCES = [
     "a zebra is standing in the grass",

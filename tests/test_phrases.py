@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from cutline.phrases import NOT_A_PHOTOGRAPH, finish, phrase_of
-from cutline.records import Caption, Concept
-from cutline.style import Style
+from cutline.inference.phrases import NOT_A_PHOTOGRAPH, finish, phrase_of
+from cutline.text.style import Style
+from cutline.types import Caption, Concept
 
 ZEBRA = Caption(
     "a boy in a striped shirt",

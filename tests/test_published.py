@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from cutline.caption_files import read_predictions, read_references
 from cutline.errors import CutlineError
+from cutline.io.references import read_predictions, read_references
 from cutline.metrics import open_metric, score
 from cutline.metrics.bleu import Bleu
-from cutline.metrics.lexicon import find_dictionaries
-from cutline.words import split_words
+from cutline.metrics.meteor_lexicon import find_dictionaries
+from cutline.text.tokenizer import split_words
 
 pytestmark = pytest.mark.slow
 

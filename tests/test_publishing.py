@@ -7,7 +7,7 @@ from shutil import which
 import pytest
 
 from albums import content_of, draw_album, lines_of, write_lines
-from cutline.packets import read_packet
+from cutline.metadata.xmp import read_packet
 
 
 @pytest.fixture

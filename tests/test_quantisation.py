@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from safetensors.torch import load_file
 
-from cutline.checkpoint import read_model
-from cutline.engines.onnx import OnnxEngine, _sums_saturate
-from cutline.engines.torch import TorchEngine
 from cutline.errors import ModelError
-from cutline.export import export
-from cutline.images import View, open_image
-from cutline.model import read_tensors
-from cutline.quantisation import Range, graphs, measure_ranges, quantise
-from cutline.vocabulary import Vocabulary
+from cutline.images.load import View, open_image
+from cutline.inference.onnx import OnnxEngine, _sums_saturate
+from cutline.inference.torch import TorchEngine
+from cutline.models.checkpoint import read_model
+from cutline.models.export import export
+from cutline.models.quantization import Range, graphs, measure_ranges, quantise
+from cutline.models.weights import read_tensors
+from cutline.text.vocabulary import Vocabulary
 from naive import PAD
 
 exact_sums = pytest.mark.skipif(

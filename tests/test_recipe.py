@@ -79,7 +79,7 @@ def test_what_is_wrong_is_named_with_its_nearest_neighbour(table, sentence):
 
 
 def test_code_of_the_users_own_is_run_when_it_is_trusted_only():
-    address = "cutline.decoders.show_and_tell:ShowAndTell"
+    address = "cutline.models.decoders.show_and_tell:ShowAndTell"
     own = with_option("decoder", kind=address)
 
     assert Recipe.of(own, trust=True).sections["decoder"]["kind"] == address

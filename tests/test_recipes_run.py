@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cutline.captioner import PACKAGED
-from cutline.checkpoint import Checkpoint, create_folder, read_model, save_model
-from cutline.experiment import Experiment, Validated
-from cutline.model import CaptionModel, fill, part_of
+from cutline.inference.captioner import PACKAGED
+from cutline.models.checkpoint import Checkpoint, create_folder, read_model, save_model
+from cutline.models.weights import CaptionModel, fill, part_of
 from cutline.recipe import Recipe
-from cutline.training import Step
+from cutline.training.experiment import Experiment, Validated
+from cutline.training.trainer import Step
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
 PICTURES = {"train": 12, "dev": 3, "test": 2}

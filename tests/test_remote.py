@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cutline.alttext.fetch import Limits, _Connection, fetch_picture, is_public
 from cutline.errors import FetchError
-from cutline.remote import Limits, _Connection, fetch_picture, is_public
 
 PICTURE = b"\x89PNG" + bytes(5000)
 

@@ -14,15 +14,14 @@ import pytest
 from PIL import Image
 
 from albums import content_of, draw_album, line, lines_of, write_lines
-from cutline.alt_text import Change, apply, fill
-from cutline.catalogue import _move
+from cutline.alttext.fill import Change, apply, fill
+from cutline.datasets.catalog import _move
+from cutline.datasets.coco import write_coco
+from cutline.datasets.download import Parcel, fetch
+from cutline.datasets.shapes import Shapes
+from cutline.datasets.unzip import unpack
 from cutline.errors import CutlineError, DataError, FetchError
-from cutline.fetching import Parcel, fetch
-from cutline.gaze import save_drawing
-from cutline.learning import History
-from cutline.page import draw_page
-from cutline.records import Caption
-from cutline.replacing import (
+from cutline.io.atomic import (
     Part,
     RefusedError,
     alone_with,
@@ -32,11 +31,12 @@ from cutline.replacing import (
     sweep,
     write_whole,
 )
-from cutline.sources.coco import write_coco
-from cutline.sources.shapes import Shapes
-from cutline.undoing import undo
-from cutline.unpacking import unpack
-from cutline.writing import write
+from cutline.metadata.undo import undo
+from cutline.metadata.write import write
+from cutline.reports.attention import save_drawing
+from cutline.reports.html import draw_page
+from cutline.reports.training import History
+from cutline.types import Caption
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="locks, owners and signals are POSIX")
 needs_exiftool = pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
@@ -153,7 +153,7 @@ def test_what_a_killed_process_left_goes_and_a_strangers_file_stays(here, precio
     code = """
 import os, signal
 from pathlib import Path
-from cutline.replacing import new_folder, replaced
+from cutline.io.atomic import new_folder, replaced
 with replaced(Path("out")) as file, new_folder(Path("folder")) as inside:
     (inside / "some").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -344,9 +344,9 @@ def test_shapes_coco_and_a_history_go_through_no_link(here, precious):
 
 
 def test_features_are_stored_through_no_link(here, precious):
-    from cutline.encoders.mosaic import Mosaic
-    from cutline.features import FeatureStore, _key
-    from cutline.images import View
+    from cutline.images.load import View
+    from cutline.models.encoders.mosaic import Mosaic
+    from cutline.training.feature_store import FeatureStore, _key
 
     encoder, view = Mosaic(tiles=2).eval(), View(32)
     folder = here / _key(encoder, view, mirrored=False, precision="no")
@@ -366,9 +366,9 @@ def test_features_are_stored_through_no_link(here, precious):
 
 SLOW = """
 import sys, time
-from cutline.cli import main
-from cutline import captioning
-from cutline.captioner import Captioner
+from cutline.cli.main import main
+from cutline.cli import caption as captioning
+from cutline.inference.captioner import Captioner
 original = Captioner.caption_each
 def slowly(self, *given, **more):
     for answer in original(self, *given, **more):

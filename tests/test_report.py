@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 
 from conftest import ROOT
-from cutline.bulk import Wanted, caption_all
-from cutline.captioner import load
 from cutline.errors import CutlineError, DataError
-from cutline.gallery import Drawn, name_place, spell
-from cutline.images import View
-from cutline.predictions import (
+from cutline.images.load import View
+from cutline.inference.captioner import load
+from cutline.inference.library import Wanted, caption_all
+from cutline.io.predictions import (
     Album,
     Candidate,
     Prediction,
@@ -23,8 +22,9 @@ from cutline.predictions import (
     find_references,
     read_captions,
 )
-from cutline.report import write_report
-from cutline.thumbnails import SIDE, draw_thumbnail
+from cutline.reports.captions import write_report
+from cutline.reports.gallery import Drawn, name_place, spell
+from cutline.reports.thumbnails import SIDE, draw_thumbnail
 
 HOSTILE = [
     "</script><script>alert(1)</script>",

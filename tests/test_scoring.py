@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from cutline.cli import main
+from cutline.cli.main import main
 from cutline.errors import CutlineError
-from cutline.metrics.lexicon import find_dictionaries
+from cutline.metrics.meteor_lexicon import find_dictionaries
 
 REFERENCES = {
     "1": ["A dog runs on the grass.", "The brown dog is running outside."],

@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutline.search import MARKERS, Beginning, Found, Limits, Read, beam, greedy, sample
-from cutline.style import ENDLESS
+from cutline.models.search import MARKERS, Beginning, Found, Limits, Read, beam, greedy, sample
+from cutline.text.style import ENDLESS
 from naive import END, PAD, START, UNKNOWN, every_caption
 
 A, B = UNKNOWN + 1, UNKNOWN + 2
@@ -270,7 +270,7 @@ def test_what_is_reported_is_the_models_own_probability_whatever_the_temperature
 
 
 def test_markers_are_numbered_as_in_every_vocabulary():
-    from cutline import vocabulary
+    from cutline.text import vocabulary
 
     numbers = (vocabulary.PAD, vocabulary.START, vocabulary.END, vocabulary.UNKNOWN)
     assert (MARKERS.pad, MARKERS.start, MARKERS.end, MARKERS.unk) == numbers

@@ -1,4 +1,4 @@
-"""Every source keeps the promises of `cutline.sources` and tells what breaks them, by line."""
+"""Every source keeps the promises of `cutline.datasets` and tells what breaks them, by line."""
 
 import json
 import os
@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cutline.datasets import SOURCES, coco
+from cutline.datasets.coco import Coco, write_coco
+from cutline.datasets.flickr8k import Flickr8k
+from cutline.datasets.folder import Folder
+from cutline.datasets.shapes import COLOURS, SHAPES, Shapes
+from cutline.datasets.validation import check
 from cutline.errors import DataError, RecipeError
 from cutline.recipe import find
-from cutline.records import SPLITS, Example
-from cutline.sources import SOURCES, coco
-from cutline.sources.coco import Coco, write_coco
-from cutline.sources.flickr import Flickr8k
-from cutline.sources.folder import Folder
-from cutline.sources.shapes import COLOURS, SHAPES, Shapes
-from cutline.validation import check
+from cutline.types import SPLITS, Example
 
 LISTS = {"train": "trainImages", "validation": "devImages", "test": "testImages"}
 FLICKR = {"train": ["a.jpg", "b.jpg"], "validation": ["c.jpg"], "test": ["d.jpg"]}

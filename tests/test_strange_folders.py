@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import save
 
-from cutline.model import CaptionModel
+from cutline.models.weights import CaptionModel
 from cutline.recipe import Recipe
 
 PARTS = {

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cutline import runtime
-from cutline.captioner import Captioner
-from cutline.engines.onnx import OnnxEngine
 from cutline.errors import ModelError
+from cutline.inference.captioner import Captioner
+from cutline.inference.onnx import OnnxEngine
+from cutline.models import runtime
 from strange_models import WORDS, WRITTEN, write_model
 
 PIXELS = np.zeros((1, 32, 32, 3), np.uint8)
@@ -138,9 +138,9 @@ def test_a_calibration_at_its_ends_warns_of_nothing(run, tmp_path, picture):
 
 
 def test_weights_that_are_no_numbers_are_told_before_json_is_written():
-    from cutline.captioner import captions_of
-    from cutline.records import Written
-    from cutline.vocabulary import Vocabulary
+    from cutline.inference.captioner import captions_of
+    from cutline.text.vocabulary import Vocabulary
+    from cutline.types import Written
 
     nothing = WRITTEN["log_probs"] * np.float32(np.nan)
     written = Written(**{**WRITTEN, "log_probs": nothing})

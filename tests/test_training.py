@@ -4,11 +4,11 @@ import warnings
 import pytest
 import torch
 
-from cutline.decoders.show_and_tell import ShowAndTell
 from cutline.errors import TrainingError
-from cutline.model import CaptionModel
-from cutline.objectives import CrossEntropy, cross_entropy
-from cutline.training import EpochEnd, Step, Trainer, Training
+from cutline.models.decoders.show_and_tell import ShowAndTell
+from cutline.models.weights import CaptionModel
+from cutline.training.losses import CrossEntropy, cross_entropy
+from cutline.training.trainer import EpochEnd, Step, Trainer, Training
 from naive import END, PAD, START
 
 WORDS = torch.tensor([[START, 4, 5, END, PAD], [START, 6, END, PAD, PAD], [START, 7, 8, 4, END]])

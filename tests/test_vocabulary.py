@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from cutline.errors import DataError, ModelError
-from cutline.vocabulary import END, MARKERS, PAD, START, UNKNOWN, Vocabulary
-from cutline.words import split_words
+from cutline.text.tokenizer import split_words
+from cutline.text.vocabulary import END, MARKERS, PAD, START, UNKNOWN, Vocabulary
 
 CAPTIONS = ["A dog runs.", "A dog and a cat.", "The cat runs", "a bird"]
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cutline.errors import WritingError
-from cutline.webp import read_packet_of, with_packet
+from cutline.metadata.webp import read_packet_of, with_packet
 
 
 def webp(mode="RGB", size=(33, 24), **options) -> bytes:

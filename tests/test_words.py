@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutline.words import DROPPED, RULES, join_words, mend_articles, split_words
+from cutline.text.tokenizer import DROPPED, RULES, join_words, mend_articles, split_words
 from fuzz_words import KINDS, fuzz
 
 # Origin: the words that the COCO caption evaluator sees, which is Stanford's PTBTokenizer (CoreNLP

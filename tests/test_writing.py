@@ -22,10 +22,10 @@ from albums import (
     write_lines,
 )
 from cutline.errors import WritingError
-from cutline.packets import put_text, read_packet
-from cutline.provenance import Mark, hash_text
-from cutline.undoing import undo
-from cutline.writing import read_captions, write
+from cutline.metadata.provenance import Mark, hash_text
+from cutline.metadata.undo import undo
+from cutline.metadata.write import read_captions, write
+from cutline.metadata.xmp import put_text, read_packet
 
 needs_exiftool = pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
 FORMS = ["txt", "xmp", pytest.param("embed", marks=needs_exiftool)]
@@ -351,7 +351,7 @@ def test_killed_again_and_again_it_goes_on_and_undo_restores_the_bytes(many):
     before = content_of(many)
     lines = [line(path, text_of(n)) for n, path in enumerate(sorted(many.iterdir()))]
     captions = write_lines(many.parent / "captions.jsonl", lines)
-    command = [sys.executable, "-m", "cutline.cli", "write", captions, "--as", "embed", "--apply"]
+    command = [sys.executable, "-m", "cutline", "write", captions, "--as", "embed", "--apply"]
 
     for printed in (7, 60, 150):
         process = subprocess.Popen(

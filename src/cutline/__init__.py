@@ -8,26 +8,27 @@
 import os
 from typing import TYPE_CHECKING, Any
 
+from cutline.version import __version__
+
 if TYPE_CHECKING:
-    from cutline.captioner import Captioner as Captioner
-    from cutline.captioner import load as load
     from cutline.errors import CutlineError as CutlineError
     from cutline.errors import ImageError as ImageError
-    from cutline.records import Caption as Caption
-    from cutline.style import Style as Style
+    from cutline.inference.captioner import Captioner as Captioner
+    from cutline.inference.captioner import load as load
+    from cutline.text.style import Style as Style
+    from cutline.types import Caption as Caption
 
-__version__ = "0.1.0"
 __all__ = ["Caption", "Captioner", "CutlineError", "ImageError", "Style", "__version__", "load"]
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported: see `runtime`
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported: see `models.runtime`
 
 _HOMES = {
-    "Caption": "records",
-    "Captioner": "captioner",
+    "Caption": "types",
+    "Captioner": "inference.captioner",
     "CutlineError": "errors",
     "ImageError": "errors",
-    "Style": "style",
-    "load": "captioner",
+    "Style": "text.style",
+    "load": "inference.captioner",
 }
 
 

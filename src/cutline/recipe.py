@@ -17,10 +17,10 @@ from typing import Any, Literal, get_args, get_origin
 from cutline.errors import RecipeError, nearest
 
 FAMILIES = {
-    "source": "cutline.sources:SOURCES",
-    "encoder": "cutline.encoders:ENCODERS",
-    "decoder": "cutline.decoders:DECODERS",
-    "search": "cutline.search:SEARCHES",
+    "source": "cutline.datasets:SOURCES",
+    "encoder": "cutline.models.encoders:ENCODERS",
+    "decoder": "cutline.models.decoders:DECODERS",
+    "search": "cutline.models.search:SEARCHES",
 }
 """Sections that choose one of several by `kind`; each table maps a name to `module:constructor`."""
 
@@ -31,15 +31,15 @@ THEN = "then"
 it does not say itself as in `[training]`."""
 
 PARTS = {
-    "view": "cutline.images:View",
-    "vocabulary": "cutline.vocabulary:Vocabulary.of",
-    "training": "cutline.training:Training",
+    "view": "cutline.images.load:View",
+    "vocabulary": "cutline.text.vocabulary:Vocabulary.of",
+    "training": "cutline.training.trainer:Training",
 }
 """Sections with one part only."""
 
-MIXED = "cutline.sources:BESIDE"
+MIXED = "cutline.datasets:BESIDE"
 """What `[[source]]` may also be: sources of which there are no pairs of picture and caption."""
-SHARE = "cutline.sources.mixture:Share"
+SHARE = "cutline.datasets.mixture:Share"
 """What a source of pairs may say in `[[source]]` beside its own options."""
 
 OF_A_MODEL = ("view", "encoder", "decoder", "search")

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from cutline.cli import main
+from cutline.cli.main import main
 from cutline.errors import CutlineError
 from hostile.captions import make_captions, make_data, make_list, make_references
 from hostile.folders import make_album, make_journal, make_page, make_undo, make_zip
@@ -39,7 +39,7 @@ class Kind:
     """Returns when it was answered; raises one of `Refusal` where it was refused."""
     share: int
     """Of the inputs of a campaign, in thousandths: fast readers get many."""
-    needs: tuple[str, ...] = ("cutline.captioner",)
+    needs: tuple[str, ...] = ("cutline.inference.captioner",)
     """What is imported before anything is measured."""
 
 
@@ -66,7 +66,7 @@ def run(*arguments: object) -> None:
 
 
 def read_image(dice: Random, path: Path, material: Material) -> None:
-    from cutline.images import View, open_image
+    from cutline.images.load import View, open_image
 
     open_image(path, View())
 
@@ -82,8 +82,8 @@ def read_model(dice: Random, path: Path, material: Material) -> None:
         case 0:
             run("card", path)
         case 1:
-            from cutline.checkpoint import build
-            from cutline.checkpoint import read_model as read
+            from cutline.models.checkpoint import build
+            from cutline.models.checkpoint import read_model as read
 
             build(read(path))
         case 2:
@@ -101,7 +101,7 @@ def read_folder(dice: Random, path: Path, material: Material) -> None:
         case 1:
             run("report", path)
         case 2:
-            from cutline.checkpoint import read_resume
+            from cutline.models.checkpoint import read_resume
 
             read_resume(path)
         case 3:
@@ -111,7 +111,7 @@ def read_folder(dice: Random, path: Path, material: Material) -> None:
 
 
 def read_vocabulary(dice: Random, path: Path, material: Material) -> None:
-    from cutline.pickled import read_vocabulary as read
+    from cutline.models.legacy_vocabulary import read_vocabulary as read
 
     read(path)
 
@@ -196,7 +196,7 @@ def read_journal(dice: Random, path: Path, material: Material) -> None:
 
 
 def read_zip(dice: Random, path: Path, material: Material) -> None:
-    from cutline.unpacking import unpack
+    from cutline.datasets.unzip import unpack
 
     for _ in unpack(path, path.parent / "inside"):
         pass
@@ -211,8 +211,8 @@ def read_page(dice: Random, path: Path, material: Material) -> None:
 
 
 def read_answers(dice: Random, path: Path, material: Material) -> None:
-    from cutline.fetching import Parcel, fetch
-    from cutline.remote import Limits, fetch_picture
+    from cutline.alttext.fetch import Limits, fetch_picture
+    from cutline.datasets.download import Parcel, fetch
 
     server = _server()
     server.answers = answers_in(path)
@@ -229,7 +229,7 @@ def _server() -> Server:
     return Server()
 
 
-TORCH = ("cutline.captioner", "cutline.engines.torch")
+TORCH = ("cutline.inference.captioner", "cutline.inference.torch")
 KINDS: dict[str, Kind] = {
     "image": Kind(make_image, read_image, 500),
     "metadata of a picture": Kind(make_packet, read_packet, 60),

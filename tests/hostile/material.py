@@ -42,7 +42,7 @@ def prepare(folder: Path) -> Material:
     model = folder / "tiny"
     if not (model / "model.onnx").exists():
         from conftest import _train_tiny
-        from cutline.sources.shapes import Shapes
+        from cutline.datasets.shapes import Shapes
 
         folder.mkdir(parents=True, exist_ok=True)
         list(Shapes(folder / "shapes", count=120, size=32))

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from cutline.cli import ROOMS
+from cutline.cli.main import MODULES
 from hostile.campaign import own_path
 
 Contents = Mapping[str, bytes]
@@ -111,7 +111,7 @@ def _become(
         sys.argv = ["cutline", *command]
         os.environ.update(environment)
         try:
-            from cutline.cli import main
+            from cutline.cli.main import main
 
             main()
             code = 0
@@ -271,8 +271,8 @@ def make_archive(path: Path) -> dict[str, object]:
 
 def offer_archive(mirror: Path) -> None:
     """Have `data get flickr8k-text --mirror` expect the archive in this folder."""
-    from cutline.catalogue import OFFERS, Offer
-    from cutline.fetching import Parcel
+    from cutline.datasets.catalog import OFFERS, Offer
+    from cutline.datasets.download import Parcel
 
     mirror.mkdir(parents=True, exist_ok=True)
     about = make_archive(mirror / PARCEL)
@@ -280,10 +280,21 @@ def offer_archive(mirror: Path) -> None:
     OFFERS["flickr8k-text"] = Offer("https://example.org/", {"text": parcel})
 
 
+DRIVEN = (
+    "inference.captioner",
+    "inference.library",
+    "metadata.write",
+    "alttext.fill",
+    "training.experiment",
+    "models.export",
+)
+"""What the commands import late."""
+
+
 def scenarios(model: Path, mirror: Path) -> dict[str, Scenario]:
     """By the name of what is done."""
-    for room in (*ROOMS, "captioner", "bulk", "writing", "alt_text", "experiment", "export"):
-        import_module(f"cutline.{room}")  # once, not in every fork
+    for module in (*(f"cli.{name}" for name in MODULES), *DRIVEN):
+        import_module(f"cutline.{module}")  # once, not in every fork
     chosen = ("--model", str(model / "model.onnx"), "--threads", "1")
     offer_archive(mirror)
     write = ("write", "captions.jsonl", "--apply", "--as")

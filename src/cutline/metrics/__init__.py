@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, runtime_checkable
 
-from cutline import __version__
-from cutline.caption_files import pair
 from cutline.errors import DataError, RecipeError, nearest
+from cutline.io.references import pair
 from cutline.metrics.diversity import Diversity, count_distinct
 from cutline.metrics.ngrams import Floats, Words
 from cutline.metrics.significance import Difference, compare_paired, find_intervals
-from cutline.records import Report
-from cutline.words import split_words
+from cutline.text.tokenizer import split_words
+from cutline.types import Report
+from cutline.version import __version__
 
 METRICS = {
     "BLEU": "cutline.metrics.bleu:Bleu",

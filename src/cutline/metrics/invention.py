@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cutline.metrics.ngrams import Words
-from cutline.nouns import agree, kind_of, nouns_of
+from cutline.text.nouns import agree, kind_of, nouns_of
 
 OBJECTS = frozenset(["animal", "vehicle", "food", "furniture", "thing", "clothing"])
 """Kinds of nouns that count as things; a place or a hand is seldom what nobody else would name."""

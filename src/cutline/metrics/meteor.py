@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cutline.metrics.alignment import STAGES, align, count_chunks
-from cutline.metrics.lexicon import Lexicon
+from cutline.metrics.meteor_alignment import STAGES, align, count_chunks
+from cutline.metrics.meteor_lexicon import Lexicon
 from cutline.metrics.ngrams import Floats, Ints, Watch, Words, flatten
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75

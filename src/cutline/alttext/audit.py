@@ -1,0 +1,274 @@
+"""The pictures of a page: which have an alt text, which need none, which lack one.
+
+Enters: a `View` of HTML or Markdown. Leaves: a `Picture` for each `<img>` and each `![](…)`, and
+the byte at which a missing alt text belongs. Which need none is as WAI's decision tree for images
+has it: https://www.w3.org/WAI/tutorials/images/decision-tree/
+"""
+
+import re
+import warnings
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from html import unescape
+from io import BytesIO
+from pathlib import Path
+
+from cutline.alttext.html import Attribute, Dialect, Tag, Text, is_code, read_markup
+from cutline.alttext.markdown import read_markdown
+from cutline.alttext.page_text import View
+from cutline.alttext.urls import Absent, Inline, Local, Outside, Place, Remote, Templated, locate
+
+SMALLEST = 2
+"""Pixels: what is not wider or not higher is a spacer or counts visitors."""
+LIGHT = 4096
+"""Bytes: no file with hardly any pixels is larger."""
+
+
+class State(StrEnum):
+    """What is to be said of a picture in a page."""
+
+    TOLD = "told"
+    """It has an alt text, or a name otherwise."""
+    DECORATIVE = "decorative"
+    """It needs none."""
+    UNKNOWN = "unknown"
+    """A template decides whether it has one."""
+    LACKING = "lacking"
+    """It has none, and the picture can be looked at."""
+    REMOTE = "remote"
+    """It has none; the picture is another host's."""
+    ABSENT = "absent"
+    """It has none; there is no such file."""
+    TEMPLATED = "templated"
+    """It has none; which picture it is, a template decides."""
+    FILLED = "filled"
+    """It had none."""
+    UNSURE = "unsure"
+    """It has none; what the captioner wrote is not good enough."""
+    UNREADABLE = "unreadable"
+    """It has none; the picture cannot be read, or not be fetched."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One place of a page at which a picture is shown."""
+
+    page: Path
+    line: int
+    source: str
+    """The address, as the page means it."""
+    state: State
+    why: str = ""
+    """The reason for the state, where it is not plain."""
+    place: Place = Templated()
+    byte: int = 0
+    """Where an alt text belongs."""
+    quote: str = ""
+    """Of the attribute; empty in Markdown."""
+    alt: str = ""
+    """What was found for it."""
+    confidence: float | None = None
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no alt text where one should be."""
+        fine = (State.TOLD, State.DECORATIVE, State.UNKNOWN, State.FILLED)
+        return self.state not in fine
+
+
+_ALT = re.compile(r"(?::|v-bind:|x-bind:|th:|data-th-|ng-attr-|bind:|\[|\[attr\.)?alt\]?(?:\.\w+)?")
+_BOUND_SOURCE = re.compile(
+    r"(?::|v-bind:|x-bind:|th:|data-th-|ng-|ng-attr-|bind:|\[|\[attr\.)src(?:set)?\]?(?:\.\w+)?"
+)
+_BOUND_ALL = ("v-bind", "x-bind", "th:attr", "data-th-attr", "th:alt-title", "th:attrappend")
+_SOURCES = (
+    "data-src", "data-original", "data-lazy-src", "data-lazy", "data-srcset", "data-lazy-srcset",
+    "src", "srcset",
+)  # fmt: skip
+"""Pages that load late keep a placeholder in `src`."""
+_NAMES = ("aria-label", "aria-labelledby", "title")
+_SPACER = re.compile(
+    r"(?:^|/)(?:spacer|space|pixel|tracking|blank|clear|trans|transparent|shim|dot|empty|"
+    r"1x1|1px|pix)[-_.\d]*\.(?:gif|png|webp)(?:[?#]|$)",
+    re.I,
+)
+_PIXELS = re.compile(r"\s*(\d{1,6})(?:px)?\s*")
+_HIDDEN = re.compile(r"display\s*:\s*none|(?:^|;)\s*(?:width|height)\s*:\s*[012](?:px|\s*(?:;|$))")
+_CONTROL = re.compile(
+    r"(?:\{%|\{\{|<%|<\?php)[-~+]?\s*[#/]?(?:if\w*|el\w*if|else|end\w*|unless|case|when|with|range)\b"
+)
+
+
+class Reader:
+    """Finds the pictures of one page."""
+
+    def __init__(self, view: View, roots: tuple[Path, ...]) -> None:
+        self.view, self.roots, self.base = view, roots, ""
+
+    def read_markdown(self, text: str, dialect: Dialect) -> list[Picture]:
+        """Both `![](…)` and the HTML among it, in the order in which they stand."""
+        document = read_markdown(text, components=dialect.components)
+        found = self.read_html(document.html, dialect)
+        for image in document.images:
+            source = self.view.read(image.source)
+            state = None
+            if image.text.strip() or re.search(r"\balt\s*=", image.attributes, re.I):
+                state = State.TOLD
+            elif image.text:
+                state = State.DECORATIVE  # a lone blank says that there is nothing to say
+            found.append(self.place(source, image.start, image.start + 2, "", state))
+        return sorted(found, key=lambda picture: (picture.byte, picture.line))
+
+    def read_html(self, text: str, dialect: Dialect) -> list[Picture]:
+        """Every `<img>`, in order."""
+        found = list[Picture]()
+        link = _Link()
+        for part in read_markup(text, dialect):
+            if isinstance(part, Text):
+                link.read(text[part.start : part.end])
+            elif part.name == "base" and not self.base:
+                self.base = unescape(self.view.read(part.get("href") or ""))
+            elif part.name == "img" and not part.is_end:
+                link.pictures.append(len(found))
+                found.append(self.judge(part))
+            elif part.name in ("a", "button"):
+                if link.closes_with(part):
+                    for number in link.pictures if link.has_text else ():
+                        found[number] = _leave(found[number], "its link has a text")
+                link = _Link(part)
+        return found
+
+    def judge(self, tag: Tag) -> Picture:
+        """What an `<img>` lacks."""
+        attribute = _find_source(tag)
+        source = attribute.value or "" if attribute else ""
+        if attribute and attribute.name.endswith("srcset"):
+            source = source.strip(", \t\n\f\r").split()[0].rstrip(",") if source.strip(", ") else ""
+        source = unescape(self.view.read(source))
+        state, why = _look_at(tag)
+        after_name = tag.start + len("<img")
+        simple = attribute is not None and not tag.templates
+        at = attribute.end if attribute and simple else after_name
+        bound = [a for a in tag.attributes if _BOUND_SOURCE.fullmatch(a.name)]
+        sources = [a for a in tag.attributes if a.name in _SOURCES]
+        if bound or (tag.templates and len(sources) > 1):
+            source = (bound or sources)[0].value or source
+            state = state or State.TEMPLATED
+        quotes = [a.quote for a in (attribute, *tag.attributes) if a and a.quote]
+        return self.place(source, tag.start, at, (*quotes, '"')[0], state, why)
+
+    def place(
+        self, source: str, start: int, at: int, quote: str, state: State | None, why: str = ""
+    ) -> Picture:
+        """The picture, its address looked up if nothing else is known of it."""
+        line, byte = self.view.line_of(start), self.view.byte_of(at)
+        picture = Picture(self.view.path, line, source, State.LACKING, why, byte=byte, quote=quote)
+        if state:
+            return replace(picture, state=state)
+        place = locate(source, self.view.path, self.roots, base=self.base)
+        picture = replace(picture, place=place)
+        if why := _why_decorative(place, source):
+            return _leave(picture, why)
+        match place:
+            case Remote():
+                return replace(picture, state=State.REMOTE)
+            case Absent(path):
+                return replace(picture, state=State.ABSENT, why=f"there is no {path}")
+            case Outside(path):
+                why = f"{path} is outside of the site; its folder may be named with --root"
+                return replace(picture, state=State.ABSENT, why=why)
+            case Templated():
+                return replace(picture, state=State.TEMPLATED)
+        return picture
+
+
+class _Link:
+    """A link or a button that is open, the pictures in it, and whether it has a name without."""
+
+    def __init__(self, tag: Tag | None = None) -> None:
+        self.tag = tag if tag and not tag.is_end else None
+        named = self.tag and any((self.tag.get(name) or "").strip() for name in _NAMES[:2])
+        self.has_text = bool(named)
+        self.pictures = list[int]()
+
+    def read(self, text: str) -> None:
+        if self.tag and not self.has_text:
+            self.has_text = bool(re.sub(r"&(?:nbsp|#160|#xa0);?|\xc2?\xa0", " ", text).strip())
+
+    def closes_with(self, tag: Tag) -> bool:
+        return self.tag is not None and tag.is_end and tag.name == self.tag.name
+
+
+def _leave(picture: Picture, why: str) -> Picture:
+    return replace(picture, state=State.DECORATIVE, why=why) if picture.is_missing else picture
+
+
+def _find_source(tag: Tag) -> Attribute | None:
+    for name in _SOURCES:
+        for attribute in tag.attributes:
+            if attribute.name == name and (attribute.value or "").strip():
+                return attribute
+    return None
+
+
+def _look_at(tag: Tag) -> tuple[State | None, str]:
+    """What a tag alone tells."""
+    for attribute in tag.attributes:
+        if _ALT.fullmatch(attribute.name):
+            if (attribute.value or "").strip():
+                return State.TOLD, ""
+            return State.DECORATIVE, "its alt text is empty"
+    if any((tag.get(name) or "").strip() for name in _NAMES):
+        return State.TOLD, "it has a name otherwise"
+    hidden = tag.get("aria-hidden") == "true" or tag.get("hidden") is not None
+    if hidden or (tag.get("role") or "").strip().lower() in ("presentation", "none"):
+        return State.DECORATIVE, "it is marked so"
+    sizes = (
+        re.fullmatch(r"\s*(\d{1,9})(?:px)?\s*", tag.get(name) or "") for name in ("width", "height")
+    )
+    if any(size and int(size[1]) <= SMALLEST for size in sizes):
+        return State.DECORATIVE, "it is a pixel or two"
+    if _HIDDEN.search((tag.get("style") or "").lower()):
+        return State.DECORATIVE, "it is hidden"
+    if any(a.name in _BOUND_ALL or is_code(a.name) for a in tag.attributes) or any(
+        "alt" in code or not _CONTROL.match(code) for code in tag.templates
+    ):
+        return State.UNKNOWN, "a template writes its attributes"
+    return None, ""
+
+
+def _why_decorative(place: Place, source: str) -> str:
+    """Why a picture needs no alt text, by its file or its name; only a light one can be such."""
+    match place:
+        case Local(path):
+            content = _begin(path)
+        case Inline(content):
+            pass
+        case _:
+            content = b""
+    if len(content) > LIGHT:
+        return ""
+    if _SPACER.search(source):
+        return "its name is that of a spacer"
+    return "it is a pixel or two" if _is_tiny(content) else ""
+
+
+def _begin(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(LIGHT + 1)
+    except OSError:  # of which the captioner tells
+        return b""
+
+
+def _is_tiny(content: bytes) -> bool:
+    from PIL import Image
+
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(BytesIO(content), formats=("GIF", "PNG", "JPEG", "WEBP", "BMP")) as picture,
+        ):
+            return min(picture.size) <= SMALLEST
+    except Exception:  # a damaged one is told of when it is captioned
+        return False

@@ -1,0 +1,284 @@
+"""Alt texts: pages and a captioner → what is missing, the pages with it, the difference.
+
+`check` says what is missing. `fill` captions each picture once, however often it is shown, and
+yields a `Change` for each page, in which all bytes but the new alt texts are those of the file;
+`apply` writes it.
+
+>>> for event in fill(["site/"], cutline.load().caption_each):
+...     if isinstance(event, Change):
+...         apply(event)
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from cutline.alttext.audit import Picture, State
+from cutline.alttext.pages import Page, find_pages
+from cutline.alttext.urls import Inline, Local, Place, Remote
+from cutline.errors import CutlineError, DataError, FetchError, ImageError
+from cutline.images.prefetch import in_order
+from cutline.io.atomic import insist_on_leave, replaced, tell_names
+from cutline.types import Caption
+
+CaptionEach = Callable[[Iterable[Path | bytes]], Iterator[Caption | ImageError]]
+"""An answer for every picture, in order: `Captioner.caption_each`."""
+Fetch = Callable[[str], bytes]
+"""The picture at an address, or a `FetchError`: `remote.fetch_picture`."""
+Answers = dict[Place, Caption | CutlineError]
+FETCHED_AT_ONCE = 4
+CONTEXT = 3
+"""Unchanged lines around a changed one in a diff."""
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """So many of the pictures have been captioned."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of a page."""
+
+    page: Page
+    content: bytes = field(repr=False)
+    """What the file shall hold; as it is where nothing is to be filled."""
+    pictures: tuple[Picture, ...]
+    """All of the page, those that were filled with their `alt`."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the page stays as it is."""
+        return self.content == self.page.content
+
+    @property
+    def diff(self) -> bytes:
+        """A unified diff, which `patch -p1` and `git apply` take; in UTF-8 for UTF-16."""
+        return b"".join(_compare(self))
+
+
+# ------------------------------------------------------------------------------------------ check
+
+
+def check(
+    paths: Sequence[str | Path], *, roots: Sequence[Path] = ()
+) -> Iterator[Picture | DataError]:
+    """Every picture without the alt text that it should have, and every page that cannot be read.
+
+    `paths` are pages and folders of pages; `roots` the folders in which `/img/a.jpg` is looked for.
+    """
+    for page in find_pages(paths, roots):
+        if isinstance(page, DataError):
+            yield page
+        else:
+            yield from (picture for picture in page.pictures if picture.is_missing)
+
+
+# ------------------------------------------------------------------------------------------- fill
+
+
+def fill(
+    paths: Sequence[str | Path],
+    caption_each: CaptionEach,
+    *,
+    roots: Sequence[Path] = (),
+    fetch: Fetch | None = None,
+    min_confidence: float = 0.0,
+) -> Iterator[Captioned | Change | DataError]:
+    """Find the alt texts that are missing: a `Change` for each page, a `DataError` for a bad one.
+
+    Pictures of other hosts are left out unless `fetch` brings them; a caption with less than
+    `min_confidence` is not used. Nothing is written: that is what `apply` does.
+    """
+    pages = list[Page]()
+    for page in find_pages(paths, roots):
+        if isinstance(page, DataError):
+            yield page
+        else:
+            pages.append(page)
+    wanted = (State.LACKING, State.REMOTE) if fetch else (State.LACKING,)
+    shown = (picture for page in pages for picture in page.pictures if picture.state in wanted)
+    places = list(dict.fromkeys(picture.place for picture in shown))
+    answers: Answers = {}
+    for place, answer in _caption(places, caption_each, fetch):
+        answers[place] = answer
+        yield Captioned(len(answers), len(places))
+    for page in pages:
+        yield _fill_page(page, answers, min_confidence)
+
+
+def _caption(
+    places: list[Place], caption_each: CaptionEach, fetch: Fetch | None
+) -> Iterator[tuple[Place, Caption | CutlineError]]:
+    """Each place with its caption or what is wrong with it; those that cannot be had come last."""
+    asked, failed = list[Place](), list[tuple[Place, CutlineError]]()
+
+    def had() -> Iterator[Path | bytes]:
+        opened = in_order(partial(_open, fetch=fetch), places, workers=FETCHED_AT_ONCE)
+        for place, source in zip(places, opened, strict=True):
+            if isinstance(source, FetchError):
+                failed.append((place, source))
+            else:
+                asked.append(place)  # the captioner asks ahead: an answer is not to the last one
+                yield source
+
+    for number, answer in enumerate(caption_each(had())):
+        yield asked[number], answer
+    yield from failed
+
+
+def _open(place: Place, *, fetch: Fetch | None) -> Path | bytes | FetchError:
+    try:
+        match place:
+            case Local(path):
+                return path
+            case Inline(content):
+                return content
+            case Remote(address) if fetch:
+                return fetch(address)
+    except FetchError as error:
+        return error
+    raise AssertionError(f"{place} cannot be opened")
+
+
+def _fill_page(page: Page, answers: Answers, min_confidence: float) -> Change:
+    pictures = tuple(
+        _judge(picture, answers[picture.place], min_confidence)
+        if picture.place in answers and picture.is_missing
+        else picture
+        for picture in page.pictures
+    )
+    parts, at = [], 0
+    for picture in pictures:  # in the order of the file
+        if picture.state is State.FILLED:
+            parts += [page.content[at : picture.byte], insertion(picture, page.encoding)]
+            at = picture.byte
+    return Change(page, b"".join([*parts, page.content[at:]]), pictures)
+
+
+def _judge(picture: Picture, answer: Caption | CutlineError, least: float) -> Picture:
+    if isinstance(answer, CutlineError):
+        return replace(picture, state=State.UNREADABLE, why=str(answer))
+    if answer.left_out:
+        return replace(picture, state=State.UNSURE, why=answer.left_out)
+    alt = as_sentence(answer.text)
+    found = replace(picture, alt=alt, confidence=answer.confidence)
+    if not alt:
+        return replace(found, state=State.UNSURE, why="the caption is empty")
+    if answer.confidence < least:
+        why = f"a confidence of {answer.confidence:.2f}: {alt}"
+        return replace(found, state=State.UNSURE, why=why)
+    return replace(found, state=State.FILLED)
+
+
+def as_sentence(caption: str) -> str:
+    """The caption as an alt text: `a photo of a dog` is `A dog.`
+
+    A screen reader says that it is a picture, and pauses at a full stop.
+    """
+    plain = "".join(sign if sign.isprintable() else " " for sign in caption)
+    plain = _PICTURE_OF.sub("", " ".join(plain.split()))
+    if not plain:
+        return ""
+    return plain[0].upper() + plain[1:] + ("" if plain[-1] in ".!?…。！？" else ".")
+
+
+_PICTURE_OF = re.compile(
+    r"(?:an? |the )?(?:black and white )?(?:picture|image|photo|photograph|close[ -]?up) of ", re.I
+)
+_HTML_SIGNS = {ord(sign): f"&#{ord(sign)};" for sign in "\"'<>{}`&"}
+_MARKDOWN_SIGNS = {ord(sign): f"\\{sign}" for sign in "\\`*_[]<>&{}|~$"}
+
+
+def insertion(picture: Picture, encoding: str) -> bytes:
+    """What is put into the file; signs that the encoding may lack become references."""
+    if picture.quote:
+        escaped = picture.alt.translate(_HTML_SIGNS)
+        text = f" alt={picture.quote}{escaped}{picture.quote}"
+    else:
+        text = picture.alt.translate(_MARKDOWN_SIGNS)
+    return text.encode(encoding, "xmlcharrefreplace")
+
+
+# ------------------------------------------------------------------------------------------ apply
+
+
+def apply(change: Change) -> None:
+    """Write a page: beside, then renamed, with the mode of the file.
+
+    Raises `DataError` for one that may not be written, or is no longer what was read.
+    """
+    named = change.page.path
+    if change.is_empty:
+        return
+    path = named.resolve()  # what a link points to is written, the link stays
+    try:
+        status = insist_on_leave(path)
+        if status and status.st_nlink > 1:
+            raise DataError(f"{named} stays as it is: {tell_names(status)}")
+        with replaced(path) as file:
+            if path.read_bytes() != change.page.content:
+                raise DataError(f"{named} has changed since it was read: run the command again")
+            file.write(change.content)
+    except OSError as error:
+        raise DataError(f"{named} cannot be written: {error.strerror}") from None
+
+
+# ------------------------------------------------------------------------------------------- diff
+
+
+def _compare(change: Change) -> Iterator[bytes]:
+    """The lines of a unified diff; no line is added or taken away, so each has its counterpart."""
+    before, after = (_split(text, change.page) for text in (change.page.content, change.content))
+    changed = [n for n, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+    if changed:
+        name = change.page.path.as_posix().lstrip("/")
+        yield b"--- %b\n+++ %b\n" % (_quote(f"a/{name}"), _quote(f"b/{name}"))
+    while changed:
+        hunk = [changed.pop(0)]
+        while changed and changed[0] - hunk[-1] <= 2 * CONTEXT:
+            hunk.append(changed.pop(0))
+        first, last = max(0, hunk[0] - CONTEXT), min(len(before), hunk[-1] + CONTEXT + 1)
+        yield b"@@ -%d,%d +%d,%d @@\n" % (first + 1, last - first, first + 1, last - first)
+        yield from _write_hunk(before, after, first, last)
+
+
+def _quote(name: str) -> bytes:
+    """A file's name as `git` and `patch` read it, on one line whatever is in it."""
+    content = os.fsencode(name)
+    if any(byte < 32 or byte in b'"\\\x7f' for byte in content):
+        signs = (f"\\{b:03o}" if b < 32 or b > 126 or b in b'"\\' else chr(b) for b in content)
+        return f'"{"".join(signs)}"'.encode()
+    return content + (b"\t" if b" " in content else b"")
+
+
+def _write_hunk(before: list[bytes], after: list[bytes], first: int, last: int) -> Iterator[bytes]:
+    number = first
+    while number < last:
+        end = number
+        while end < last and before[end] != after[end]:
+            end += 1
+        if end == number:
+            yield b" " + _ended(before[number])
+            number += 1
+            continue
+        yield from (b"-" + _ended(line) for line in before[number:end])
+        yield from (b"+" + _ended(line) for line in after[number:end])
+        number = end
+
+
+def _split(content: bytes, page: Page) -> list[bytes]:
+    if page.encoding.startswith("utf-16"):
+        content = content.decode(page.encoding, "replace").encode("utf-8")
+    lines = content.split(b"\n")  # a carriage return ends none, for `git` and `patch` as well
+    return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+
+
+def _ended(line: bytes) -> bytes:
+    return line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n"

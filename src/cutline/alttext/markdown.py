@@ -1,0 +1,293 @@
+"""Markdown → its images with their places, and the HTML that stands in it.
+
+Enters: text. Leaves: a `Document`. The blocks are those of CommonMark 0.31, as far as they say what
+is code, what is HTML and what is neither; front matter and template code are left out as well.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html import unescape
+
+from cutline.alttext.html import SPACE
+
+
+@dataclass(frozen=True)
+class Image:
+    """`![text](source)` or `![text][name]`."""
+
+    start: int
+    end: int
+    source: str
+    """The address, its escapes and references read."""
+    text: str
+    """Between the brackets, as it is written."""
+    attributes: str = ""
+    """`{: .wide}` or `{alt="…"}` behind it, as some dialects have."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """What stands in a file."""
+
+    images: tuple[Image, ...]
+    html: str
+    """The text with blanks for code, images and front matter: what may hold tags, in its place."""
+
+
+def read_markdown(text: str, *, components: bool = False) -> Document:
+    """Images in order, and what may be HTML; with `components`, code of MDX is left out."""
+    if components:
+        text = _blank_out(text, [code.span() for code in _MDX_CODE.finditer(text)])
+    blocks = _Blocks(text)
+    runs = list(blocks.read())
+    images, blanks = list[Image](), list(blocks.code)
+    for start, end in runs:
+        for found in _read_inline(text, start, end, blocks.addresses):
+            if isinstance(found, Image):
+                images.append(found)
+                blanks.append((found.start, found.end))
+            else:
+                blanks.append(found)
+    return Document(tuple(images), _blank_out(text, blanks))
+
+
+_MDX_CODE = re.compile(
+    r"^(?:import|export)[ \t](?:(?!\n[ \t\r]*\n).)*+|\{/\*.*?(?:\*/\}|\Z)", re.S | re.M
+)
+"""Statements, which end with a blank line, and comments."""
+
+
+def _blank_out(text: str, spans: list[tuple[int, int]]) -> str:
+    parts, at = [], 0
+    for start, end in sorted(spans):
+        if start < at:
+            continue
+        parts += [text[at:start], re.sub(r"[^\n]", " ", text[start:end])]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+# -------------------------------------------------------------------------------------- blocks
+
+_QUOTE = re.compile(r"(?: {0,3}> ?)+")
+_ITEM = re.compile(r"(?:[-+*]|\d{1,9}[.)])(?=[ \t]|$)")
+_FENCE = re.compile(r"(`{3,})[^`]*$|(~{3,})")
+_HEADING = re.compile(r"#{1,6}(?=[ \t]|$)|(?:[-_*][ \t]*){3,}$")
+_DEFINITION = re.compile(
+    r"\[(?!\^)((?:[^\[\]\\]|\\.)+)\]:[ \t]*(?:<((?:[^<>\\]|\\.)*)>|([^\s<]\S*))"
+    r"(?:[ \t]+(?:\".*\"|'.*'|\(.*\)))?[ \t]*$"
+)
+_FRONT_MATTER = re.compile(r"\ufeff?(---|\+\+\+)[ \t]*\r?\n.*?^\1[ \t]*\r?$", re.S | re.M)
+_BLOCK_NAMES = (
+    "address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|"
+    "dialog|dir|div|dl|dt|fieldset|figcaption|figure|footer|form|frame|frameset|h[1-6]|head|header|"
+    "hr|html|iframe|legend|li|link|main|menu|menuitem|nav|noframes|ol|optgroup|option|p|param|"
+    "search|section|summary|table|tbody|td|tfoot|th|thead|title|tr|track|ul"
+)
+_TAG = (
+    r"<(?:/[a-zA-Z][\w-]*\s*|[a-zA-Z][\w-]*(?:\s+[a-zA-Z_:][\w.:-]*"
+    r"(?:\s*=\s*(?:[^\s\"'=<>`]+|'[^']*'|\"[^\"]*\"))?)*\s*/?)>"
+)
+_HTML = (
+    (re.compile(r"<(?:pre|script|style|textarea)(?=[\s>]|$)", re.I),
+     re.compile(r"</(?:pre|script|style|textarea)>", re.I)),
+    (re.compile(r"<!--"), re.compile(r"-->")),
+    (re.compile(r"<\?"), re.compile(r"\?>")),
+    (re.compile(r"<!\[CDATA\["), re.compile(r"\]\]>")),
+    (re.compile(r"<![a-zA-Z]"), re.compile(r">")),
+    (re.compile(rf"</?(?:{_BLOCK_NAMES})(?=[\s>]|/>|$)", re.I), None),
+)  # fmt: skip
+"""How a block of HTML begins and ends; None: with a blank line."""
+_LONE_TAG = re.compile(rf"{_TAG}\s*$")
+_MARKDOWN_INSIDE = re.compile(r"<[^>]*\smarkdown(?:=|\s|>)", re.I)
+
+
+@dataclass
+class _Blocks:
+    """Reads lines one after the other; what it remembers is what the last ones left open."""
+
+    text: str
+    code: list[tuple[int, int]] = field(default_factory=list)
+    """Spans that are code, or front matter."""
+    addresses: dict[str, str] = field(default_factory=dict)
+    """`[name]: address` of the whole document."""
+    items: list[int] = field(default_factory=list)
+    """Columns in which the text of the open list items begins."""
+    fence: str = ""
+    fence_place: tuple[int, int] = (0, 0)
+    """How deep in quotes and in lists the fence was opened."""
+    html_end: re.Pattern[str] | None = None
+    in_html: bool = False
+    in_paragraph: bool = False
+    depth: int = 0
+    """How many quotes the last line stood in."""
+
+    def read(self) -> Iterator[tuple[int, int]]:
+        """Runs of text in which images may stand."""
+        begun: int | None = None
+        at = 0
+        if matter := _FRONT_MATTER.match(self.text):
+            at = matter.end()
+            self.code.append((0, at))
+        while at < len(self.text):
+            newline = self.text.find("\n", at)
+            end = len(self.text) if newline < 0 else newline + 1
+            was = self.in_paragraph
+            begins = self.take(self.text[at:end].rstrip("\r\n"), at, end)
+            if begun is not None and (begins or not (was and self.in_paragraph)):
+                yield begun, at
+                begun = None
+            if self.in_paragraph or begins:
+                begun = at if begun is None else begun
+            at = end
+        if begun is not None:
+            yield begun, at
+
+    def take(self, line: str, start: int, end: int) -> bool:
+        """One more line; whether it begins a paragraph, a heading, an item."""
+        quote = _QUOTE.match(line)
+        depth = quote[0].count(">") if quote else 0
+        rest = line[quote.end() :] if quote else line
+        body = rest.expandtabs(4)
+        indent = len(body) - len(body.lstrip(" "))
+        body = body.strip(SPACE)
+        if self.fence and not self.leaves_fence(body, depth, indent):
+            self.code.append((start, end))
+            if re.fullmatch(f"{self.fence[0]}{{{len(self.fence)},}}", body):
+                self.fence = ""
+            return False
+        if self.in_html:
+            self.in_html = bool(body) if self.html_end is None else not self.html_end.search(body)
+            return False
+        if not body:
+            self.in_paragraph = False
+            return False
+        self.in_paragraph &= depth <= self.depth  # a quote begins anew; one may end lazily
+        if depth != self.depth and not self.in_paragraph:
+            self.items.clear()
+        self.depth = depth
+        return self.begin(body, depth, indent, (start, end))
+
+    def leaves_fence(self, body: str, depth: int, indent: int) -> bool:
+        """Whether a line stands outside the quote or the item in which a fence was opened."""
+        if depth < self.fence_place[0] or (body and indent < self.fence_place[1]):
+            self.fence = ""
+            return True
+        return False
+
+    def begin(self, body: str, depth: int, indent: int, span: tuple[int, int]) -> bool:
+        """A line that is not blank, outside fences and HTML."""
+        is_item = bool(_ITEM.match(body)) and not _HEADING.match(body)
+        while self.items and indent < self.items[-1] and (is_item or not self.in_paragraph):
+            self.items.pop()
+        margin = self.items[-1] if self.items else 0
+        if indent - margin >= 4 and not self.in_paragraph:
+            self.code.append(span)
+            return False
+        begins = not self.in_paragraph
+        while is_item and (item := _ITEM.match(body)):
+            inner = body[item.end() :]
+            gap = len(inner) - len(inner.lstrip(" "))
+            indent += item.end() + (gap if 1 <= gap <= 4 else 1)
+            self.items.append(indent)
+            body, begins = inner.strip(SPACE), True
+            self.in_paragraph = False
+            if gap > 4:  # an item that begins with code
+                self.code.append(span)
+                return False
+        if fence := _FENCE.match(body):
+            self.fence = fence[1] or fence[2]
+            self.fence_place = (depth, self.items[-1] if self.items else 0)
+            self.code.append(span)
+            self.in_paragraph = False
+            return False
+        if self.begins_html(body):
+            return False
+        if not self.in_paragraph and (definition := _DEFINITION.match(body)):
+            name, pointed, bare = definition.groups()
+            self.addresses.setdefault(_normal(name), _read_address(pointed or bare or ""))
+            return False
+        heading = bool(_HEADING.match(body))
+        self.in_paragraph = bool(body) and not heading
+        return begins or heading
+
+    def begins_html(self, body: str) -> bool:
+        """Whether a line begins a block of HTML, in which Markdown is not read."""
+        ends = [closing for opening, closing in _HTML if opening.match(body)]
+        if not ends and not self.in_paragraph and _LONE_TAG.match(body):
+            ends = [None]
+        if not ends or _MARKDOWN_INSIDE.match(body):
+            return False
+        [closing, *_] = ends
+        self.in_paragraph = False
+        self.html_end = closing
+        self.in_html = closing is None or not closing.search(body, 2)
+        return True
+
+
+# -------------------------------------------------------------------------------------- images
+
+_SIGN = re.compile(r"\\[!-/:-@\[-`{-~]|`+|<|\{\{|\{%|!\[")
+_INLINE_TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z](?:(?!!\[)[^\"'<>]|\"[^\"]*\"|'[^']*')*+>", re.S)
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.S)
+_TEXT = re.compile(r"!\[((?:[^\[\]\\]|\\.|\[(?:[^\[\]\\]|\\.)*+\])*+)\]", re.S)
+_ADDRESS = re.compile(
+    r"""\(\s*(?:
+        <(?P<pointed>(?:[^<>\n\\]|\\.)*+)>
+        | (?P<bare>(?!<)(?:\{\{.*?\}\}|\{%.*?%\}|[^\s()\\]|\\.
+            |\((?:[^\s()\\]|\\.|\((?:[^\s()\\]|\\.)*+\))*+\))*+)
+    )(?:\s+(?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\((?:[^()\\]|\\.)*+\)))?\s*\)""",
+    re.S | re.X,
+)
+_NAME = re.compile(r"\[((?:[^\[\]\\]|\\.)*+)\]", re.S)
+_ATTRIBUTES = re.compile(r"\{[^{}\n%]*\}")
+
+
+def _read_inline(
+    text: str, start: int, end: int, addresses: dict[str, str]
+) -> Iterator[Image | tuple[int, int]]:
+    """Images of a run of text, and the spans in it that are code."""
+    at = start
+    while sign := _SIGN.search(text, at, end):
+        at = sign.end()
+        if sign[0].startswith("\\"):
+            if sign[0] == "\\<":
+                yield sign.span()
+        elif sign[0].startswith("`"):
+            if closing := re.compile(rf"(?<!`){sign[0]}(?!`)").search(text, at, end):
+                at = closing.end()
+                yield sign.start(), at
+        elif sign[0] != "![":
+            pattern = _INLINE_TAG if sign[0] == "<" else _TEMPLATE
+            if passed := pattern.match(text, sign.start(), end):
+                at = passed.end()
+        elif image := _read_image(text, sign.start(), end, addresses):
+            yield image
+            at = image.end
+
+
+def _read_image(text: str, start: int, end: int, addresses: dict[str, str]) -> Image | None:
+    words = _TEXT.match(text, start, end)
+    if not words:
+        return None
+    if inline := _ADDRESS.match(text, words.end(), end):
+        source, last = _read_address(inline["pointed"] or inline["bare"] or ""), inline.end()
+    else:
+        name = _NAME.match(text, words.end(), end)
+        found = addresses.get(_normal(name[1] if name and name[1].strip() else words[1]))
+        if found is None:
+            return None
+        source, last = found, name.end() if name else words.end()
+    more = _ATTRIBUTES.match(text, last, end)
+    return Image(start, last, source, words[1], more[0] if more else "")
+
+
+def _normal(name: str) -> str:
+    """How names of addresses are compared."""
+    return " ".join(name.split()).casefold()
+
+
+def _read_address(written: str) -> str:
+    """Without backslashes before punctuation, and with `&amp;` read."""
+    return unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", written))

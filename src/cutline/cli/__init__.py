@@ -1,0 +1,1 @@
+"""The command line. A command is imported when it is called for."""

@@ -1,0 +1,99 @@
+"""The command line: a command's module is imported when it is called."""
+
+import io
+import os
+import sys
+from contextlib import suppress
+from importlib import import_module
+
+import click
+
+from cutline.cli.progress import Stopped, stop_at_once
+from cutline.cli.terminal import visible
+from cutline.errors import CutlineError
+from cutline.version import __version__
+
+MODULES = {
+    "caption": ("caption", "gaze"),
+    "train": ("train", "export", "soup", "import"),
+    "evaluate": ("score", "compare", "evaluate", "calibrate", "inspect", "card"),
+    "data": ("data",),
+    "write": ("write", "undo"),
+    "report": ("report",),
+    "alt": ("alt",),
+}
+MODULE_OF = {command: module for module, commands in MODULES.items() for command in commands}
+NAMES = {"import": "adopt"}
+"""Commands whose names are words of Python's own."""
+
+
+class Commands(click.Group):
+    """Commands are imported when somebody asks for them: captioning starts sooner."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every name."""
+        return list(MODULE_OF)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        if cmd_name not in MODULE_OF:
+            return None
+        module = import_module(f"cutline.cli.{MODULE_OF[cmd_name]}")
+        return getattr(module, NAMES.get(cmd_name, cmd_name))
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="cutline")
+def commands() -> None:
+    """Train, measure and run image captioners."""
+
+
+def main() -> None:
+    """The `cutline` command: a user's mistake is one sentence and exit code 1."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")  # file names may be any bytes
+    try:
+        with stop_at_once():
+            _run_and_flush()
+    except CutlineError as error:
+        sys.exit(visible(f"cutline: {error}"))
+    except click.ClickException as error:
+        error.show(said := io.StringIO())
+        click.echo(visible(said.getvalue(), keep="\n"), err=True, nl=False)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort) as error:
+        stopped = error.__cause__ if isinstance(error, click.Abort) else error
+        sys.exit(stopped.code if isinstance(stopped, Stopped) else 130)
+    except BrokenPipeError:
+        _write_nowhere()  # nobody reads us any more
+        sys.exit(141)
+    except OSError as error:
+        _write_nowhere()
+        what = error.filename if error.filename is not None else "the output"
+        sys.exit(visible(f"cutline: {what}: {error.strerror or error}"))
+    except (MemoryError, RecursionError) as error:
+        what = "there is too little memory" if isinstance(error, MemoryError) else "it is too deep"
+        sys.exit(f"cutline: a file that was read cannot be: {what}")
+
+
+def _run_and_flush() -> None:
+    """Run a command; what standard output refuses is refused here, not when Python has ended."""
+    try:
+        commands(standalone_mode=False)
+    finally:
+        if sys.stdout:
+            sys.stdout.flush()
+
+
+def _write_nowhere() -> None:
+    """Let nothing more go where nothing can be written: Python would say so once more."""
+    with suppress(OSError, ValueError, AttributeError):  # there may be no standard output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

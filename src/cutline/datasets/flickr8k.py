@@ -1,0 +1,111 @@
+"""Flickr8k: 8,091 photographs with five captions each (Hodosh, Young and Hockenmaier, 2013).
+
+Three layouts are understood, each as its owner has it on disk:
+
+- as unpacked from the authors' zips: `Flickr8k_text/` beside `Flicker8k_Dataset/` (sic);
+- Kaggle's: `Images/` beside `captions.txt`. It lacks the split lists, and scores on any other split
+  cannot be compared: put the three lists of `Flickr8k_text.zip` beside it, or read it as `folder`;
+- flat: `images/` beside the text files.
+
+Photographs in none of the three lists (91 of them) are left out.
+"""
+
+import csv
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from cutline.datasets.validation import (
+    Entry,
+    Problem,
+    Reading,
+    Said,
+    assemble,
+    list_pictures,
+    read_lines,
+)
+from cutline.errors import DataError
+from cutline.types import Example
+
+_LISTS = {
+    "train": "Flickr_8k.trainImages.txt",
+    "validation": "Flickr_8k.devImages.txt",
+    "test": "Flickr_8k.testImages.txt",
+}
+_PICTURES = (
+    "Flicker8k_Dataset",
+    "Flickr8k_Dataset/Flicker8k_Dataset",
+    "Flickr8k_Dataset",
+    "Images",
+    "images",
+)
+_TEXTS = ("Flickr8k_text", ".")
+_ADVICE = (
+    "; it comes with Flickr8k_text.zip (not with Kaggle's copy, which the source 'folder' reads"
+    " with a split of its own)"
+)
+
+
+class Flickr8k:
+    """The data as its owner has it, in the authors' split: 6,000, 1,000 and 1,000 photographs."""
+
+    def __init__(self, folder: Path | str, *, captions: str = "Flickr8k.token.txt") -> None:
+        """`captions` may name another file of the same format: `Flickr8k.arabic.full.txt`."""
+        self.folder = Path(folder)
+        self.captions = captions
+
+    def __iter__(self) -> Iterator[Example]:
+        return self.read().insist()
+
+    def read(self) -> Reading:
+        """Examples in the order of the lists: train, validation, test."""
+        folder = next(filter(Path.is_dir, (self.folder / name for name in _PICTURES)), None)
+        if folder is None:
+            looked = ", ".join(f"{name}/" for name in _PICTURES)
+            problem = Problem(
+                self.folder, None, f"has no folder of photographs; looked for {looked}"
+            )
+            return Reading((), (problem,))
+        return assemble(chain(self._split_entries(), self._captions()), list_pictures(folder))
+
+    def _split_entries(self) -> Iterator[Entry | Problem]:
+        for split, name in _LISTS.items():
+            file = self._find(name)
+            if file.is_file():
+                yield from read_lines(file, partial(_parse_name, split=split))
+            else:
+                yield Problem(file, None, f"the list of {split} photographs is missing{_ADVICE}")
+
+    def _captions(self) -> Iterator[Entry | Problem]:
+        file = self._find(self.captions)
+        kaggle = self.folder / "captions.txt"
+        if kaggle.is_file() and not file.is_file():
+            return read_lines(kaggle, _parse_comma, skip=1)
+        return read_lines(file, _parse_tab)
+
+    def _find(self, name: str) -> Path:
+        """Where a text file is, or else where it should be."""
+        places = [self.folder / text / name for text in _TEXTS]
+        return next(filter(Path.is_file, places), places[-1])
+
+
+def _parse_name(line: str, *, split: str) -> list[Said]:
+    return [(line.strip(), None, split)]
+
+
+def _parse_tab(line: str) -> list[Said]:
+    """`dog.jpg#2<TAB>A dog runs .` is `("dog.jpg", "A dog runs .", None)`."""
+    key, tab, caption = line.partition("\t")
+    if not tab:
+        raise DataError("a line must be name#number, a tab and the caption; there is no tab")
+    return [(key.partition("#")[0].strip(), caption, None)]
+
+
+def _parse_comma(line: str) -> list[Said]:
+    """`dog.jpg,A dog runs .`, in quotes where the caption itself has a comma, or not."""
+    try:
+        picture, *caption = next(csv.reader([line], strict=True))
+    except csv.Error as error:
+        raise DataError(f"this is not a line of CSV: {error}") from None
+    return [(picture.strip(), ",".join(caption), None)]

@@ -1,0 +1,249 @@
+"""A folder of one's own pictures, with captions in one of four forms.
+
+- `captions.jsonl`, one picture a line:
+  `{"image": "dog.jpg", "captions": ["a dog", "a brown dog"], "split": "train"}`
+  (or `"caption": "a dog"`; `split` may be left out);
+- `captions.csv` (or `captions.txt`, as Kaggle calls it) with a first line `image,caption` or
+  `image,caption,split`; several lines for a picture with several captions; a caption is one line;
+- `captions.json` as COCO's: `images` with `id`, `file_name` and perhaps `split`, `annotations` with
+  `image_id` and `caption`;
+- a text file beside each picture (`dog.txt` beside `dog.jpg`), one caption a line.
+
+Pictures may lie in subfolders; a line names them by their path in the folder, or by the bare name
+where that is unique. Pictures without captions are left out.
+
+Where no line says the split, the name decides: a hash of the path without its suffix, so that
+adding a picture never moves another and `dog.png` lands where `dog.jpg` was. With the default
+shares a tenth is validation and a tenth test, in the long run: a dozen pictures may leave a split
+empty.
+"""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Any
+from unicodedata import normalize
+
+from cutline.datasets.validation import (
+    Entry,
+    Problem,
+    Reading,
+    Said,
+    assemble,
+    is_picture,
+    read_lines,
+)
+from cutline.errors import DataError, nearest
+from cutline.types import SPLITS, Example
+
+_SYNONYMS = {"dev": "validation", "val": "validation", "valid": "validation"}
+_FILES = ("captions.jsonl", "captions.csv", "captions.txt", "captions.json")
+_COLUMNS = ("image", "caption", "split")
+
+
+class Folder:
+    """One's own pictures; an example's id is its path in the folder, with `/`."""
+
+    def __init__(self, folder: Path | str, *, validation: float = 0.1, test: float = 0.1) -> None:
+        """`validation` and `test` are shares of the pictures whose split no line says."""
+        if validation < 0 or test < 0 or validation + test > 1:
+            raise DataError(f"shares of {validation} and {test} leave nothing to train on")
+        self.folder = Path(folder)
+        self.validation = validation
+        self.test = test
+
+    def __iter__(self) -> Iterator[Example]:
+        return self.read().insist()
+
+    def read(self) -> Reading:
+        """Examples in the order of the lines, or of the names where each picture has its file."""
+        if not self.folder.is_dir():
+            return Reading((), (Problem(self.folder, None, "there is no such folder"),))
+        pictures = _find_pictures(self.folder)
+        entries = list(self._entries(pictures))
+        named = {entry.picture for entry in entries if isinstance(entry, Entry)}
+        if not named:  # what is wrong with the captions is wrong once, not once a picture
+            return Reading((), tuple(map(_as_problem, entries)) or (self._lack(pictures),))
+        left = (_left_out(path) for name, path in pictures.items() if name not in named)
+        return assemble(chain(entries, left), pictures, split_of=self._split_by_name)
+
+    def _entries(self, pictures: Mapping[str, Path]) -> Iterable[Entry | Problem]:
+        files = [file for file in map(self.folder.joinpath, _FILES) if _is_captions(file)]
+        if not files:
+            return chain.from_iterable(_read_beside(*item) for item in pictures.items())
+        if len(files) > 1:
+            sentence = f"{files[0].name} is there too; keep one of the two"
+            return [Problem(files[1], None, sentence)]
+        read = {".jsonl": _read_jsonl, ".json": _read_json}.get(files[0].suffix, _read_csv)
+        return read(files[0], _find_names(pictures))
+
+    def _lack(self, pictures: Mapping[str, Path]) -> Problem:
+        """What a folder without a single caption is told."""
+        if not pictures:
+            return Problem(self.folder, None, "there are no pictures")
+        sentence = (
+            "there are no captions; they belong into captions.csv (first line: image,caption) or "
+            "captions.jsonl, or into a .txt beside each picture (Flickr8k and COCO have a --kind "
+            "of their own)"
+        )
+        return Problem(self.folder, None, sentence)
+
+    def _split_by_name(self, picture: str) -> str:
+        """The hash as a number between 0 and 1: first the test share, then validation's."""
+        stem = picture.removesuffix(PurePosixPath(picture).suffix)
+        digest = sha256(stem.encode(errors="surrogatepass")).digest()  # names need not be UTF-8
+        number = int.from_bytes(digest[:6]) / 2**48
+        if number < self.test:
+            return "test"
+        return "validation" if number < self.test + self.validation else "train"
+
+
+def _is_captions(file: Path) -> bool:
+    """Kaggle's `captions.txt` has a header; any other may be beside a picture `captions.jpg`."""
+    if file.suffix != ".txt" or not file.is_file():
+        return file.is_file()
+    with file.open("rb") as opened:
+        return opened.readline().removeprefix(b"\xef\xbb\xbf").startswith(b"image,caption")
+
+
+def _find_pictures(folder: Path) -> dict[str, Path]:
+    """Path in the folder -> path; hidden files and folders are not looked at."""
+    found = {}
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder)
+        if is_picture(path.name) and not any(p.startswith(".") for p in inside.parts):
+            found[normalize("NFC", inside.as_posix())] = path
+    return dict(sorted(found.items()))
+
+
+def _find_names(pictures: Mapping[str, Path]) -> dict[str, str]:
+    """How a line may call a picture -> its path in the folder."""
+    times = Counter(PurePosixPath(name).name for name in pictures)
+    bare = {PurePosixPath(name).name: name for name in pictures}
+    unique = {name: inside for name, inside in bare.items() if times[name] == 1}
+    return {**unique, **{name: name for name in pictures}}
+
+
+def _as_problem(entry: Entry | Problem) -> Problem:
+    assert isinstance(entry, Problem)
+    return entry
+
+
+def _left_out(picture: Path) -> Problem:
+    return Problem(picture, None, "left out: this picture has no captions", is_fatal=False)
+
+
+def _read_beside(name: str, picture: Path) -> Iterable[Entry | Problem]:
+    file = picture.with_suffix(".txt")
+    return read_lines(file, lambda line: [(name, line, None)]) if file.is_file() else []
+
+
+def _read_jsonl(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]:
+    return read_lines(file, partial(_parse_object, names=names))
+
+
+def _read_json(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]:
+    """One document with all images and all annotations, whose lines mean nothing."""
+    try:
+        told = json.loads(file.read_bytes())
+        images = {image["id"]: image for image in told["images"]}
+        for said in told["annotations"]:
+            image = images[said["image_id"]]
+            picture, split = _resolve(image["file_name"], names), _name_split(image.get("split"))
+            yield Entry(file, None, picture, str(said["caption"]), split)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        yield Problem(file, None, "this is not a file of captions as COCO's are")
+    except DataError as error:
+        yield Problem(file, None, str(error))
+
+
+def _parse_object(line: str, *, names: Mapping[str, str]) -> list[Said]:
+    try:
+        said = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"broken JSON, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise DataError("broken JSON: it is nested too deeply") from None
+    except ValueError:
+        raise DataError("broken JSON: it holds a number of thousands of digits") from None
+    if not isinstance(said, dict) or not isinstance(said.get("image"), str):
+        raise DataError("a line must be an object with the name of an 'image'")
+    picture, split = _resolve(said["image"], names), _name_split(said.get("split"))
+    return [(picture, caption, split) for caption in _list_captions(said)] or [
+        (picture, None, split)
+    ]
+
+
+def _list_captions(said: Mapping[str, Any]) -> list[str]:
+    keys = [key for key in ("caption", "captions") if key in said]
+    if len(keys) != 1:
+        hint = nearest("caption", said) if not keys else ""
+        raise DataError(f"a line must have either a 'caption' or 'captions'{hint}")
+    captions = said[keys[0]] if keys[0] == "captions" else [said[keys[0]]]
+    if not isinstance(captions, list) or not all(isinstance(text, str) for text in captions):
+        raise DataError("a 'caption' must be a text, and 'captions' a list of texts")
+    return captions
+
+
+def _read_csv(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]:
+    """The first line says the columns and shows what separates them."""
+    with file.open("rb") as opened:
+        first = opened.readline()
+    if first.startswith((b"\xff\xfe", b"\xfe\xff")):
+        yield Problem(file, None, "this file is UTF-16: save it as UTF-8")
+        return
+    header = first.decode("utf-8-sig", errors="replace").strip()
+    separator = max(",;\t", key=header.count)
+    columns = [column.strip(' "').lower() for column in header.split(separator)]
+    wrong = [column for column in columns if column not in _COLUMNS]
+    if wrong or columns.count("image") != 1 or columns.count("caption") != 1:
+        named = (
+            f"the first line, {header[:80]!r}, names others"
+            if header
+            else "the first line is empty"
+        )
+        close = nearest(wrong[0], _COLUMNS) if wrong else ""
+        hint = close if "did you mean" in close else ""
+        sentence = f"the columns must be image, caption and perhaps split; {named}{hint}"
+        yield Problem(file, 1, sentence)
+        return
+    parse = partial(_parse_row, columns=columns, separator=separator, names=names)
+    yield from read_lines(file, parse, skip=1)
+
+
+def _parse_row(
+    line: str, *, columns: list[str], separator: str, names: Mapping[str, str]
+) -> list[Said]:
+    """Each line alone, so that a quote left open cannot swallow the lines after it."""
+    try:
+        cells = next(csv.reader([line], delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise DataError(f"this is not a line of CSV: {error}") from None
+    if len(cells) > len(columns) and columns[-1] == "caption":
+        cells[len(columns) - 1 :] = [separator.join(cells[len(columns) - 1 :])]
+    if len(cells) != len(columns):
+        sentence = f"{len(cells)} cells, but {len(columns)} columns"
+        raise DataError(f'{sentence}; put a caption with {separator!r} in it in "quotes"')
+    row = dict(zip(columns, cells, strict=True))
+    return [(_resolve(row["image"], names), row["caption"], _name_split(row.get("split") or None))]
+
+
+def _resolve(name: str, names: Mapping[str, str]) -> str:
+    """The path in the folder that a line means, whatever system it was written on."""
+    clean = normalize("NFC", str(PurePosixPath(name.strip().replace("\\", "/"))))
+    return names.get(clean, clean)
+
+
+def _name_split(said: Any) -> str | None:
+    """`val`, `valid` and `dev` are understood."""
+    if said is None:
+        return None
+    split = str(said).strip().lower()
+    if _SYNONYMS.get(split, split) not in SPLITS:
+        raise DataError(f"there is no split {said!r}{nearest(split, SPLITS)}")
+    return _SYNONYMS.get(split, split)

@@ -1,0 +1,105 @@
+"""Labelled photographs: lines of JSON that say what is to be seen, with no caption.
+
+    {"file": "zoo/1.jpg", "labels": ["zebra", "grass"], "person": false}
+    {"file": "street/2.jpg", "objects": [["car", 0.21], ["pole", 0.01]], "scene": "street"}
+    {"file": "drawn/3.png", "photograph": false}
+
+`objects` are names with their share of the picture; where they are, `labels` are not read. `person`
+says whether anybody is there; without it nobody knows. Where a line says a `split`, only `train` is
+learnt from. The head that names concepts learns from them, and the decoder if sentences are found
+for them (`[[source]]` with `kind = "labels"`; see `cutline.training.pairing`).
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cutline.errors import DataError
+from cutline.text.nouns import nouns_of
+from cutline.text.tokenizer import split_words
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A photograph and the plain nouns that its labels name."""
+
+    image: Path
+    nouns: frozenset[str]
+    person: bool | None
+    photograph: bool = True
+    folder: str = ""
+    """The first part of its path: the pictures of a folder were labelled alike."""
+
+
+class Labels:
+    """The photographs of one file of lines, whose paths are relative to it."""
+
+    def __init__(
+        self,
+        file: Path | str,
+        *,
+        folder: str = "",
+        limit: int = 0,
+        least: float = 0.02,
+        silence: float = 0.5,
+        sentences: int = 0,
+        photographs: bool = True,
+    ) -> None:
+        """Only pictures in `folder`, at most `limit` of them (0: all), evenly chosen.
+
+        An object smaller than a share `least` of its picture is not counted. That a label is not
+        said counts `silence` of a "no", if it is said of another picture of the same folder. With
+        `sentences`, so many are found for each picture that shows nobody. `photographs = false`:
+        they are drawings, documents and the like, which the model is to refuse.
+        """
+        self.file, self.folder = Path(file), folder
+        self.limit, self.least, self.silence = limit, least, silence
+        self.sentences, self.photographs = sentences, photographs
+
+    def __iter__(self) -> Iterator[Labelled]:
+        """In the order of the lines; `DataError` names the line that is wrong."""
+        found = list(self._read())
+        if not found:
+            raise DataError(f"{self.file} has no labelled photographs in {self.folder or 'it'}")
+        step = max(1, -(-len(found) // self.limit)) if self.limit else 1
+        return iter(found[::step])
+
+    def _read(self) -> Iterator[Labelled]:
+        try:
+            lines = self.file.read_text(encoding="utf8").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"{self.file} cannot be read: {reason}") from None
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                try:
+                    said = json.loads(line)
+                    name = str(said.get("file") or said["file_name"])
+                    if name.startswith(self.folder) and said.get("split", "train") == "train":
+                        yield self._read_line(name, said)
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    sentence = "a line must be an object with a 'file' and 'labels' or 'objects'"
+                    raise DataError(f"{self.file}:{number}: {sentence}") from None
+
+    def _read_line(self, name: str, said: dict[str, Any]) -> Labelled:
+        group = name.partition("/")[0] if "/" in name else ""
+        if not (self.photographs and said.get("photograph", True)):
+            return Labelled(self._find(name), frozenset(), None, photograph=False, folder=group)
+        return Labelled(self._find(name), self._name(said), _know_person(said), folder=group)
+
+    def _find(self, name: str) -> Path:
+        beside = self.file.parent / name
+        return beside if beside.exists() else self.file.parent / "images" / name
+
+    def _name(self, said: dict[str, Any]) -> frozenset[str]:
+        names = list(said["labels"]) if "objects" not in said else []
+        names += [name for name, share in said.get("objects", []) if share > self.least]
+        names += [str(said["scene"]).replace("_", " ")] if said.get("scene") else []
+        return frozenset(noun for name in names for noun in nouns_of(split_words(name.lower())))
+
+
+def _know_person(said: dict[str, Any]) -> bool | None:
+    person = said.get("person")
+    return None if person is None else bool(person)

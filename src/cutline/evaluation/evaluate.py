@@ -1,0 +1,58 @@
+"""Caption the pictures of a split and score what was written."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutline.errors import ImageError
+from cutline.inference.calibration import GOOD, JUDGE, weigh_evidence
+from cutline.inference.captioner import Captioner
+from cutline.metrics import USUAL, Metric, score
+from cutline.text.style import Style
+from cutline.types import Caption, Example, Report
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """One picture of the split has its caption, or cannot have one."""
+
+    example: Example
+    answer: Caption | ImageError
+
+    @property
+    def text(self) -> str:
+        """The caption; empty where there is none."""
+        return "" if isinstance(self.answer, ImageError) else self.answer.text
+
+
+def caption_split(captioner: Captioner, examples: Sequence[Example]) -> Iterator[Captioned]:
+    """Caption every picture, in order, whether it is a photograph or not."""
+    images = (example.image for example in examples)
+    answers = captioner.caption_each(images, style=Style(any_picture=True))
+    for example, answer in zip(examples, answers, strict=True):
+        yield Captioned(example, answer)
+
+
+def score_split(
+    captioned: Iterable[Captioned],
+    *,
+    metrics: Sequence[str | Metric] = USUAL,
+    draws: int = 0,
+) -> Report:
+    """Scores of the captions against what people wrote."""
+    pairs = list(captioned)
+    predictions = {each.example.id: each.text for each in pairs}
+    references = {each.example.id: each.example.captions for each in pairs}
+    # a damaged picture's caption is empty
+    return score(predictions, references, metrics=metrics, draws=draws, partial=True)
+
+
+def judge(captioned: Iterable[Captioned]) -> tuple[list[dict[str, float]], NDArray[np.bool_]]:
+    """What speaks for every caption, and whether it is good: `calibration.RULE`."""
+    pairs = [each for each in captioned if isinstance(each.answer, Caption)]
+    per_image = score_split(pairs, metrics=[JUDGE]).per_image
+    good = np.array([per_image[each.example.id][JUDGE] >= GOOD for each in pairs])
+    captions = (each.answer for each in pairs)
+    return [weigh_evidence(c) for c in captions if isinstance(c, Caption)], good

@@ -1,0 +1,186 @@
+"""Scores as people ask for them and read them: what to measure, and tables of what was found.
+
+Between the command line and `metrics`: names of metrics and files become metrics and captions,
+reports and differences become text.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cutline.errors import CutlineError, DataError, RecipeError, nearest
+from cutline.io.atomic import write_whole
+from cutline.io.references import read_references
+from cutline.metrics import METRICS, Metric, open_metric
+from cutline.metrics.cider import Cider, CiderD, DocumentFrequencies
+from cutline.metrics.diversity import Diversity
+from cutline.metrics.meteor import Meteor
+from cutline.metrics.meteor_lexicon import find_dictionaries
+from cutline.metrics.significance import Difference
+from cutline.recipe import open_source, recognise_source
+from cutline.text.tokenizer import split_words
+from cutline.types import Report
+
+UNITS = {"length": 1.0}
+"""Scores that are no shares, and so not shown as hundredths."""
+SHAPES = ("length", "bad endings", "repeats", "novel")
+"""Scores that are neither better nor worse for being higher."""
+FEW_IMAGES = 100
+
+
+def choose_metrics(
+    only: str | None,
+    *,
+    df: str,
+    train: Path | None,
+    leave_out: Callable[[str], None],
+    watch: Callable[[str, int, int], None],
+) -> list[Metric]:
+    """The metrics of `only`, or all but SPICE; METEOR is left out, aloud, without its data."""
+    names = [name.strip() for name in only.split(",")] if only else _find_usual(leave_out)
+    documents = _find_documents(df) if any(name.startswith("CIDEr") for name in names) else None
+    learnt = [split_words(text) for text in _read_all(train)] if train else ()
+    special: dict[str, Callable[[], Metric]] = {
+        "CIDEr": lambda: Cider(documents),
+        "CIDEr-D": lambda: CiderD(documents),
+        "METEOR": lambda: Meteor(watch=partial(watch, "METEOR")),
+        "diversity": lambda: Diversity(learnt),
+    }
+    return [special[name]() if name in special else open_metric(name) for name in names]
+
+
+def read_expected(path: Path, split: str | None) -> Mapping[str, Sequence[str]]:
+    """References from a file of captions, or of one split (default: test) of a data set.
+
+    A folder is Flickr8k's, or one's own with `captions.csv` or `captions.jsonl`.
+    """
+    if not path.is_dir():
+        return read_references(path, split=split)
+    source = open_source(recognise_source({"kind": "flickr8k"}, path), path)
+    wanted = split or "test"
+    found = {example.id: example.captions for example in source if example.split == wanted}
+    if not found:
+        raise DataError(f"{path} has no split {wanted!r}: train, validation or test")
+    return found
+
+
+def write_each(report: Report, captions: Mapping[str, str], path: Path) -> None:
+    """Each image's scores, a JSON object a line."""
+    lines = (
+        json.dumps({"image_id": id, "caption": captions[id], **scores}, ensure_ascii=False)
+        for id, scores in report.per_image.items()
+    )
+    write_whole((line + "\n" for line in lines), path)
+
+
+def tell_scores(report: Report) -> str:
+    """A table of the scores with their intervals, and the signatures under it."""
+    lines = []
+    for name, value in report.scores.items():
+        unit = UNITS.get(name, 100.0)
+        interval = report.intervals.get(name)
+        sure = f"   [{unit * interval[0]:.1f}, {unit * interval[1]:.1f}]" if interval else ""
+        lines.append(f"{name:<12} {unit * value:6.1f}{sure}")
+    if report.counts:
+        lines.append(f"{'distinct':<12} {100 * report.counts['distinct']:6.1f}")
+        lines.append(f"{'vocabulary':<12} {report.counts['vocabulary']:6.0f}")
+    if "|df:refs|" in " ".join(report.signatures) and len(report.per_image) < FEW_IMAGES:
+        lines.append(
+            f"(CIDEr weighs words by these {len(report.per_image)} images alone, which are few: "
+            "--df coco weighs them by COCO's)"
+        )
+    return "\n".join([*lines, *report.signatures])
+
+
+def tell_differences(differences: Mapping[str, Difference], *, one: str, other: str) -> str:
+    """A sentence a score: which of the two is better, by how much, how sure."""
+    lines = []
+    for name, found in differences.items():
+        unit = UNITS.get(name, 100.0)
+        better, sign = (other, 1) if found.value > 0 else (one, -1)
+        if not found.value:
+            lines.append(f"{name} is the same")
+            continue
+        low, high = sorted((sign * found.low, sign * found.high))
+        more = "more " if name in SHAPES else ""
+        change = f"{unit * abs(found.value):.1f} {more}{name} [{unit * low:.1f}, {unit * high:.1f}]"
+        p = f"p = {found.p:.3f}" if found.p >= 0.001 else "p < .001"
+        sure = "" if found.p < 0.05 else ": chance alone could do that"
+        verb = "has" if name in SHAPES else "is better by"
+        lines.append(f"{better} {verb} {change}, {p}{sure}")
+    return "\n".join(lines)
+
+
+class Change(NamedTuple):
+    """What a score of one image was with the first captioner, and is with the second."""
+
+    id: str
+    before: float
+    after: float
+
+
+def find_most_changed(one: Report, other: Report, *, by: str, show: int) -> list[Change]:
+    """The images that gain most, best first, then those that lose most, worst last."""
+    before, after = one.per_image, other.per_image
+    if by not in (names := next(iter(before.values()))):
+        raise RecipeError(f"there is no score {by!r} here{nearest(by, names)}")
+    changes = [Change(id, before[id][by], after[id][by]) for id in before]
+    changes.sort(key=lambda change: (change.before - change.after, change.id))
+    gained = [change for change in changes[:show] if change.after > change.before]
+    lost = [change for change in changes[-show:] if change.after < change.before]
+    return [*gained, *lost] if show else []
+
+
+def tell_most_changed(
+    changes: Sequence[Change], captions: Mapping[str, str], others: Mapping[str, str], *, by: str
+) -> str:
+    """Each image's score and caption before and after."""
+    lines, unit = [], UNITS.get(by, 100.0)
+    for id, before, after in changes:
+        lines += [
+            f"\n{id}  {by} {unit * before:.1f} -> {unit * after:.1f}",
+            f"  {captions[id]}",
+            f"  {others[id]}",
+        ]
+    return "\n".join(lines)
+
+
+def describe_differences(differences: Mapping[str, Difference]) -> dict[str, Any]:
+    """Differences, ready for `json.dumps`."""
+    return {
+        name: {"difference": d.value, "interval": [d.low, d.high], "p": d.p}
+        for name, d in differences.items()
+    }
+
+
+def _find_usual(leave_out: Callable[[str], None]) -> list[str]:
+    names = [name for name in METRICS if name != "SPICE"]
+    try:
+        find_dictionaries()
+    except CutlineError as error:
+        leave_out(f"METEOR is left out: {error}")
+        names.remove("METEOR")
+    return names
+
+
+def _find_documents(df: str) -> DocumentFrequencies | None:
+    """Nothing for the references' own; a table; or the captions of a file, counted."""
+    if df == "refs":
+        return None
+    if df == "coco":
+        return DocumentFrequencies.coco()
+    path = Path(df)
+    if path.name.endswith(".df.gz"):
+        return DocumentFrequencies.load(path)
+    if not path.exists():
+        raise DataError(
+            f"--df {df}: neither refs nor coco nor a file{nearest(df, ('refs', 'coco'))}"
+        )
+    texts = [[split_words(text) for text in own] for own in read_references(path).values()]
+    return DocumentFrequencies.of(texts, name=path.name)
+
+
+def _read_all(path: Path) -> list[str]:
+    return [text for texts in read_references(path).values() for text in texts]

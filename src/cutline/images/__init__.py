@@ -1,0 +1,1 @@
+"""Untrusted picture files in, pixels out: found, checked, decoded, ahead of their use."""

@@ -1,0 +1,245 @@
+"""The whole thing for a user: a picture in, a caption out. Drives an engine, knows no network."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from importlib.resources import files
+from itertools import chain, islice
+from math import isfinite, isqrt
+from pathlib import Path
+from typing import Any, Protocol, overload, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutline.errors import ImageError, ModelError
+from cutline.images.load import Source, View
+from cutline.images.prefetch import Decoded, Undecoded, batches_of, decode, decode_ahead, in_order
+from cutline.inference.calibration import Calibration, weigh_evidence
+from cutline.inference.onnx import OnnxEngine
+from cutline.inference.phrases import finish
+from cutline.text.style import FREE, Style
+from cutline.text.tokenizer import join_words, mend_articles
+from cutline.text.vocabulary import PAD, Vocabulary
+from cutline.types import Caption, Concept, Written
+
+PACKAGED = Path(str(files("cutline.inference"))) / "pretrained" / "captioner.onnx"
+"""The model inside the package."""
+
+BATCH = 8
+
+Pictures = list[Source] | tuple[Source, ...]
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Anything that writes captions under pixels, with the words and the view it was trained on."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words that it knows by number."""
+
+    @property
+    def view(self) -> View:
+        """How it looks at pictures."""
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What it was trained on and how well it does."""
+
+    def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
+        """Captions of pictures of shape (rows, size, size, 3), found within a style."""
+
+
+class Captioner:
+    """Writes captions: `load().caption("photo.jpg").text  # 'a dog runs through the grass'`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What the model was trained on and how well it does."""
+        return self.engine.card
+
+    @property
+    def threshold(self) -> float:
+        """The confidence from which on three of four captions are right; 0 where none is known."""
+        return _threshold(self.card, "calibration")
+
+    @overload
+    def caption(self, pictures: Source, *, best: int = 1, style: Style = FREE) -> Caption: ...
+    @overload
+    def caption(
+        self, pictures: Pictures, *, best: int = 1, style: Style = FREE
+    ) -> list[Caption]: ...
+    def caption(
+        self, pictures: Source | Pictures, *, best: int = 1, style: Style = FREE
+    ) -> Caption | list[Caption]:
+        """Caption one picture, or each of a list.
+
+        A picture is a path, bytes, an open file, a PIL image, or an array (height, width, 3). With
+        `best` above 1 a caption's `alternatives` hold the other candidates. One that is not a
+        photograph gets an empty text and `left_out`, unless the style says `any_picture`. Raises
+        `ImageError` for a picture that cannot be read; `caption_each` goes on instead. Raises
+        `ModelError` when the model has not so many candidates or cannot search within the `style`.
+        """
+        if isinstance(pictures, list | tuple):
+            return [
+                _insist(answer) for answer in self.caption_each(pictures, best=best, style=style)
+            ]
+        [answer] = self.caption_each([pictures], best=best, style=style)
+        return _insist(answer)
+
+    def caption_each(
+        self, pictures: Iterable[Source], *, best: int = 1, style: Style = FREE
+    ) -> Iterator[Caption | ImageError]:
+        """An answer for every picture, in order and as they come: its caption or what is wrong.
+
+        Of more than a batch, each core decodes and captions batches of its own. Memory does not
+        grow with their number.
+        """
+        todo = iter(pictures)
+        begun = list(islice(todo, BATCH + 1))
+        pictures, engine = chain(begun, todo), self.engine
+        if len(begun) <= BATCH or not isinstance(engine, OnnxEngine):
+            for batch in decode_ahead(pictures, engine.view, batch=BATCH):
+                yield from self._write(engine, batch, best, style)
+            return
+        single, workers = engine.on_one_core, engine.threads
+
+        def answer(batch: list[Undecoded]) -> list[Caption | ImageError]:
+            return self._write(single, decode(batch), best, style)
+
+        batches = batches_of(pictures, engine.view, batch=BATCH)
+        for answers in in_order(answer, batches, workers=workers):
+            yield from answers
+
+    def _write(
+        self, engine: Engine, batch: list[Decoded], best: int, style: Style
+    ) -> list[Caption | ImageError]:
+        readable = [picture for picture in batch if isinstance(picture, np.ndarray)]
+        captions = iter(self._read(engine, np.stack(readable), best, style) if readable else [])
+        return [p if isinstance(p, ImageError) else next(captions) for p in batch]
+
+    def _read(
+        self, engine: Engine, pixels: NDArray[np.uint8], best: int, style: Style
+    ) -> list[Caption]:
+        captions = self._find(engine, pixels, best, style.at_any_length)
+        long = [n for n, caption in enumerate(captions) if not style.has_room(caption.text)]
+        shorter = self._find(engine, pixels[long], best, style) if long else []
+        for place, caption in zip(long, shorter, strict=True):
+            captions[place] = caption
+        least = _threshold(self.card, "refusal")
+        return [finish(c, style, photograph=least, sure=self.threshold) for c in captions]
+
+    def _find(
+        self, engine: Engine, pixels: NDArray[np.uint8], best: int, style: Style
+    ) -> list[Caption]:
+        written = engine.write(pixels, style)
+        candidates = written.words.shape[1]
+        if not 1 <= best <= candidates:
+            raise ModelError(
+                f"this model writes {candidates} candidates a picture: ask for 1 to {candidates}"
+            )
+        calibration = Calibration.from_card(self.card)
+        return captions_of(written, self.engine.vocabulary, best=best, calibration=calibration)
+
+
+def load(model: str | Path | None = None, *, threads: int | None = None) -> Captioner:
+    """The captioner in the package, or the one in a model folder or a one-file model.
+
+    A folder is run from its `model.onnx`, without torch; while it is in training, and has none of
+    its present weights, by torch. Raises `ModelError` when there is no model that runs.
+    """
+    path = PACKAGED if model is None else Path(model)
+    if not path.exists():
+        raise ModelError(f"there is no model {path}")
+    if not path.is_dir():
+        return Captioner(OnnxEngine(path, threads=threads))
+    if (path / "model.onnx").exists():
+        engine = OnnxEngine(path / "model.onnx", threads=threads)
+        if engine.card.get("fingerprint") == _fingerprint_of(path):
+            return Captioner(engine)
+    try:
+        from cutline.inference.torch import TorchEngine
+    except ImportError:
+        raise ModelError(
+            f"{path} has no up-to-date model.onnx: run `cutline export {path}` where it was trained"
+        ) from None
+    return Captioner(TorchEngine.open(path))
+
+
+def captions_of(
+    written: Written,
+    vocabulary: Vocabulary,
+    *,
+    best: int = 1,
+    calibration: Calibration | None = None,
+) -> list[Caption]:
+    """A caption for each row that an engine wrote, with `best` - 1 more candidates beside it."""
+    captions = []
+    for row, scores in enumerate(written.scores):
+        candidates = (
+            _read_candidate(written, row, candidate, vocabulary)
+            for candidate in range(best)
+            if candidate == 0 or scores[candidate] > -np.inf
+        )
+        if calibration is not None:
+            candidates = (_weigh(candidate, calibration) for candidate in candidates)
+        first, *others = candidates
+        captions.append(replace(first, alternatives=tuple(others)))
+    return captions
+
+
+def _threshold(card: Mapping[str, Any], part: str) -> float:
+    """What a part of a card says, which may be anybody's: a share, or 0 where there is none."""
+    told = card.get(part)
+    share = told.get("threshold") if isinstance(told, Mapping) else None
+    return float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 0.0
+
+
+def _insist(answer: Caption | ImageError) -> Caption:
+    if isinstance(answer, ImageError):
+        raise answer
+    return answer
+
+
+def _read_candidate(written: Written, row: int, candidate: int, vocabulary: Vocabulary) -> Caption:
+    ids = written.words[row, candidate]
+    words = vocabulary.decode(ids.tolist())
+    if vocabulary.is_english:
+        words = mend_articles(words)
+    each = tuple(float(value) for value in written.log_probs[row, candidate][ids != PAD])
+    if not isfinite(sum(each)):  # of weights that are no numbers; and JSON knows none of these
+        raise ModelError("this model's probabilities are no numbers: its weights are damaged")
+    gaze, photograph = None, None
+    if written.gaze is not None:
+        looked = written.gaze[row, candidate][ids != PAD]
+        gaze = looked.reshape(len(looked), isqrt(looked.shape[1]), -1)
+    if written.photograph is not None:
+        photograph = float(written.photograph[row])
+    concepts = _read_concepts(written, row, vocabulary)
+    text = join_words(words)
+    return Caption(
+        text, words, sum(each), each, gaze=gaze, concepts=concepts, photograph=photograph
+    )
+
+
+def _read_concepts(written: Written, row: int, vocabulary: Vocabulary) -> tuple[Concept, ...]:
+    if written.concepts is None or written.chances is None:
+        return ()
+    nouns = (vocabulary.words[place] for place in written.concepts[row].tolist())
+    return tuple(map(Concept, nouns, written.chances[row].tolist()))
+
+
+def _weigh(caption: Caption, calibration: Calibration) -> Caption:
+    return replace(caption, chance=float(calibration.confidence([weigh_evidence(caption)])[0]))
+
+
+def _fingerprint_of(folder: Path) -> str | None:
+    """Which weights a folder's card speaks of."""
+    try:
+        return json.loads((folder / "card.json").read_text(encoding="utf8")).get("fingerprint")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None

@@ -1,0 +1,211 @@
+"""The engine that needs no torch: one onnx file, run by onnxruntime.
+
+The file may be a stranger's. What it says of itself is checked before it is used, what it writes
+before it is read, and a graph that does not end is ended.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from functools import cached_property
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cutline.errors import ModelError
+from cutline.images.load import View
+from cutline.models.runtime import ended_after, is_out_of_memory, onnxruntime, session_options
+from cutline.text.style import FREE, NO_CHOICE, Style
+from cutline.text.vocabulary import PAD, Vocabulary
+from cutline.types import Written
+
+FORMAT = "1"
+"""Of the one-file form; raised when an older cutline could not read it."""
+PATIENCE = 60.0
+"""Seconds that a picture may take; the one in the package takes 0.03."""
+MOST_CANDIDATES, MOST_WORDS, MOST_REGIONS, MOST_CONCEPTS = 100, 1_000, 10_000, 1_000
+"""Of what a graph may write under a picture."""
+
+
+class OnnxEngine:
+    """A captioner in one file: graph, vocabulary, view and card.
+
+    `threads` is how many cores one call may use (default: all that this process may). Many pictures
+    are done sooner by as many calls at once, each `on_one_core`. A graph that takes `patience`
+    seconds for a picture is ended.
+    """
+
+    def __init__(
+        self, path: Path, *, threads: int | None = None, patience: float = PATIENCE
+    ) -> None:
+        options = session_options()
+        self.threads = options.intra_op_num_threads = threads or _usable_cores()
+        options.inter_op_num_threads = 1  # the graph is one chain: nothing could run beside it
+        if _sums_saturate():
+            options.add_session_config_entry("session.x64quantprecision", "1")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's errors share no base class but this
+            if not path.exists():
+                raise ModelError(f"there is no model {path}") from None
+            raise ModelError(f"{path} is not a model that runs: {_reason(error)}") from None
+        outputs = {output.name for output in self._session.get_outputs()}
+        self._outputs = [name for name in Written._fields if name in outputs]
+        self.path, self._patience = path.resolve(), patience
+        self._metadata = self._session.get_modelmeta().custom_metadata_map
+        if "vocabulary" not in self._metadata:
+            raise ModelError(f"{path} carries no vocabulary: it was not made by `cutline export`")
+        if self._metadata.get("format") != FORMAT:
+            raise ModelError(f"{path} was made by another cutline: export it again with this one")
+        try:
+            self.vocabulary = Vocabulary.of_lines(self._metadata["vocabulary"])
+            """The words that the graph knows by number."""
+            self.view = View.from_dict(self._table("view"))
+            """How the model was trained to look at pictures."""
+            self.card: Mapping[str, Any] = self._table("card")
+            """What the model was trained on and how well it does."""
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from None
+
+    @cached_property
+    def on_one_core(self) -> "OnnxEngine":
+        """The same captioner, for several calls at once; `ModelError` if its file has changed."""
+        if self.threads == 1:
+            return self
+        single = OnnxEngine(self.path, threads=1, patience=self._patience)
+        if single._metadata != self._metadata:
+            raise ModelError(f"{self.path} was replaced while it was in use: load it again")
+        return single
+
+    def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
+        """Captions of pictures of shape (rows, size, size, 3).
+
+        Raises `ModelError` for a graph that does not run, does not end or writes what no captioner
+        does.
+        """
+        asked = {} if style.is_free else self._asked(style)
+        seconds = self._patience * len(pixels)
+        with ended_after(seconds) as options:
+            try:
+                found = self._session.run(self._outputs, {"pixels": pixels, **asked}, options)
+            except Exception as error:  # as above
+                if options.terminate:
+                    raise ModelError(
+                        f"{self.path} came to no end in {seconds:g} seconds: it was stopped"
+                    ) from None
+                if is_out_of_memory(error):
+                    raise ModelError(f"{self.path} asks for more memory than there is") from None
+                raise ModelError(f"{self.path} does not run: {_reason(error)}") from None
+        told = dict(zip(self._outputs, found, strict=True))
+        captions = [told[name] for name in Written._fields[:4] if name in told]
+        named = [told.get(name) for name in Written._fields[4:]]
+        known = len(self.vocabulary)
+        wrong = _find_fault(captions, len(pixels), known) or _misname(named, len(pixels), known)
+        if wrong:
+            raise ModelError(f"{self.path} is no captioner: {wrong}")
+        return Written(**told)
+
+    def _table(self, name: str) -> dict[str, Any]:
+        """An object among the metadata."""
+        try:
+            table = json.loads(self._metadata.get(name, ""))
+        except (ValueError, RecursionError):
+            table = None
+        if not isinstance(table, dict):
+            raise ModelError(f"it carries no {name} that can be read")
+        return table
+
+    def _asked(self, style: Style) -> dict[str, NDArray[Any]]:
+        """The inputs of the graph that say what no caption may be; they may be left away."""
+        taken = {each.name for each in self._session.get_overridable_initializers()}
+        if "avoid" not in taken:
+            raise ModelError(f"{self.path} searches freely: export it again with this cutline")
+        if style.max_chars is not None and "max_chars" not in taken:
+            raise ModelError(NO_CHOICE)
+        asked = {
+            "avoid": style.avoided(self.vocabulary.words),
+            "max_chars": np.array(style.longest, np.int64),
+        }
+        return {name: value for name, value in asked.items() if name in taken}
+
+
+def _find_fault(found: list[Any], rows: int, known: int) -> str:
+    """What is wrong with what a graph wrote, or nothing; `known` is how many words there are."""
+    if len(found) not in (3, 4) or not all(isinstance(each, np.ndarray) for each in found):
+        return "it must write words, log-probabilities, scores and perhaps the gaze"
+    words, log_probs, scores, *gaze = found
+    if words.dtype != np.int64 or any(each.dtype.kind != "f" for each in found[1:]):
+        return "its words must be whole numbers, the rest numbers"
+    if wrong := _find_wrong_shape(rows, *(each.shape for each in found)):
+        return wrong
+    if words.min() < 0 or words.max() >= known:
+        return f"it writes words that its vocabulary of {known:,} does not have"
+    said = words != PAD
+    if not said.any(axis=2)[scores > -np.inf].all() or not said[:, 0].any(axis=1).all():
+        return "it writes captions without an end"
+    likely = log_probs[said]
+    if np.isnan(scores).any() or not ((likely > -1e6) & (likely < 0.01)).all():
+        return "it writes log-probabilities that are above 0 or no numbers"
+    if gaze and not (np.abs(gaze[0]) <= 1.01).all():
+        return "it writes a gaze that is no shares from 0 to 1"
+    return ""
+
+
+def _misname(named: list[Any], rows: int, known: int) -> str:
+    """What is wrong with concepts, their chances and that of a photograph, or nothing."""
+    if all(each is None for each in named):
+        return ""
+    if not all(isinstance(each, np.ndarray) for each in named):
+        return "it must write concepts, chances and photograph, or none of them"
+    concepts, *shares = named
+    if concepts.dtype != np.int64 or any(each.dtype.kind != "f" for each in shares):
+        return "its concepts must be whole numbers, their chances numbers"
+    fits = concepts.ndim == 2 and len(concepts) == rows and 1 <= concepts.shape[1] <= MOST_CONCEPTS
+    if not fits or [each.shape for each in shares] != [concepts.shape, (rows,)]:
+        return f"it names the concepts of {rows} pictures in the shape {concepts.shape}"
+    if concepts.min() < 0 or concepts.max() >= known:
+        return f"it names concepts that its vocabulary of {known:,} does not have"
+    if not all(((each >= 0) & (each <= 1)).all() for each in shares):
+        return "it writes chances that are no shares from 0 to 1"
+    return ""
+
+
+def _find_wrong_shape(rows: int, words: tuple[int, ...], *others: tuple[int, ...]) -> str:
+    log_probs, scores, *gaze = others
+    fits = len(words) == 3 and words[0] == rows and log_probs == words and scores == words[:2]
+    fits = fits and 1 <= words[1] <= MOST_CANDIDATES and 1 <= words[2] <= MOST_WORDS
+    for shape in gaze:
+        fits = fits and shape[:3] == words and len(shape) == 4
+        fits = fits and 1 <= shape[3] <= MOST_REGIONS and isqrt(shape[3]) ** 2 == shape[3]
+    shapes = ", ".join(map(str, (words, *others)))
+    return "" if fits else f"it gives {rows} pictures the shapes {shapes}"
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
+def _sums_saturate(processor: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether 8-bit sums overflow on this processor: x86 without VNNI, which is older than 2019.
+
+    There, exact sums take longer; elsewhere asking for them would halve the speed for nothing.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64") or not processor.exists():
+        return False
+    return "vnni" not in processor.read_text(errors="replace")
+
+
+def _usable_cores() -> int:
+    """Cores this process may run on: in a container fewer than the machine has."""
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return mine
+    return mine if quota == "max" else min(mine, max(1, int(quota) // int(period)))

@@ -1,0 +1,99 @@
+"""What stands where a caption would: the sentence, a phrase that is surely true, or nothing.
+
+Enters: a caption as the search found it, the wished style, and two thresholds of the model's card.
+Leaves: the caption as a user gets it.
+"""
+
+from dataclasses import replace
+from functools import cache
+from math import log
+
+from cutline.text.nouns import TABLES, agree, is_wider, kind_of, nouns_of
+from cutline.text.style import Style
+from cutline.types import Caption, Concept
+
+NOT_A_PHOTOGRAPH = "not a photograph"
+SURE = 0.7
+"""How likely a noun must be to stand alone."""
+DOUBTED = 0.05
+"""How likely a thing must be for a caption to name it undoubted."""
+THINGS = frozenset(["animal", "vehicle", "food", "furniture", "thing", "sport", "nature", "place"])
+"""Kinds of nouns that say what a picture is of, and guess nothing of people."""
+TELLING = frozenset(["animal", "vehicle"])
+"""Kinds of nouns that the concepts know well enough to doubt them."""
+
+
+def finish(caption: Caption, style: Style, *, photograph: float, sure: float) -> Caption:
+    """The caption in the wished style, or without a text where the picture is no photograph.
+
+    Below a probability of `photograph` the picture is none. With the form `auto` a caption whose
+    confidence is less than `sure` gives way to a phrase, if the picture surely shows something that
+    the caption does not say, or the caption names a thing that the picture hardly shows.
+    """
+    known = caption.photograph
+    if known is not None and known < photograph and not style.any_picture:
+        return replace(caption, text="", alternatives=(), left_out=NOT_A_PHOTOGRAPH)
+    unsure = style.form == "auto" and caption.confidence < sure and _is_doubtful(caption)
+    if style.form == "phrase" or unsure:
+        caption = _as_phrase(caption, style)
+    return _dress(caption, style)
+
+
+def _is_doubtful(caption: Caption) -> bool:
+    """Whether the concepts contradict it: their surest is not said, or a thing is not there."""
+    surest, said = _surest(caption), nouns_of(caption.words)
+    if surest is None:
+        return False
+    likely = {each.noun for each in caption.concepts if each.probability >= DOUBTED}
+    doubted = [noun for noun in said if kind_of(noun) in TELLING and noun not in likely]
+    return bool(doubted) or not any(agree(noun, surest.noun) for noun in said)
+
+
+def _as_phrase(caption: Caption, style: Style) -> Caption:
+    """The caption with a phrase for its text; as it is where no noun is sure."""
+    concept = _surest(caption)
+    if concept is None:
+        return caption
+    text = phrase_of(concept.noun)
+    *articles, noun = text.split()
+    if not style.has_room(text) or style.avoid & {*articles, noun}:
+        return caption
+    chance = log(concept.probability)
+    return replace(
+        caption,
+        text=text,
+        words=(*articles, noun),
+        log_prob=chance,
+        word_log_probs=(*(0.0 for _ in articles), chance),
+        chance=concept.probability,
+        gaze=None,
+    )
+
+
+def _surest(caption: Caption) -> Concept | None:
+    """The likeliest noun of a thing; of those that are true of one thing the narrowest."""
+    sure = [c for c in caption.concepts if c.probability >= SURE and kind_of(c.noun) in THINGS]
+    narrow = [
+        concept
+        for concept in sure
+        if not any(is_wider(concept.noun, c.noun) for c in sure if c is not concept)
+    ]
+    return max(narrow, key=lambda concept: concept.probability, default=None)
+
+
+@cache
+def _read_phrases() -> dict[str, str]:
+    lines = (TABLES / "phrases.tsv").read_text(encoding="utf8").splitlines()
+    return dict(line.split("\t") for line in lines if not line.startswith("#"))
+
+
+def phrase_of(noun: str) -> str:
+    """A noun as people write it alone: `a zebra`, `an orange`, `grass`, `scissors`."""
+    usual = f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+    return _read_phrases().get(noun, usual)
+
+
+def _dress(caption: Caption, style: Style) -> Caption:
+    fitting = (other for other in caption.alternatives if style.has_room(other.text))
+    others = tuple(_dress(other, style) for other in fitting)
+    return replace(caption, text=style.dress(caption.text), alternatives=others)

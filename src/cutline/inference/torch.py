@@ -1,0 +1,71 @@
+"""The engine of training: the same captioner, run by PyTorch on any device."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cutline.errors import ModelError
+from cutline.images.load import View
+from cutline.models.checkpoint import build, read_model
+from cutline.models.concepts import see_concepts
+from cutline.models.search import Limits, has_choice
+from cutline.models.weights import CaptionModel
+from cutline.recipe import Recipe
+from cutline.text.style import FREE, NO_CHOICE, Style
+from cutline.text.vocabulary import Vocabulary
+from cutline.training.feature_store import encode
+from cutline.types import Written
+
+
+class TorchEngine:
+    """A captioner from a model folder or a one-file model."""
+
+    def __init__(
+        self,
+        model: CaptionModel,
+        recipe: Recipe,
+        vocabulary: Vocabulary,
+        card: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model, self.vocabulary, self.card = model, vocabulary, card or {}
+        self.view: View = recipe.build("view")
+        self._search = recipe.partial("search")
+
+    @classmethod
+    def open(cls, path: Path, *, device: str = "cpu") -> "TorchEngine":
+        """The captioner in a model folder or in a file that `cutline export` wrote."""
+        saved = read_model(path)
+        return cls(build(saved).to(device), saved.recipe, saved.vocabulary, saved.card)
+
+    def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
+        """Captions of pictures of shape (rows, size, size, 3)."""
+        return self.read(encode(self.model.encoder, pixels), style)
+
+    @torch.inference_mode()
+    def read(self, regions: Float[Tensor, "rows regions width"], style: Style = FREE) -> Written:
+        """Captions of pictures that were encoded before."""
+        device = next(self.model.decoder.parameters()).device
+        return self.read_with(self.model.decoder, regions.float().to(device), style)
+
+    @torch.inference_mode()
+    def read_with(self, decoder: Any, regions: Tensor, style: Style = FREE) -> Written:
+        """Captions by a decoder of somebody else's, found as this engine searches."""
+        limits = None if style.is_free else self._limits(style, regions.device)
+        found = self._search(decoder, regions, limits=limits)
+        named = see_concepts(decoder, regions) or ()
+        return Written(*(tensor.cpu().numpy() for tensor in (*found, *named)))
+
+    def _limits(self, style: Style, device: torch.device) -> Limits:
+        if style.max_chars is not None and not has_choice(self._search):
+            raise ModelError(NO_CHOICE)
+        return Limits(
+            torch.from_numpy(style.avoided(self.vocabulary.words)).to(device),
+            torch.tensor(self.vocabulary.lengths, device=device),
+            torch.tensor(style.longest, device=device),
+        )

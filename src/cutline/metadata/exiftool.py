@@ -1,0 +1,263 @@
+"""ExifTool, one process for all pictures: what a picture says of itself, and cutline's text in it.
+
+Enters: a picture's bytes. Leaves: what it says, or new bytes. ExifTool works on copies in a folder
+of its own, under names of ours: so no file name, however odd, can be taken for an option or be lost
+between character sets, and the picture itself is never open for writing.
+"""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Timer
+from types import TracebackType
+from typing import Any
+
+from cutline.errors import WritingError
+from cutline.metadata.provenance import ALT, DESCRIPTION, Found, Mark
+from cutline.metadata.webp import read_packet_of, with_packet
+from cutline.metadata.xmp import put_text
+
+CONFIG = Path(str(files("cutline.metadata"))) / "exiftool.config"
+PATIENCE = 120.0
+"""Seconds for one answer; a gigabyte on a slow disk comes in less."""
+
+FIELDS = {
+    "XMP-dc:Description": DESCRIPTION,
+    "XMP-iptcCore:AltTextAccessibility": ALT,
+    "XMP-iptcCore:ExtDescrAccessibility": "extended description",
+    "XMP-tiff:ImageDescription": "TIFF description",
+    "XMP-acdsee:Caption": "ACDSee caption",
+    "IPTC:Caption-Abstract": "IPTC caption",
+    "IFD0:ImageDescription": "EXIF description",
+    "IFD0:XPComment": "Windows comment",
+    "PNG:Description": "PNG description",
+}
+"""Where programs keep what is seen in a picture."""
+
+_WRITTEN = ("XMP-dc:Description", "XMP-iptcCore:AltTextAccessibility")
+_LONGEST_IPTC = 2000
+_BEGINNINGS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"RIFF": "webp"}
+_TIFF = (b"II*\0", b"MM\0*")
+
+
+def find_exiftool() -> str:
+    """Where the program is. Raises `WritingError` that says how to get it."""
+    program = shutil.which("exiftool")
+    if program is None:
+        raise WritingError(
+            "writing into pictures needs ExifTool: apt install libimage-exiftool-perl, brew "
+            "install exiftool, choco install exiftool; or write sidecars: --as xmp"
+        )
+    return program
+
+
+def kind_of(content: bytes, suffix: str) -> str:
+    """`jpg`, `png`, `webp` or `tif`, by the first bytes, not by the name.
+
+    Camera raw files begin as TIFF does, so a TIFF must be called one. Raises `WritingError`.
+    """
+    if not content:
+        raise WritingError("is empty (0 bytes)")
+    for beginning, kind in _BEGINNINGS.items():
+        if content.startswith(beginning):
+            return kind
+    if content.startswith(_TIFF) and suffix.lower() in (".tif", ".tiff"):
+        return "tif"
+    raise WritingError(
+        "is none of JPEG, PNG, WebP and TIFF, into which captions are written: take --as xmp"
+    )
+
+
+class ExifTool:
+    """The running program; leave the `with` block, and it ends."""
+
+    def __init__(self, program: str, *, patience: float = PATIENCE) -> None:
+        self._program, self._patience = program, patience
+        self._folder = TemporaryDirectory(prefix="cutline-")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._asked = 0
+        self._last: tuple[bytes, Mapping[str, Any]] | None = None
+
+    def __enter__(self) -> "ExifTool":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+        self._folder.cleanup()
+
+    def read(self, content: bytes, kind: str) -> Found:
+        """What a picture says of itself. Raises `WritingError` where that cannot be told."""
+        return _found_in(self._look(content, kind))
+
+    def write(
+        self, content: bytes, kind: str, text: str, mark: Mark | None, language: str
+    ) -> bytes:
+        """The picture with the text and its mark in it; pixels and everything else as they were.
+
+        Raises `WritingError` where that cannot be, and where ExifTool does not read back afterwards
+        what was written.
+        """
+        if kind == "webp":
+            written = with_packet(content, put_text(read_packet_of(content), text, mark, language))
+        else:
+            written = self._write(content, kind, text, mark, language)
+        if not self.read(written, kind).holds(text, language, human=mark is None):
+            raise WritingError("does not say afterwards what ExifTool wrote into it")
+        return written
+
+    def _look(self, content: bytes, kind: str) -> Mapping[str, Any]:
+        """Tags and values; the picture that was looked at last is known."""
+        if self._last is None or self._last[0] is not content:
+            self._last = (content, self._look_anew(content, kind))
+        return self._last[1]
+
+    def _look_anew(self, content: bytes, kind: str) -> Mapping[str, Any]:
+        picture = self._place(content, kind)
+        names = [f"-{name}{'*' if name.startswith('XMP') else ''}" for name in FIELDS]
+        said = self._ask(
+            "-j", "-G1", "-q", *names, "-IPTC:all", "-XMP-cutline:all", "-FileType", "-Error",
+            str(picture),
+        )  # fmt: skip
+        with contextlib.suppress(ValueError, IndexError):
+            [told] = json.loads(said[said.index("[{") :], parse_int=str, parse_float=str)
+            if error := told.get("ExifTool:Error"):
+                raise WritingError(f"is damaged: {error}")
+            return dict(told)
+        raise WritingError(_refusal(said))
+
+    def _write(
+        self, content: bytes, kind: str, text: str, mark: Mark | None, language: str
+    ) -> bytes:
+        told = self._look(content, kind)
+        picture = self._place(content, kind)
+        written = picture.with_name(f"written.{kind}")
+        written.unlink(missing_ok=True)
+        changes = _changes(told, _found_in(told), kind, text, mark, language)
+        said = self._ask(
+            "-q", "-E", "-api", "PNGEarlyXMP=1", *changes, "-o", str(written), str(picture)
+        )
+        if not written.exists():
+            raise WritingError(_refusal(said))
+        return written.read_bytes()
+
+    def _place(self, content: bytes, kind: str) -> Path:
+        picture = Path(self._folder.name) / f"picture.{kind}"
+        picture.write_bytes(content)
+        return picture
+
+    def _ask(self, *arguments: str) -> str:
+        """What ExifTool says to these arguments; one that has died is started again next time."""
+        if any({"\n", "\r"} & set(argument) for argument in arguments):
+            # the second line would be another argument, and `-if` runs Perl
+            raise WritingError("cannot be worked on: an argument for ExifTool has several lines")
+        process = self._running()
+        self._asked += 1
+        watch = Timer(self._patience, process.kill)
+        watch.start()
+        try:
+            assert process.stdin and process.stdout
+            asked = "\n".join([*arguments, f"-execute{self._asked}", ""])
+            process.stdin.write(asked.encode())
+            process.stdin.flush()
+            end, lines = f"{{ready{self._asked}}}".encode(), list[bytes]()
+            for line in process.stdout:
+                if line.strip() == end:
+                    return b"".join(lines).decode("utf8", "replace")
+                lines.append(line)
+        except BrokenPipeError:
+            pass
+        finally:
+            watch.cancel()
+        self._stop()
+        raise WritingError("cannot be worked on: ExifTool stopped without an answer")
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            arguments = [self._program, "-config", str(CONFIG), "-stay_open", "True", "-@", "-"]
+            self._process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=sys.platform != "win32",  # Ctrl-C is for us, not for it
+            )
+        return self._process
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            process.communicate(b"-stay_open\nFalse\n", timeout=5)
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+def _found_in(told: Mapping[str, Any]) -> Found:
+    texts: dict[str, dict[str, str]] = {}
+    for tag, value in told.items():
+        name, language = _split_language(tag)
+        text = str(value).lower() if isinstance(value, bool) else str(value)  # a text "true"
+        if name in FIELDS and text.strip():
+            texts.setdefault(FIELDS[name], {})[language] = text.strip()
+    return Found(texts, str(told.get("XMP-cutline:TextHash", "")))
+
+
+def _split_language(tag: str) -> tuple[str, str]:
+    """`XMP-dc:Description-en` -> (`XMP-dc:Description`, `en`)."""
+    for name in FIELDS:
+        if name.startswith("XMP") and tag.startswith(f"{name}-"):
+            return name, tag.removeprefix(f"{name}-")
+    return tag, "x-default"
+
+
+def _changes(
+    told: Mapping[str, Any], found: Found, kind: str, text: str, mark: Mark | None, language: str
+) -> Iterator[str]:
+    """ExifTool's arguments that put the text in, and into the copies that others made of it."""
+    written = escape(text, quote=False).replace("\n", "&#xa;")
+    for tag in _WRITTEN:
+        yield f"-{tag}="  # languages of an earlier text
+        yield f"-{tag}={written}"
+        if language != "x-default":
+            yield f"-{tag}-{language}={written}"
+    yield "-XMP-cutline:all="
+    for name, value in mark.properties() if mark else ():
+        yield f"-XMP-cutline:{name}={escape(value, quote=False)}"
+    for tag, name in FIELDS.items():
+        if tag not in _WRITTEN and name in found.own:
+            yield f"-{tag}={'' if tag == 'IPTC:Caption-Abstract' else written}"
+    if kind == "jpg" and _may_have_iptc(told) and len(text.encode()) <= _LONGEST_IPTC:
+        yield "-IPTC:CodedCharacterSet=UTF8"
+        yield f"-IPTC:Caption-Abstract={written}"
+
+
+def _may_have_iptc(told: Mapping[str, Any]) -> bool:
+    """WordPress reads the IPTC caption only. Texts there in another charset must not change."""
+    return told.get("IPTC:CodedCharacterSet") == "UTF8" or not any(
+        tag.startswith("IPTC:") for tag in told
+    )
+
+
+def _refusal(said: str) -> str:
+    """ExifTool's complaint as the end of a sentence, without the name of our copy."""
+    for line in said.splitlines():
+        if line.startswith("Error: "):
+            return f"cannot be worked on: {line[7:].rsplit(' - ', 1)[0]}"
+    return "cannot be worked on: ExifTool did not write it"

@@ -1,0 +1,333 @@
+"""XMP packets: what a packet says of a picture, and cutline's text put into one.
+
+Enters: a packet, from a sidecar or out of a picture. Leaves: what it says; or the packet with the
+text in it. What other programs wrote stays as it is, byte for byte: the packet is never written
+anew, only what is cutline's is cut out and put in. (XMP specification, part 1, ISO 16684-1: a
+packet may have several `rdf:Description` of one picture.)
+"""
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
+
+from PIL import Image, IptcImagePlugin
+
+from cutline.errors import WritingError
+from cutline.metadata.provenance import ALT, DESCRIPTION, NAMESPACE, Found, Mark
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+DC = "http://purl.org/dc/elements/1.1/"
+IPTC = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"
+
+FIELDS = {
+    f"{DC} description": DESCRIPTION,
+    f"{IPTC} AltTextAccessibility": ALT,
+    f"{IPTC} ExtDescrAccessibility": "extended description",
+    "http://ns.adobe.com/tiff/1.0/ ImageDescription": "TIFF description",
+    "http://ns.acdsee.com/iptc/1.0/ caption": "ACDSee caption",
+}
+"""In which properties programs keep what is seen in a picture."""
+
+_EXIF_DESCRIPTION, _WINDOWS_COMMENT = 0x010E, 0x9C9C
+_TAG = re.compile(rb"""<(?:[^"'>]|"[^"]*"|'[^']*')*>""")
+_ATTRIBUTE = re.compile(rb"""\s+([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""")
+
+_NEW = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="{rdf}">
+{block} </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="w"?>
+"""
+
+
+def read_packet(packet: bytes) -> Found:
+    """What a packet says. Raises `WritingError` for what is no XMP, or may be a trap."""
+    return _parse(packet).found
+
+
+def look_inside(picture: Path) -> Found:
+    """What a picture says of itself, as far as Pillow reads it: XMP, EXIF, IPTC, PNG.
+
+    Nothing where it cannot be read.
+    """
+    with suppress(Exception), warnings.catch_warnings():  # see images.py: any kind of exception
+        warnings.simplefilter("ignore")
+        with Image.open(picture) as image:
+            if image.format == "PNG":
+                image.load()  # its texts may follow the pixels
+            packet, exif = image.info.get("xmp"), image.getexif()
+            iptc = IptcImagePlugin.getiptcinfo(image) or {}
+        found = Found()
+        with suppress(WritingError):  # of a broken packet; the others may still say something
+            found = read_packet(packet) if isinstance(packet, bytes) else found
+        texts = {
+            "EXIF description": _as_text(exif.get(_EXIF_DESCRIPTION)),
+            "Windows comment": _as_text(exif.get(_WINDOWS_COMMENT), "utf-16-le"),
+            "IPTC caption": _as_text(iptc.get((2, 120))),
+            "PNG description": _as_text(image.info.get("Description")),
+        }
+        named = {name: {"x-default": text} for name, text in texts.items() if text}
+        return Found({**found.texts, **named}, found.text_hash)
+    return Found()
+
+
+def _as_text(said: object, charset: str = "utf8") -> str:
+    text = said.decode(charset, "replace") if isinstance(said, bytes) else said
+    return text.strip("\0 \t\r\n") if isinstance(text, str) else ""
+
+
+def put_text(packet: bytes | None, text: str, mark: Mark | None, language: str) -> bytes:
+    """The packet with the text as description and alt text in place of an earlier one of cutline's.
+
+    A person's text has no mark.
+    Without a packet a new one. Raises `WritingError` for a packet that cannot be read, or in which
+    a human's text stands.
+    """
+    if packet is None:
+        return _NEW.format(rdf=RDF, block=_block("", text, mark, language)).encode()
+    before = _parse(packet)
+    cuts = _cuts(before)
+    if before.found.human:
+        raise WritingError(f"holds a human's text: {before.found.human}")
+    if before.end is None:
+        raise WritingError("holds no rdf:RDF to put a caption into")
+    block = _block(before.about, text, mark, language).encode()
+    pieces, start = [], 0
+    place, _ = _with_space(packet, before.end, before.end)
+    for cut in sorted([*cuts, (place, place)]):
+        pieces += [packet[start : cut[0]], block if cut[0] == cut[1] else b""]
+        start = cut[1]
+    after = b"".join([*pieces, packet[start:]])
+    told = _parse(after)
+    if _others(told) != _others(before) or not told.found.holds(text, language, human=mark is None):
+        raise WritingError("is built in a way that cutline cannot add to without harm")
+    return after
+
+
+def _block(about: str, text: str, mark: Mark | None, language: str) -> str:
+    properties = "".join(
+        f"   <cutline:{name}>{escape(value)}</cutline:{name}>\n"
+        for name, value in (mark.properties() if mark else ())
+    )
+    said = "".join(
+        f"   <{name}>\n    <rdf:Alt>\n"
+        f'     <rdf:li xml:lang="x-default">{escape(text)}</rdf:li>\n'
+        f"     <rdf:li xml:lang={quoteattr(language)}>{escape(text)}</rdf:li>\n"
+        f"    </rdf:Alt>\n   </{name}>\n"
+        for name in ("dc:description", "Iptc4xmpCore:AltTextAccessibility")
+    )
+    return (
+        f'  <rdf:Description rdf:about={quoteattr(about)} xmlns:rdf="{RDF}"\n'
+        f'    xmlns:dc="{DC}" xmlns:Iptc4xmpCore="{IPTC}" xmlns:cutline="{NAMESPACE}">\n'
+        f"{said}{properties}  </rdf:Description>\n"
+    )
+
+
+# --------------------------------------------------------------------------------- reading
+
+
+@dataclass
+class _Property:
+    """One property of a picture: where it stands, in bytes, and what it says in each language."""
+
+    name: str
+    start: int
+    end: int = 0
+    said: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Description:
+    """One `rdf:Description`: its span, its properties as elements, and as attributes."""
+
+    start: int
+    end: int = 0
+    properties: list[_Property] = field(default_factory=list)
+    attributes: list[_Property] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    packet: bytes
+    descriptions: list[_Description]
+    about: str
+    end: int | None
+    """Where `</rdf:RDF>` begins."""
+    found: Found
+
+
+def _parse(packet: bytes) -> _Parsed:
+    packet = packet.rstrip(b"\0")  # some programs fill up with them
+    if b"\0" in packet:
+        raise WritingError("is not in UTF-8, as XMP is")
+    reader = _Reader(packet)
+    try:
+        reader.parser.Parse(packet, True)
+    except expat.ExpatError as error:
+        raise WritingError(f"is no XMP: {error}") from None
+    found = _found_in(p for d in reader.descriptions for p in (*d.properties, *d.attributes))
+    return _Parsed(packet, reader.descriptions, reader.about, reader.end, found)
+
+
+def _found_in(properties: Iterable[_Property]) -> Found:
+    texts: dict[str, Mapping[str, str]] = {}
+    text_hash = ""
+    for each in properties:
+        said = {language: text.strip() for language, text in each.said.items() if text.strip()}
+        if each.name == f"{NAMESPACE} TextHash":
+            text_hash = next(iter(said.values()), "")
+        elif (name := FIELDS.get(each.name)) and said:
+            texts[name] = {**texts.get(name, {}), **said}
+    return Found(texts, text_hash)
+
+
+class _Reader:
+    """Walks through a packet and notes where its properties begin and end."""
+
+    def __init__(self, packet: bytes) -> None:
+        self.packet = packet
+        self.descriptions: list[_Description] = []
+        self.about = ""
+        self.end: int | None = None
+        self._starts: list[int] = []
+        self._root: int | None = None
+        self._language, self._text = "", ""
+        self.parser = expat.ParserCreate(namespace_separator=" ")
+        self.parser.namespace_prefixes = True
+        self.parser.ordered_attributes = True
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler = self._open
+        self.parser.EndElementHandler = self._close
+        self.parser.CharacterDataHandler = self._hear
+        self.parser.StartDoctypeDeclHandler = self._refuse_doctype
+        self.parser.XmlDeclHandler = self._look_at_encoding
+
+    @property
+    def _depth(self) -> int | None:
+        """How deep we are under `rdf:RDF`: 1 in a Description, 2 in a property."""
+        return None if self._root is None else len(self._starts) - self._root
+
+    def _open(self, name: str, attributes: list[str]) -> None:
+        name, start = _without_prefix(name), self.parser.CurrentByteIndex
+        self._starts.append(start)
+        if self._root is None and name == f"{RDF} RDF":
+            self._root = len(self._starts)
+        pairs = list(zip(attributes[::2], attributes[1::2], strict=True))
+        match self._depth:
+            case 1:
+                self._describe(start, pairs)
+            case 2:
+                self._text, self._language = "", ""
+                self.descriptions[-1].properties.append(_Property(name, start))
+            case 4:
+                languages = {_without_prefix(n).split()[-1]: value for n, value in pairs}
+                self._text, self._language = "", languages.get("lang", "")
+
+    def _describe(self, start: int, pairs: list[tuple[str, str]]) -> None:
+        description = _Description(start)
+        spans = _spans_of_attributes(self.packet, start)
+        for name, value in pairs:
+            if name.startswith(f"{RDF} about"):
+                self.about = self.about or value
+                continue
+            raw = ":".join(reversed(name.split(" ")[1:]))
+            begins, ends = spans.get(raw.encode(), (start, start))
+            prop = _Property(_without_prefix(name), begins, ends, {"": value})
+            description.attributes.append(prop)
+        self.descriptions.append(description)
+
+    def _hear(self, text: str) -> None:
+        self._text += text
+
+    def _close(self, _: str) -> None:
+        depth, start = self._depth, self._starts.pop()
+        if depth == 0:
+            self.end, self._root = self.parser.CurrentByteIndex, None
+            return
+        if depth not in (1, 2, 4):
+            return
+        end = self._end_of(start)
+        if depth == 1:
+            self.descriptions[-1].end = end
+            return
+        current = self.descriptions[-1].properties[-1]
+        if depth == 4 or not current.said:
+            current.said[self._language] = self._text
+        current.end, self._text = end, ""
+
+    def _end_of(self, start: int) -> int:
+        tag = _TAG.match(self.packet, start)
+        if tag and tag[0].endswith(b"/>"):
+            return tag.end()
+        return self.packet.index(b">", self.parser.CurrentByteIndex) + 1
+
+    def _refuse_doctype(self, *_: object) -> None:
+        raise WritingError("has a DOCTYPE, which XMP never has and which may be a trap")
+
+    def _look_at_encoding(self, _: str, encoding: str | None, __: int) -> None:
+        if encoding and encoding.lower() not in ("utf-8", "utf8", "us-ascii"):
+            raise WritingError(f"is in {encoding} and not in UTF-8, as XMP is")
+
+
+def _without_prefix(name: str) -> str:
+    """`http://purl.org/dc/elements/1.1/ description dc` -> the same without `dc`."""
+    return " ".join(name.split(" ")[:2])
+
+
+def _spans_of_attributes(packet: bytes, start: int) -> dict[bytes, tuple[int, int]]:
+    tag = _TAG.match(packet, start)
+    if tag is None:
+        return {}
+    return {each[1]: each.span() for each in _ATTRIBUTE.finditer(packet, start, tag.end())}
+
+
+# ----------------------------------------------------------------------------- cutting out
+
+
+def _is_own(parsed: _Parsed, each: _Property) -> bool:
+    """The mark, the two fields that cutline writes, and copies that others made of its text."""
+    name = FIELDS.get(each.name)
+    marks = each.name.startswith(f"{NAMESPACE} ")
+    return marks or name in (DESCRIPTION, ALT) or name in parsed.found.own
+
+
+def _cuts(parsed: _Parsed) -> list[tuple[int, int]]:
+    """Spans that give way to the new text; a Description in which nothing stays goes whole."""
+    cuts = []
+    for description in parsed.descriptions:
+        everything = [*description.properties, *description.attributes]
+        own = [each for each in everything if _is_own(parsed, each)]
+        if own and len(own) == len(everything):
+            cuts.append(_with_space(parsed.packet, description.start, description.end))
+        else:
+            cuts += [
+                (each.start, each.end)
+                if each in description.attributes
+                else _with_space(parsed.packet, each.start, each.end)
+                for each in own
+            ]
+    return cuts
+
+
+def _with_space(packet: bytes, start: int, end: int) -> tuple[int, int]:
+    """With what indents it and the end of its line, so that cutting leaves no empty line."""
+    line = packet.rfind(b"\n", 0, start) + 1
+    if packet[line:start].strip():
+        return start, end
+    return line, end + 1 if packet[end : end + 1] == b"\n" else line if start == end else end
+
+
+def _others(parsed: _Parsed) -> list[bytes]:
+    """What is not cutline's, as it stands in the packet."""
+    return sorted(
+        parsed.packet[each.start : each.end].strip()
+        for description in parsed.descriptions
+        for each in (*description.properties, *description.attributes)
+        if not _is_own(parsed, each)
+    )

@@ -1,0 +1,204 @@
+"""What METEOR 1.5 knows of English: stems, synonyms, paraphrases, function words.
+
+The data are those of METEOR's program, inside the package `pycocoevalcap` (a jar is a zip; no Java
+runs): WordNet's synsets and exceptions, the paraphrase table, lists of function words and of words
+that keep their full stop. The stems are Snowball's English ones (Porter 2).
+"""
+
+import gzip
+import importlib.util
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain, compress
+from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
+from zipfile import ZipFile
+
+from cutline.errors import CutlineError
+from cutline.metrics.meteor_alignment import Phrase, Sentence
+
+Place = TypeVar("Place")
+Thing = TypeVar("Thing", bound=Hashable)
+
+LONGEST_PHRASE = 7
+CHUNK = 2**24
+"""Bytes of the paraphrase table that are looked through at a time; it has 272 million."""
+
+DICTIONARIES = (
+    "function/english.words",
+    "nonbreaking/english.prefixes",
+    "synonym/english.synsets",
+    "synonym/english.exceptions",
+)
+
+SUFFIXES = """
+    s ses/s xes/x zes/z ches/ch shes/sh men/man ies/y s ies/y es/e es ed/e ed ing/e ing er est er/e
+    est/e
+"""
+"""WordNet's endings and what stands in their place in the base form (Morphy)."""
+
+LETTER = r"a-zÀ-ÖØ-öø-ɏͰ-ԯ"
+SPACED = (
+    (re.compile(r"[“”]|``|''"), ' " '),
+    (re.compile(r"[‘’`´]"), "'"),
+    (re.compile(rf"([{LETTER}\d])-([{LETTER}\d])"), r"\1 \2"),
+    (re.compile(rf"([^{LETTER}\d\s.',-])"), r" \1 "),
+    (re.compile(r"(\.{2,})"), r" \1 "),
+    (re.compile(r"(?<!\d),|,(?!\d)"), " , "),
+    (re.compile(rf"(?:(?<=[{LETTER}])'(?=[{LETTER}])|(?<=\d)'(?=s))"), " \0"),
+    (re.compile(r"'"), " ' "),
+    (re.compile("\0"), "'"),
+)
+"""What METEOR's normalisation does to words that are split already, one step after another."""
+
+
+@runtime_checkable
+class Stemmer(Protocol):
+    """What `snowballstemmer` gives."""
+
+    def stemWord(self, word: str) -> str:  # noqa: N802
+        """The stem of a word."""
+
+
+class Lexicon:
+    """Sentences as METEOR sees them; paraphrases are kept of `texts` only, in which to look."""
+
+    def __init__(self, texts: Iterable[Sequence[str]]) -> None:
+        folder, stemmer = find_dictionaries()
+        self._stem = lru_cache(None)(stemmer.stemWord)
+        with ZipFile(folder / "meteor-1.5.jar") as jar:
+            function, prefixes, synsets, exceptions = (jar.read(n).decode() for n in DICTIONARIES)
+        self.function_words = frozenset(function.split())
+        self._keep_stop = frozenset(_read_prefixes(prefixes))
+        self._synsets = _read_pairs(synsets)
+        self._bases: dict[str, list[str]] = {}
+        for base, forms in _read_pairs(exceptions).items():
+            for form in forms.split():
+                self._bases.setdefault(form, []).append(base)
+        self._words = {tuple(words): self.split(words) for words in texts}
+        wanted = {phrase for own in self._words.values() for _, _, phrase in _list_phrases(own)}
+        self._paraphrases = _read_paraphrases(folder / "data" / "paraphrase-en.gz", wanted)
+        self._known = set(chain(self._paraphrases, *self._paraphrases.values()))
+        self._synonyms = self._find_synonyms(set(chain.from_iterable(self._words.values())))
+        self.look_up = lru_cache(None)(self._look_up)
+
+    def split(self, words: Sequence[str]) -> tuple[str, ...]:
+        """The words split once more: `["t-shirt"]` is two words here."""
+        text = " ".join(words).lower()
+        for pattern, replacement in SPACED:
+            text = pattern.sub(replacement, text)
+        return tuple(_split_stops(text.split(), self._keep_stop))
+
+    def _find_synonyms(self, words: Iterable[str]) -> dict[str, set[str]]:
+        """Of each word those of the others that share a meaning, itself or in a base form."""
+        meanings = {word: self._list_synsets(word) for word in words}
+        meant = _invert((word, synset) for word, own in meanings.items() for synset in own)
+        return {
+            word: set(chain.from_iterable(meant[synset] for synset in own)) - {word}
+            for word, own in meanings.items()
+        }
+
+    def _list_synsets(self, word: str) -> set[str]:
+        """WordNet's numbers of the word's meanings and of its base form's."""
+        forms = [word, *(self._bases.get(word) or self._strip_suffix(word))]
+        return {synset for form in forms for synset in self._synsets.get(form, "").split()}
+
+    def _strip_suffix(self, word: str) -> list[str]:
+        """The first base form that WordNet has; none of short words and of those in -ss."""
+        if len(word) <= 2 or word.endswith("ss"):
+            return []
+        for rule in SUFFIXES.split():
+            suffix, _, instead = rule.partition("/")
+            if word.endswith(suffix) and word.removesuffix(suffix) + instead in self._synsets:
+                return [word.removesuffix(suffix) + instead]
+        return []
+
+    def _look_up(self, words: tuple[str, ...]) -> Sentence:
+        """A sentence of `texts`, by its words as they were given."""
+        words = self._words[words]
+        stems = [*map(self._stem, words)]
+        phrases = [entry for entry in _list_phrases(words) if entry[2] in self._known]
+        return Sentence(
+            words,
+            stems,
+            [self._synonyms[word] for word in words],
+            [
+                Phrase(start, length, self._paraphrases[phrase])
+                for start, length, phrase in phrases
+                if phrase in self._paraphrases
+            ],
+            _invert(enumerate(words)),
+            _invert(enumerate(stems)),
+            _invert(((start, length), phrase) for start, length, phrase in phrases),
+        )
+
+
+def find_dictionaries() -> tuple[Path, Stemmer]:
+    """The folder of METEOR's data and the stemmer; `CutlineError` says what is missing."""
+    try:
+        from snowballstemmer import stemmer  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        stemmer = None
+    package = importlib.util.find_spec("pycocoevalcap")
+    if stemmer is None or package is None:
+        raise CutlineError("METEOR needs its dictionaries: pip install 'cutline[meteor]'")
+    folder = Path(next(iter(package.submodule_search_locations or [""]))) / "meteor"
+    if not (folder / "meteor-1.5.jar").exists():
+        raise CutlineError(f"{folder} lacks meteor-1.5.jar; install pycocoevalcap again")
+    return folder, stemmer("english")
+
+
+def _read_pairs(text: str) -> dict[str, str]:
+    lines = text.split("\n")
+    return dict(zip(lines[::2], lines[1::2], strict=False))
+
+
+def _read_prefixes(text: str) -> Iterator[str]:
+    lines = (line.strip() for line in text.split("\n"))
+    return (line.split()[0] for line in lines if line and not line.startswith("#"))
+
+
+def _read_paraphrases(path: Path, wanted: set[bytes]) -> Mapping[bytes, Sequence[bytes]]:
+    """Three lines an entry: how likely, a phrase, another; those of which both are wanted."""
+    found: dict[bytes, list[bytes]] = {}
+    rest: list[bytes] = []
+    with gzip.open(path) as table:
+        while chunk := table.read(CHUNK):
+            *lines, cut = (b"\n".join(rest) + chunk).split(b"\n")
+            whole = len(lines) // 3 * 3
+            rest = [*lines[whole:], cut]
+            ones, others = lines[1:whole:3], lines[2:whole:3]
+            pairs = compress(zip(ones, others, strict=True), map(wanted.__contains__, ones))
+            for one, other in pairs:
+                if other in wanted:
+                    found.setdefault(one, []).append(other)
+    return found
+
+
+def _list_phrases(words: Sequence[str]) -> Iterator[tuple[int, int, bytes]]:
+    """Start, length and text of all phrases of up to seven words, by start, the short first."""
+    for start in range(len(words)):
+        for length in range(1, min(LONGEST_PHRASE, len(words) - start) + 1):
+            yield start, length, " ".join(words[start : start + length]).encode()
+
+
+def _split_stops(words: Sequence[str], keep: frozenset[str]) -> Iterator[str]:
+    """`u.s.` becomes `us`; another full stop goes unless the word keeps it or a word follows."""
+    for word, after in zip(words, [*words[1:], ""], strict=False):  # of no words: none
+        bare = word.removesuffix(".")
+        if bare == word or not bare.strip("."):
+            yield word
+        elif "." in bare and re.search(rf"[{LETTER}]", bare):
+            yield bare.replace(".", "")
+        elif bare in keep or re.match(rf"[{LETTER}]", after):
+            yield word
+        else:
+            yield from (bare, ".")
+
+
+def _invert(pairs: Iterable[tuple[Place, Thing]]) -> dict[Thing, list[Place]]:
+    places: dict[Thing, list[Place]] = {}
+    for place, thing in pairs:
+        places.setdefault(thing, []).append(place)
+    return places

@@ -1,0 +1,1 @@
+"""Encoders, decoders, search; weights and checkpoints; export to one ONNX file."""

@@ -1,0 +1,126 @@
+"""Show, Attend and Tell (Xu et al. 2015, arXiv 1502.03044): each word looks at the picture again.
+
+a[i]   = the picture's regions                 (1)    `see`
+z[t]   = sum of alpha[t, i] a[i]               (13)   `_look`: soft attention, gated (4.2.1)
+h[t]   = LSTM(E y[t-1], h[t-1], z[t])          (1-3)  `remember`
+p[t]   ~ exp(Lo(E y[t-1] + Lh h[t] + Lz z[t])) (7)    `speak`
+
+One difference: what a word looks for is compared with the regions by a scaled product (Vaswani et
+al. 2017, eq. 1), not by a small network for every pair of them, so that all captions of a picture
+share its regions and attention is two matrix products.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from cutline.models.decoders.normalization import Standardised, open_forget_gate
+from cutline.models.search import Beginning, Read, State
+
+
+class ShowAttendTell(Standardised):
+    """An LSTM that looks at the regions anew before every word.
+
+    `gated` weighs what was found by a gate of its own (4.2.1); with `att2in` it enters the memory's
+    new content only, and not its gates (Rennie et al. 2017, arXiv 1612.00563, equation 6).
+    """
+
+    def __init__(
+        self,
+        regions_width: int,
+        vocabulary_size: int,
+        *,
+        embedding: int = 512,
+        hidden: int = 512,
+        dropout: float = 0.5,
+        gated: bool = True,
+        att2in: bool = False,
+    ) -> None:
+        super().__init__(regions_width)
+        self.see = nn.Linear(regions_width, hidden)
+        self.begin = nn.Linear(hidden, 2 * hidden)
+        self.read = nn.Embedding(vocabulary_size, embedding)
+        self.look_for = nn.Linear(hidden, hidden)
+        self.gate = nn.Linear(hidden, 1) if gated else None
+        remember = Att2In if att2in else nn.LSTMCell
+        self.remember = remember(embedding + hidden, hidden)
+        self.tell = nn.Linear(2 * hidden, embedding)
+        self.speak = nn.Linear(embedding, vocabulary_size)
+        self.dropout = nn.Dropout(dropout)
+        if isinstance(self.remember, nn.LSTMCell):
+            open_forget_gate(self.remember)
+
+    def forward(
+        self, regions: Float[Tensor, "pictures regions width"], words: Int[Tensor, "rows time"]
+    ) -> Float[Tensor, "rows time vocabulary"]:
+        """Log-probabilities of each next word, given the picture and all the words before it.
+
+        Every picture has as many captions, one after another: rows = pictures x captions.
+        """
+        (seen,), (hidden, cell), _ = self.start(regions)
+        each = len(words) // len(regions)
+        hidden, cell = hidden.repeat_interleave(each, 0), cell.repeat_interleave(each, 0)
+        told, read = [], self.dropout(self.read(words))
+        for word in read.unbind(dim=1):
+            looked, _ = self._look(seen, hidden)
+            hidden, cell = self.remember(torch.cat([word, looked], dim=1), (hidden, cell))
+            told.append(torch.cat([hidden, looked], dim=1))
+        return self._next_word(torch.stack(told, dim=1), read)
+
+    def start(self, regions: Float[Tensor, "rows regions width"], max_words: int = 0) -> Beginning:
+        """The regions as seen, and a memory of their mean."""
+        standard = self.standardise(regions).flatten(0, 1)
+        # flat, because of a layer on more axes the exporter would store a turned copy
+        seen = self.dropout(self.see(standard).view(*regions.shape[:2], -1).relu())
+        hidden, cell = self.begin(seen.mean(dim=1)).tanh().chunk(2, dim=1)
+        return Beginning((seen,), (hidden, cell), seen.shape[1])
+
+    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
+        """Read one word a row; log-probabilities of the next, and the memory after it."""
+        (seen,), (hidden, cell) = picture, state
+        word, (looked, gaze) = self.dropout(self.read(words)), self._look(seen, hidden)
+        hidden, cell = self.remember(torch.cat([word, looked], dim=1), (hidden, cell))
+        log_probs = self._next_word(torch.cat([hidden, looked], dim=1), word)
+        return Read(log_probs, gaze, (hidden, cell))
+
+    def _look(
+        self, seen: Float[Tensor, "pictures regions hidden"], hidden: Float[Tensor, "rows hidden"]
+    ) -> tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows regions"]]:
+        """What each row finds in its picture, and where; rows = pictures x captions."""
+        wanted = self.look_for(hidden).view(seen.shape[0], -1, seen.shape[2])
+        alike = wanted @ seen.transpose(1, 2) / seen.shape[2] ** 0.5
+        gaze = alike.softmax(dim=-1)
+        found = (gaze @ seen).view_as(hidden)
+        gated = found if self.gate is None else found * self.gate(hidden).sigmoid()
+        return gated, gaze.view(hidden.shape[0], -1)
+
+    def _next_word(
+        self, told: Float[Tensor, "... both"], read: Float[Tensor, "... embedding"]
+    ) -> Float[Tensor, "... vocabulary"]:
+        return self.speak(self.dropout(read + self.tell(told))).float().log_softmax(dim=-1)
+
+
+class Att2In(nn.Module):
+    """An LSTM cell whose gates see the word only; what was found competes for the content."""
+
+    def __init__(self, entry: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.word = nn.Linear(entry - hidden, 5 * hidden)
+        self.found = nn.Linear(hidden, 2 * hidden)
+        self.before = nn.Linear(hidden, 5 * hidden)
+        nn.init.ones_(self.word.bias[hidden : 2 * hidden])  # the forget gate begins open
+
+    def forward(
+        self,
+        entry: Float[Tensor, "rows word_and_found"],
+        memory: tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]],
+    ) -> tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]:
+        """The memory after a word (first) and what was found (last)."""
+        hidden, cell = memory
+        word, found = entry.split([entry.shape[1] - self.hidden, self.hidden], dim=1)
+        gates = self.word(word) + self.before(hidden)
+        keep, forget, show = gates[:, : 3 * self.hidden].sigmoid().chunk(3, dim=1)
+        one, other = (gates[:, 3 * self.hidden :] + self.found(found)).chunk(2, dim=1)
+        cell = forget * cell + keep * torch.maximum(one, other)
+        return show * cell.tanh(), cell

@@ -1,0 +1,256 @@
+"""A model folder becomes ONE onnx file: pixels in, captions out, usable from any language.
+
+Inputs  `pixels`     uint8 (rows, size, size, 3), RGB
+        `avoid`      bool (vocabulary): words never to be written; none when it is left away
+        `max_chars`  int64 (): characters of a caption at most; any when it is left away
+Outputs `words`      int64 (rows, candidates, time): word ids, the best candidate first
+        `log_probs`  float (rows, candidates, time): of each word given those before it
+        `scores`     float (rows, candidates): what the candidates are ranked by
+        `gaze`       float (rows, candidates, time, regions): where each word looked
+        `concepts`   int64 (rows, concepts): nouns that the picture shows, as word ids; the first
+                     is always `person`
+        `chances`    float (rows, concepts): the probability of each
+        `photograph` float (rows): the probability that the picture is a photograph
+
+The last three are there only if the decoder names concepts. The graph holds the encoder with its
+normalisation, the decoder, and the beam search traced from `search.py`. Vocabulary, view and card
+are in the file's metadata, so that it needs nothing beside.
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import torch
+from jaxtyping import Bool, Int, UInt8, config
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from torch import Tensor, nn
+from torch.torch_version import TorchVersion
+
+from cutline.errors import ModelError
+from cutline.images.load import View
+from cutline.images.prefetch import decode_ahead
+from cutline.inference.onnx import FORMAT
+from cutline.io.atomic import replaced
+from cutline.models.checkpoint import Checkpoint, build
+from cutline.models.concepts import see_concepts
+from cutline.models.quantization import SMALL, quantise
+from cutline.models.search import Limits, has_choice
+from cutline.models.weights import CaptionModel, fill, part_of
+from cutline.recipe import Recipe
+from cutline.text.style import FREE
+from cutline.types import Report, Written
+
+Precision = Literal["fp32", "fp16", "int8"]
+EXPORTER = "2.13"
+"""The first torch whose exporter is known to turn our loop into one that runs."""
+MEASURED = 128
+"""Pictures on which the ranges of 8 bits are measured."""
+AT_ONCE = 4
+"""Of them; every activation of theirs is kept for a moment."""
+
+
+class WholeCaptioner(nn.Module):
+    """Everything between a picture and its word ids."""
+
+    def __init__(self, model: CaptionModel, recipe: Recipe, lengths: list[int]) -> None:
+        super().__init__()
+        self.encoder, self.decoder = model.encoder, model.decoder
+        self.search, self.lengths = recipe.partial("search"), torch.tensor(lengths)
+
+    def forward(
+        self,
+        pixels: UInt8[Tensor, "rows height across 3"],
+        avoid: Bool[Tensor, " vocabulary"],
+        max_chars: Int[Tensor, ""],
+    ) -> tuple[Tensor, ...]:
+        """Words, log-probabilities, scores and gaze as `search.Found`; what a decoder names."""
+        regions = self.encoder(pixels.permute(0, 3, 1, 2).float())
+        limits = Limits(avoid, self.lengths, max_chars)
+        found = self.search(self.decoder, regions, limits=limits)
+        named = see_concepts(self.decoder, regions) or ()
+        return (*found, *named)
+
+
+def export(
+    checkpoint: Checkpoint,
+    path: Path,
+    *,
+    precision: Precision = "fp32",
+    pixels: Iterable[NDArray[np.uint8]] = (),
+) -> None:
+    """Write the one-file form.
+
+    With `fp16` weights are stored in half precision and compute in single; with `int8` the graph
+    computes in 8 bits, in ranges measured on `pixels`, batches of training pictures as the model
+    sees them. Raises `ModelError` without them.
+    """
+    batches = list(pixels) if precision == "int8" else []
+    if precision == "int8" and not batches:
+        raise ModelError("8 bits need pictures to measure their ranges with: name training data")
+    if (version := TorchVersion(torch.__version__)) < EXPORTER:
+        raise ModelError(f"exporting needs torch {EXPORTER} or newer, and this is {version}")
+    if not path.parent.is_dir():
+        raise ModelError(f"{path} cannot be written: there is no folder {path.parent}")
+    checkpoint = _fold(checkpoint)
+    model, recipe = build(checkpoint), checkpoint.recipe
+    whole = WholeCaptioner(model, recipe, checkpoint.vocabulary.lengths).eval()
+    view = recipe.build("view")
+    graph = _trace(whole, view)
+    _keep_all(graph, model)
+    if precision == "int8":
+        quantise(graph, batches)
+    if precision != "fp32":
+        halve_weights(graph)
+    card = {n: told for n, told in checkpoint.card.items() if n != "precision_cost"}
+    metadata = {
+        "format": FORMAT,
+        "vocabulary": "\n".join(checkpoint.vocabulary.words),
+        "view": json.dumps(view.as_dict()),
+        "recipe": json.dumps(recipe.as_json()),
+        "card": json.dumps({**card, "precision": precision}),
+    }
+    set_metadata(graph, metadata)
+    onnx.checker.check_model(graph)
+    with replaced(path) as file:
+        onnx.save(graph, file)
+
+
+def pictures_of(checkpoint: Checkpoint, data: Path) -> Iterator[NDArray[np.uint8]]:
+    """Batches of training pictures, drawn evenly from the data, as the model sees them."""
+    source, view = checkpoint.recipe.build("source", data), checkpoint.recipe.build("view")
+    images = [example.image for example in source if example.split == "train"]
+    places = np.linspace(0, len(images) - 1, min(MEASURED, len(images))).astype(int)
+    for batch in decode_ahead((images[place] for place in places), view, batch=AT_ONCE):
+        readable = [picture for picture in batch if isinstance(picture, np.ndarray)]
+        if readable:
+            yield np.stack(readable)
+
+
+def _fold(checkpoint: Checkpoint) -> Checkpoint:
+    """The same model without normalisations, which the graph would lose and could not name."""
+    table = checkpoint.recipe.as_json()
+    if table["encoder"].get("folded", True):
+        return checkpoint
+    recipe = Recipe.of({**table, "encoder": {**table["encoder"], "folded": True}}, trust=True)
+    encoder = recipe.build("encoder")
+    fill(encoder, part_of(checkpoint.tensors, "encoder"), "the checkpoint")
+    folded = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    kept = {n: t for n, t in checkpoint.tensors.items() if not n.startswith("encoder.")}
+    return replace(checkpoint, recipe=recipe, tensors={**kept, **folded})
+
+
+def record_scores(path: Path, split: str, report: Report) -> None:
+    """Write the scores of a split into the card of a one-file model; all else stays as it is."""
+    scores = _card_of(onnx.load(path)).get("scores", {})
+    record(path, {"scores": {**scores, split: report.as_json()}})
+
+
+def record(path: Path, entries: Mapping[str, Any]) -> None:
+    """Write entries into the card of a one-file model; all else stays as it is."""
+    graph = onnx.load(path)
+    set_metadata(graph, {"card": json.dumps({**_card_of(graph), **entries})})
+    with replaced(path) as file:
+        onnx.save(graph, file)
+
+
+def _card_of(graph: onnx.ModelProto) -> dict[str, Any]:
+    card: dict[str, Any] = json.loads({e.key: e.value for e in graph.metadata_props}["card"])
+    return card
+
+
+def set_metadata(graph: onnx.ModelProto, metadata: dict[str, str]) -> None:
+    """Put named texts beside a graph, in place of those of the same names."""
+    kept = {entry.key: entry.value for entry in graph.metadata_props}
+    del graph.metadata_props[:]
+    helper.set_model_props(graph, {**kept, **metadata})
+
+
+def halve_weights(graph: onnx.ModelProto) -> None:
+    """Store the big weights in half precision; the graph widens them again as it is loaded.
+
+    The scales of whole numbers stay: half precision has none of their smallest.
+    """
+    widen = []
+    for tensor in list(graph.graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        scale = tensor.name.endswith(".scale")
+        if values.dtype == np.float32 and values.size > SMALL and not scale:
+            graph.graph.initializer.remove(tensor)
+            half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.fp16")
+            graph.graph.initializer.append(half)
+            cast = helper.make_node("Cast", [half.name], [tensor.name], to=onnx.TensorProto.FLOAT)
+            widen.append(cast)
+    nodes = [*widen, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+
+
+def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
+    pixels = torch.zeros(2, view.size, view.size, 3, dtype=torch.uint8)
+    free = {
+        "avoid": torch.zeros(len(whole.lengths), dtype=torch.bool),
+        "max_chars": torch.tensor(FREE.longest),
+    }
+    names = hasattr(whole.decoder, "concepts")
+    with _quiet_exporter(), _unchecked():
+        program = torch.onnx.export(
+            whole,
+            (pixels, *free.values()),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("rows", min=1, max=4096)}, None, None),
+            input_names=["pixels", *free],
+            output_names=list(Written._fields if names else Written._fields[:4]),
+            verbose=False,
+        )
+    assert program is not None
+    graph: onnx.ModelProto = program.model_proto
+    rows = graph.graph.input[0].type.tensor_type.shape.dim[0]
+    if not rows.dim_param:  # a decoder that calls len() on a tensor does this
+        raise ModelError(f"the graph would take {rows.dim_value} pictures at a time and no others")
+    for name, value in free.items():  # what an input is when it is left away
+        graph.graph.initializer.append(numpy_helper.from_array(value.numpy(), name))
+    if not has_choice(whole.search):
+        del graph.graph.input[-1]  # no caption's length can be asked for
+    return graph
+
+
+def _keep_all(graph: onnx.ModelProto, model: nn.Module) -> None:
+    """Weights that the exporter found needless (a bias of zeros) stay, for whoever reads them."""
+    present = {tensor.name for tensor in graph.graph.initializer}
+    for name, tensor in model.state_dict().items():
+        if name not in present:
+            graph.graph.initializer.append(numpy_helper.from_array(tensor.numpy(), name))
+
+
+@contextmanager
+def _unchecked() -> Iterator[None]:
+    """Whoever lets jaxtyping check shapes does not want the checks in the graph."""
+    before = config.jaxtyping_disable
+    config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        config.update("jaxtyping_disable", before)
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """The exporter warns of torchvision, which we do not use, and of its own coming changes."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

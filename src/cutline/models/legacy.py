@@ -1,0 +1,283 @@
+"""Models of the classic image captioning projects become model folders.
+
+They are a ResNet in an `nn.Sequential`, a linear layer (and a batch normalisation, in the tutorial
+by yunjey), an embedding, an LSTM and a linear layer: Show and Tell. Their first prediction, of the
+start marker after the picture, is left out; everything after it is the same. Tensors are matched by
+shape, since everybody names them differently, each match is told, and a model of which tensors are
+left over is refused: it is another, and would say something else here.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cutline.errors import ModelError
+from cutline.models.checkpoint import create_folder, save_model
+from cutline.models.encoders.resnet import BLOCKS
+from cutline.models.weights import CaptionModel, fill, fingerprint, part_of, read_tensors
+from cutline.recipe import Recipe
+from cutline.text.vocabulary import MARKERS, PAD, Vocabulary
+from cutline.version import __version__
+
+SEQUENTIAL = {"0": "conv1", "1": "bn1", **{str(n + 3): f"layer{n}" for n in range(1, 5)}}
+"""Where a ResNet's parts stand when it is taken to pieces: relu and maxpool are 2 and 3."""
+CLASSES = 1000
+"""Rows of a ResNet's own classifier, of ImageNet's classes, which no caption needs."""
+NAMED = 6
+"""Tensors named where none fits; a ResNet has hundreds."""
+NEVER = -30.0
+"""The bias of a word that the old model did not have: it is never said."""
+
+
+@dataclass
+class Adopted:
+    """A model, and how each of its tensors was found."""
+
+    model: CaptionModel
+    recipe: Recipe
+    vocabulary: Vocabulary
+    matches: list[str] = field(default_factory=list)
+
+
+def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") -> Adopted:
+    """A captioner from the state dictionaries of a classic encoder and decoder, and its words.
+
+    `fit` is how its pictures were made square. Raises `ModelError` when a file holds whole modules,
+    whose code would have to be run, or tensors that do not fit together.
+    """
+    seen, told = _read(encoder), _read(decoder)
+    matches: list[str] = []
+    lstm = _find_lstm(told, decoder)
+    width, hidden = lstm["weight_ih"].shape[1], lstm["weight_hh"].shape[1]
+    rows, vocabulary = _number_anew(words)
+    read, speak, bias = _find_words(told, len(words), width, hidden, decoder, matches)
+    _refuse_leftovers(told, decoder)
+    resnet, rest = _find_resnet(seen, encoder)
+    depth = _find_depth(resnet, encoder)
+    table = {
+        "title": f"Show and Tell, adopted from {decoder.name}",
+        "source": {"kind": "coco", "year": 2014},
+        "view": {"fit": fit},
+        "encoder": {"kind": "resnet", "depth": depth, "pool": True},
+        "decoder": {"kind": "show-and-tell", "embedding": width, "hidden": hidden},
+        "search": {"kind": "greedy"},
+    }
+    recipe = Recipe.of(table)
+    network = recipe.build("encoder")
+    fill(network, resnet, encoder)
+    matches.insert(0, f"{len(resnet)} tensors of {encoder.name} are a ResNet-{depth}")
+    weight, shift = _find_layer(rest, network.width, width, encoder, matches)
+    _refuse_leftovers(rest, encoder)
+    captioner = recipe.build("decoder", network.width, len(vocabulary))
+    tensors = {
+        **captioner.state_dict(),
+        "see.weight": weight,
+        "see.bias": shift,
+        "read.weight": _arrange(read, rows, 0.0),
+        "speak.weight": _arrange(speak, rows, 0.0),
+        "speak.bias": _arrange(bias, rows, NEVER),
+        **{f"remember.{name}": tensor for name, tensor in lstm.items()},
+    }
+    fill(captioner, tensors, decoder)
+    return Adopted(CaptionModel(network, captioner).eval(), recipe, vocabulary, matches)
+
+
+def save(adopted: Adopted, folder: Path, command: str) -> None:
+    """A new model folder."""
+    create_folder(folder, adopted.recipe, adopted.vocabulary)
+    view = adopted.recipe.build("view")
+    card = {
+        **adopted.recipe.claim,
+        "source": dict(adopted.recipe.sections["source"]),
+        "data": {},
+        "scores": {},
+        "epoch": 0,
+        "command": command,
+        "fingerprint": fingerprint(adopted.model),
+        "view": view.as_dict(),
+        "encoder": {"weights": "its own"},
+        "versions": {"cutline": __version__, "torch": torch.__version__},
+    }
+    save_model(folder, adopted.model, adopted.vocabulary, card)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return read_tensors(path)
+    except ModelError as error:
+        if "weights only" not in str(error).lower():
+            raise
+        raise ModelError(
+            f"{path} is a whole pickled module, which would run code to be read: load it where its "
+            f"code is and save `module.state_dict()` in its place"
+        ) from None
+
+
+def _refuse_leftovers(tensors: Mapping[str, Tensor], path: Path) -> None:
+    if left := sorted(tensors):
+        count = f"{len(left)} tensor{'s' * (len(left) > 1)} that a Show and Tell does not have"
+        raise ModelError(
+            f"{path} has {count}: {_some(left)}; without them it would say something else, unless "
+            f"its code never uses them: then save it without them"
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")
+
+
+def _find_lstm(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Its four tensors, by the ends of their names, which are torch's own; they are taken out."""
+    found, names = {}, dict[str, str]()
+    for name in list(tensors):
+        if match := re.search(r"((?:weight|bias)_[ih]h)(_l(\d+))?(_reverse)?$", name):
+            if match[3] not in (None, "0") or match[4]:
+                raise ModelError(
+                    f"{path}: {name}: only an LSTM of one layer and one direction fits"
+                )
+            if before := names.get(match[1]):
+                raise ModelError(
+                    f"{path} has more than one LSTM ({before}, {name}); a Show and Tell has one"
+                )
+            found[match[1]], names[match[1]] = tensors.pop(name), name
+    if set(found) != {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}:
+        raise ModelError(
+            f"{path} has no LSTM with biases; is it the decoder? Its {len(tensors)} tensors: "
+            f"{_some(sorted(tensors))}"
+        )
+    if found["weight_ih"].shape[0] != 4 * found["weight_hh"].shape[1]:
+        raise ModelError(f"{path} has a GRU or another memory in place of an LSTM")
+    return found
+
+
+def _find_words(
+    tensors: dict[str, Tensor],
+    words: int,
+    width: int,
+    hidden: int,
+    path: Path,
+    matches: list[str],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Embedding, and weight and bias of the output layer, taken out; where shapes are alike, the
+    bias is the output layer's.
+    """
+    biases = [name for name, tensor in tensors.items() if tensor.shape == (words,)]
+    tables = [n for n, t in tensors.items() if t.shape in ((words, width), (words, hidden))]
+    if len(biases) != 1 or len(tables) != 2:
+        sizes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
+        raise ModelError(
+            f"{path} does not fit {words} words: an embedding of {words} x {width} and a layer of "
+            f"{words} x {hidden} were looked for among {sizes}"
+        )
+    [bias] = biases
+    speak = next((n for n in tables if n.rpartition(".")[0] == bias.rpartition(".")[0]), tables[1])
+    read = tables[1 - tables.index(speak)]
+    for old, new in ((read, "read.weight"), (speak, "speak.weight"), (bias, "speak.bias")):
+        matches.append(f"{old} {list(tensors[old].shape)} is {new}")
+    return tensors.pop(read), tensors.pop(speak), tensors.pop(bias)
+
+
+def _find_resnet(
+    tensors: dict[str, Tensor], path: Path
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Its tensors under torchvision's names, and all others but a classifier of ImageNet's.
+
+    Many put the layer to the features where the classifier was.
+    """
+    first = next((n for n, t in tensors.items() if t.shape == (64, 3, 7, 7)), None)
+    if first is None:
+        raise ModelError(f"{path} has no ResNet: no convolution of 64 x 3 x 7 x 7")
+    start = first.removesuffix("conv1.weight").removesuffix("0.weight")
+    resnet, rest = {}, {}
+    for name, tensor in tensors.items():
+        place, _, inner = name.removeprefix(start).partition(".")
+        own = SEQUENTIAL.get(place, place)
+        if name.startswith(start) and own in SEQUENTIAL.values():
+            resnet[f"{own}.{inner}"] = tensor
+        elif own != "fc" or not name.startswith(start) or tensor.shape[:1] != (CLASSES,):
+            rest[name] = tensor
+    return resnet, rest
+
+
+def _find_depth(resnet: Mapping[str, Tensor], path: Path) -> int:
+    blocks = tuple(
+        len({name.split(".")[1] for name in resnet if name.startswith(f"layer{n}.")})
+        for n in range(1, 5)
+    )
+    deep = any(name.endswith("conv3.weight") for name in resnet)
+    found = [d for d, own in BLOCKS.items() if own == blocks and (d >= 50) == deep]
+    if not found:
+        raise ModelError(f"{path} has a ResNet of {blocks} blocks, which is none of the usual ones")
+    return found[0]
+
+
+def _find_layer(
+    tensors: dict[str, Tensor], seen: int, width: int, path: Path, matches: list[str]
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the layer after the ResNet, with a normalisation before or after it folded
+    in; they are taken out.
+    """
+    names = list(tensors)
+    weights = [name for name in names if tensors[name].shape == (width, seen)]
+    if len(weights) != 1:
+        raise ModelError(f"{path} has no single layer of {width} x {seen} after its ResNet")
+    [name] = weights
+    place, layer = name.rpartition(".")[0], nn.Linear(seen, width)
+    fill(layer, {"bias": torch.zeros(width), **_take(tensors, place)}, path)
+    weight, bias = layer.weight.detach(), layer.bias.detach()
+    matches.append(f"{name} {list(weight.shape)} is see.weight")
+    norms = {n: len(t) for n, t in tensors.items() if n.endswith(".running_mean") and t.ndim}
+    mean = next((norm for norm, size in norms.items() if size in (seen, width)), None)
+    if mean is None:
+        return weight, bias
+    place, size = mean.rpartition(".")[0], norms[mean]
+    scale, shift = _read_norm(_take(tensors, place), size, path)
+    # where both sizes are the same, it stands where its encoder made it
+    is_before = size == seen and (seen != width or names.index(mean) < names.index(name))
+    matches.append(
+        f"{place}, a batch normalisation {'before' if is_before else 'after'} that layer, is "
+        f"folded into see"
+    )
+    if is_before:
+        return weight * scale, bias + weight @ shift
+    return weight * scale[:, None], bias * scale + shift
+
+
+def _take(tensors: dict[str, Tensor], place: str) -> dict[str, Tensor]:
+    """The tensors of a part, taken out."""
+    part = part_of(tensors, place)
+    for name in part:
+        del tensors[f"{place}.{name}"]
+    return part
+
+
+def _read_norm(tensors: Mapping[str, Tensor], size: int, path: Path) -> tuple[Tensor, Tensor]:
+    """What a batch normalisation multiplies by and adds, once it has learnt."""
+    plain = {"weight": torch.ones(size), "bias": torch.zeros(size)}
+    norm = nn.BatchNorm1d(size)
+    fill(norm, {**plain, **tensors}, path)
+    told = norm.state_dict()
+    scale = told["weight"] / (told["running_var"] + norm.eps).sqrt()
+    return scale, told["bias"] - told["running_mean"] * scale
+
+
+def _number_anew(words: list[str]) -> tuple[list[int | None], Vocabulary]:
+    """Our markers first: of each number now, the number before, or None for a new word."""
+    before = {word: number for number, word in enumerate(words)}
+    absent = [marker for marker in MARKERS if marker not in before and marker != MARKERS[PAD]]
+    if absent:
+        raise ModelError(f"the old vocabulary has no {' or '.join(absent)}")
+    now = [*MARKERS, *(word for word in words if word not in MARKERS)]
+    return [before.get(word) for word in now], Vocabulary(tuple(now))
+
+
+def _arrange(tensor: Tensor, rows: list[int | None], fresh: float) -> Tensor:
+    new = torch.full((len(rows), *tensor.shape[1:]), fresh)
+    for number, old in enumerate(rows):
+        if old is not None:
+            new[number] = tensor[old]
+    return new

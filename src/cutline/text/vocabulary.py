@@ -1,0 +1,184 @@
+"""Vocabulary: words <-> numbers.
+
+Enters: the training captions. Leaves: a `Vocabulary`, and `vocabulary.txt`, one word a line, line
+number (from 0) = number. Its hash travels with the weights, because weights and another vocabulary
+give fluent nonsense and no error.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import SupportsIndex
+
+from cutline.errors import DataError, ModelError
+from cutline.text.tokenizer import join_words, split_words
+
+MARKERS = ("<pad>", "<start>", "<end>", "<unk>")
+PAD, START, END, UNKNOWN = range(len(MARKERS))
+MOST, LONGEST = 500_000, 100
+"""Words of a vocabulary, and characters of a word: far more than any language asks for, and few
+enough that a stranger's file is read at once."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words a model can write, each at the place of its number; the markers come first.
+
+    A vocabulary that could not be saved and read back the same is refused with `ModelError`.
+    """
+
+    words: tuple[str, ...]
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _refuse_too_many(len(self.words))
+        for number, word in enumerate(self.words):
+            if wrong := _find_fault(number, word):
+                raise ModelError(f"word {number} of the vocabulary {wrong}")
+        ids = {word: number for number, word in enumerate(self.words)}
+        if len(self.words) < len(MARKERS):
+            raise ModelError(f"a vocabulary begins with {' '.join(MARKERS)}")
+        if len(ids) < len(self.words):
+            twice = next(word for number, word in enumerate(self.words) if ids[word] != number)
+            raise ModelError(f"the vocabulary has {twice!r} twice")
+        object.__setattr__(self, "_ids", {word: ids[word] for word in self.words[len(MARKERS) :]})
+
+    @classmethod
+    def of(cls, captions: Iterable[str], *, min_count: int = 5) -> "Vocabulary":
+        """The words that occur at least `min_count` times, commonest first, then by alphabet."""
+        counts = Counter(word for caption in captions for word in split_words(caption))
+        kept = _pick_common(counts, min_count)
+        if not kept:
+            sentence = f"none of the {len(counts)} words of the captions occurs {min_count} times"
+            raise DataError(f"{sentence}; lower min_count or add captions")
+        return cls((*MARKERS, *kept))
+
+    @classmethod
+    def of_lines(cls, text: str) -> "Vocabulary":
+        """The words of a one-file model: a word a line, the last one without an end."""
+        _refuse_too_many(text.count("\n") + 1)
+        return cls(tuple(text.split("\n")))
+
+    def grown(self, captions: Iterable[str], *, min_count: int = 5) -> "Vocabulary":
+        """These words with the same numbers, then those of `captions` that are new."""
+        counts = Counter(word for caption in captions for word in split_words(caption))
+        new = (word for word in _pick_common(counts, min_count) if word not in self._ids)
+        return Vocabulary((*self.words, *new))
+
+    @classmethod
+    def load(cls, path: Path) -> "Vocabulary":
+        """Read `vocabulary.txt`; `ModelError` names the line that is damaged."""
+        try:
+            if path.stat().st_size > MOST * LONGEST:
+                raise ModelError(f"{path} is too large to be a vocabulary")
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"cannot read the vocabulary {path}: {error.strerror}") from None
+        return cls(tuple(_read_words(content, path)))
+
+    def save(self, path: Path) -> None:
+        """One word a line, UTF-8, every line ended by a line feed on every system."""
+        path.write_bytes(self._content())
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the file's bytes, in hexadecimal digits."""
+        return sha256(self._content()).hexdigest()
+
+    def check(self, hash: str) -> None:
+        """`ModelError` unless `hash` is this vocabulary's: weights know words only by number."""
+        if hash != self.hash:
+            raise ModelError(
+                f"these weights were trained with another vocabulary (hash {hash[:12]}, this one of"
+                f" {len(self)} words has {self.hash[:12]}): every number would mean another word;"
+                " take the vocabulary.txt that was saved with the weights"
+            )
+
+    def encode(self, caption: str | Iterable[str]) -> list[int]:
+        """Numbers of a text or of its words, without markers; unknown words become `<unk>`."""
+        words = split_words(caption) if isinstance(caption, str) else caption
+        return [self._ids.get(word, UNKNOWN) for word in words]
+
+    def decode(self, ids: Iterable[SupportsIndex]) -> tuple[str, ...]:
+        """The words before `<end>`, without `<pad>` and `<start>`; `<unk>` stays to be seen."""
+        words = []
+        for number in map(int, ids):
+            assert 0 <= number < len(self), f"there is no word {number}"
+            if number == END:
+                break
+            if number not in (PAD, START):
+                words.append(self.words[number])
+        return tuple(words)
+
+    @property
+    def is_english(self) -> bool:
+        """Whether it has both articles that no other language writes beside `the`."""
+        return self._ids.keys() >= {"a", "an", "the"}
+
+    @property
+    def lengths(self) -> list[int]:
+        """How many characters each word adds to a text, the space before it counted; markers: 0."""
+        words = self.words[len(MARKERS) :]
+        return [0] * len(MARKERS) + [len(join_words(("a", word))) - 1 for word in words]
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def _content(self) -> bytes:
+        return "".join(f"{word}\n" for word in self.words).encode()
+
+
+def _pick_common(counts: Counter[str], min_count: int) -> list[str]:
+    """The words that occur often enough, commonest first, then by alphabet."""
+    kept = [
+        word
+        for word in counts
+        if counts[word] >= min_count and word not in MARKERS and len(word) <= LONGEST
+    ]
+    return sorted(kept, key=lambda word: (-counts[word], word))
+
+
+def _refuse_too_many(words: int) -> None:
+    if words > MOST:
+        raise ModelError(f"the vocabulary has {words:,} words, and at most {MOST:,} are read")
+
+
+def _read_words(content: bytes, path: Path) -> list[str]:
+    """The lines of the file, each checked, so that an error can say which."""
+    if content.startswith(b"\xef\xbb\xbf"):
+        raise ModelError(f"{path}:1: begins with a byte order mark; an editor changed this file")
+    if content and not content.endswith(b"\n"):
+        raise ModelError(f"{path}: the last line has no end; the file is cut short")
+    words: dict[str, int] = {}
+    for number, line in enumerate(content.split(b"\n")[:-1]):
+        try:
+            word = line.decode("utf8")
+        except UnicodeDecodeError:
+            raise ModelError(f"{path}:{number + 1}: is not UTF-8") from None
+        if wrong := _find_fault(number, word):
+            raise ModelError(f"{path}:{number + 1}: {wrong}")
+        if word in words:
+            raise ModelError(f"{path}:{number + 1}: {word!r} is on line {words[word] + 1} already")
+        words[word] = number
+    if len(words) < len(MARKERS):
+        raise ModelError(f"{path}:{len(words) + 1}: must be {MARKERS[len(words)]!r}; the file ends")
+    return list(words)
+
+
+def _find_fault(number: int, word: str) -> str:
+    """What is wrong with a word at this place, or nothing."""
+    if not word:
+        return "is empty"
+    if len(word) > LONGEST:
+        return f"has {len(word):,} characters, and at most {LONGEST} are read"
+    if word.endswith("\r"):
+        return "ends in a carriage return; an editor changed the line ends of this file"
+    if any(sign.isspace() for sign in word):
+        return f"has white space in it: {word!r}"
+    if any("\ud800" <= sign <= "\udfff" for sign in word):
+        return f"has half a character in it: {word!r}"
+    if number < len(MARKERS) and word != MARKERS[number]:
+        return f"must be the marker {MARKERS[number]!r}, not {word!r}"
+    return ""

@@ -1,0 +1,219 @@
+"""Stored features: a picture is encoded once for all its captions and all epochs.
+
+Enters: pictures, an encoder, a view. Leaves: their regions, in half precision, on disk and mapped
+into memory. A store belongs to one encoder (its options and the hash of its weights) and one view,
+and holds the pictures as they are or all of them mirrored.
+It is two files that only ever grow: `regions.f16`, one picture after another, and `index.jsonl`, a
+line a picture with its size and time of change, written after its regions. So a killed run loses at
+most a batch, a picture that has changed since is noticed and encoded again, and several runs may
+fill one store: each batch is written under a lock.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedWriter
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cutline.errors import ImageError
+from cutline.images.load import View
+from cutline.images.prefetch import Decoded, decode_ahead
+from cutline.io.atomic import insist_on_file, lock, open_to_append
+from cutline.models.weights import fingerprint
+from cutline.training.augmentation import mirror
+
+
+class Pooled(nn.Module):
+    """An encoder whose regions are one: their mean, 4 KB a picture in place of 200."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.described = encoder, _describe(encoder)
+
+    def forward(self, pixels: Tensor) -> Float[Tensor, "rows 1 width"]:
+        """The mean of the regions of each picture."""
+        return self.encoder(pixels).mean(dim=1, keepdim=True)
+
+
+PICTURES_A_BATCH = 8  # with more, eager ResNets get slower per picture: they run out of cache
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Some more pictures are stored."""
+
+    done: int
+    total: int
+    damaged: tuple[str, ...]
+    """One sentence for each picture that could not be read, of this batch or (first) before."""
+
+
+class FeatureStore:
+    """The regions of pictures as one encoder sees them through one view."""
+
+    def __init__(
+        self,
+        folder: Path,
+        encoder: nn.Module,
+        view: View,
+        *,
+        mirrored: bool = False,
+        precision: str = "no",
+    ) -> None:
+        self.encoder, self.view = encoder.eval(), view
+        self.mirrored, self.precision = mirrored, precision
+        folder = folder / _key(encoder, view, mirrored=mirrored, precision=precision)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._regions, self._journal = folder / "regions.f16", folder / "index.jsonl"
+        self._lock = folder / "lock"
+        open_to_append(self._regions).close()
+        with _alone(self._lock):
+            self._index = _read_index(self._journal)
+
+    def missing(self, images: Sequence[Path]) -> list[Path]:
+        """Those that are not stored yet, or have changed since."""
+        return [i for i in images if self._index.get(_name(i), {}).get("state") != _state(i)]
+
+    def encode(self, images: Sequence[Path]) -> Iterator[Encoded]:
+        """Store what is missing of these pictures, a batch at a time."""
+        images = list(dict.fromkeys(images))
+        todo = self.missing(images)
+        starts = range(0, len(todo), PICTURES_A_BATCH)
+        batches = [todo[start : start + PICTURES_A_BATCH] for start in starts]
+        done = len(images) - len(todo)
+        if known := self._known_damaged(set(images) - set(todo)):
+            yield Encoded(done, len(images), known)
+        decoded = decode_ahead(todo, self.view, batch=PICTURES_A_BATCH)
+        for batch, pictures in zip(batches, decoded, strict=True):
+            self._append(batch, pictures)
+            done += len(batch)
+            damaged = tuple(str(p) for p in pictures if isinstance(p, ImageError))
+            yield Encoded(done, len(images), damaged)
+
+    def load(self, images: Sequence[Path]) -> list[Tensor | None]:
+        """Regions of each picture, (regions, width) in half precision; None for a damaged one."""
+        entries = [self._index[_name(image)] for image in images]
+        shape = next((entry["shape"] for entry in entries if "shape" in entry), None)
+        if shape is None:
+            return [None] * len(images)
+        rows = self._regions.stat().st_size // (2 * shape[0] * shape[1])
+        stored = torch.from_numpy(np.memmap(self._regions, np.float16, "c", shape=(rows, *shape)))
+        return [stored[entry["row"]] if "row" in entry else None for entry in entries]
+
+    def _known_damaged(self, images: set[Path]) -> tuple[str, ...]:
+        entries = (self._index[_name(image)] for image in sorted(images))
+        return tuple(entry["error"] for entry in entries if "error" in entry)
+
+    def _append(self, images: list[Path], pictures: list[Decoded]) -> None:
+        """Regions first, then the journal: what the journal names is whole."""
+        entries: dict[str, dict[str, Any]] = {_name(i): {"state": _state(i)} for i in images}
+        readable = {}
+        for image, picture in zip(entries, pictures, strict=True):
+            if isinstance(picture, ImageError):
+                entries[image] |= {"error": str(picture)}
+            else:
+                readable[image] = mirror(picture) if self.mirrored else picture
+        pixels = np.stack([*readable.values()]) if readable else None
+        seen = None if pixels is None else encode(self.encoder, pixels, self.precision).half()
+        with _alone(self._lock):
+            if seen is not None:
+                row, shape = self._append_rows(seen), list(seen.shape[1:])
+                for offset, image in enumerate(readable):
+                    entries[image] |= {"row": row + offset, "shape": shape}
+            lines = (json.dumps({"image": image, **entry}) for image, entry in entries.items())
+            _append_bytes(self._journal, "".join(line + "\n" for line in lines).encode())
+        self._index |= entries
+
+    def _append_rows(self, regions: Tensor) -> int:
+        """Write the rows; the number of the first. A row that a kill cut off is overwritten."""
+        row_bytes = regions[0].numel() * regions.element_size()
+        row = self._regions.stat().st_size // row_bytes
+        _cut_off(self._regions, row * row_bytes)
+        _append_bytes(self._regions, regions.numpy().tobytes())
+        return row
+
+
+@torch.inference_mode()
+def encode(
+    encoder: nn.Module, pictures: np.ndarray, precision: str = "no"
+) -> Float[Tensor, "rows regions width"]:
+    """What an encoder sees in pictures of shape (rows, height, across, 3), as single precision.
+
+    With `precision` bf16 or fp16 it computes in that: three times as fast where a processor can.
+    """
+    device = next(chain(encoder.parameters(), encoder.buffers()), torch.empty(0)).device
+    pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)  # channels stay innermost
+    kind = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    with torch.autocast(device.type, kind, enabled=precision != "no"):
+        return encoder(pixels).float().cpu()
+
+
+def _describe(encoder: nn.Module) -> str:
+    """The options of an encoder that neither its weights nor its layers show."""
+    options = {
+        name: value
+        for name, value in vars(encoder).items()
+        if isinstance(value, bool | int | float | str) and not name.startswith("_")
+    }
+    return json.dumps(options)
+
+
+def _key(encoder: nn.Module, view: View, **more: bool | str) -> str:
+    options = json.loads(_describe(encoder))
+    described = json.dumps([fingerprint(encoder), repr(encoder), options, view.as_dict(), more])
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+def _name(image: Path) -> str:
+    """A picture's name in the journal, from wherever it is called."""
+    return os.path.abspath(image)  # noqa: PTH100  resolve() would follow links to other names
+
+
+def _state(image: Path) -> list[int]:
+    """What changes when a file changes: its size in bytes and its time of change."""
+    try:
+        status = image.stat()
+    except OSError:
+        return [0, 0]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _read_index(journal: Path) -> dict[str, dict[str, Any]]:
+    """The last line of each picture counts; a last line that a kill cut off does not."""
+    if insist_on_file(journal) is None:
+        return {}
+    *lines, cut_off = journal.read_bytes().split(b"\n")
+    if cut_off:
+        _cut_off(journal, journal.stat().st_size - len(cut_off))
+    entries = map(json.loads, lines)
+    return {entry.pop("image"): entry for entry in entries}
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One writer at a time, where the system has locks; a killed one lets go of its own."""
+    with open_to_append(path) as file:
+        lock(file.fileno(), wait=True)
+        yield
+
+
+def _append_bytes(path: Path, content: bytes) -> None:
+    with BufferedWriter(open_to_append(path)) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _cut_off(path: Path, size: int) -> None:
+    with open_to_append(path) as file:
+        file.truncate(size)

@@ -1,0 +1,215 @@
+"""What a mixed training is shown: pictures with their concepts, and sentences without pictures.
+
+Enters: the plan of the pictures alone, what is known of their concepts, sentences. Leaves: a plan
+whose batches have both. A sentence's concepts are the nouns that it names, with probabilities drawn
+from those that nouns in captions really have, among what heads wrongly see in some real picture.
+All that is random follows from seed, epoch and batch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cutline.datasets.batches import EncodedCaptions, encode_texts, pick_batch, plan_batches
+from cutline.datasets.mixture import Mixture
+from cutline.datasets.sentences import Sentences
+from cutline.errors import DataError
+from cutline.models.concepts import Concepts, Sight
+from cutline.text.nouns import names_person, nouns_of
+from cutline.text.tokenizer import split_words
+from cutline.text.vocabulary import UNKNOWN, Vocabulary
+from cutline.training.inputs import Show, Showing, plan_training
+from cutline.training.losses import Alone, CrossEntropy, SelfCritical, Shown, WithSentences
+from cutline.training.naming import Naming
+from cutline.training.trainer import Objective, Plan, Training
+from cutline.types import Example
+
+SHORTEST, LONGEST = 4, 18
+"""Words of the sentences that are learnt from."""
+UNKNOWN_WORDS = 1
+"""So many words of a sentence may be none of the vocabulary's."""
+LIKELY, UNLIKELY = 0.5, 0.05
+"""Probabilities that stand in where no training picture has what would tell them."""
+SENTENCES, DRAWN = 1, 2
+"""What keeps random numbers of one purpose from those of another."""
+
+
+def plan_mixture(
+    material: Showing,
+    train: Sequence[Example],
+    vocabulary: Vocabulary,
+    options: Training,
+    mixture: Mixture,
+    naming: Naming | None,
+) -> Plan:
+    """The batches of every epoch; those of a single source without concepts as they ever were."""
+    repeats = None
+    if mixture.repeats:
+        repeats = np.array([mixture.repeats.get(example.id, 1) for example in train])
+    shown = WithConcepts(material, naming) if naming else material
+    plan = plan_training(shown, train, vocabulary, options, repeats=repeats)
+    if naming is None or not mixture.sentences or not options.sentences:
+        return plan
+    return _add_sentences(plan, _Pool.of(mixture.sentences, vocabulary, naming), naming, options)
+
+
+def build_objective(
+    options: Training,
+    train: Sequence[Example],
+    vocabulary: Vocabulary,
+    mixture: Mixture,
+    *,
+    max_words: int,
+) -> Objective:
+    """What this training makes small; sentences, where there are any, beside it."""
+    objective: Objective = CrossEntropy(smoothing=options.smoothing, sampled=options.sampled)
+    if options.objective == "self-critical":
+        objective = SelfCritical.of(
+            [[vocabulary.encode(c) for c in example.captions] for example in train],
+            vocabulary.words,
+            bleu=options.bleu,
+            meteor=options.meteor,
+            samples=options.samples,
+            max_words=max_words,
+            invented_person=options.invented_person,
+            invented_object=options.invented_object,
+        )
+    if mixture.sentences and options.sentences:
+        return WithSentences(objective, smoothing=options.smoothing)
+    return objective
+
+
+class WithConcepts:
+    """Material that also says which concepts each training picture has."""
+
+    def __init__(self, material: Showing, naming: Naming) -> None:
+        self.material, self.naming = material, naming
+
+    def shower(self, train: Sequence[Example]) -> Show:
+        """Show these pictures, in the order in which their concepts are known."""
+        show, naming = self.material.shower(train), self.naming
+
+        def show_both(
+            rows: NDArray[np.int64], mirrored: NDArray[np.bool_], chance: np.random.Generator
+        ) -> Sight:
+            concepts = naming.head.pick(naming.probabilities[torch.from_numpy(rows)])
+            return Sight(show(rows, mirrored, chance), concepts)
+
+        return show_both
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The sentences of all sources, one source after another."""
+
+    captions: EncodedCaptions
+    things: Sequence[NDArray[np.int64]]
+    """Which nouns each sentence names, but `person`."""
+    people: NDArray[np.bool_]
+    """Which name a person."""
+    counts: Sequence[int]
+    """How many are of each source."""
+    weights: NDArray[np.float32]
+    shares: Sequence[float]
+
+    @classmethod
+    def of(cls, sources: Sequence[Sentences], vocabulary: Vocabulary, naming: Naming) -> "_Pool":
+        places = {noun: place for place, noun in enumerate(naming.nouns) if place}
+        texts: list[str] = []
+        things, people, counts = [], [], []
+        for source in sources:
+            before = len(texts)
+            for text in source:
+                words = split_words(text)
+                known = vocabulary.encode(words)
+                if SHORTEST <= len(words) <= LONGEST and known.count(UNKNOWN) <= UNKNOWN_WORDS:
+                    texts.append(text)
+                    named = {places[noun] for noun in nouns_of(words) if noun in places}
+                    things.append(np.array(sorted(named), dtype=np.int64))
+                    people.append(names_person(words))
+            counts.append(len(texts) - before)
+            if not counts[-1]:
+                raise DataError(
+                    f"{source.file} has no sentence of {SHORTEST} to {LONGEST} words that are known"
+                )
+        weights = np.repeat(np.array([s.weight for s in sources], np.float32), counts)
+        shares = [source.share for source in sources]
+        captions = encode_texts(list(enumerate(texts)), vocabulary)
+        return cls(captions, things, np.array(people), counts, weights, shares)
+
+    def plan(self, steps: int, options: Training, epoch: int) -> list[NDArray[np.int64]]:
+        """Which sentences come together: of each source its share at every step, drawn anew."""
+        sizes = [max(1, round(share * options.captions_a_step)) for share in self.shares]
+        starts = np.cumsum([0, *self.counts])
+        chance = np.random.default_rng((options.seed, epoch, SENTENCES, DRAWN))
+        drawn = np.concatenate(
+            [
+                start + chance.integers(count, size=steps * size)
+                for start, count, size in zip(starts, self.counts, sizes, strict=False)
+            ]
+        )
+        lengths = self.captions.lengths[drawn]
+        planned = plan_batches(lengths, batch_size=sum(sizes), seed=options.seed, epoch=epoch)
+        return [drawn[rows] for rows in planned]
+
+
+class _Imagined:
+    """Concepts as a head might see them in a picture of which there is a sentence only."""
+
+    def __init__(self, naming: Naming) -> None:
+        self.head = naming.head
+        named = naming.named
+        seen = naming.probabilities[: len(named)]
+        self.there = _values(seen[named >= 0.5], LIKELY)
+        self.with_people = _values(seen[named[:, 0] >= 1, 0], LIKELY)
+        self.without_people = _values(seen[named[:, 0] == 0, 0], UNLIKELY)
+        wrong = seen.masked_fill(named > 0, 0.0)
+        wrong[:, 0] = 0.0
+        values, places = wrong.topk(min(naming.head.count, wrong.shape[1]), dim=1)
+        self.wrong, self.wrong_places = values.numpy(), places.numpy()
+
+    def __call__(
+        self, things: NDArray[np.int64], somebody: bool, chance: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """The probability of every noun."""
+        likely = np.zeros(len(self.head.words), np.float32)
+        row = chance.integers(len(self.wrong))
+        likely[self.wrong_places[row]] = self.wrong[row]
+        likely[things] = chance.choice(self.there, size=len(things))
+        likely[0] = chance.choice(self.with_people if somebody else self.without_people)
+        return likely
+
+
+def _values(known: Tensor, otherwise: float) -> NDArray[np.float32]:
+    return known.flatten().numpy() if known.numel() else np.array([otherwise], np.float32)
+
+
+def _add_sentences(pictures: Plan, pool: _Pool, naming: Naming, options: Training) -> Plan:
+    imagine = _Imagined(naming)
+
+    def load(
+        show: Callable[[], tuple[Any, Tensor]], rows: NDArray[np.int64], epoch: int, number: int
+    ) -> tuple[Shown, Tensor]:
+        chance = np.random.default_rng((options.seed, epoch, number, SENTENCES))
+        likely = [imagine(pool.things[row], bool(pool.people[row]), chance) for row in rows]
+        concepts: Concepts = naming.head.pick(torch.from_numpy(np.stack(likely)))
+        words = torch.from_numpy(pick_batch(pool.captions, rows).words)
+        weights = torch.from_numpy(options.sentences * pool.weights[rows]).float()
+        seen, told = show()
+        return Shown(seen, Alone(Sight(None, concepts), words, weights)), told
+
+    def plan(epoch: int) -> Sequence[Callable[[], tuple[Shown, Tensor]]]:
+        shown = pictures(epoch)
+        drawn = pool.plan(len(shown), options, epoch)
+        return [
+            partial(load, show, rows, epoch, number)
+            for number, (show, rows) in enumerate(zip(shown, drawn, strict=True))
+        ]
+
+    return plan

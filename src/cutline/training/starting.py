@@ -1,0 +1,278 @@
+"""What a training starts from: an encoder with its weights, words, a decoder that may know some.
+
+Enters: a recipe, and perhaps a file of weights and a model. Leaves: the parts of the model to come,
+with what is known of each. A model of another decoder gives what both have.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cutline.datasets.labels import Labelled, Labels
+from cutline.datasets.mixture import Mixture
+from cutline.errors import DataError, ModelError, RecipeError
+from cutline.inference.captioner import PACKAGED
+from cutline.models.checkpoint import Checkpoint
+from cutline.models.weights import extend, fill, grow, part_of, read_tensors
+from cutline.recipe import Recipe
+from cutline.text.nouns import PERSON as PERSON_WORDS
+from cutline.text.vocabulary import Vocabulary
+from cutline.training.events import Told
+from cutline.training.feature_store import Encoded, FeatureStore, Pooled
+from cutline.training.inputs import Material, Sight
+from cutline.training.naming import (
+    PERSON,
+    Classifier,
+    Lesson,
+    Naming,
+    adopt_naming,
+    build_head,
+    choose_nouns,
+    find_captions,
+    fit_naming,
+    learn_labels,
+    learn_refusal,
+    name_things,
+    read_classifier,
+    tabulate,
+)
+from cutline.training.pairing import Finder
+from cutline.training.trainer import Training
+from cutline.types import Example
+
+AT_ONCE = 64
+"""Training pictures whose regions are read together."""
+
+
+class Beginner(NamedTuple):
+    """A decoder at its beginning, and in one sentence what is new in it, if anything is."""
+
+    decoder: Any
+    told: str
+
+
+class Eyes:
+    """How the run sees pictures that it needs the mean of only."""
+
+    def __init__(self, material: Material, sight: Sight, options: Training) -> None:
+        self.material, self.sight, self.precision = material, sight, options.precision
+        self.encoder: Any = sight.encoder
+
+    def pool(self, examples: Sequence[Example]) -> Tensor:
+        """The mean of the regions of training pictures, (pictures, width)."""
+        starts = range(0, len(examples), AT_ONCE)
+        seen = (self.material.look(examples[at : at + AT_ONCE], self.encoder) for at in starts)
+        means = [regions.float().mean(dim=1) for regions in seen]
+        return torch.cat(means) if means else torch.zeros(0, self.encoder.width)
+
+    def pool_labelled(
+        self, labels: Labels
+    ) -> Generator[Encoded | Told, None, tuple[list[Labelled], Tensor]]:
+        """Those of a source that can be read, and the same of them; it is kept on disk.
+
+        If sentences are to be found for them, their regions are, which the decoder will be shown.
+        """
+        labelled = list(labels)
+        images = [each.image for each in labelled]
+        if labels.sentences:
+            examples = [Example(str(image), image, (), "train") for image in images]
+            yield from self.material.prepare(examples, ())
+            readable = self.material.keep_readable(examples)
+            seen = {example.image for example in readable}
+            kept, means = [each for each in labelled if each.image in seen], self.pool(readable)
+        else:
+            pooled, view = Pooled(self.encoder), self.sight.view
+            store = FeatureStore(self.sight.cache, pooled, view, precision=self.precision)
+            yield from store.encode(images)
+            both = list(zip(labelled, store.load(images), strict=True))
+            kept = [each for each, mean in both if mean is not None]
+            rows = [mean[0].float() for _, mean in both if mean is not None]
+            means = torch.stack(rows) if rows else torch.zeros(0, self.encoder.width)
+        if not kept:
+            raise DataError(f"{labels.file} has no picture that can be read")
+        return kept, means
+
+
+def names_things(recipe: Recipe) -> bool:
+    """Whether its decoder has concepts: the signature is the schema."""
+    return "nouns" in recipe.sections["decoder"]
+
+
+def is_same(one: Recipe, other: Recipe) -> bool:
+    """Whether both say the same; how many nouns there are to name, a run itself finds out."""
+    one, other = (
+        recipe.with_options("decoder", nouns=0) if names_things(recipe) else recipe
+        for recipe in (one, other)
+    )
+    return (one.sections, one.then, one.mixed) == (other.sections, other.then, other.mixed)
+
+
+def check_parts(recipe: Recipe) -> None:
+    """`RecipeError` where the parts of a recipe, each right by itself, do not go together."""
+    if names_things(recipe):
+        if any(options.tuned for options in recipe.trainings):
+            raise RecipeError(
+                "a decoder with concepts reads them from an encoder that stays as it is: "
+                "training.tuned must be 0"
+            )
+        return
+    for options in recipe.mixed:
+        if options["kind"] in ("sentences", "labels"):
+            raise RecipeError(
+                f"the source {options['name']!r} has {options['kind']} only, which a decoder with "
+                'concepts can learn from: decoder.kind = "concept-attention"'
+            )
+
+
+def load_encoder(recipe: Recipe, weights: Path | None, start: Checkpoint | None) -> nn.Module:
+    """The recipe's encoder with its weights, frozen."""
+    encoder = recipe.build("encoder").requires_grad_(False).eval()
+    if _has_weights(encoder):
+        path = weights or PACKAGED
+        tensors = start.tensors if start and not weights else read_tensors(path)
+        fill(encoder, part_of(tensors, "encoder") or tensors, path)
+    return encoder.to(memory_format=torch.channels_last)
+
+
+def name_weights(encoder: nn.Module, weights: Path | None, start: Checkpoint | None) -> str | None:
+    """What the card says of where the encoder's weights are from."""
+    if not _has_weights(encoder):
+        return None
+    if start and not weights:
+        return start.card.get("encoder", {}).get("weights")
+    return (weights or PACKAGED).name
+
+
+def find_classifier(
+    encoder: Any, *, named: Path | None, weights: Path | None, start: Checkpoint | None
+) -> Classifier | None:
+    """ImageNet's classifier: of the file `named` for it, of the encoder's, or of the model.
+
+    `ModelError` when the file named has none.
+    """
+    width = encoder.width
+    if named:
+        found = read_classifier(read_tensors(named), width)
+        if not found:
+            raise ModelError(
+                f"{named} has no classifier of ImageNet's 1,000 classes for {width} features: "
+                "it is fc.weight and fc.bias of an ImageNet encoder"
+            )
+        return found
+    if weights:
+        return read_classifier(read_tensors(weights), width)
+    return read_classifier(start.tensors if start else read_tensors(PACKAGED), width)
+
+
+def choose_words(
+    recipe: Recipe, train: Sequence[Example], mixture: Mixture, start: Checkpoint | None
+) -> Vocabulary:
+    """The words of the training captions and sentences, after those of the model to start from."""
+    captions = (caption for example in train for caption in example.captions)
+    if start:
+        vocabulary = start.vocabulary.grown(captions, **recipe.sections["vocabulary"])
+    else:
+        vocabulary = recipe.partial("vocabulary")(captions)
+    for sentences in mixture.sentences:
+        vocabulary = vocabulary.grown(sentences, min_count=sentences.min_count)
+    if names_things(recipe):
+        vocabulary = vocabulary.grown([PERSON], min_count=1)
+    return vocabulary
+
+
+def find_concepts(
+    recipe: Recipe,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    vocabulary: Vocabulary,
+    mixture: Mixture,
+    eyes: Eyes,
+    options: Training,
+    *,
+    classifier: Callable[[], Classifier | None],
+    start: Checkpoint | None,
+) -> Generator[Encoded | Told, None, Naming]:
+    """What the training pictures show, by the head of the model to start from or by a new one."""
+    said, means = [name_things(example) for example in train], eyes.pool(train)
+    count = recipe.sections["decoder"]["concepts"]
+    adopted = start if start and "decoder.concepts.words" in start.tensors else None
+    labelled = []
+    for source in mixture.labels:
+        if not adopted or source.sentences or not source.photographs:
+            labelled.append((source, *(yield from eyes.pool_labelled(source))))
+    real = [each for each in labelled if each[0].photographs]
+    others = [means for source, _, means in labelled if not source.photographs]
+    if adopted:
+        naming = adopt_naming(adopted.tensors, adopted.vocabulary, count, means, said)
+        naming = replace(naming, refusal=adopted.card.get("refusal", {}).get("threshold"))
+        yield Told(f"the model to start from names {len(naming.nouns)} nouns, and goes on so")
+    else:
+        nouns, known = choose_nouns(said, vocabulary), classifier()
+        if known is None:
+            yield Told(
+                "no classifier of ImageNet's classes is at hand (--classifier WEIGHTS), so nouns "
+                "are learnt from captions and labels alone"
+            )
+        blank = build_head(nouns, vocabulary, eyes.encoder.width, count, known)
+        lessons = [learn_labels(own, some, nouns, silence=each.silence) for each, own, some in real]
+        pairs = Lesson(means, table := tabulate(said, nouns), torch.ones_like(table))
+        naming = fit_naming(blank, nouns, pairs, lessons, seed=options.seed)
+        more = sum(len(lesson.means) for lesson in lessons)
+        yield Told(
+            f"{len(nouns)} nouns, learnt from {len(train)} captioned and {more} labelled pictures"
+        )
+    if others:
+        photographs = torch.cat([means, *(some for _, _, some in real)])
+        drawn = torch.cat(others)
+        unseen = eyes.pool(validation)
+        least = learn_refusal(naming.head, photographs, drawn, unseen, seed=options.seed)
+        naming = replace(naming, refusal=least)
+        yield Told(f"what is no photograph is refused, as learnt from {len(drawn)} pictures")
+    if pairing := [each for each in real if each[0].sentences]:
+        texts = (text for each in mixture.sentences if each.for_labels for text in each)
+        finder = Finder(texts, vocabulary)
+        found, likely = find_captions(pairing, naming.head, naming.nouns, finder, seed=options.seed)
+        probabilities = torch.cat([naming.probabilities, likely])
+        naming = replace(naming, found=found, probabilities=probabilities)
+        yield Told(f"sentences of others are found for {len(found)} labelled photographs")
+    return naming
+
+
+def build_decoder(
+    recipe: Recipe,
+    encoder: Any,
+    vocabulary: Vocabulary,
+    *,
+    naming: Naming | None,
+    start: Checkpoint | None,
+) -> Beginner:
+    """The recipe's decoder, with what it can take from the model to start from."""
+    decoder = recipe.build("decoder", encoder.width, len(vocabulary))
+    fitted = {}
+    if naming:
+        fill(decoder.concepts, naming.head.state_dict(), "the concepts of this run")
+        decoder.concepts.requires_grad_(False)
+        decoder.people.copy_(torch.tensor([word in PERSON_WORDS for word in vocabulary.words]))
+        fitted = {f"concepts.{name}": t for name, t in naming.head.state_dict().items()}
+        fitted["people"] = decoder.people
+        if decoder.veto.any():
+            fitted["veto"] = decoder.veto
+    if not start:
+        return Beginner(decoder, "")
+    told, origin = "", "the model to start from"
+    before, now = start.recipe.sections["decoder"]["kind"], recipe.sections["decoder"]["kind"]
+    known = grow(part_of(start.tensors, "decoder"), decoder, len(vocabulary)) | fitted
+    if before != now:
+        known, new = extend(known, decoder, origin)
+        taken = len(known) - len(new) - len(fitted)
+        told = f"of a {before} all {taken} tensors are taken; {len(new)} of this {now} are new"
+    fill(decoder, known, origin)
+    return Beginner(decoder, told)
+
+
+def _has_weights(encoder: nn.Module) -> bool:
+    return next(encoder.parameters(), None) is not None

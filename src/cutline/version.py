@@ -1,0 +1,3 @@
+"""The version, which files that cutline writes carry."""
+
+__version__ = "0.1.0"
