@@ -28,11 +28,10 @@ import torch
 from run import ROOT, machine
 
 from cutline.images.load import open_image
-from cutline.models.weights import CaptionModel
+from cutline.models.weights import CaptionModel, encode
 from cutline.recipe import Recipe
 from cutline.text.tokenizer import split_words
 from cutline.training.experiment import load_encoder
-from cutline.training.feature_store import encode
 from cutline.training.losses import CrossEntropy
 from cutline.training.trainer import Step, Trainer
 

@@ -23,13 +23,12 @@ import torch
 
 from cutline.datasets.batches import encode_captions, pick_batch, plan_batches
 from cutline.images.load import open_image
-from cutline.models.weights import CaptionModel
+from cutline.models.weights import CaptionModel, cross_entropy, encode
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import Vocabulary
 from cutline.training.experiment import load_encoder
-from cutline.training.feature_store import encode
 from cutline.training.inputs import Sight, Stored, plan_training
-from cutline.training.losses import CrossEntropy, cross_entropy
+from cutline.training.losses import CrossEntropy
 from cutline.training.trainer import Step, Trainer
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "flickr8k-show-attend-tell.toml"

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from cutline.errors import DataError
-from cutline.io.references import pair, read_predictions, read_references
+from cutline.io.references import read_predictions, read_references
+from cutline.metrics import pair
 
 CAPTIONS = {"1": ["a dog", "the dog runs"], "2": ["a cat"]}
 

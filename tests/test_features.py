@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from cutline.images.load import View, open_image
 from cutline.models.encoders.mosaic import Mosaic
-from cutline.training.feature_store import PICTURES_A_BATCH, Encoded, FeatureStore, encode
+from cutline.models.weights import encode
+from cutline.training.feature_store import PICTURES_A_BATCH, Encoded, FeatureStore
 
 VIEW = View(size=16)
 MANY = 2 * PICTURES_A_BATCH + 3

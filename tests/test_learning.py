@@ -7,15 +7,10 @@ from dataclasses import replace
 import pytest
 
 from conftest import ROOT
+from cutline.cli.train import _draw_page
 from cutline.errors import DataError
-from cutline.reports.training import (
-    Epoch,
-    Sample,
-    draw_chart,
-    keep_epoch,
-    read_epochs,
-    write_learning,
-)
+from cutline.reports.training import draw_chart, write_learning
+from cutline.training.history import Epoch, Sample, keep_epoch, read_epochs
 
 EPOCH = Epoch(0, 5, 2.5, {"BLEU-4": 0.1, "CIDEr-D": 0.25}, True)
 
@@ -86,10 +81,20 @@ def test_a_line_that_is_no_epoch_is_named(tmp_path):
         read_epochs(tmp_path)
 
 
-def test_training_leaves_the_page_in_the_model_folder(tiny):
+def test_a_page_that_cannot_be_drawn_is_told_and_stops_nothing(tiny, tmp_path, capsys):
+    for name in ("history.jsonl", "epochs.jsonl"):
+        (tmp_path / name).write_bytes((tiny / name).read_bytes())
+    (tmp_path / "report.html").mkdir()
+
+    _draw_page(tmp_path)
+
+    assert "the page of this training stays as it was: " in capsys.readouterr().err
+
+
+def test_training_leaves_what_the_page_is_drawn_from(tiny, tmp_path):
     epochs = read_epochs(tiny)
 
     assert [one.epoch for one in epochs] == list(range(25))
     assert len(epochs[-1].samples) == 3
     assert len((tiny / "history.jsonl").read_text().splitlines()) == epochs[-1].step
-    assert "What it wrote on the way" in (tiny / "report.html").read_text()
+    assert "What it wrote on the way" in write_learning(tiny, tmp_path / "page.html").read_text()

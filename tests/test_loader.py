@@ -10,11 +10,11 @@ from cutline.images.load import View, open_image
 from cutline.models.decoders.show_and_tell import ShowAndTell
 from cutline.models.encoders.mosaic import Mosaic
 from cutline.models.search import greedy
-from cutline.models.weights import CaptionModel
+from cutline.models.weights import CaptionModel, cross_entropy
 from cutline.text.vocabulary import END, PAD, START, Vocabulary
 from cutline.training.dataloader import open_loader
 from cutline.training.inputs import Sight, Unstored, plan_training
-from cutline.training.losses import CrossEntropy, cross_entropy
+from cutline.training.losses import CrossEntropy
 from cutline.training.trainer import Step, Trainer, Training
 from cutline.types import Example
 

@@ -8,15 +8,8 @@ from cutline.metrics.cider import CiderD
 from cutline.models.concepts import Concepts, Sight
 from cutline.models.decoders.show_and_tell import ShowAndTell
 from cutline.models.search import sample
-from cutline.models.weights import CaptionModel
-from cutline.training.losses import (
-    Alone,
-    CrossEntropy,
-    SelfCritical,
-    Shown,
-    WithSentences,
-    cross_entropy,
-)
+from cutline.models.weights import CaptionModel, cross_entropy
+from cutline.training.losses import Alone, CrossEntropy, SelfCritical, Shown, WithSentences
 from naive import END, PAD, START, UNKNOWN
 
 WORDS = torch.tensor([[START, 4, 5, END, PAD], [START, 6, 7, 8, END]])

@@ -21,7 +21,8 @@ from cutline.reports.captions import write_report
 from cutline.reports.comparison import write_comparison
 from cutline.reports.dataset import Overview, draw_page, look_over
 from cutline.reports.gallery import Card, Line, Order, write_gallery
-from cutline.reports.training import Epoch, Sample, keep_epoch, write_learning
+from cutline.reports.training import write_learning
+from cutline.training.history import Epoch, Sample, keep_epoch
 from cutline.types import Example
 
 BROWSER = ROOT / "tests" / "browser"

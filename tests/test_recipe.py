@@ -185,6 +185,7 @@ def test_a_recipe_may_mix_sources():
         "weight": 0.5,
         "share": 2.0,
         "min_count": 8,
+        "for_labels": True,
     }
     assert recipe.mixed[1]["repeat"] == 3 and recipe.mixed[1]["repeat_without_people"] == 0
     assert recipe.sections["source"]["kind"] == "shapes"

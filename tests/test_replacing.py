@@ -35,7 +35,7 @@ from cutline.metadata.undo import undo
 from cutline.metadata.write import write
 from cutline.reports.attention import save_drawing
 from cutline.reports.html import draw_page
-from cutline.reports.training import History
+from cutline.training.history import History
 from cutline.types import Caption
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="locks, owners and signals are POSIX")

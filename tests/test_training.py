@@ -6,8 +6,8 @@ import torch
 
 from cutline.errors import TrainingError
 from cutline.models.decoders.show_and_tell import ShowAndTell
-from cutline.models.weights import CaptionModel
-from cutline.training.losses import CrossEntropy, cross_entropy
+from cutline.models.weights import CaptionModel, cross_entropy
+from cutline.training.losses import CrossEntropy
 from cutline.training.trainer import EpochEnd, Step, Trainer, Training
 from naive import END, PAD, START
 

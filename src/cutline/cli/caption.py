@@ -204,8 +204,8 @@ def _insist_on_outs(
     out: Path, form: str | None, inputs: Sequence[Path | None], *, overwrite: bool
 ) -> None:
     """Raises `DataError` for a file that is read here, or that no journal knows as cutline's."""
-    from cutline.cli.outputs import insist_on_out, insist_on_page
     from cutline.inference.cache import journal_of
+    from cutline.io.outputs import insist_on_out, insist_on_page
 
     files = [given for given in inputs if given is not None and not given.is_dir()]
     insist_on_out(out, files, overwrite=overwrite, own=journal_of(out).is_file())
@@ -289,9 +289,9 @@ def _as_json(
 @model_option
 def gaze(picture: Path, out: Path, overwrite: bool, model: Path | None) -> None:
     """Draw where the model looked for each word of its caption."""
-    from cutline.cli.outputs import insist_on_out
     from cutline.images.load import open_image
     from cutline.inference.captioner import load
+    from cutline.io.outputs import insist_on_out
     from cutline.reports.attention import draw_gaze, save_drawing
 
     insist_on_out(out, (picture, model), overwrite=overwrite)

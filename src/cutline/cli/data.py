@@ -134,8 +134,8 @@ def _spell(count: int) -> str:
 @overwrite_option
 def show(folder: Path, kind: str, out: Path | None, overwrite: bool) -> None:
     """Show what is in a data set: counts, lengths, words, vocabulary, damage, duplicates."""
-    from cutline.cli.outputs import insist_on_page
     from cutline.io.atomic import write_whole
+    from cutline.io.outputs import insist_on_page
     from cutline.recipe import open_source
     from cutline.reports.dataset import Overview, draw_page, look_over, tell
 

@@ -9,7 +9,6 @@ import click
 
 from cutline import metrics
 from cutline.cli.options import overwrite_option
-from cutline.cli.outputs import insist_on_out
 from cutline.cli.progress import Bars, say
 from cutline.cli.terminal import echo
 from cutline.errors import DataError, ModelError, needs_training
@@ -24,6 +23,7 @@ from cutline.evaluation.tables import (
     write_each,
 )
 from cutline.io.atomic import write_whole
+from cutline.io.outputs import insist_on_out
 from cutline.io.references import read_predictions
 from cutline.metrics import METRICS, USUAL
 from cutline.types import Example, Report

@@ -50,8 +50,8 @@ def report(
     side, what changed most first. A model folder in place of CAPTIONS gives the page of its
     training anew.
     """
-    from cutline.cli.outputs import insist_on_page
     from cutline.images.load import View
+    from cutline.io.outputs import insist_on_page
 
     page = out or (captions if captions.is_dir() else Path()) / PAGE
     inputs = (None if captions.is_dir() else captions, other, references, images)

@@ -10,7 +10,7 @@ import click
 
 from cutline.cli.options import overwrite_option
 from cutline.cli.progress import Bars, say, stop_after_the_event
-from cutline.errors import needs_training
+from cutline.errors import CutlineError, needs_training
 
 if TYPE_CHECKING:
     from cutline.datasets.mixture import Places
@@ -133,6 +133,7 @@ def _run(experiment: "Experiment") -> int:
                     bars.show("step", number, steps, f"loss {loss:.3f}")
                 case Validated():
                     _show_epoch(event)
+                    _draw_page(experiment.folder)
             if stop.is_set():
                 events.close()
                 bars.close()
@@ -153,6 +154,16 @@ def _show_beginning(folder: Path, begun: "Begun") -> None:
             f"    look at this: {validation} validation pictures choose the best epoch, little "
             "better than chance; a column `split` in the captions' file can put more there"
         )
+
+
+def _draw_page(folder: Path) -> None:
+    """Draw how the run goes; no page is worth a training, so what goes wrong is only told."""
+    from cutline.reports.training import write_learning
+
+    try:
+        write_learning(folder)
+    except (CutlineError, OSError) as error:
+        say(f"    look at this: the page of this training stays as it was: {error}")
 
 
 def _show_epoch(event: "Validated") -> None:
@@ -193,7 +204,7 @@ def export(
     trust: bool,
 ) -> None:
     """Turn a model folder into the one-file form: pixels in, captions out, in one ONNX file."""
-    from cutline.cli.outputs import insist_on_out
+    from cutline.io.outputs import insist_on_out
 
     out = out or model / "model.onnx"
     own = [path for path in model.glob("*") if path.name != "model.onnx"]

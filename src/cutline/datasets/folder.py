@@ -29,16 +29,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from unicodedata import normalize
 
-from cutline.datasets.validation import (
-    Entry,
-    Problem,
-    Reading,
-    Said,
-    assemble,
-    is_picture,
-    read_lines,
-)
+from cutline.datasets.validation import Entry, Problem, Reading, Said, assemble, read_lines
 from cutline.errors import DataError, nearest
+from cutline.images.find import is_picture
 from cutline.types import SPLITS, Example
 
 _SYNONYMS = {"dev": "validation", "val": "validation", "valid": "validation"}

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from cutline.errors import DataError
+from cutline.images.find import is_picture
 from cutline.types import SPLITS, Example
 
 
@@ -65,11 +66,6 @@ class Readable(Protocol):
         """Examples and problems together; never raises because of what stands in the files."""
 
 
-SUFFIXES = frozenset(
-    (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-)
-"""What pictures are called; one that is named outright is opened whatever it is called."""
-
 Said = tuple[str, str | None, str | None]
 """Picture, caption, split: an entry without its place."""
 
@@ -90,11 +86,6 @@ def read(source: Iterable[Example]) -> Reading:
 def check_reading(reading: Reading) -> list[Problem]:
     """As `check`, of what has been read already."""
     return [*reading.problems, *_find_breaches(reading.examples)]
-
-
-def is_picture(name: str) -> bool:
-    """Whether a file in a folder is taken for a picture; hidden ones are not."""
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
 
 
 def list_pictures(folder: Path) -> dict[str, Path]:

@@ -32,8 +32,7 @@ from cutline.inference.calibration import (
 from cutline.inference.captioner import captions_of
 from cutline.inference.torch import TorchEngine
 from cutline.metrics.habits import Habits
-from cutline.training.feature_store import encode
-from cutline.training.losses import cross_entropy
+from cutline.models.weights import cross_entropy, encode
 from cutline.types import Caption, Example, Report
 
 BATCH = 16

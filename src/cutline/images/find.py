@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cutline.datasets.validation import is_picture
 from cutline.errors import DataError, NoPictureError
 
 NOT_ALBUMS = frozenset(("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found"))
@@ -78,3 +77,14 @@ def _or_say(
         yield each
     if not found:
         yield path, NoPictureError(sentence)
+
+
+SUFFIXES = frozenset(
+    (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+)
+"""What pictures are called; one that is named outright is opened whatever it is called."""
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file in a folder is taken for a picture; hidden ones are not."""
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES

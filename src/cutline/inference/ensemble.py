@@ -14,9 +14,9 @@ from cutline.errors import ModelError
 from cutline.images.load import View
 from cutline.inference.torch import TorchEngine
 from cutline.models.search import Beginning, Read, State
+from cutline.models.weights import encode
 from cutline.text.style import FREE, Style
 from cutline.text.vocabulary import Vocabulary
-from cutline.training.feature_store import encode
 from cutline.types import Written
 
 

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from cutline.errors import ModelError
 from cutline.images.load import View
+from cutline.models.onnx_format import FORMAT
 from cutline.models.runtime import ended_after, is_out_of_memory, onnxruntime, session_options
 from cutline.text.style import FREE, NO_CHOICE, Style
 from cutline.text.vocabulary import PAD, Vocabulary
 from cutline.types import Written
 
-FORMAT = "1"
-"""Of the one-file form; raised when an older cutline could not read it."""
 PATIENCE = 60.0
 """Seconds that a picture may take; the one in the package takes 0.03."""
 MOST_CANDIDATES, MOST_WORDS, MOST_REGIONS, MOST_CONCEPTS = 100, 1_000, 10_000, 1_000

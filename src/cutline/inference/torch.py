@@ -15,11 +15,10 @@ from cutline.images.load import View
 from cutline.models.checkpoint import build, read_model
 from cutline.models.concepts import see_concepts
 from cutline.models.search import Limits, has_choice
-from cutline.models.weights import CaptionModel
+from cutline.models.weights import CaptionModel, encode
 from cutline.recipe import Recipe
 from cutline.text.style import FREE, NO_CHOICE, Style
 from cutline.text.vocabulary import Vocabulary
-from cutline.training.feature_store import encode
 from cutline.types import Written
 
 

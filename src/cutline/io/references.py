@@ -7,7 +7,7 @@ lines of JSON as `cutline caption --json` writes them, and Flickr8k's tokens (Ho
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,38 +65,6 @@ def read_predictions(path: Path) -> dict[str, str]:
 def name_of(path: str) -> str:
     """The last part of a path, whichever system wrote it: data sets name their images so."""
     return re.split(r"[/\\]", path)[-1]
-
-
-def pair(
-    predictions: Mapping[str, str],
-    references: Mapping[str, Sequence[str]],
-    *,
-    partial: bool = False,
-) -> dict[str, tuple[str, Sequence[str]]]:
-    """The prediction and the references of each image, in the order of the predictions.
-
-    Raises `DataError` when an image has only one of them, or an empty prediction; `partial` leaves
-    the first out and keeps the second, which score nothing.
-    """
-    both = {id: (text, references[id]) for id, text in predictions.items() if id in references}
-    problems = _describe(predictions.keys() - both.keys(), "prediction", "references")
-    problems += _describe(references.keys() - both.keys(), "image", "prediction")
-    empty = {id for id, (text, _) in both.items() if not text.strip()}
-    problems += _describe(empty, "prediction", "words")
-    if not both:
-        raise DataError("; ".join(["nothing to score", *problems]))
-    if problems and not partial:
-        rest = f"partial scores the {len(both)} that have both"
-        raise DataError("; ".join([*problems, rest]))
-    return both
-
-
-def _describe(ids: set[str], noun: str, lacking: str) -> list[str]:
-    if not ids:
-        return []
-    examples = ", ".join(map(repr, sorted(ids)[:3])) + (", ..." if len(ids) > 3 else "")
-    have = f"{noun} has" if len(ids) == 1 else f"{noun}s have"
-    return [f"{len(ids)} {have} no {lacking} ({examples})"]
 
 
 def _refuse_nothing(found: Mapping[str, Any], path: Path) -> None:

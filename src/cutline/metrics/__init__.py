@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import Protocol, runtime_checkable
 
 from cutline.errors import DataError, RecipeError, nearest
-from cutline.io.references import pair
 from cutline.metrics.diversity import Diversity, count_distinct
 from cutline.metrics.ngrams import Floats, Words
 from cutline.metrics.significance import Difference, compare_paired, find_intervals
@@ -183,3 +182,35 @@ def _sign(metric: Metric, expected: Sequence[Sequence[Words]], given: int) -> st
 def _name(metric: Metric) -> str:
     kind = f"{type(metric).__module__}:{type(metric).__qualname__}"
     return next((name for name, part in METRICS.items() if part == kind), kind)
+
+
+def pair(
+    predictions: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    *,
+    partial: bool = False,
+) -> dict[str, tuple[str, Sequence[str]]]:
+    """The prediction and the references of each image, in the order of the predictions.
+
+    Raises `DataError` when an image has only one of them, or an empty prediction; `partial` leaves
+    the first out and keeps the second, which score nothing.
+    """
+    both = {id: (text, references[id]) for id, text in predictions.items() if id in references}
+    problems = _describe(predictions.keys() - both.keys(), "prediction", "references")
+    problems += _describe(references.keys() - both.keys(), "image", "prediction")
+    empty = {id for id, (text, _) in both.items() if not text.strip()}
+    problems += _describe(empty, "prediction", "words")
+    if not both:
+        raise DataError("; ".join(["nothing to score", *problems]))
+    if problems and not partial:
+        rest = f"partial scores the {len(both)} that have both"
+        raise DataError("; ".join([*problems, rest]))
+    return both
+
+
+def _describe(ids: set[str], noun: str, lacking: str) -> list[str]:
+    if not ids:
+        return []
+    examples = ", ".join(map(repr, sorted(ids)[:3])) + (", ..." if len(ids) > 3 else "")
+    have = f"{noun} has" if len(ids) == 1 else f"{noun}s have"
+    return [f"{len(ids)} {have} no {lacking} ({examples})"]

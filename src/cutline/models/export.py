@@ -38,10 +38,10 @@ from torch.torch_version import TorchVersion
 from cutline.errors import ModelError
 from cutline.images.load import View
 from cutline.images.prefetch import decode_ahead
-from cutline.inference.onnx import FORMAT
 from cutline.io.atomic import replaced
 from cutline.models.checkpoint import Checkpoint, build
 from cutline.models.concepts import see_concepts
+from cutline.models.onnx_format import FORMAT
 from cutline.models.quantization import SMALL, quantise
 from cutline.models.search import Limits, has_choice
 from cutline.models.weights import CaptionModel, fill, part_of

@@ -6,9 +6,11 @@ tensors into a module and is exact about what is missing or unexpected.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import onnx
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -180,3 +182,40 @@ def _some(names: set[str]) -> str:
 
 def _count(names: set[str]) -> str:
     return f"{len(names)} tensor{'s' * (len(names) > 1)} that"
+
+
+@torch.inference_mode()
+def encode(
+    encoder: nn.Module, pictures: np.ndarray, precision: str = "no"
+) -> Float[Tensor, "rows regions width"]:
+    """What an encoder sees in pictures of shape (rows, height, across, 3), as single precision.
+
+    With `precision` bf16 or fp16 it computes in that: three times as fast where a processor can.
+    """
+    device = next(chain(encoder.parameters(), encoder.buffers()), torch.empty(0)).device
+    pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)  # channels stay innermost
+    kind = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    with torch.autocast(device.type, kind, enabled=precision != "no"):
+        return encoder(pixels).float().cpu()
+
+
+def cross_entropy(
+    log_probs: Float[Tensor, "rows time vocabulary"],
+    words: Int[Tensor, "rows time"],
+    *,
+    pad: int = 0,
+    smoothing: float = 0.0,
+    weights: Float[Tensor, " rows"] | None = None,
+) -> Float[Tensor, ""]:
+    """Mean negative log-probability of the words, padding left out, in nats a word.
+
+    With label smoothing (Szegedy et al. 2016, section 7) a share `smoothing` of the target is
+    spread evenly over the whole vocabulary. `weights` is what the words of each row count.
+    """
+    written = words != pad
+    surprise = -log_probs.gather(-1, words[..., None]).squeeze(-1)
+    if smoothing:
+        surprise = (1 - smoothing) * surprise - smoothing * log_probs.mean(dim=-1)
+    if weights is not None:
+        surprise = surprise * weights[:, None]
+    return torch.where(written, surprise, 0.0).sum() / written.sum()

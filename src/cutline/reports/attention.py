@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from cutline.cli.outputs import SOFTWARE
 from cutline.errors import CutlineError, ModelError
 from cutline.io.atomic import replaced
+from cutline.io.outputs import SOFTWARE
 from cutline.types import Caption
 from cutline.version import __version__
 

@@ -12,10 +12,9 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from cutline.io.outputs import GENERATOR
 from cutline.version import __version__
 
-GENERATOR = '<meta name="generator" content="cutline '
-"""In the head of every page: by it a page is known as cutline's."""
 THEME = (
     '<label class="theme" hidden>Theme <select id="theme"><option value="">as the system'
     '<option value="light">light<option value="dark">dark</select></label>'

@@ -34,10 +34,10 @@ from cutline.models.checkpoint import (
 )
 from cutline.models.weights import CaptionModel, fill, fingerprint, part_of, unfreeze
 from cutline.recipe import Recipe
-from cutline.reports.training import HISTORY, Epoch, History, Sample, keep_epoch, write_learning
 from cutline.text.vocabulary import Vocabulary
 from cutline.training.events import Begun, Told, Validated
 from cutline.training.feature_store import Encoded
+from cutline.training.history import HISTORY, Epoch, History, Sample, keep_epoch
 from cutline.training.inputs import Material, Sight, Stored, Unstored
 from cutline.training.mixing import build_objective, plan_mixture
 from cutline.training.naming import Naming, read_naming, save_naming
@@ -301,7 +301,7 @@ class Experiment:
                     encoder = shown.encoder if trainer.options.tuned else self.encoder
                     self.engine.model = CaptionModel(encoder, shown.decoder)
                     validated = self._end_epoch(event, standing, material, validation)
-                    problems = self._publish(validated, standing.steps + trainer.step)
+                    problems = self._record(validated, standing.steps + trainer.step)
                     yield replace(validated, warnings=(*validated.warnings, *problems))
                 if isinstance(event, EpochEnd) or time.monotonic() - saved >= self.save_every:
                     self._save(trainer, standing)
@@ -339,20 +339,16 @@ class Experiment:
         warnings = Habits.of([caption.words for caption in captions]).warnings if captions else ()
         return Validated(epoch, ended.loss, report, samples, is_best, warnings)
 
-    def _publish(self, ended: Validated, step: int) -> tuple[str, ...]:
-        """Keep what the epoch gave, and draw the page that shows how the run goes.
-
-        No page is worth a training: what goes wrong is told, and the run goes on.
-        """
+    def _record(self, ended: Validated, step: int) -> tuple[str, ...]:
+        """Keep what the epoch gave; what goes wrong is told, and the run goes on."""
         scores = ended.report.scores if ended.report else {}
         samples = tuple(Sample(str(e.image), c.text, e.captions) for e, c in ended.samples)
         epoch = Epoch(ended.epoch, step, ended.loss, scores, ended.is_best, samples)
         try:
             keep_epoch(self.folder, epoch)
             self._history.flush()
-            write_learning(self.folder)
         except (CutlineError, OSError) as error:
-            return (f"the page of this training stays as it was: {error}",)
+            return (f"the epoch is not recorded: {error}",)
         return ()
 
     def _caption(self, material: Material, examples: Sequence[Example]) -> list[Caption]:

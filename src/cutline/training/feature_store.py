@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedWriter
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from cutline.errors import ImageError
 from cutline.images.load import View
 from cutline.images.prefetch import Decoded, decode_ahead
 from cutline.io.atomic import insist_on_file, lock, open_to_append
-from cutline.models.weights import fingerprint
+from cutline.models.weights import encode, fingerprint
 from cutline.training.augmentation import mirror
 
 
@@ -141,21 +140,6 @@ class FeatureStore:
         _cut_off(self._regions, row * row_bytes)
         _append_bytes(self._regions, regions.numpy().tobytes())
         return row
-
-
-@torch.inference_mode()
-def encode(
-    encoder: nn.Module, pictures: np.ndarray, precision: str = "no"
-) -> Float[Tensor, "rows regions width"]:
-    """What an encoder sees in pictures of shape (rows, height, across, 3), as single precision.
-
-    With `precision` bf16 or fp16 it computes in that: three times as fast where a processor can.
-    """
-    device = next(chain(encoder.parameters(), encoder.buffers()), torch.empty(0)).device
-    pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)  # channels stay innermost
-    kind = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    with torch.autocast(device.type, kind, enabled=precision != "no"):
-        return encoder(pixels).float().cpu()
 
 
 def _describe(encoder: nn.Module) -> str:

@@ -27,10 +27,11 @@ from cutline.datasets.batches import (
 from cutline.errors import ImageError
 from cutline.images.load import View, open_image
 from cutline.images.prefetch import decode_ahead
+from cutline.models.weights import encode
 from cutline.text.tokenizer import split_words
 from cutline.text.vocabulary import Vocabulary
 from cutline.training.augmentation import may_be_mirrored, mirror, zoom
-from cutline.training.feature_store import Encoded, FeatureStore, encode
+from cutline.training.feature_store import Encoded, FeatureStore
 from cutline.training.trainer import Plan, Training
 from cutline.types import Example
 

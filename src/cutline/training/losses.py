@@ -21,6 +21,7 @@ from cutline.metrics.invention import find_invented
 from cutline.metrics.meteor import Meteor
 from cutline.models.concepts import Sight
 from cutline.models.search import MARKERS, StepDecoder, sample
+from cutline.models.weights import cross_entropy
 
 
 class Alone(NamedTuple):
@@ -205,25 +206,3 @@ class SelfCritical:
     def _spell(self, ids: Sequence[int]) -> Sentence:
         words = (word for word in ids if word != MARKERS.pad)
         return ["" if word == WRONG else self.vocabulary[word] for word in words]
-
-
-def cross_entropy(
-    log_probs: Float[Tensor, "rows time vocabulary"],
-    words: Int[Tensor, "rows time"],
-    *,
-    pad: int = 0,
-    smoothing: float = 0.0,
-    weights: Float[Tensor, " rows"] | None = None,
-) -> Float[Tensor, ""]:
-    """Mean negative log-probability of the words, padding left out, in nats a word.
-
-    With label smoothing (Szegedy et al. 2016, section 7) a share `smoothing` of the target is
-    spread evenly over the whole vocabulary. `weights` is what the words of each row count.
-    """
-    written = words != pad
-    surprise = -log_probs.gather(-1, words[..., None]).squeeze(-1)
-    if smoothing:
-        surprise = (1 - smoothing) * surprise - smoothing * log_probs.mean(dim=-1)
-    if weights is not None:
-        surprise = surprise * weights[:, None]
-    return torch.where(written, surprise, 0.0).sum() / written.sum()

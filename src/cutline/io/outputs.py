@@ -13,10 +13,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from cutline.datasets.validation import is_picture
 from cutline.errors import CutlineError, DataError
+from cutline.images.find import is_picture
 from cutline.io.atomic import insist_on_leave
-from cutline.reports.html import GENERATOR
 
 SOFTWARE = 0x0131
 """The EXIF tag in which a drawing names its maker."""
@@ -115,3 +114,7 @@ def _is_scores(path: Path) -> bool:
         return False
     scores = list(told.values())[2:]
     return bool(scores) and all(isinstance(score, float) for score in scores)
+
+
+GENERATOR = '<meta name="generator" content="cutline '
+"""In the head of every page: by it a page is known as cutline's."""
