@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cutline.inference.captioner import PACKAGED, load
+from conftest import ROOT
+from cutline.inference.captioner import load
 from cutline.inference.onnx import OnnxEngine
 from cutline.models.checkpoint import read_model
 from cutline.reports.model_card import write_card
@@ -97,7 +98,7 @@ def test_a_model_without_attention_has_no_gaze_to_draw(run, tiny, drawn, tmp_pat
 
 def test_the_packaged_model_tells_where_it_looked(run, tmp_path):
     out = tmp_path / "gaze.jpg"
-    code, caption, _ = run("gaze", PACKAGED.parents[3] / "examples" / "cat.jpg", "--out", out)
+    code, caption, _ = run("gaze", ROOT / "examples" / "cat.jpg", "--out", out)
 
     assert code == 0
     assert caption.strip()
@@ -105,7 +106,7 @@ def test_the_packaged_model_tells_where_it_looked(run, tmp_path):
 
 
 def test_a_drawing_that_cannot_be_written_is_told(run, tmp_path):
-    picture = PACKAGED.parents[3] / "examples" / "cat.jpg"
+    picture = ROOT / "examples" / "cat.jpg"
     code, _, err = run("gaze", picture, "--out", tmp_path / "nowhere" / "gaze.jpg")
     assert code == 1
     assert "gaze.jpg cannot be written" in err

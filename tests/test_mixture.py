@@ -141,13 +141,17 @@ def test_labels_are_read_as_the_plain_nouns_that_they_name(tmp_path):
         {"file": "in/a.jpg", "labels": ["golden retriever", "Persian cat"], "person": True},
         {"file_name": "b.jpg", "labels": ["sky"], "objects": [["car", 0.5], ["pole", 0.01]]},
         {"file": "c.jpg", "labels": [], "scene": "living_room", "person": False},
-        {"file": "d.jpg", "labels": ["chart"], "kind": "nonphoto"},
+        {"file": "d.jpg", "labels": ["chart"], "photograph": False},
+        {"file": "e.jpg", "labels": ["dog"], "split": "test"},
     )
 
     read = list(Labels(file))
 
-    assert [each.image.name for each in read] == ["a.jpg", "b.jpg", "c.jpg"]
-    assert [each.person for each in read] == [True, None, False]
+    assert [each.image.name for each in read] == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    assert [each.folder for each in read] == ["in", "", "", ""]
+    assert [each.photograph for each in read] == [True, True, True, False]
+    assert [each.person for each in read] == [True, None, False, None]
+    assert read[3].nouns == frozenset()
     assert {"cat"} <= read[0].nouns
     assert read[1].nouns == {"car"}
     assert "room" in read[2].nouns
