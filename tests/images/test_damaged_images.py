@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import SHARED
+from conftest import ROOT, SHARED
 from cutline.errors import ImageError
 from cutline.images.load import FORMATS, View, open_image
 from damage import SECONDS, drawn_pictures, icon_of, png_bomb, strange_files
@@ -24,7 +24,7 @@ from damage import SECONDS, drawn_pictures, icon_of, png_bomb, strange_files
 VIEW = View(size=32)
 MOST_MEGABYTES = 1000
 _BOMB = png_bomb(30_000, 30_000)
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 
 
 # -------------------------------------------------------------------------- one sentence each
@@ -125,7 +125,7 @@ def _originals() -> list[Path]:
 
 def _read_in_a_process_of_its_own(folder: Path) -> list[dict[str, Any]]:
     """So that its memory can be measured, and a crash of a decoder be seen."""
-    script = Path(__file__).with_name("damage.py")
+    script = ROOT / "tests" / "damage.py"
     done = subprocess.run(
         [sys.executable, str(script), str(folder)], capture_output=True, text=True, check=False
     )

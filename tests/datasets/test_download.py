@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import ROOT
 from cutline.datasets import download as fetching
 from cutline.datasets.catalog import DONE, OFFERS, get, get_all, plan
 from cutline.datasets.download import Fetched, Parcel, fetch
@@ -396,7 +397,7 @@ def test_addresses_are_those_of_a_valid_certificate_or_of_the_mirror(tmp_path):
 @pytest.fixture
 def pictured(server, offered) -> Server:
     """The data set on the server has real pictures, one of them damaged."""
-    folder = Path(__file__).parents[1] / "examples"
+    folder = ROOT / "examples"
     whole = [path.read_bytes() for path in sorted(folder.glob("*.jpg"))[:3]]
     files = {f"train2014/{n}.jpg": content for n, content in enumerate(whole)}
     server.files["/zips/train.zip"] = zipped(files)

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from conftest import ROOT
 from cutline.errors import ImageError, ModelError
 from cutline.images.load import View, open_image
 from cutline.inference.captioner import load
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255,) * 3, (0,) * 3
 SQUARE = View(size=32)
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 TURNED_BACK = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,

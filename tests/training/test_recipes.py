@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
 from cutline.inference.captioner import PACKAGED
 from cutline.models.checkpoint import Checkpoint, create_folder, read_model, save_model
 from cutline.models.weights import CaptionModel, fill, part_of
@@ -13,7 +14,7 @@ from cutline.recipe import Recipe
 from cutline.training.experiment import Experiment, Validated
 from cutline.training.trainer import Step
 
-RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
+RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
 PICTURES = {"train": 12, "dev": 3, "test": 2}
 
 

@@ -11,12 +11,13 @@ from subprocess import PIPE, Popen
 import numpy as np
 import pytest
 
+from conftest import ROOT
 from cutline.errors import CutlineError
 from cutline.metrics.meteor import CHUNKS, COLUMNS, LENGTHS, MATCHED, Meteor
 from cutline.metrics.meteor_lexicon import find_dictionaries
 from cutline.metrics.ngrams import Floats
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "meteor.json").read_text(encoding="utf8"))
+GOLDEN = json.loads((ROOT / "tests" / "golden" / "meteor.json").read_text(encoding="utf8"))
 CASES = GOLDEN["cases"]
 
 ALIKE = (
