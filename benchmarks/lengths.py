@@ -15,8 +15,8 @@ from typing import Any
 from run import ROOT
 
 from cutline import load
+from cutline.datasets import open_dataset
 from cutline.metrics import score
-from cutline.recipe import open_source
 from cutline.text.style import FREE, Style
 from cutline.types import Caption, Example
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     options = parser.parse_args()
     if options.data:
-        source = open_source({"kind": "flickr8k"}, options.data)
+        source = open_dataset({"kind": "flickr8k"}, options.data)
         found = measure([example for example in source if example.split == "validation"])
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     write(json.loads(RESULTS.read_text()))

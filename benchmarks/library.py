@@ -25,7 +25,7 @@ from PIL import Image
 from run import ROOT, machine
 
 from cutline.inference.captioner import load
-from cutline.inference.library import Answered, Finished, Listed, caption_all
+from cutline.inference.library import Answered, Finished, Listed, caption_library
 
 RESULTS = ROOT / "benchmarks" / "library.json"
 FEW = 1_000
@@ -98,7 +98,7 @@ def watch(tree: Path, model: Path | None) -> Any:
     for journal in tree.parent.glob(f"*{out.name}*"):
         journal.unlink()
     began = time.perf_counter()
-    for event in caption_all(captioner, [str(tree)], out, recursive=True):
+    for event in caption_library(captioner, [str(tree)], out, recursive=True):
         match event:
             case Listed(found, None) if found % EVERY == 0:
                 yield {"listed": found, **_now(began)}

@@ -41,7 +41,7 @@ from cutline.inference.captioner import PACKAGED
 from cutline.inference.onnx import OnnxEngine
 from cutline.inference.torch import TorchEngine
 from cutline.models.checkpoint import Checkpoint, read_model
-from cutline.models.export import export
+from cutline.models.onnx_export import export
 from cutline.models.runtime import onnxruntime
 from cutline.models.search import greedy
 from cutline.recipe import Recipe

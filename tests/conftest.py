@@ -51,7 +51,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
 
 def _train_tiny(drawn: Path, folder: Path) -> None:
     from cutline.models.checkpoint import read_model
-    from cutline.models.export import export
+    from cutline.models.onnx_export import export
     from cutline.recipe import Recipe
     from cutline.training.experiment import Experiment
 

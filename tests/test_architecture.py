@@ -1,6 +1,7 @@
 """The plan of the package: who may import whom, who needs torch, how long a file may be."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "cutline"
 PLAN = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf8")
 FILES = sorted(PACKAGE.rglob("*.py"))
-GROUND = {"errors", "types", "recipe", "version", "__main__", "__init__"}
+GROUND = {"errors", "types", "recipe", "version", "_lazy", "__main__", "__init__"}
 MOST_LINES_A_FILE = 500
 MOST_LINES_A_FUNCTION = 60
 
@@ -75,6 +76,15 @@ def test_what_lies_beside_the_folders_imports_none_of_them(name):
     allowed = {"inference", "text"} if name == "__init__" else set()
 
     assert imported(PACKAGE / f"{name}.py") & set(IMPORTS) <= allowed
+
+
+@pytest.mark.parametrize("folder", [name for name in IMPORTS if name not in ("cli", "io")])
+def test_what_a_folder_calls_public_is_there(folder):
+    package = importlib.import_module(f"cutline.{folder}")
+
+    assert package.__doc__ and package.__all__ == sorted(package.__all__)
+    for name in package.__all__:
+        assert getattr(package, name).__doc__ or name.isupper()
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from cutline.datasets import open_dataset
 from cutline.errors import RecipeError
-from cutline.recipe import Recipe, complete, find, find_recipe, open_source
+from cutline.recipe import Recipe, complete, find, find_recipe
 
 MINIMAL = {
     "source": {"kind": "shapes"},
@@ -91,9 +92,9 @@ def test_code_of_the_users_own_is_run_when_it_is_trusted_only():
 
 def test_a_source_named_by_a_models_card_runs_no_code(tmp_path):
     with pytest.raises(RecipeError, match="code of somebody's own; it is not run"):
-        open_source({"kind": "subprocess:run", "executable": "/bin/sh"}, tmp_path)
+        open_dataset({"kind": "subprocess:run", "executable": "/bin/sh"}, tmp_path)
     with pytest.raises(RecipeError, match="source has no option 'executable'"):
-        open_source({"kind": "folder", "executable": "/bin/sh"}, tmp_path)
+        open_dataset({"kind": "folder", "executable": "/bin/sh"}, tmp_path)
 
 
 def test_a_whole_number_passes_for_a_fraction():

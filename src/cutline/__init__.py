@@ -6,8 +6,9 @@
 """
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from cutline._lazy import lazily
 from cutline.version import __version__
 
 if TYPE_CHECKING:
@@ -30,14 +31,5 @@ _HOMES = {
     "Style": "text.style",
     "load": "inference.captioner",
 }
-
-
 if not TYPE_CHECKING:  # else a misspelt name would be of type Any
-
-    def __getattr__(name: str) -> Any:
-        """Import the rest when it is asked for: `import cutline` itself costs nothing."""
-        if name not in _HOMES:
-            raise AttributeError(f"module 'cutline' has no attribute {name!r}")
-        from importlib import import_module
-
-        return getattr(import_module(f"cutline.{_HOMES[name]}"), name)
+    __getattr__ = lazily(__name__, _HOMES)

@@ -190,25 +190,6 @@ def _check_kinds(table: Mapping[str, Any], *, trust: bool) -> None:
             )
 
 
-def open_source(options: Mapping[str, Any], folder: Path) -> Any:
-    """The data in a folder, read as `options` say: `open_source({"kind": "coco"}, folder)`."""
-    if not isinstance(options, Mapping) or not isinstance(options.get("kind"), str):
-        raise RecipeError("the source has no `kind`: name it with --kind")
-    if ":" in options["kind"]:
-        raise RecipeError(
-            f"the source {options['kind']!r} is code of somebody's own; it is not run"
-        )
-    chosen = {name: v for name, v in complete("source", options).items() if name != "kind"}
-    return find("source", options)(folder, **chosen)
-
-
-def recognise_source(options: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-    """What reads a folder: `options`, unless its captions are one's own (`captions.csv`)."""
-    own = any((folder / name).is_file() for name in ("captions.csv", "captions.jsonl"))
-    kind = options.get("kind") if isinstance(options, Mapping) else None
-    return {"kind": "folder"} if own and kind in ("flickr8k", "coco") else options
-
-
 def find(section: str, options: Mapping[str, Any]) -> Callable[..., Any]:
     """The constructor that a section means: a known kind, or any `module:Class` of the user's."""
     if section in PARTS:

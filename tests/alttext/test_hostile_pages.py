@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cutline.alttext.audit import State
-from cutline.alttext.fill import Change, apply, fill
+from cutline.alttext.edit import Change, apply, fill
 from cutline.errors import DataError, ImageError
 from cutline.types import Caption
 from hostile_pages import PAGES, WELL_FORMED, make_pages

@@ -283,10 +283,10 @@ def offer_archive(mirror: Path) -> None:
 DRIVEN = (
     "inference.captioner",
     "inference.library",
-    "metadata.write",
-    "alttext.fill",
+    "metadata.writer",
+    "alttext.edit",
     "training.experiment",
-    "models.export",
+    "models.onnx_export",
 )
 """What the commands import late."""
 

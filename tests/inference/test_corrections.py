@@ -14,10 +14,10 @@ from cutline.errors import DataError
 from cutline.images.load import View
 from cutline.inference.cache import journal_of
 from cutline.inference.captioner import Captioner
-from cutline.inference.library import Finished, caption_all
+from cutline.inference.library import Finished, caption_library
 from cutline.metadata.exiftool import ExifTool, find_exiftool
-from cutline.metadata.undo import undo
-from cutline.metadata.write import read_captions, write
+from cutline.metadata.restore import undo
+from cutline.metadata.writer import read_captions, write
 from cutline.metadata.xmp import read_packet
 from cutline.types import Caption
 
@@ -77,7 +77,7 @@ def change(out: Path, stem: str, caption: str | None) -> None:
 
 
 def go(out: Path, says: str = "a dog", paths: object = "album") -> Finished:
-    *_, finished = caption_all(Saying(says), paths, out)
+    *_, finished = caption_library(Saying(says), paths, out)
     return finished
 
 

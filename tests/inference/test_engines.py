@@ -22,7 +22,7 @@ from cutline.models.averaging import mix, save
 from cutline.models.checkpoint import build, read_model
 from cutline.models.decoders.show_and_tell import ShowAndTell
 from cutline.models.encoders.resnet import ResNet
-from cutline.models.export import export, halve_weights
+from cutline.models.onnx_export import export, halve_weights
 from cutline.models.weights import CaptionModel, read_tensors
 from cutline.recipe import Recipe
 from cutline.text.style import Style

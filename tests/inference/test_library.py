@@ -26,11 +26,11 @@ from cutline.inference.library import (
     Finished,
     Listed,
     Wanted,
-    caption_all,
+    caption_library,
     watch,
 )
-from cutline.metadata.undo import undo
-from cutline.metadata.write import read_captions, write
+from cutline.metadata.restore import undo
+from cutline.metadata.writer import read_captions, write
 from cutline.reports.captions import write_report
 from cutline.text.style import FREE
 
@@ -61,7 +61,9 @@ def go(captioner, album, tmp_path):
 
     def go(*wanted: Wanted, **options: object) -> list[object]:
         out = tmp_path / "captions.jsonl"
-        return list(caption_all(captioner, [str(album)], out, *wanted, recursive=True, **options))
+        return list(
+            caption_library(captioner, [str(album)], out, *wanted, recursive=True, **options)
+        )
 
     return go
 
@@ -171,7 +173,7 @@ def test_equal_pictures_are_captioned_once(captioner, album, tmp_path):
     counting = Counting(captioner)
     out = tmp_path / "captions.jsonl"
 
-    events = list(caption_all(Captioner(counting), [str(album)], out))
+    events = list(caption_library(Captioner(counting), [str(album)], out))
 
     captions = {Path(str(line["path"])).name: line["caption"] for line in read(out)}
     assert counting.shown == 20
@@ -201,9 +203,9 @@ def test_what_could_not_be_read_is_tried_again_without_asking(captioner, album, 
     out, gone = tmp_path / "captions.jsonl", album / "gone.png"
     paths = [str(album / "01.png"), str(gone)]
 
-    first = list(caption_all(captioner, paths, out))
+    first = list(caption_library(captioner, paths, out))
     shutil.copy(album / "02.png", gone)
-    second = list(caption_all(captioner, paths, out))
+    second = list(caption_library(captioner, paths, out))
 
     assert first[-1] == Finished(captioned=1, failed=1)
     assert f"{gone} does not exist" in out.read_text() or second[-1] == Finished(captioned=2)
@@ -212,12 +214,12 @@ def test_what_could_not_be_read_is_tried_again_without_asking(captioner, album, 
 
 def test_who_stops_listening_has_a_file_of_what_is_done(captioner, album, tmp_path):
     out = tmp_path / "captions.jsonl"
-    events = caption_all(captioner, [str(album)], out)
+    events = caption_library(captioner, [str(album)], out)
     list(islice((e for e in events if isinstance(e, Answered)), 5))
     events.close()
 
     done = len(read(out))
-    rest = list(caption_all(captioner, [str(album)], out))
+    rest = list(caption_library(captioner, [str(album)], out))
 
     assert 5 <= done < 20
     assert len(answered(rest)) == 20 - done
@@ -233,7 +235,7 @@ def test_a_folder_that_vanishes_is_one_sentence_and_what_was_done_is_kept(
     paths = [str(album)]
 
     def pull() -> None:
-        for event in caption_all(captioner, paths, out):
+        for event in caption_library(captioner, paths, out):
             if isinstance(event, Answered) and event.done == 3:
                 album.rename(away)
 
@@ -241,7 +243,7 @@ def test_a_folder_that_vanishes_is_one_sentence_and_what_was_done_is_kept(
         pull()
     before = len([line for line in read(out) if "caption" in line])
     away.rename(album)
-    rest = list(caption_all(captioner, paths, out))
+    rest = list(caption_library(captioner, paths, out))
 
     assert 3 <= before < 120
     assert len(answered(rest)) == 120 - before
@@ -256,13 +258,13 @@ def test_a_folder_among_others_that_vanishes_is_one_sentence_and_the_rest_goes_o
         Image.new("RGB", (40, 30), (number, 2 * number, 0)).save(album / f"below/more{number}.png")
 
     problems = []
-    for event in caption_all(captioner, [album], out, recursive=True):
+    for event in caption_library(captioner, [album], out, recursive=True):
         if isinstance(event, Answered) and event.done == 25:
             (album / "below").rename(away)
         problems += [event.problem] if isinstance(event, Answered) and event.problem else []
     failed = read(out)
     away.rename(album / "below")
-    rest = list(caption_all(captioner, [album], out, recursive=True))
+    rest = list(caption_library(captioner, [album], out, recursive=True))
 
     told = f"{album / 'below'} can no longer be read (No such file or directory)"
     assert problems.count(told) > 50  # the others were opened ahead
@@ -275,8 +277,8 @@ def test_a_folder_among_others_that_vanishes_is_one_sentence_and_the_rest_goes_o
 def test_names_may_be_text_or_paths_one_or_many(captioner, album, tmp_path):
     out = tmp_path / "captions.jsonl"
 
-    one = list(caption_all(captioner, str(album), str(out)))
-    many = list(caption_all(captioner, [album, str(album / "below")], out))
+    one = list(caption_library(captioner, str(album), str(out)))
+    many = list(caption_library(captioner, [album, str(album / "below")], out))
     list(write_report(str(out), str(tmp_path / "page.html")))
 
     assert one[-1] == Finished(captioned=20)
@@ -294,7 +296,7 @@ def test_a_place_that_is_gone_or_moved_keeps_its_captions_and_equal_pictures_are
     moved = album.rename(tmp_path / "moved")
     gone = go()
     kept = read(tmp_path / "captions.jsonl")
-    again = list(caption_all(captioner, moved, tmp_path / "captions.jsonl", recursive=True))
+    again = list(caption_library(captioner, moved, tmp_path / "captions.jsonl", recursive=True))
 
     assert gone[-1] == Finished(captioned=PICTURES, failed=1)
     assert [each.problem for each in answered(gone)] == [f"{album} does not exist"]
@@ -366,7 +368,7 @@ def test_a_picture_and_a_place_without_permission_are_told(tiny, album, tmp_path
 
 def test_a_place_that_is_not_there_is_told(captioner, album, tmp_path):
     with pytest.raises(DataError, match=r"captions.csv cannot be written: there is no folder .*no"):
-        next(caption_all(captioner, [str(album)], tmp_path / "no" / "captions.csv"))
+        next(caption_library(captioner, [str(album)], tmp_path / "no" / "captions.csv"))
 
 
 def test_pipes_and_links_in_circles_stop_nothing(captioner, album, tmp_path):
@@ -375,7 +377,7 @@ def test_pipes_and_links_in_circles_stop_nothing(captioner, album, tmp_path):
     (album / "around").symlink_to(".")
     out = tmp_path / "captions.jsonl"
 
-    events = list(caption_all(captioner, [str(album)], out, recursive=True))
+    events = list(caption_library(captioner, [str(album)], out, recursive=True))
 
     told = {Path(each.path).name: each.problem for each in answered(events) if each.problem}
     assert set(told) == {"00pipe.png", "00loop.png"}
@@ -387,8 +389,8 @@ def test_hidden_folders_and_those_of_thumbnails_are_passed_over(captioner, album
     for name in (".git", ".thumbnails", "@eaDir"):
         shutil.copytree(album / "below", album / name / "more")
 
-    events = list(caption_all(captioner, album, tmp_path / "captions.jsonl", recursive=True))
-    named = list(caption_all(captioner, album / ".git/more", str(tmp_path / "named.jsonl")))
+    events = list(caption_library(captioner, album, tmp_path / "captions.jsonl", recursive=True))
+    named = list(caption_library(captioner, album / ".git/more", str(tmp_path / "named.jsonl")))
 
     assert events[-1] == Finished(captioned=PICTURES)
     assert named[-1] == Finished(captioned=10)
@@ -400,15 +402,15 @@ def test_a_disk_that_fills_later_leaves_the_captions_of_before(
 ):
     disk = small_disk("256k")
     out, ballast = disk / f"captions{suffix}", disk / "ballast"
-    list(caption_all(captioner, [str(album / "below")], out))
+    list(caption_library(captioner, [str(album / "below")], out))
     before = out.read_bytes()
     with pytest.raises(OSError, match="No space left"):
         ballast.write_bytes(bytes(512 * 1024))
     with pytest.raises(DataError, match=r"(full|No space left).* kept"):
-        list(caption_all(captioner, [str(album)], out, recursive=True))
+        list(caption_library(captioner, [str(album)], out, recursive=True))
     full = out.read_bytes()
     ballast.unlink()
-    events = list(caption_all(captioner, [str(album)], out, recursive=True))
+    events = list(caption_library(captioner, [str(album)], out, recursive=True))
 
     assert full == before
     assert events[0] == Listed(PICTURES)
@@ -424,9 +426,9 @@ def test_a_full_disk_is_one_sentence_and_it_goes_on_when_there_is_room(
     out = disk / "captions.jsonl"
     wanted = Wanted(best=2)
     with pytest.raises(DataError, match=r"(full|No space left).* kept"):
-        list(caption_all(captioner, [str(album)], out, wanted, recursive=True))
+        list(caption_library(captioner, [str(album)], out, wanted, recursive=True))
     small_disk("4m")
-    events = list(caption_all(captioner, [str(album)], out, wanted, recursive=True))
+    events = list(caption_library(captioner, [str(album)], out, wanted, recursive=True))
 
     assert events[-1] == Finished(captioned=PICTURES)
     assert len(read(out)) == PICTURES
@@ -466,7 +468,7 @@ def test_a_table_has_a_row_a_picture(captioner, album, tmp_path):
     (album / "bad.png").write_bytes(b"no picture")
     out = tmp_path / "captions.csv"
 
-    list(caption_all(captioner, [str(album)], out))
+    list(caption_library(captioner, [str(album)], out))
 
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert len(rows) == 21
@@ -479,7 +481,7 @@ def test_a_parquet_file_has_the_same(captioner, album, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     out = tmp_path / "captions.parquet"
 
-    list(caption_all(captioner, [str(album)], out))
+    list(caption_library(captioner, [str(album)], out))
 
     table = parquet.read_table(out).to_pylist()
     assert table[0]["caption"] == captioner.caption(table[0]["path"]).text
@@ -488,7 +490,7 @@ def test_a_parquet_file_has_the_same(captioner, album, tmp_path):
 
 def test_other_kinds_of_files_are_refused_before_any_work(captioner, album, tmp_path):
     with pytest.raises(DataError, match=r"captions.txt: captions are written as .jsonl, .csv"):
-        next(caption_all(captioner, [str(album)], tmp_path / "captions.txt"))
+        next(caption_library(captioner, [str(album)], tmp_path / "captions.txt"))
 
 
 def test_a_caption_that_is_too_unsure_is_left_out_and_said_to_be(go, tmp_path):
@@ -508,18 +510,18 @@ def test_names_of_any_bytes_have_their_line(captioner, album, tmp_path):
     shutil.copy(album / "01.png", odd)
     out = tmp_path / "captions.jsonl"
 
-    list(caption_all(captioner, [str(album)], out))
+    list(caption_library(captioner, [str(album)], out))
 
     assert odd in [os.fsencode(str(line["path"])) for line in read(out)]
 
 
 def test_two_at_once_are_told(captioner, album, tmp_path):
     out = tmp_path / "captions.jsonl"
-    first = caption_all(captioner, [str(album)], out)
+    first = caption_library(captioner, [str(album)], out)
     next(first)
 
     with pytest.raises(DataError, match="another cutline is at work"):
-        next(caption_all(captioner, [str(album)], out))
+        next(caption_library(captioner, [str(album)], out))
     first.close()
 
 
@@ -527,7 +529,7 @@ def test_a_journal_that_is_none_is_told(captioner, album, tmp_path):
     (tmp_path / ".captions.jsonl.journal").write_text("no journal at all" * 100)
 
     with pytest.raises(DataError, match=r"journal is damaged"):
-        next(caption_all(captioner, [str(album)], tmp_path / "captions.jsonl"))
+        next(caption_library(captioner, [str(album)], tmp_path / "captions.jsonl"))
 
 
 def test_nothing_found_leaves_the_file_of_before(go, captioner, album, tmp_path):
@@ -558,8 +560,8 @@ def test_a_list_of_nothing_leaves_the_file_of_before(run, tiny, album, tmp_path,
 
 def test_a_picture_that_is_named_twice_counts_once(captioner, album, tmp_path):
     named = [str(album / "01.png"), str(album / "02.png"), str(album / "01.png")]
-    first = list(caption_all(captioner, named, tmp_path / "captions.jsonl"))
-    again = list(caption_all(captioner, named, tmp_path / "captions.jsonl"))
+    first = list(caption_library(captioner, named, tmp_path / "captions.jsonl"))
+    again = list(caption_library(captioner, named, tmp_path / "captions.jsonl"))
 
     assert [(event.done, event.total) for event in answered(first)] == [(1, 2), (2, 2)]
     assert Listed(2, 2) in again
@@ -570,7 +572,7 @@ def test_without_pyarrow_no_picture_is_captioned_first(captioner, album, tmp_pat
     counting = Counting(captioner)
 
     with pytest.raises(CutlineError, match="Parquet needs pyarrow"):
-        list(caption_all(Captioner(counting), str(album), tmp_path / "captions.parquet"))
+        list(caption_library(Captioner(counting), str(album), tmp_path / "captions.parquet"))
 
     assert counting.shown == 0
 
@@ -704,9 +706,9 @@ def test_an_error_while_captioning_leaves_the_journal_usable(captioner, album, t
 
     out = tmp_path / "captions.jsonl"
     with pytest.raises(CutlineError, match="the engine stopped"):
-        list(caption_all(Captioner(Failing(captioner)), [str(album)], out))
+        list(caption_library(Captioner(Failing(captioner)), [str(album)], out))
 
-    rest = list(caption_all(captioner, [str(album)], out))
+    rest = list(caption_library(captioner, [str(album)], out))
 
     assert 0 < len(answered(rest)) < 20
     assert rest[-1] == Finished(captioned=20)
@@ -735,7 +737,7 @@ def test_a_picture_that_changes_while_it_is_captioned_is_captioned_next_time(
 
     out = tmp_path / "captions.jsonl"
     meddling = Captioner(Meddling(captioner, change))
-    events = list(caption_all(meddling, [str(album)], out, recursive=True))
+    events = list(caption_library(meddling, [str(album)], out, recursive=True))
 
     told = [event.problem for event in answered(events) if event.path == str(changing)]
     assert told == [f"{changing} was changed while it was captioned: run this again"]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from albums import content_of, draw_album, line, lines_of, write_lines
-from cutline.alttext.fill import Change, apply, fill
+from cutline.alttext.edit import Change, apply, fill
 from cutline.datasets.catalog import _move
 from cutline.datasets.coco import write_coco
 from cutline.datasets.download import Parcel, fetch
@@ -31,8 +31,8 @@ from cutline.io.atomic import (
     sweep,
     write_whole,
 )
-from cutline.metadata.undo import undo
-from cutline.metadata.write import write
+from cutline.metadata.restore import undo
+from cutline.metadata.writer import write
 from cutline.reports.attention import save_drawing
 from cutline.reports.html import draw_page
 from cutline.training.history import History

@@ -13,7 +13,7 @@ from cutline.errors import DataError
 from cutline.inference.cache import journal_of
 from cutline.io.atomic import write_whole
 from cutline.io.outputs import insist_on_out, insist_on_page, is_own
-from cutline.metadata.write import write
+from cutline.metadata.writer import write
 from cutline.reports.attention import save_drawing
 from cutline.reports.html import draw_page
 

@@ -8,7 +8,7 @@ import pytest
 from albums import draw_album, line, write_lines
 from cutline.errors import DataError
 from cutline.io.tables import WRITERS, read_rows
-from cutline.metadata.write import read_captions
+from cutline.metadata.writer import read_captions
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])

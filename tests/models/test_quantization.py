@@ -17,7 +17,7 @@ from cutline.images.load import View, open_image
 from cutline.inference.onnx import OnnxEngine, _sums_saturate
 from cutline.inference.torch import TorchEngine
 from cutline.models.checkpoint import read_model
-from cutline.models.export import export
+from cutline.models.onnx_export import export
 from cutline.models.quantization import Range, graphs, measure_ranges, quantise
 from cutline.models.weights import read_tensors
 from cutline.text.vocabulary import Vocabulary

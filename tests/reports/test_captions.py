@@ -13,7 +13,7 @@ from conftest import ROOT
 from cutline.errors import CutlineError, DataError
 from cutline.images.load import View
 from cutline.inference.captioner import load
-from cutline.inference.library import Wanted, caption_all
+from cutline.inference.library import Wanted, caption_library
 from cutline.io.predictions import (
     Album,
     Candidate,
@@ -228,7 +228,7 @@ def test_every_file_of_a_library_becomes_a_page(suffix, captioner, album, tmp_pa
     if sure.confidence < unsure.confidence:
         sure, unsure = unsure, sure
     out = tmp_path / f"captions{suffix}"
-    list(caption_all(captioner, [str(album)], out, Wanted(min_confidence=bound)))
+    list(caption_library(captioner, [str(album)], out, Wanted(min_confidence=bound)))
 
     told = read_captions(out)
     list(write_report(out, tmp_path / "page.html"))
@@ -244,7 +244,7 @@ def test_every_file_of_a_library_becomes_a_page(suffix, captioner, album, tmp_pa
 
 def test_the_file_tells_how_the_model_saw_its_pictures(captioner, album, tmp_path):
     out = tmp_path / "captions.jsonl"
-    list(caption_all(captioner, [str(album)], out))
+    list(caption_library(captioner, [str(album)], out))
     assert read_captions(out)[0].view == captioner.engine.view == View()
     (album / "captions.jsonl").write_text(out.read_text().replace("squash", "crop"))
 

@@ -18,7 +18,7 @@ from cutline.errors import CutlineError
 from cutline.text.style import Style
 
 if TYPE_CHECKING:
-    from cutline.alttext.fill import Change
+    from cutline.alttext.edit import Change
 
 WIDEST = 400
 """Signs of a line that a terminal is shown."""
@@ -68,8 +68,8 @@ def alt(
         raise click.UsageError("--check only looks: leave out --apply and --fetch")
     if do_check:
         sys.exit(_check(paths, roots, as_json=as_json))
+    from cutline.alttext.edit import Captioned, Change, fill
     from cutline.alttext.fetch import fetch_picture
-    from cutline.alttext.fill import Captioned, Change, fill
     from cutline.cli.progress import Bars, say
     from cutline.inference.captioner import load
 
@@ -100,7 +100,7 @@ def alt(
 
 def _take(change: "Change", *, do_apply: bool, as_json: bool) -> list[str]:
     """Write a page, or show what would be written; sentences on what is wrong."""
-    from cutline.alttext.fill import apply
+    from cutline.alttext.edit import apply
 
     wrong = [
         f"{_where(picture)}: {picture.why}"
@@ -121,7 +121,7 @@ def _take(change: "Change", *, do_apply: bool, as_json: bool) -> list[str]:
 
 def _check(paths: tuple[str, ...], roots: tuple[Path, ...], *, as_json: bool) -> int:
     """List what is missing; needs no model."""
-    from cutline.alttext.fill import check
+    from cutline.alttext.edit import check
 
     missing, failed = 0, False
     for found in check(paths, roots=roots):

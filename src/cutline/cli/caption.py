@@ -102,12 +102,12 @@ def caption(
         whole = replace(style, form="sentence", any_picture=True)  # a caption of every picture
         sys.exit(_submit(captioner, coco, images or coco.parent, out, whole))
     if out:
-        from cutline.inference.library import Wanted, caption_all, watch
+        from cutline.inference.library import Wanted, caption_library, watch
 
         looked = gaze or form == "html"
         wanted = Wanted(best=best, gaze=looked, min_confidence=min_confidence, style=style)
         given = {"recursive": recursive, "retry_failed": retry_failed}
-        events = (watch if watched else caption_all)(captioner, paths, out, wanted, **given)
+        events = (watch if watched else caption_library)(captioner, paths, out, wanted, **given)
         code = _show(events, out)
         sys.exit(_hand_on(captioner, out, form, code, paths, apply=apply, as_json=as_json))
     found = list(find_pictures(paths, recursive=recursive))

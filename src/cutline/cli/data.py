@@ -134,14 +134,14 @@ def _spell(count: int) -> str:
 @overwrite_option
 def show(folder: Path, kind: str, out: Path | None, overwrite: bool) -> None:
     """Show what is in a data set: counts, lengths, words, vocabulary, damage, duplicates."""
+    from cutline.datasets import open_dataset
     from cutline.io.atomic import write_whole
     from cutline.io.outputs import insist_on_page
-    from cutline.recipe import open_source
     from cutline.reports.dataset import Overview, draw_page, look_over, tell
 
     if out:
         insist_on_page(out, overwrite=overwrite)
-    examples, bars = list(open_source({"kind": kind}, folder)), Bars()
+    examples, bars = list(open_dataset({"kind": kind}, folder)), Bars()
     for event in look_over(examples):
         if isinstance(event, Overview):
             echo(tell(event))
@@ -161,10 +161,10 @@ def check(folder: Path, kind: str) -> None:
     What stops a training comes last; what is only worth knowing, such as damaged pictures, which
     are left out, stands before it.
     """
+    from cutline.datasets import open_dataset
     from cutline.datasets.validation import check_reading, read
-    from cutline.recipe import open_source
 
-    reading = read(open_source({"kind": kind}, folder))
+    reading = read(open_dataset({"kind": kind}, folder))
     problems = [*check_reading(reading), *_find_unreadable(reading.examples)]
     for problem in sorted(problems, key=lambda problem: problem.is_fatal):
         echo(str(problem))

@@ -214,7 +214,7 @@ def evaluate(
     echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
     if record:
         with needs_training():
-            from cutline.models.export import record_scores
+            from cutline.models.onnx_export import record_scores
         record_scores(model or PACKAGED, split, report)
 
 
@@ -244,10 +244,10 @@ def find_examples(
     card: Mapping[str, Any], data: Path, kind: str | None, split: str
 ) -> list[Example]:
     """The examples of a split with captions, of the kind that the card names or the data show."""
-    from cutline.recipe import open_source, recognise_source
+    from cutline.datasets import open_dataset, recognise_kind
 
-    source = open_source(
-        {"kind": kind} if kind else recognise_source(card.get("source", {}), data), data
+    source = open_dataset(
+        {"kind": kind} if kind else recognise_kind(card.get("source", {}), data), data
     )
     examples = [example for example in source if example.split == split and example.captions]
     if not examples:
@@ -295,7 +295,7 @@ def calibrate(model: Path | None, data: tuple[Path, ...], kind: str | None, spli
     from cutline.inference.captioner import PACKAGED, load
 
     with needs_training():
-        from cutline.models.export import record
+        from cutline.models.onnx_export import record
     path = model or PACKAGED
     if path.is_dir():
         raise ModelError(f"{model} is a folder; calibrate a file of `cutline export`")

@@ -217,7 +217,7 @@ def _export(
 ) -> None:
     with needs_training():
         from cutline.models.checkpoint import read_model
-        from cutline.models.export import export, pictures_of
+        from cutline.models.onnx_export import export, pictures_of
     from cutline.cli.evaluate import find_examples
 
     checkpoint = read_model(model, trust=trust)
@@ -233,7 +233,7 @@ def _export(
 def _record_cost(checkpoint: "Checkpoint", out: Path, precision: str, data: Path) -> None:
     """Write into the card what a narrower precision costs on validation."""
     from cutline.cli.evaluate import score_model
-    from cutline.models.export import export, record
+    from cutline.models.onnx_export import export, record
 
     split, metric = "validation", "CIDEr-D"
     with TemporaryDirectory() as folder:

@@ -7,6 +7,15 @@ are disjoint. What breaks a promise is told by file and line: iterating raises `
 first problem and the count of the others, `validation.check` lists them all.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cutline.errors import RecipeError
+from cutline.recipe import complete, find
+
+__all__ = ["SOURCES", "open_dataset", "recognise_kind"]
+
 SOURCES = {
     "coco": "cutline.datasets.coco:Coco",
     "flickr8k": "cutline.datasets.flickr8k:Flickr8k",
@@ -19,3 +28,22 @@ BESIDE = {
     "labels": "cutline.datasets.labels:Labels",
 }
 """What only a mixture can take, `[[source]]`: captions without pictures, pictures with labels."""
+
+
+def open_dataset(options: Mapping[str, Any], folder: Path) -> Any:
+    """The data in a folder, read as `options` say: `open_dataset({"kind": "coco"}, folder)`."""
+    if not isinstance(options, Mapping) or not isinstance(options.get("kind"), str):
+        raise RecipeError("the source has no `kind`: name it with --kind")
+    if ":" in options["kind"]:
+        raise RecipeError(
+            f"the source {options['kind']!r} is code of somebody's own; it is not run"
+        )
+    chosen = {name: v for name, v in complete("source", options).items() if name != "kind"}
+    return find("source", options)(folder, **chosen)
+
+
+def recognise_kind(options: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """What reads a folder: `options`, unless its captions are one's own (`captions.csv`)."""
+    own = any((folder / name).is_file() for name in ("captions.csv", "captions.jsonl"))
+    kind = options.get("kind") if isinstance(options, Mapping) else None
+    return {"kind": "folder"} if own and kind in ("flickr8k", "coco") else options

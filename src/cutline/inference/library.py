@@ -76,7 +76,7 @@ class Finished:
 Event = Listed | Answered | Finished
 
 
-def caption_all(
+def caption_library(
     captioner: Captioner,
     paths: str | Path | Iterable[str | Path],
     out: str | Path,
@@ -139,7 +139,7 @@ def watch(
     while True:
         began = time.monotonic()
         try:
-            yield from caption_all(captioner, given, out, wanted, settled=every, **options)
+            yield from caption_library(captioner, given, out, wanted, settled=every, **options)
         except NoPictureError:
             yield Listed(0, 0)
         time.sleep(max(every, 5 * (time.monotonic() - began)))  # large trees less often

@@ -18,6 +18,8 @@ from cutline.text.tokenizer import split_words
 from cutline.types import Report
 from cutline.version import __version__
 
+__all__ = ["METRICS", "Metric", "compare", "measure", "open_metric", "score"]
+
 METRICS = {
     "BLEU": "cutline.metrics.bleu:Bleu",
     "METEOR": "cutline.metrics.meteor:Meteor",

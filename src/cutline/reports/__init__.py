@@ -1,1 +1,19 @@
 """Pages and drawings of what was captioned, measured or trained."""
+
+from typing import TYPE_CHECKING
+
+from cutline._lazy import lazily
+
+if TYPE_CHECKING:
+    from cutline.reports.captions import write_report as write_report
+    from cutline.reports.comparison import write_comparison as write_comparison
+    from cutline.reports.training import write_learning as write_learning
+
+__all__ = ["write_comparison", "write_learning", "write_report"]
+_HOMES = {
+    "write_comparison": "comparison",
+    "write_learning": "training",
+    "write_report": "captions",
+}
+if not TYPE_CHECKING:  # else a misspelt name would be of type Any
+    __getattr__ = lazily(__name__, _HOMES)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from conftest import ROOT
 from cutline.alttext.audit import State
-from cutline.alttext.fill import Captioned, Change, apply, as_sentence, check, fill
+from cutline.alttext.edit import Captioned, Change, apply, as_sentence, check, fill
 from cutline.alttext.pages import read_page
 from cutline.alttext.urls import Absent, Inline, Local, Outside, Remote, Templated, locate
 from cutline.errors import CutlineError, DataError, FetchError, ImageError
@@ -539,7 +539,7 @@ def test_check_lists_what_is_missing_and_needs_no_model(run, published):
 
 def test_check_imports_no_onnxruntime(published):
     code = (
-        "import sys; from cutline.alttext.fill import check; list(check([sys.argv[1]]));"
+        "import sys; from cutline.alttext.edit import check; list(check([sys.argv[1]]));"
         "sys.exit('onnxruntime' in sys.modules)"
     )
 

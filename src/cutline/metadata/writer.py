@@ -27,7 +27,7 @@ from cutline.io.tables import read_rows
 from cutline.metadata.exiftool import ExifTool, find_exiftool, kind_of
 from cutline.metadata.neighbours import Neighbours
 from cutline.metadata.provenance import Found, Mark, clean_text, hash_text
-from cutline.metadata.undo import Journal, insist_on_target, tell_failure
+from cutline.metadata.restore import Journal, insist_on_target, tell_failure
 from cutline.metadata.xmp import look_inside, put_text, read_packet
 
 FORMS = ("txt", "xmp", "embed")

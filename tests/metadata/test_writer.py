@@ -23,8 +23,8 @@ from albums import (
 )
 from cutline.errors import WritingError
 from cutline.metadata.provenance import Mark, hash_text
-from cutline.metadata.undo import undo
-from cutline.metadata.write import read_captions, write
+from cutline.metadata.restore import undo
+from cutline.metadata.writer import read_captions, write
 from cutline.metadata.xmp import put_text, read_packet
 
 needs_exiftool = pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
