@@ -1,3 +1,4 @@
+from cutline.metrics.diversity import Diversity
 from cutline.metrics.habits import Habits
 
 DOG, CAT = ["a", "dog", "runs"], ["a", "cat", "sleeps"]
@@ -8,23 +9,23 @@ def test_captions_are_counted():
 
     assert (habits.captions, habits.distinct, habits.commonest) == (4, 0.75, 0.5)
     assert habits.commonest_caption == "a dog runs"
-    assert habits.stuttering == 0.25
+    assert habits.repeating == 0.25
     assert habits.words == 6
 
 
-def test_a_run_of_three_words_said_twice_is_stuttering():
-    twice = ["a", "dog", "and", "a", "cat", "and", "a", "dog", "and", "a", "bird"]
-    assert Habits.of([twice]).stuttering == 1
-    assert (
-        Habits.of(
-            [["a", "man", "in", "a", "hat", "and", "a", "woman", "in", "a", "coat"]]
-        ).stuttering
-        == 0
+def test_the_same_captions_repeat_themselves_and_break_off_as_in_the_scores():
+    said = [["a", "dog", "a", "dog"], ["a", "man", "in", "a", "hat", "near"], DOG, []]
+    [(_, broken_off, repeated, _)] = (
+        Diversity().statistics(said, [[]] * 4).sum(axis=0, keepdims=True)
     )
+
+    habits = Habits.of(said)
+
+    assert (habits.repeating, habits.unfinished) == (repeated / 4, broken_off / 4) == (0.25, 0.5)
 
 
 def test_captions_that_stop_in_mid_sentence():
-    assert Habits.of([["a", "dog", "in", "the"], [], DOG, CAT]).unended == 0.5
+    assert Habits.of([["a", "dog", "in", "the"], [], DOG, CAT]).unfinished == 0.5
 
 
 def test_good_habits_need_no_warning_and_a_few_captions_say_nothing():

@@ -8,10 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-NOT_YET = """a an the of in on at with and or to by for from into onto through over under is are his
-her their its"""
-UNENDED = frozenset(NOT_YET.split())
-"""Words that no English caption ends with."""
+from cutline.metrics.diversity import UNFINISHED, repeats_itself
+
 FEW = 20
 """Of fewer captions, shares say little."""
 
@@ -28,10 +26,10 @@ class Habits:
     commonest: float
     """The captions that are the commonest one."""
     commonest_caption: str
-    stuttering: float
-    """Captions that say a word twice in a row, or a run of three words twice."""
-    unended: float
-    """Captions that end with a word like `the`, or are empty."""
+    repeating: float
+    """Captions that repeat themselves, as `metrics.diversity` counts them."""
+    unfinished: float
+    """Captions that end in a word like `the`, as counted there, or are empty."""
     words: int
     """Different words used."""
 
@@ -45,8 +43,9 @@ class Habits:
             distinct=len(counts) / len(captions),
             commonest=times / len(captions),
             commonest_caption=text,
-            stuttering=sum(map(_stutters, captions)) / len(captions),
-            unended=sum(not words or words[-1] in UNENDED for words in captions) / len(captions),
+            repeating=sum(map(repeats_itself, captions)) / len(captions),
+            unfinished=sum(not words or words[-1] in UNFINISHED for words in captions)
+            / len(captions),
             words=len({word for words in captions for word in words}),
         )
 
@@ -60,14 +59,8 @@ class Habits:
             said.append(f"{self.commonest:.0%} of the captions are {self.commonest_caption!r}")
         elif self.distinct < 0.1:
             said.append(f"only {self.distinct:.0%} of the captions are different from all others")
-        if self.stuttering > 0.1:
-            said.append(f"{self.stuttering:.0%} of the captions repeat themselves")
-        if self.unended > 0.1:
-            said.append(f"{self.unended:.0%} of the captions stop in mid-sentence")
+        if self.repeating > 0.1:
+            said.append(f"{self.repeating:.0%} of the captions repeat themselves")
+        if self.unfinished > 0.1:
+            said.append(f"{self.unfinished:.0%} of the captions stop in mid-sentence")
         return tuple(said)
-
-
-def _stutters(words: Sequence[str]) -> bool:
-    runs = list(zip(words, words[1:], words[2:], strict=False))
-    twice_in_a_row = any(one == next for one, next in zip(words, words[1:], strict=False))
-    return twice_in_a_row or len(set(runs)) < len(runs)

@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.utils import send_to_device  # type: ignore[import-untyped]
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from cutline.errors import RecipeError, TrainingError
 from cutline.models.weights import CaptionModel
@@ -245,8 +245,15 @@ class Trainer:
         return value
 
     def _average(self, model: CaptionModel) -> AveragedModel:
-        blend = get_ema_multi_avg_fn(self.options.average)
-        return AveragedModel(model, self.accelerator.device, multi_avg_fn=blend)
+        return AveragedModel(model, self.accelerator.device, multi_avg_fn=self._blend)
+
+    @torch.no_grad()
+    def _blend(self, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Any) -> None:
+        """Early steps weigh less than `average` would let them: (1 + n) / (10 + n) is kept at most,
+        else a short run would be a quarter of what it was at its first step.
+        """
+        kept = min(self.options.average, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(list(averaged), list(current), 1 - kept)
 
     def _insist(self, value: float, what: str) -> None:
         if not math.isfinite(value):

@@ -28,7 +28,7 @@ class ConceptAttention(ShowAttendTell):
     """`concepts` nouns of each picture, out of `nouns` that the model can name.
 
     `people` is 1 for words that say a person; `veto` holds s and l, which are `nobody` and
-    `nobody_below`. r begins as minus `repeated`.
+    `nobody_below`. What is learnt for r is made less by `repeated`, when it is not learnt.
     """
 
     people: Tensor
@@ -57,7 +57,7 @@ class ConceptAttention(ShowAttendTell):
         self.ask = nn.Linear(hidden, hidden)
         self.open = nn.Linear(hidden, hidden)
         self.copy = nn.Linear(embedding, hidden)
-        self.again = nn.Parameter(torch.tensor(-repeated))
+        self.again, self.repeated = nn.Parameter(torch.zeros(())), repeated
         self.blind = nn.Parameter(torch.zeros(hidden))
         self.register_buffer("people", torch.zeros(vocabulary_size))
         self.register_buffer("veto", torch.tensor([nobody, nobody_below]))
@@ -153,7 +153,8 @@ class ConceptAttention(ShowAttendTell):
         scores = self.speak(known).float().view(rows, time, -1)
         wanted = self.copy(known).view(named.shape[0], -1, named.shape[2])
         copied = (wanted @ named.transpose(1, 2) / named.shape[2] ** 0.5).float()
-        copied = copied + self.again * said.reshape(named.shape[0], -1, concepts.shape[1])
+        again = self.again - self.repeated * (not self.training)
+        copied = copied + again * said.reshape(named.shape[0], -1, concepts.shape[1])
         places = concepts[:, None].expand_as(copied)
         flat = scores.view(named.shape[0], -1, scores.shape[-1]).scatter_add(2, places, copied)
         return flat.view_as(scores)
