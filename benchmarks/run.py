@@ -133,7 +133,7 @@ def _spell_interval(report: dict[str, Any], name: str) -> str:
 
 
 def _evaluate(data: Path) -> dict[str, Any]:
-    options = ["--data", str(data), "--only", ONLY, "--record", "--json"]
+    options = ["--data", str(data), "--only", ONLY, "--record", "--apply", "--json"]
     command = [sys.executable, "-m", "cutline", "evaluate", *options]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 

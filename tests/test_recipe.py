@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from cutline.datasets import open_dataset
+from cutline.datasets.catalog import OFFERS
 from cutline.errors import RecipeError
-from cutline.recipe import Recipe, complete, find, find_recipe
+from cutline.recipe import Recipe, complete, find, find_recipe, list_recipes
 
 MINIMAL = {
     "source": {"kind": "shapes"},
@@ -212,3 +213,74 @@ def test_a_recipe_may_mix_sources():
 def test_what_is_wrong_with_a_mixture_is_told(sources, sentence):
     with pytest.raises(RecipeError, match=sentence):
         Recipe.of({**MINIMAL, "source": sources})
+
+
+# ------------------------------------------------------------------------- options on the command
+
+
+def write_recipe(folder: Path) -> Path:
+    path = folder / "own.toml"
+    path.write_text(
+        """
+        [[source]]
+        name = "own"
+        kind = "folder"
+        [encoder]
+        kind = "mosaic"
+        [decoder]
+        kind = "show-and-tell"
+        [search]
+        kind = "beam"
+        [training]
+        epochs = 20
+        [[then]]
+        learning_rate = 1e-5
+        """
+    )
+    return path
+
+
+def test_options_may_be_set_in_place_of_the_files(tmp_path):
+    overrides = [
+        "training.epochs=5",
+        "training.optimizer=adam",
+        "then.0.epochs = 2",
+        "source.own.repeat=3",
+        "vocabulary.min_count=2",
+    ]
+
+    recipe = Recipe.read(write_recipe(tmp_path), overrides=overrides)
+
+    assert [training.epochs for training in recipe.trainings] == [5, 2]
+    assert {training.optimizer for training in recipe.trainings} == {"adam"}
+    assert recipe.mixed[0]["repeat"] == 3
+    assert recipe.sections["vocabulary"]["min_count"] == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("training.epoch=5", "training has no option 'epoch'; did you mean 'epochs'?"),
+        ("training.epochs=many", "training.epochs is 'many', but it must be of type int"),
+        ("epochs=5", "--set epochs=5: say section.option=value, such as training.epochs=5"),
+        ("training.epochs", "--set training.epochs: say section.option=value"),
+        ("then.1.epochs=2", "--set then.1.epochs=2: there is no '1'"),
+        ("then.epochs=2", r"--set then.epochs=2: there are 1 \[\[then\]\], say which"),
+        ("training.epochs.more=2", "--set training.epochs.more=2: 'epochs' is no section"),
+        ("traning.epochs=2", "a recipe has no section 'traning'; did you mean 'training'?"),
+    ],
+)
+def test_an_option_that_cannot_be_set_is_told(override, said, tmp_path):
+    with pytest.raises(RecipeError, match=said):
+        Recipe.read(write_recipe(tmp_path), overrides=[override])
+
+
+def test_the_recipes_and_the_data_sets_are_listed(run):
+    code, recipes, _ = run("recipes")
+    also, data, _ = run("data", "list")
+
+    assert (code, also) == (0, 0)
+    assert [line.split()[0] for line in recipes.splitlines()] == list(list_recipes())
+    assert "Concept attention on Flickr8k" in recipes
+    assert [line.split()[0] for line in data.splitlines()] == [*OFFERS, "--kind:"]
+    assert "annotations, " in data

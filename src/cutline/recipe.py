@@ -7,7 +7,7 @@ completed recipe has every default written out, so that a saved run never change
 
 import inspect
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -59,6 +59,11 @@ PACKAGED = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "reci
 """Where the recipes of the package are: in an installed one, or in a clone of the repository."""
 
 
+def list_recipes() -> dict[str, Path]:
+    """The recipes of the package, by name."""
+    return {path.stem: path for folder in PACKAGED for path in sorted(folder.glob("*.toml"))}
+
+
 def find_recipe(named: Path) -> Path:
     """A file of one's own, or a recipe of the package: `fine-tune`, `recipes/shapes.toml`.
 
@@ -66,7 +71,7 @@ def find_recipe(named: Path) -> Path:
     """
     if named.is_file():
         return named
-    known = {path.stem: path for folder in PACKAGED for path in sorted(folder.glob("*.toml"))}
+    known = list_recipes()
     if named.name.removesuffix(".toml") in known and named.parent in (Path(), Path("recipes")):
         return known[named.name.removesuffix(".toml")]
     raise RecipeError(f"there is no recipe {named}{nearest(named.stem, known)}")
@@ -89,9 +94,14 @@ class Recipe:
         *,
         kind: str | None = None,
         model: "Recipe | None" = None,
+        overrides: Sequence[str] = (),
         trust: bool = False,
     ) -> "Recipe":
         """Read and complete a TOML file; `RecipeError` says what is wrong and where.
+
+        `overrides` are options that stand in the file's place: `training.epochs=5`, of a further
+        training `then.0.epochs=2` (the first is 0), of one of several sources
+        `source.NAME.repeat=3`.
 
         `kind` is another source than the file's, with its defaults. Of the parts that are the
         `model`'s from which a training starts, the file may be silent. With `trust` it may name
@@ -101,6 +111,8 @@ class Recipe:
             table = tomllib.loads(path.read_text(encoding="utf8"))
             if kind:
                 table["source"] = {"kind": kind}
+            for override in overrides:
+                _override(table, override)
             if model:
                 table = {name: model.sections[name] for name in OF_A_MODEL} | table
             return cls.of(table, trust=trust)
@@ -173,6 +185,31 @@ class Recipe:
             **({"source": list(map(dict, self.mixed))} if self.mixed else {}),
             **({THEN: list(map(dict, self.then))} if self.then else {}),
         }
+
+
+def _override(table: dict[str, Any], text: str) -> None:
+    """Put one option into a recipe as it stands in TOML."""
+    key, equals, value = text.partition("=")
+    *path, option = key.strip().split(".")
+    if not equals or not path or not option:
+        raise RecipeError(f"--set {text}: say section.option=value, such as training.epochs=5")
+    part: Any = table
+    for name in path:
+        if isinstance(part, list):
+            named = {str(each.get("name", n)): each for n, each in enumerate(part)}
+            if name not in named:
+                raise RecipeError(f"--set {text}: there is no {name!r}{nearest(name, named)}")
+            part = named[name]
+        else:
+            part = part.setdefault(name, {})
+        if not isinstance(part, dict | list):
+            raise RecipeError(f"--set {text}: {name!r} is no section")
+    if isinstance(part, list):
+        raise RecipeError(f"--set {text}: there are {len(part)} [[{path[0]}]], say which")
+    try:
+        part[option] = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        part[option] = value.strip()  # a word needs no quotes on a command line
 
 
 def _check_kinds(table: Mapping[str, Any], *, trust: bool) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from conftest import ROOT
-from cutline.inference.captioner import load
+from cutline.inference.captioner import PACKAGED, load
 from cutline.inference.onnx import OnnxEngine
 from cutline.models.checkpoint import read_model
 from cutline.reports.model_card import write_card
@@ -67,6 +67,18 @@ def test_calibrate_writes_what_confidence_means_into_the_card(run, tiny, drawn, 
     assert after.confidence != before.confidence
     _, card, _ = run("card", model)
     assert "Confidence: the share of good captions" in card
+
+
+def test_nothing_is_written_into_the_installed_package_unasked(run, drawn):
+    before = PACKAGED.stat().st_mtime_ns
+
+    shown = run("calibrate", "--data", drawn, "--kind", "shapes")
+    recorded = run("evaluate", "--data", drawn, "--kind", "shapes", "--record")
+
+    assert shown[0] == 0 and "expected calibration error" in shown[1]
+    assert "nothing is written: this is the built-in model" in shown[2]
+    assert recorded[0] == 1 and "say --apply, or name one" in recorded[2]
+    assert PACKAGED.stat().st_mtime_ns == before
 
 
 def test_a_folder_is_not_calibrated(run, tiny, drawn):

@@ -28,6 +28,12 @@ class ColourEngine:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
+    workers = 1
+
+    @property
+    def on_one_core(self):
+        return self
+
     def write(self, pixels: np.ndarray, style: Style = FREE) -> Written:
         self.batches.append(len(pixels))
         mean = pixels.astype(float).mean(axis=(1, 2))

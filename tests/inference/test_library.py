@@ -76,6 +76,12 @@ class Counting:
         self.vocabulary, self.view = self._engine.vocabulary, self._engine.view
         self.card = self._engine.card
 
+    workers = 1
+
+    @property
+    def on_one_core(self):
+        return self
+
     def write(self, pixels, style=FREE):
         self.shown += len(pixels)
         return self._engine.write(pixels, style)
@@ -721,6 +727,12 @@ class Meddling:
         self._engine, self._meddle = captioner.engine, meddle
         self.vocabulary, self.view = self._engine.vocabulary, self._engine.view
         self.card = self._engine.card
+
+    workers = 1
+
+    @property
+    def on_one_core(self):
+        return self
 
     def write(self, pixels, style=FREE):
         self._meddle()

@@ -10,7 +10,8 @@ import click
 from cutline.cli.options import overwrite_option
 from cutline.cli.progress import Bars, say
 from cutline.cli.terminal import echo
-from cutline.datasets.catalog import Plan, get_all
+from cutline.datasets import SOURCES
+from cutline.datasets.catalog import OFFERS, Plan, get_all
 from cutline.datasets.catalog import plan as plan_fetching
 from cutline.errors import CutlineError, FetchError
 
@@ -24,6 +25,15 @@ LOOKED_AT_ONCE = 32
 @click.group()
 def data() -> None:
     """Fetch training data, and look at it."""
+
+
+@data.command(name="list")
+def list_all() -> None:
+    """List what `data get` fetches, and the kinds of data that can be read."""
+    for name, offer in OFFERS.items():
+        size = sum(parcel.size for parcel in offer.parcels.values())
+        echo(f"{name:13}  {_spell(size):>8}  {', '.join(offer.parcels)}")
+    echo(f"--kind: {', '.join(SOURCES)}")
 
 
 @data.command()
@@ -42,7 +52,7 @@ def data() -> None:
 def get(
     name: str, out: Path | None, only: str | None, mirror: str | None, plan: bool, at_once: int
 ) -> None:
-    """Fetch a data set: coco2014, coco2017, flickr8k-text.
+    """Fetch a data set (`cutline data list` names them).
 
     The same command goes on where it was stopped, broken off or killed. Every file is checked; a
     folder is there under its name only when it is whole.

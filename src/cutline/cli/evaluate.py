@@ -164,6 +164,7 @@ def compare(
 @click.option("--sheet", type=Path, help="Draw the first hundred pictures with their captions.")
 @overwrite_option
 @click.option("--record", is_flag=True, help="Write the scores into the one-file model's card.")
+@click.option("--apply", is_flag=True, help="With --record: into the built-in model's card too.")
 @click.option(
     "--with",
     "others",
@@ -186,6 +187,7 @@ def evaluate(
     sheet: Path | None,
     overwrite: bool,
     record: bool,
+    apply: bool,
     as_json: bool,
 ) -> None:
     """Caption a split of a data set and score the captions.
@@ -199,6 +201,8 @@ def evaluate(
     for path in filter(None, (out, sheet)):
         insist_on_out(path, (model, data, *others), overwrite=overwrite)
     captioner = _load_together([model or PACKAGED, *others]) if others else load(model)
+    if record and model is None and not apply:
+        raise ModelError("scores would be recorded in the built-in model: say --apply, or name one")
     if record and (others or (model or PACKAGED).is_dir()):
         raise ModelError(f"{model} is a folder; scores are recorded in a file of `cutline export`")
     captioned = _caption_split(captioner, data, kind, split)
@@ -275,11 +279,14 @@ def _load_together(models: Sequence[Path]) -> "Captioner":
 )
 @click.option("--kind", help="What data it is [default: what the model was trained on].")
 @click.option("--split", default="validation", show_default=True, help="Not what it learnt from.")
-def calibrate(model: Path | None, data: tuple[Path, ...], kind: str | None, split: str) -> None:
+@click.option("--apply", is_flag=True, help="Write into the built-in model's card too.")
+def calibrate(
+    model: Path | None, data: tuple[Path, ...], kind: str | None, split: str, apply: bool
+) -> None:
     """Fit what the model's confidence means, and write it into its card.
 
     The card also says from which confidence on three of four captions are right. MODEL is a
-    one-file model [default: built in].
+    one-file model; without one the built-in model's is shown, and written only with --apply.
     """
     import numpy as np
 
@@ -312,7 +319,10 @@ def calibrate(model: Path | None, data: tuple[Path, ...], kind: str | None, spli
         "split": split,
         "captions": len(good),
     }
-    record(path, {"calibration": {**fitted.as_json(), **found}})
+    if model or apply:
+        record(path, {"calibration": {**fitted.as_json(), **found}})
+    else:
+        say("nothing is written: this is the built-in model (--apply writes, or name another)")
     click.echo(f"{fitted.rule}: {good.mean():.0%} are; expected calibration error {error:.3f}")
     click.echo(f"{RIGHT:.0%} are from a confidence of {found['threshold']:.2f} on")
 

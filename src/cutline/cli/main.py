@@ -15,7 +15,7 @@ from cutline.version import __version__
 
 MODULES = {
     "caption": ("caption", "gaze"),
-    "train": ("train", "export", "soup", "import"),
+    "train": ("train", "recipes", "export", "soup", "import"),
     "evaluate": ("score", "compare", "evaluate", "calibrate", "inspect", "card"),
     "data": ("data",),
     "write": ("write", "undo"),

@@ -1,6 +1,10 @@
-"""The commands that make models: train, export, soup, import. All of them need torch."""
+"""The commands that make models: train, export, soup, import; and recipes, which lists some.
+
+All but the last need torch, which is imported late.
+"""
 
 import sys
+import tomllib
 from pathlib import Path
 from shlex import quote
 from tempfile import TemporaryDirectory
@@ -10,7 +14,9 @@ import click
 
 from cutline.cli.options import overwrite_option
 from cutline.cli.progress import Bars, say, stop_after_the_event
+from cutline.cli.terminal import echo
 from cutline.errors import CutlineError, needs_training
+from cutline.recipe import Recipe, find_recipe, list_recipes
 
 if TYPE_CHECKING:
     from cutline.datasets.mixture import Places
@@ -42,6 +48,13 @@ FEW = 20
 @click.option("--cache", type=Path, help="Where encoded pictures are kept [~/.cache/cutline].")
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
 @click.option("--save-every", default=60.0, show_default=True, help="Seconds between savings.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.OPTION=VALUE",
+    help="Change an option of the recipe, such as training.epochs=5; may be repeated.",
+)
 @click.option("--trust", is_flag=True, help="Run code of its author's own that RECIPE names.")
 def train(
     recipe: Path,
@@ -54,11 +67,12 @@ def train(
     cache: Path | None,
     device: str,
     save_every: float,
+    overrides: tuple[str, ...],
     trust: bool,
 ) -> None:
     """Train a captioner. The same command goes on with a run that was stopped or killed.
 
-    RECIPE is a TOML file, or the name of one of the package's own: shapes, fine-tune. One that
+    RECIPE is a TOML file, or the name of one of the package's own (`cutline recipes`). One that
     names code (`kind = "my_module:MyDecoder"`) runs it, and so needs --trust.
 
     With --from, training goes on with a model's encoder, decoder and vocabulary, to which the words
@@ -67,7 +81,6 @@ def train(
     with needs_training():
         from cutline.inference.captioner import PACKAGED
         from cutline.models.checkpoint import read_model
-        from cutline.recipe import Recipe, find_recipe
         from cutline.training.experiment import Experiment
     from cutline.datasets.mixture import locate
 
@@ -80,8 +93,15 @@ def train(
         "from": start and start.name,
     }
     chosen = "".join(f" --{name} {value}" for name, value in given.items() if value)
+    chosen += "".join(f" --set {quote(each)}" for each in overrides)
     model = read_model(PACKAGED if str(start) == "packaged" else start) if start else None
-    wanted = Recipe.read(path, kind=kind, model=model.recipe if model else None, trust=trust)
+    wanted = Recipe.read(
+        path,
+        kind=kind,
+        model=model.recipe if model else None,
+        overrides=overrides,
+        trust=trust,
+    )
     places = locate(wanted, data)
     experiment = Experiment(
         wanted,
@@ -100,6 +120,16 @@ def train(
         sys.exit(code)
     _export(folder, folder / "model.onnx", "fp32", trust=wanted.names_code)
     say(f"done: `cutline caption --model {quote(str(folder))} PICTURE` runs it")
+
+
+@click.command()
+def recipes() -> None:
+    """List the recipes of the package, which `cutline train` takes by name."""
+    known = list_recipes()
+    width = max(map(len, known))
+    for name, path in known.items():
+        told = tomllib.loads(path.read_text(encoding="utf8"))
+        echo(f"{name:{width}}  {told.get('title', '')}")
 
 
 def _tell_places(places: "Places") -> str:

@@ -47,6 +47,14 @@ class Engine(Protocol):
     def card(self) -> Mapping[str, Any]:
         """What it was trained on and how well it does."""
 
+    @property
+    def workers(self) -> int:
+        """How many calls at once are worth it where there are many pictures."""
+
+    @property
+    def on_one_core(self) -> "Engine":
+        """The same captioner for several calls at once, each of which takes one core."""
+
     def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
         """Captions of pictures of shape (rows, size, size, 3), found within a style."""
 
@@ -102,11 +110,11 @@ class Captioner:
         todo = iter(pictures)
         begun = list(islice(todo, BATCH + 1))
         pictures, engine = chain(begun, todo), self.engine
-        if len(begun) <= BATCH or not isinstance(engine, OnnxEngine):
+        if len(begun) <= BATCH or engine.workers == 1:
             for batch in decode_ahead(pictures, engine.view, batch=BATCH):
                 yield from self._write(engine, batch, best, style)
             return
-        single, workers = engine.on_one_core, engine.threads
+        single, workers = engine.on_one_core, engine.workers
 
         def answer(batch: list[Undecoded]) -> list[Caption | ImageError]:
             return self._write(single, decode(batch), best, style)

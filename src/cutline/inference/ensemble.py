@@ -35,6 +35,14 @@ class EnsembleEngine:
             if other.vocabulary != self.vocabulary or other.view != self.view:
                 raise ModelError("an ensemble needs models with the same words and the same view")
 
+    workers = 1
+    """One call takes every core already."""
+
+    @property
+    def on_one_core(self) -> "EnsembleEngine":
+        """Itself."""
+        return self
+
     def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
         """Captions of pictures of shape (rows, size, size, 3)."""
         device = next(self.members[0].model.decoder.parameters()).device

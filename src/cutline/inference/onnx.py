@@ -72,6 +72,11 @@ class OnnxEngine:
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
 
+    @property
+    def workers(self) -> int:
+        """As many as it may use cores."""
+        return self.threads
+
     @cached_property
     def on_one_core(self) -> "OnnxEngine":
         """The same captioner, for several calls at once; `ModelError` if its file has changed."""

@@ -42,6 +42,14 @@ class TorchEngine:
         saved = read_model(path)
         return cls(build(saved).to(device), saved.recipe, saved.vocabulary, saved.card)
 
+    workers = 1
+    """One call takes every core already."""
+
+    @property
+    def on_one_core(self) -> "TorchEngine":
+        """Itself."""
+        return self
+
     def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
         """Captions of pictures of shape (rows, size, size, 3)."""
         return self.read(encode(self.model.encoder, pixels), style)
