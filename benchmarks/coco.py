@@ -236,8 +236,8 @@ def _caption(
     results = folder / "captions_test2017_cutline_results.json"
     results.unlink(missing_ok=True)
     which = () if model is None else ("--model", model)
-    lists = ("--coco", listed, "--images", folder / "test2017", "--out", results)
-    way["caption"] += _run("caption", *which, *lists)[0] / FOLDS
+    lists = (listed, "--images", folder / "test2017", "--out", results)
+    way["caption"] += _run("submit", *which, *lists)[0] / FOLDS
     captions: list[dict[str, Any]] = json.loads(results.read_text())
     return captions
 

@@ -177,7 +177,7 @@ def read_list(dice: Random, path: Path, material: Material) -> None:
     out = path.parent / "captions_test2014_cutline_results.json"
     avoid = ("--avoid", path.parent / "avoid.txt") if dice.random() < 0.3 else ()
     chosen = ("--model", material.model / "model.onnx", "--threads", 1)
-    run("caption", "--coco", path, "--images", path.parent, "--out", out, *chosen, *avoid)
+    run("submit", path, "--images", path.parent, "--out", out, *chosen, *avoid)
 
 
 def read_album(dice: Random, path: Path, material: Material) -> None:

@@ -30,7 +30,7 @@ def listed(tmp_path, drawn):
 
 def options(listed, tiny):
     return [
-        "caption", "--model", tiny, "--coco", listed / "info.json",
+        "submit", listed / "info.json", "--model", tiny,
         "--images", listed / "test2014", "--out", listed / OUT,
     ]  # fmt: skip
 
@@ -141,17 +141,17 @@ def test_captions_read_as_they_are_wished_for(run, listed, tiny):
     assert all(text[0].isupper() and text[-1] == "." and len(text) <= 14 for text in captions)
 
 
-@pytest.mark.parametrize("more", [["--best", "3"], ["--gaze"], ["--json"], ["other.jpg"]])
-def test_what_the_servers_file_cannot_hold_is_refused(run, listed, tiny, more):
-    code, _, err = run(*options(listed, tiny), *more)
+def test_the_option_of_before_says_where_it_went(run, listed):
+    code, _, err = run("caption", "--coco", listed / "info.json", "--out", listed / OUT)
 
-    assert (code, "--coco takes a caption of each listed picture" in err) == (2, True)
+    assert code == 2
+    assert f"--coco is a command now: cutline submit {listed / 'info.json'} --images FOLDER" in err
 
 
 def test_a_place_where_nothing_can_be_written_or_read_is_one_sentence(run, listed, tiny):
     nowhere = ("--out", listed / "nowhere" / OUT)
     assert "there is no folder" in run(*options(listed, tiny), *nowhere)[2]
-    assert "cannot be read" in run(*options(listed, tiny), "--coco", listed)[2]
+    assert "cannot be read" in run("submit", listed, *options(listed, tiny)[2:])[2]
 
 
 def test_captions_of_two_models_are_not_mixed(run, listed, tiny):
@@ -178,9 +178,7 @@ def test_an_image_may_have_one_caption_only(tmp_path):
 def test_a_list_that_is_none_is_one_sentence(run, tiny, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
 
-    code, _, err = run(
-        "caption", "--model", tiny, "--coco", tmp_path / "a.png", "--out", tmp_path / OUT
-    )
+    code, _, err = run("submit", tmp_path / "a.png", "--model", tiny, "--out", tmp_path / OUT)
 
     assert code == 1
     assert "a.png is not a list of COCO's images" in err

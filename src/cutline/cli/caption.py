@@ -1,10 +1,9 @@
-"""The commands that caption: pictures, whole libraries, COCO's test sets; and where it looked."""
+"""The commands that caption: pictures and whole libraries; and where it looked."""
 
 import json
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,12 @@ OUT = Path("captions.jsonl")
 """Where captions are kept that go on to other software, if nobody says."""
 PAGE = "report.html"
 """Beside them."""
+
+
+def _tell_submit(_: click.Context, __: click.Parameter, listed: str | None) -> None:
+    """Raises `UsageError` for what is a command of its own now."""
+    if listed:
+        raise click.UsageError(f"--coco is a command now: cutline submit {listed} --images FOLDER")
 
 
 @click.command()
@@ -53,8 +58,7 @@ PAGE = "report.html"
     help="Then put captions in text files, XMP sidecars, the pictures; or make one page.",
 )
 @click.option("--apply", is_flag=True, help="With --write: write; else only say what would be.")
-@click.option("--coco", type=Path, help="Caption a list of COCO's: image_info_test2014.json.")
-@click.option("--images", type=Path, help="With --coco: the folder of its pictures.")
+@click.option("--coco", "moved", callback=_tell_submit, expose_value=False, hidden=True)
 @threads_option
 def caption(
     paths: tuple[str, ...],
@@ -71,8 +75,6 @@ def caption(
     watched: bool,
     form: str | None,
     apply: bool,
-    coco: Path | None,
-    images: Path | None,
     threads: int | None,
 ) -> None:
     """Write a caption under each picture.
@@ -81,26 +83,21 @@ def caption(
     that cannot be read gets a line that says why, the rest go on, and the exit code is 1.
 
     With --out the captions of a whole library go into one file. The same command goes on where one
-    was stopped or killed, and captions what is new or has changed. With --coco the file is what
-    COCO's evaluation server takes: --out captions_test2014_NAME_results.json.
+    was stopped or killed, and captions what is new or has changed.
 
     With --write the captions then go where `cutline write` puts them, or into report.html; --out is
     captions.jsonl if it is not named, and `cutline undo` takes back what --apply wrote.
     """
     from cutline.inference.captioner import load
 
-    more = as_json or gaze or best > 1 or min_confidence > 0
-    _insist_on_sense(paths, coco, out, again=watched or retry_failed, watched=watched, more=more)
+    _insist_on_sense(paths, out, again=watched or retry_failed, watched=watched)
     if form or apply:
-        out = _choose_out(form, out, alone=not (watched or coco))
+        out = _choose_out(form, out, alone=not watched)
     if out:
         avoided = click.get_current_context().params.get("avoid")  # of which a `Style` was made
-        inputs = [coco, model, avoided, *map(Path, paths)]
+        inputs = [model, avoided, *map(Path, paths)]
         _insist_on_outs(out, form, inputs, overwrite=overwrite)
     captioner = load(model, threads=threads)
-    if coco:
-        whole = replace(style, form="sentence", any_picture=True)  # a caption of every picture
-        sys.exit(_submit(captioner, coco, images or coco.parent, out, whole))
     if out:
         from cutline.inference.library import Wanted, caption_library, watch
 
@@ -138,23 +135,15 @@ def _say_each(
 
 
 def _insist_on_sense(
-    paths: tuple[str, ...],
-    coco: Path | None,
-    out: Path | None,
-    *,
-    again: bool,
-    watched: bool,
-    more: bool,
+    paths: tuple[str, ...], out: Path | None, *, again: bool, watched: bool
 ) -> None:
     """Raises `UsageError` for options that do not go together."""
-    if not paths and not coco:
+    if not paths:
         raise click.UsageError("name pictures, folders or patterns, or - for a list of paths")
     if again and not out:
         raise click.UsageError("--watch and --retry-failed need --out captions.jsonl")
     if watched and "-" in paths:
         raise click.UsageError("--watch looks again, and - can be read only once: name the folder")
-    if coco and (paths or more):
-        raise click.UsageError("--coco takes a caption of each listed picture, and nothing else")
 
 
 def _show(events: Generator["Event"], out: Path) -> int:
@@ -192,7 +181,7 @@ def _choose_out(form: str | None, out: Path | None, *, alone: bool) -> Path:
     if not form:
         raise click.UsageError("--apply needs --write: txt, xmp or embed")
     if not alone:
-        raise click.UsageError("--write goes neither with --watch nor with --coco")
+        raise click.UsageError("--write does not go with --watch")
     if out and out.suffix != ".jsonl":
         raise click.UsageError("--write needs lines that say which model wrote: --out FILE.jsonl")
     if form == "embed":
@@ -238,25 +227,6 @@ def _hand_on(
         bars.show("drawn", drawn.done, drawn.total)
     say(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
     return code
-
-
-def _submit(
-    captioner: "Captioner", coco: Path, images: Path, out: Path | None, style: Style
-) -> int:
-    from cutline.inference.coco_results import check, submit
-
-    if out is None:
-        raise click.UsageError("--coco needs --out captions_SET_NAME_results.json")
-    bars = Bars()
-    for event in submit(captioner, coco, images, out, style):
-        if event.wrong:
-            say(f"cutline: {event.wrong}")
-        bars.show("captioned", event.done, event.total)
-    problems = check(json.loads(out.read_text(encoding="utf8")), coco)
-    for problem in problems:
-        say(f"cutline: {out}: {problem}")
-    say(f"{out}: {len(problems)} problems for the evaluation server")
-    return 1 if problems else 0
 
 
 def _say(

@@ -15,6 +15,7 @@ from cutline.version import __version__
 
 MODULES = {
     "caption": ("caption", "gaze"),
+    "submit": ("submit",),
     "train": ("train", "recipes", "export", "soup", "import"),
     "evaluate": ("score", "compare", "evaluate", "calibrate", "inspect", "card"),
     "data": ("data",),

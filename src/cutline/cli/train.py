@@ -86,14 +86,6 @@ def train(
 
     path = find_recipe(recipe)
     folder = out or Path("runs") / path.stem
-    given = {
-        "kind": kind,
-        "weights": weights and weights.name,
-        "classifier": classifier and classifier.name,
-        "from": start and start.name,
-    }
-    chosen = "".join(f" --{name} {value}" for name, value in given.items() if value)
-    chosen += "".join(f" --set {quote(each)}" for each in overrides)
     model = read_model(PACKAGED if str(start) == "packaged" else start) if start else None
     wanted = Recipe.read(
         path,
@@ -113,13 +105,23 @@ def train(
         cache=cache,
         device=device,
         save_every=save_every,
-        command=f"cutline train recipes/{path.name}{_tell_places(places)}{chosen}",
+        command=f"cutline train recipes/{path.name}{_tell_places(places)}"
+        + _tell_options(overrides, kind=kind, weights=weights, classifier=classifier, start=start),
     )
     if code := _run(experiment):
         say(f"stopped; the same command goes on from here ({folder})")
         sys.exit(code)
     _export(folder, folder / "model.onnx", "fp32", trust=wanted.names_code)
     say(f"done: `cutline caption --model {quote(str(folder))} PICTURE` runs it")
+
+
+def _tell_options(overrides: tuple[str, ...], *, start: Path | None, **given: Any) -> str:
+    """The other options that decide what is learnt, as the card has them."""
+    names = {
+        name: getattr(value, "name", value) for name, value in (*given.items(), ("from", start))
+    }
+    told = [f" --{name} {value}" for name, value in names.items() if value]
+    return "".join([*told, *(f" --set {quote(each)}" for each in overrides)])
 
 
 @click.command()

@@ -1,0 +1,59 @@
+"""The command that captions a list of COCO's for its evaluation server: submit."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from cutline.cli.options import model_option, overwrite_option, style_options, threads_option
+from cutline.cli.progress import Bars, say
+from cutline.io.outputs import insist_on_out
+from cutline.text.style import Style
+
+
+@click.command()
+@click.argument("listed", metavar="LIST", type=Path)
+@click.option("--images", type=Path, help="The folder of its pictures [default: beside LIST].")
+@click.option(
+    "-o", "--out", type=Path, required=True, help="captions_SET_NAME_results.json, as it asks for."
+)
+@overwrite_option
+@model_option
+@style_options
+@threads_option
+def submit(
+    listed: Path,
+    images: Path | None,
+    out: Path,
+    overwrite: bool,
+    model: Path | None,
+    style: Style,
+    threads: int | None,
+) -> None:
+    """Caption a list of COCO's in the form that its evaluation server takes.
+
+    LIST is image_info_test2014.json or one of its kind. Every picture gets a caption. The same
+    command goes on where one was stopped or killed; the file is checked at the end.
+    """
+    from cutline.inference.cache import journal_of
+    from cutline.inference.captioner import load
+    from cutline.inference.coco_results import check
+    from cutline.inference.coco_results import submit as caption_listed
+
+    avoided = click.get_current_context().params.get("avoid")  # of which a `Style` was made
+    begun = journal_of(out).is_file() or None
+    insist_on_out(out, [listed, model, avoided], overwrite=overwrite, own=begun)
+    captioner = load(model, threads=threads)
+    whole = replace(style, form="sentence", any_picture=True)
+    bars = Bars()
+    for event in caption_listed(captioner, listed, images or listed.parent, out, whole):
+        if event.wrong:
+            say(f"cutline: {event.wrong}")
+        bars.show("captioned", event.done, event.total)
+    problems = check(json.loads(out.read_text(encoding="utf8")), listed)
+    for problem in problems:
+        say(f"cutline: {out}: {problem}")
+    say(f"{out}: {len(problems)} problems for the evaluation server")
+    sys.exit(1 if problems else 0)
