@@ -5,7 +5,7 @@ import pytest
 from cutline.datasets import open_dataset
 from cutline.datasets.catalog import OFFERS
 from cutline.errors import RecipeError
-from cutline.recipe import Recipe, complete, find, find_recipe, list_recipes
+from cutline.recipe import FORMER, Recipe, complete, find, find_recipe, list_recipes
 
 MINIMAL = {
     "source": {"kind": "shapes"},
@@ -99,7 +99,7 @@ def test_a_source_named_by_a_models_card_runs_no_code(tmp_path):
 
 
 def test_a_whole_number_passes_for_a_fraction():
-    assert complete("training", {"clip": 5})["clip"] == 5
+    assert complete("training", {"max_grad_norm": 5})["max_grad_norm"] == 5
 
 
 @pytest.mark.parametrize(
@@ -284,3 +284,14 @@ def test_the_recipes_and_the_data_sets_are_listed(run):
     assert "Concept attention on Flickr8k" in recipes
     assert [line.split()[0] for line in data.splitlines()] == [*OFFERS, "--kind:"]
     assert "annotations, " in data
+
+
+def test_the_names_of_before_still_open():
+    training = {"together": "picture", "average": 0.9, "mirrored": 0.5, "clip": 2.0, "epochs": 3}
+
+    completed = complete("training", training)
+
+    assert completed["batch_by"] == "picture" and completed["ema_decay"] == 0.9
+    assert completed["horizontal_flip"] == 0.5 and completed["max_grad_norm"] == 2.0
+    assert not FORMER.keys() & completed.keys()
+    assert complete("training", completed) == completed

@@ -42,6 +42,19 @@ MIXED = "cutline.datasets:BESIDE"
 SHARE = "cutline.datasets.mixture:Share"
 """What a source of pairs may say in `[[source]]` beside its own options."""
 
+FORMER = {
+    "together": "batch_by",
+    "sampled": "scheduled_sampling",
+    "tuned": "unfrozen_stages",
+    "mirrored": "horizontal_flip",
+    "zoomed": "random_crop",
+    "average": "ema_decay",
+    "smoothing": "label_smoothing",
+    "clip": "max_grad_norm",
+    "encoder_rate": "encoder_learning_rate",
+}
+"""What options of a training were called in 0.1.0, whose recipes and models still open."""
+
 OF_A_MODEL = ("view", "encoder", "decoder", "search")
 """What a training that starts from a model takes over from it, unless its recipe says otherwise."""
 
@@ -250,7 +263,8 @@ def _complete(part: Callable[..., Any], section: str, options: Mapping[str, Any]
         if parameter.default is not parameter.empty
     }
     kind = {"kind": options["kind"]} if "kind" in options else {}
-    chosen = {name: value for name, value in options.items() if name != "kind"}
+    former = FORMER if section == "training" else {}
+    chosen = {former.get(name, name): v for name, v in options.items() if name != "kind"}
     for name, value in chosen.items():
         if name not in parameters:
             raise RecipeError(f"{section} has no option {_show(name)}{nearest(name, parameters)}")

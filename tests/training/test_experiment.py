@@ -472,7 +472,7 @@ def test_a_damaged_training_picture_is_told_once_and_left_out(
     pictures[2].write_bytes(b"not a picture")
     pictures[22].write_bytes(b"not a picture")
     parts = {"encoder": LEARNT} if tuned else {}
-    training = {**PICTURES, "tuned": 1} if tuned else {"mirrored": mirrored}
+    training = {**PICTURES, "unfrozen_stages": 1} if tuned else {"horizontal_flip": mirrored}
     recipe = make_recipe(source=FOLDER, training=training, **parts)
     experiment = begin(recipe, data=tmp_path / "data", weights=eyes if tuned else None)
 
@@ -548,7 +548,7 @@ def test_a_run_killed_again_and_again_has_the_losses_of_one_that_was_not(save_ev
 
 
 LEARNT = {"kind": "resnet", "depth": 18, "pool": False}
-PICTURES = {"together": "picture", "captions_a_step": 24}
+PICTURES = {"batch_by": "picture", "captions_a_step": 24}
 
 
 @pytest.fixture(scope="module")
@@ -562,7 +562,13 @@ def eyes(drawn: Path) -> Path:
 
 @pytest.mark.slow
 def test_the_last_stages_of_an_encoder_learn_and_the_others_do_not(begin, eyes):
-    options = {**PICTURES, "epochs": 2, "tuned": 2, "encoder_rate": 1e-3, "zoomed": 0.2}
+    options = {
+        **PICTURES,
+        "epochs": 2,
+        "unfrozen_stages": 2,
+        "encoder_learning_rate": 1e-3,
+        "random_crop": 0.2,
+    }
     experiment = begin(make_recipe(encoder=LEARNT, training=options), weights=eyes)
 
     list(experiment.run())
@@ -575,14 +581,16 @@ def test_the_last_stages_of_an_encoder_learn_and_the_others_do_not(begin, eyes):
 
 
 def test_an_encoder_without_so_many_stages_is_told(begin):
-    experiment = begin(make_recipe(training={**PICTURES, "tuned": 1}))
+    experiment = begin(make_recipe(training={**PICTURES, "unfrozen_stages": 1}))
 
-    with pytest.raises(ModelError, match="training.tuned is 1, but this encoder has 0 stages"):
+    with pytest.raises(
+        ModelError, match="training.unfrozen_stages is 1, but this encoder has 0 stages"
+    ):
         list(experiment.run())
 
 
 CHAIN = {
-    "training": {**PICTURES, "epochs": 6, "mirrored": 0.5, "average": 0.5},
+    "training": {**PICTURES, "epochs": 6, "horizontal_flip": 0.5, "ema_decay": 0.5},
     "then": [{"objective": "self-critical", "epochs": 2, "samples": 3, "learning_rate": 1e-3}],
 }
 
@@ -619,7 +627,7 @@ def test_what_a_later_training_does_not_say_is_as_in_the_first():
     first, then = recipe.trainings
 
     assert (first.objective, then.objective) == ("cross-entropy", "self-critical")
-    assert (then.mirrored, then.average) == (0.5, 0.5)
+    assert (then.horizontal_flip, then.ema_decay) == (0.5, 0.5)
     assert Recipe.of(recipe.as_json()) == recipe
 
 

@@ -65,9 +65,9 @@ TABLE: dict[str, Any] = {
     "training": {
         "epochs": 2,
         "captions_a_step": 16,
-        "together": "picture",
+        "batch_by": "picture",
         "learning_rate": 0.01,
-        "average": 0.5,
+        "ema_decay": 0.5,
     },
     "then": [
         {
@@ -583,7 +583,7 @@ def test_tables_leave_out_what_is_not_among_the_nouns():
     ("change", "sentence"),
     [
         ({"decoder": {"kind": "show-and-tell"}}, "the source 'talk' has sentences only"),
-        ({"training": {"tuned": 1}}, "training.tuned must be 0"),
+        ({"training": {"unfrozen_stages": 1}}, "training.unfrozen_stages must be 0"),
     ],
 )
 def test_parts_that_do_not_go_together_are_told_before_anything_is_read(change, sentence, tmp_path):

@@ -146,7 +146,9 @@ def test_a_device_that_does_not_exist_is_told():
 
 
 def test_gradients_are_clipped():
-    trainer = make_trainer(epochs=1, clip=1e-9, optimizer="adam", learning_rate=1.0, warmup=0.0)
+    trainer = make_trainer(
+        epochs=1, max_grad_norm=1e-9, optimizer="adam", learning_rate=1.0, warmup=0.0
+    )
     before = trainer.model.decoder.see.weight.clone()
 
     next(trainer.run(plan))

@@ -134,7 +134,9 @@ def unfreeze(encoder: nn.Module, *, stages: int) -> None:
     encoder.requires_grad_(False)
     known: Sequence[nn.Module] = getattr(encoder, "stages", ())
     if not 0 <= stages <= len(known):
-        raise ModelError(f"training.tuned is {stages}, but this encoder has {len(known)} stages")
+        raise ModelError(
+            f"training.unfrozen_stages is {stages}, but this encoder has {len(known)} stages"
+        )
     for stage in known[len(known) - stages :]:
         stage.requires_grad_(True)
 

@@ -158,7 +158,7 @@ class Experiment:
         best = read_model(self.folder, trust=True) if number else None
         if best:
             fill(self.encoder, part_of(best.tensors, "encoder"), self.folder)
-        material: Material = (Unstored if options.tuned else Stored)(self.sight, options)
+        material: Material = (Unstored if options.unfrozen_stages else Stored)(self.sight, options)
         examples = self.mixture.examples
         splits = {s: [e for e in examples if e.split == s] for s in SPLITS}
         yield from material.prepare(splits["train"], splits["validation"])
@@ -256,8 +256,10 @@ class Experiment:
         self, options: Training, train: Sequence[Example], *, steps_an_epoch: int
     ) -> Trainer:
         decoder, vocabulary = self.engine.model.decoder, self.engine.vocabulary
-        unfreeze(self.encoder, stages=options.tuned)
-        shown = self.encoder if options.tuned else nn.Identity()  # stored regions are seen already
+        unfreeze(self.encoder, stages=options.unfrozen_stages)
+        shown = (
+            self.encoder if options.unfrozen_stages else nn.Identity()
+        )  # stored regions are seen already
         objective = build_objective(
             options,
             train,
@@ -298,7 +300,7 @@ class Experiment:
                     yield event
                 else:
                     shown = trainer.shown
-                    encoder = shown.encoder if trainer.options.tuned else self.encoder
+                    encoder = shown.encoder if trainer.options.unfrozen_stages else self.encoder
                     self.engine.model = CaptionModel(encoder, shown.decoder)
                     validated = self._end_epoch(event, standing, material, validation)
                     problems = self._record(validated, standing.steps + trainer.step)

@@ -62,7 +62,7 @@ class Stored:
                 mirrored=mirrored,
                 precision=options.precision,
             )
-            for mirrored in ([False, True] if options.mirrored else [False])
+            for mirrored in ([False, True] if options.horizontal_flip else [False])
         ]
 
     def prepare(self, train: Sequence[Example], validation: Sequence[Example]) -> Iterator[Encoded]:
@@ -131,8 +131,8 @@ class Unstored:
             varied = []
             for row, side in zip(rows, mirrored, strict=True):
                 pixels = open_image(train[row].image, self.view)
-                if self._options.zoomed:
-                    pixels = zoom(pixels, self._options.zoomed, chance)
+                if self._options.random_crop:
+                    pixels = zoom(pixels, self._options.random_crop, chance)
                 varied.append(mirror(pixels) if side else pixels)
             return torch.from_numpy(np.stack(varied)).permute(0, 3, 1, 2)
 
@@ -169,7 +169,7 @@ def plan_training(
     captions = encode_captions(train, vocabulary)
     allowed = np.array([_may_be_mirrored(example) for example in train])
     show = material.shower(train)
-    pictures, most = options.together == "picture", options.captions_a_picture
+    pictures, most = options.batch_by == "picture", options.captions_per_image
 
     def load(rows: NDArray[np.int64], epoch: int, number: int) -> tuple[Any, Tensor]:
         chance = np.random.default_rng((options.seed, epoch, number))
@@ -177,7 +177,9 @@ def plan_training(
             batch = pick_pictures(captions, rows, most=most, chance=chance)
         else:
             batch = pick_batch(captions, rows)
-        mirrored = allowed[batch.images] & (chance.random(len(batch.images)) < options.mirrored)
+        mirrored = allowed[batch.images] & (
+            chance.random(len(batch.images)) < options.horizontal_flip
+        )
         return show(batch.images, mirrored, chance), torch.from_numpy(batch.words)
 
     def plan(epoch: int) -> Sequence[Callable[[], tuple[Any, Tensor]]]:

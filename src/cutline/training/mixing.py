@@ -67,8 +67,10 @@ def build_objective(
     *,
     max_words: int,
 ) -> Objective:
-    """What this training makes small; sentences, where there are any, beside it."""
-    objective: Objective = CrossEntropy(smoothing=options.smoothing, sampled=options.sampled)
+    """The loss of this training, with that of sentences beside it where there are any."""
+    objective: Objective = CrossEntropy(
+        smoothing=options.label_smoothing, sampled=options.scheduled_sampling
+    )
     if options.objective == "self-critical":
         objective = SelfCritical.of(
             [[vocabulary.encode(c) for c in example.captions] for example in train],
@@ -81,7 +83,7 @@ def build_objective(
             invented_object=options.invented_object,
         )
     if mixture.sentences and options.sentences:
-        return WithSentences(objective, smoothing=options.smoothing)
+        return WithSentences(objective, smoothing=options.label_smoothing)
     return objective
 
 

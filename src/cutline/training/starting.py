@@ -114,10 +114,10 @@ def is_same(one: Recipe, other: Recipe) -> bool:
 def check_parts(recipe: Recipe) -> None:
     """`RecipeError` where the parts of a recipe, each right by itself, do not go together."""
     if names_things(recipe):
-        if any(options.tuned for options in recipe.trainings):
+        if any(options.unfrozen_stages for options in recipe.trainings):
             raise RecipeError(
                 "a decoder with concepts reads them from an encoder that stays as it is: "
-                "training.tuned must be 0"
+                "training.unfrozen_stages must be 0"
             )
         return
     for options in recipe.mixed:

@@ -29,10 +29,10 @@ class Training:
 
     epochs: int = 20
     captions_a_step: int = 128
-    together: Literal["length", "picture"] = "length"
+    batch_by: Literal["length", "picture"] = "length"
     """Batches of captions of one length, or of all captions of some pictures, whose regions a
     decoder with attention then sees once."""
-    captions_a_picture: int = 0
+    captions_per_image: int = 0
     """Where they come together by picture: so many of its captions, drawn anew each time; 0: all.
     Self-critical training compares with all of them."""
     optimizer: Literal["adamw", "adam"] = "adamw"
@@ -41,12 +41,12 @@ class Training:
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.02
     weight_decay: float = 0.0
-    clip: float = 5.0
+    max_grad_norm: float = 5.0
     """Gradients longer than this are shortened to it."""
     objective: Literal["cross-entropy", "self-critical"] = "cross-entropy"
-    smoothing: float = 0.0
+    label_smoothing: float = 0.0
     """Label smoothing: the share of the target that is spread over the whole vocabulary."""
-    sampled: float = 0.0
+    scheduled_sampling: float = 0.0
     """Scheduled sampling: the share of words read that are the decoder's own, at the end."""
     samples: int = 5
     """Self-critical: captions drawn of each picture."""
@@ -62,15 +62,15 @@ class Training:
     dropout: bool = True
     """Drop out what the decoder's own `dropout` says. Self-critical training does better without:
     captions are then drawn as they will be written."""
-    tuned: int = 0
+    unfrozen_stages: int = 0
     """How many of the encoder's last stages learn too; 0: it is frozen, and its regions stored."""
-    encoder_rate: float = 2e-5
+    encoder_learning_rate: float = 2e-5
     """The encoder's own learning rate, where it learns."""
-    mirrored: float = 0.0
+    horizontal_flip: float = 0.0
     """The share of pictures shown mirrored, unless a caption says left or right."""
-    zoomed: float = 0.0
+    random_crop: float = 0.0
     """How much of either side of a picture may be left out, where the encoder learns."""
-    average: float = 0.0
+    ema_decay: float = 0.0
     """Validate and keep the moving average of the weights: what stays of it at every step."""
     patience: int = 5
     """Stop after this many epochs without a better validation score."""
@@ -78,18 +78,24 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.objective == "self-critical" and self.together != "picture":
-            raise RecipeError('self-critical training needs `together = "picture"`')
-        if self.captions_a_picture and self.together != "picture":
-            raise RecipeError('training.captions_a_picture needs `together = "picture"`')
-        if self.objective == "self-critical" and self.captions_a_picture:
-            raise RecipeError("self-critical training needs all captions: captions_a_picture = 0")
+        if self.objective == "self-critical" and self.batch_by != "picture":
+            raise RecipeError('self-critical training needs `batch_by = "picture"`')
+        if self.captions_per_image and self.batch_by != "picture":
+            raise RecipeError('training.captions_per_image needs `batch_by = "picture"`')
+        if self.objective == "self-critical" and self.captions_per_image:
+            raise RecipeError("self-critical training needs all captions: captions_per_image = 0")
         if self.objective == "self-critical" and self.samples < 2:
             raise RecipeError(
                 f"self-critical training compares samples: 2 or more, not {self.samples}"
             )
-        for name in ("smoothing", "sampled", "mirrored", "zoomed", "average"):
-            if not 0 <= getattr(self, name) < 1 + (name == "mirrored"):
+        for name in (
+            "label_smoothing",
+            "scheduled_sampling",
+            "horizontal_flip",
+            "random_crop",
+            "ema_decay",
+        ):
+            if not 0 <= getattr(self, name) < 1 + (name == "horizontal_flip"):
                 raise RecipeError(f"training.{name} is a share: {getattr(self, name)} is none")
 
 
@@ -158,7 +164,10 @@ class Trainer:
                 f"this process has trained with another precision: {error}"
             ) from None
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]
-        parts = ((model.encoder, options.encoder_rate), (model.decoder, options.learning_rate))
+        parts = (
+            (model.encoder, options.encoder_learning_rate),
+            (model.decoder, options.learning_rate),
+        )
         learnt = [([p for p in part.parameters() if p.requires_grad], rate) for part, rate in parts]
         optimizer = kind(
             [{"params": own, "lr": rate, "highest": rate} for own, rate in learnt if own],
@@ -168,7 +177,7 @@ class Trainer:
         for part in model.modules():
             if isinstance(part, nn.Dropout) and not options.dropout:
                 part.p = 0.0
-        self._averaged = self._average(model) if options.average else None
+        self._averaged = self._average(model) if options.ema_decay else None
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.step, self.epoch, self.epoch_loss = 0, 0, 0.0
 
@@ -234,7 +243,7 @@ class Trainer:
         self.optimizer.zero_grad()
         self._insist(value := loss.item(), "loss")
         self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.options.clip)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.options.max_grad_norm)
         if self.accelerator.scaler is None:  # a scaler skips such steps by itself
             self._insist(float(norm), "length of the gradient")
         self.optimizer.step()
@@ -249,10 +258,10 @@ class Trainer:
 
     @torch.no_grad()
     def _blend(self, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Any) -> None:
-        """Early steps weigh less than `average` would let them: (1 + n) / (10 + n) is kept at most,
-        else a short run would be a quarter of what it was at its first step.
+        """Early steps weigh less than `ema_decay` would let them: (1 + n) / (10 + n) is kept at
+        most, else a short run would be a quarter of what it was at its first step.
         """
-        kept = min(self.options.average, (1 + int(count)) / (10 + int(count)))
+        kept = min(self.options.ema_decay, (1 + int(count)) / (10 + int(count)))
         torch._foreach_lerp_(list(averaged), list(current), 1 - kept)
 
     def _insist(self, value: float, what: str) -> None:
