@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape, quoteattr
 from PIL import Image, IptcImagePlugin
 
 from cutline.errors import WritingError
+from cutline.images.headers import Metered
 from cutline.metadata.provenance import ALT, DESCRIPTION, NAMESPACE, Found, Mark
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -58,7 +59,7 @@ def look_inside(picture: Path) -> Found:
     """
     with suppress(Exception), warnings.catch_warnings():  # see images.py: any kind of exception
         warnings.simplefilter("ignore")
-        with Image.open(picture) as image:
+        with picture.open("rb") as file, Image.open(Metered(file)) as image:
             if image.format == "PNG":
                 image.load()  # its texts may follow the pixels
             packet, exif = image.info.get("xmp"), image.getexif()
