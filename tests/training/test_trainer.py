@@ -95,6 +95,17 @@ def test_a_run_taken_up_again_has_the_losses_of_one_that_never_stopped(stop, tmp
     assert resumed == whole
 
 
+def test_the_average_forgets_the_first_steps_of_a_short_run_and_is_one_of_all_weights():
+    trainer, expected = make_trainer(epochs=3, ema_decay=0.99, learning_rate=0.1), None
+
+    for number, event in enumerate(event for event in trainer.run(plan) if isinstance(event, Step)):
+        now = trainer.model.decoder.speak.weight.detach()
+        kept = min(0.99, (1 + number) / (10 + number))
+        expected = now.clone() if expected is None else kept * expected + (1 - kept) * now
+        torch.testing.assert_close(trainer.shown.decoder.speak.weight, expected)
+        assert event.number == number + 1
+
+
 def test_the_learning_rate_rises_and_falls():
     trainer, paces = make_trainer(epochs=10, warmup=0.1, learning_rate=0.5), []
 
