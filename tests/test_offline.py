@@ -57,6 +57,7 @@ def test_nobody_is_connected_to_or_looked_up_however_long_a_process_lives(code, 
     assert [call for call in calls if any(sign in call for sign in asked)] == []
 
 
+@pytest.mark.slow
 def test_one_room_alone_imports_onnxruntime():
     programs = [*(ROOT / "src").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
 

@@ -43,6 +43,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_pictures_of_a_folder_are_made_square_and_each_tenth_is_for_validation(
     make, folder: Path, tmp_path: Path
 ) -> None:

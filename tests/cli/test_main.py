@@ -297,6 +297,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(tiny, album):
     assert piped.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["card"], ["caption", "--any-picture", "one.png"]]

@@ -69,6 +69,7 @@ def test_calibrate_writes_what_confidence_means_into_the_card(run, tiny, drawn, 
     assert "Confidence: the share of good captions" in card
 
 
+@pytest.mark.slow
 def test_nothing_is_written_into_the_installed_package_unasked(run, drawn):
     before = PACKAGED.stat().st_mtime_ns
 
@@ -87,6 +88,7 @@ def test_a_folder_is_not_calibrated(run, tiny, drawn):
     assert "is a folder; calibrate a file of `cutline export`" in err
 
 
+@pytest.mark.slow
 def test_inspect_reports_and_draws_the_worst(run, tiny, drawn, tmp_path):
     which = ("--data", drawn, "--split", "train")
 

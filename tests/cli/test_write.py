@@ -102,7 +102,7 @@ def test_as_html_there_is_a_page_of_all_pictures(run, tiny, album):
     ("options", "sentence"),
     [
         (["--apply"], "--apply needs --write"),
-        (["--write", "txt", "--watch", "--out", "a.jsonl"], "neither with --watch nor"),
+        (["--write", "txt", "--watch", "--out", "a.jsonl"], "does not go with --watch"),
         (["--write", "txt", "--out", "a.csv"], "lines that say which model wrote"),
     ],
 )

@@ -154,6 +154,7 @@ def test_a_place_where_nothing_can_be_written_or_read_is_one_sentence(run, liste
     assert "cannot be read" in run("submit", listed, *options(listed, tiny)[2:])[2]
 
 
+@pytest.mark.slow
 def test_captions_of_two_models_are_not_mixed(run, listed, tiny):
     picture = sorted((listed / "test2014").iterdir())[5]
     picture.write_bytes(b"")  # so that the journal stays

@@ -256,6 +256,7 @@ def test_a_folder_that_vanishes_is_one_sentence_and_what_was_done_is_kept(
     assert rest[-1] == Finished(captioned=120)
 
 
+@pytest.mark.slow
 def test_a_folder_among_others_that_vanishes_is_one_sentence_and_the_rest_goes_on(
     captioner, album, tmp_path
 ):
@@ -327,6 +328,7 @@ needs_setpriv = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_setpriv
 def test_a_folder_that_may_not_be_entered_is_one_sentence_and_its_captions_stay(
     tiny, album, tmp_path
@@ -357,6 +359,7 @@ def test_a_folder_that_may_not_be_entered_is_one_sentence_and_its_captions_stay(
     assert [line for line in read(out) if "green" not in line["path"]] == before
 
 
+@pytest.mark.slow
 @needs_setpriv
 def test_a_picture_and_a_place_without_permission_are_told(tiny, album, tmp_path):
     (album / "01.png").chmod(0)

@@ -81,6 +81,7 @@ def test_bleu_equals_the_definition_for_the_set_and_for_each_image(images: Image
         assert Bleu().score(row).tolist() == pytest.approx(bleu([words], [others]))
 
 
+@pytest.mark.slow
 @given(IMAGES)
 def test_cider_d_equals_the_definition(images: Images):
     predictions, references = part(images)
@@ -115,6 +116,7 @@ def test_given_document_frequencies_change_neither_by_scoring_nor_by_new_words()
     assert metric.settings["df"] == "given/2"
 
 
+@pytest.mark.slow
 @given(IMAGES)
 def test_cider_equals_the_definition(images: Images):
     predictions, references = part(images)

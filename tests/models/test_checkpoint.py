@@ -108,7 +108,7 @@ def test_the_card_in_the_weights_is_the_card_for_people(folder):
 def test_the_recipe_of_a_folder_has_every_default_written_out(folder):
     written = json.loads((folder / "recipe.json").read_text(encoding="utf8"))
 
-    assert written["training"]["clip"] == 5.0
+    assert written["training"]["max_grad_norm"] == 5.0
     assert read_recipe(folder) == RECIPE
 
 

@@ -122,6 +122,7 @@ def test_an_old_model_says_what_its_own_code_says(classic):
         assert list(adopted.vocabulary.decode(written[number])) == expected[number]
 
 
+@pytest.mark.slow
 def test_how_each_tensor_was_matched_is_told(classic):
     folder, _, _, words = classic
 
@@ -149,6 +150,7 @@ def test_the_command_makes_a_folder_that_captions(classic, run, tmp_path):
     assert len(TorchEngine.open(folder / "model").write(PICTURES).words) == 8
 
 
+@pytest.mark.slow
 def test_whole_pickled_modules_are_refused_with_the_way_out(classic):
     folder, encoder, _, words = classic
     torch.save(encoder, folder / "whole.pkl")
@@ -204,6 +206,7 @@ def files_of(folder, seeing, telling):
     return folder / "encoder.pkl", folder / "decoder.pkl"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", SEES)
 def test_the_layer_to_the_features_is_found_wherever_it_stands(where, tmp_path):
     seeing = {name: shake(part).eval() for name, part in SEES[where].items()}
@@ -237,6 +240,7 @@ def test_a_decoder_that_does_more_is_refused(more, sentence, tmp_path):
         adopt(*files, COURSE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seeing", "sentence"),
     [

@@ -74,6 +74,7 @@ def test_a_beam_as_wide_as_the_space_finds_what_trying_everything_finds(seed):
     assert list(found.values()) == sorted(found.values(), reverse=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 10_000), width=st.integers(1, 6))
 def test_candidates_are_what_the_decoder_thinks_of_them(seed, width):

@@ -218,6 +218,7 @@ def test_captions_of_the_command_line_become_a_page(run, album, tmp_path):
     assert ["picture" in card for card in page.data] == [True, False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_every_file_of_a_library_becomes_a_page(suffix, captioner, album, tmp_path):
     if suffix == ".parquet":

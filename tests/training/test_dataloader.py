@@ -148,6 +148,7 @@ def test_a_loop_of_ones_own_has_the_losses_of_the_trainer(examples, vocabulary, 
     assert losses[-1] < 0.8 * losses[0]
 
 
+@pytest.mark.slow
 def test_a_loop_of_ten_lines_learns_four_pictures_by_heart(examples, vocabulary):
     four = [Example(e.id, e.image, e.captions[:1], e.split) for e in examples[:4]]
     torch.manual_seed(0)

@@ -191,6 +191,7 @@ def score_again(experiment: Experiment, cache: Path) -> float:
     return metrics.score(predictions, {e.id: e.captions for e in examples}).scores["CIDEr-D"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", [1, 2, 4])
 def test_a_run_stops_after_so_many_epochs_without_a_better_score(patience, begin):
     still = {"epochs": 20, "learning_rate": 0.0, "patience": patience}  # it learns nothing

@@ -317,6 +317,7 @@ def test_a_mixed_run_killed_again_and_again_has_the_losses_of_one_that_was_not(h
     assert read_losses(home / "killed") == read_losses(home / "unkilled")
 
 
+@pytest.mark.slow
 def test_a_mixed_run_goes_on_with_the_same_sentences_and_labels_only(tmp_path, recipe, home):
     places = write_all(tmp_path)
     options = {"classifier": home / "imagenet.safetensors", "cache": home / "cache"}

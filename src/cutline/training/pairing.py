@@ -21,6 +21,9 @@ ALSO_SURE = 0.6
 """What a noun counts that the head is sure of and no label says; one that a label says counts 1."""
 GUESSED, EACH_WORD, CHANCE = 0.5, 0.05, 0.4
 """What a word costs that no label can tell, what any word costs, and how far chance may decide."""
+FOUND_BEFORE = 0.2
+"""What a sentence costs for each photograph that it was found for: else many photographs of cars
+get the same few, and the decoder learns these by heart."""
 UNTOLD = """
     red blue green white black yellow brown orange pink purple gray grey silver two three four five
     six seven several many bunch old young wooden flying kite riding
@@ -49,6 +52,7 @@ class Finder:
         known = frozenset(vocabulary.words) - frozenset(SOMEBODY.split())
         guesses = frozenset(UNTOLD.split())
         self._sentences: list[_Sentence] = []
+        self._found = Counter[int]()
         self._having: dict[str, list[int]] = defaultdict(list)
         for text in dict.fromkeys(sentences):
             words = split_words(text)
@@ -65,7 +69,10 @@ class Finder:
     def find(
         self, labels: Collection[str], sure: Collection[str], count: int, *, seed: Sequence[int]
     ) -> list[str]:
-        """At most `count` sentences that name a label, and nothing but labels and sure nouns."""
+        """At most `count` sentences that name a label, and nothing but labels and sure nouns.
+
+        What was found before is less likely to be found again.
+        """
         labels = {noun for noun in labels if kind_of(noun) != "person"}
         told = frozenset(sure) - labels
         may = frozenset().union(*map(widen, labels | told))
@@ -74,10 +81,11 @@ class Finder:
         chance = np.random.default_rng(seed).random(len(places))
 
         def worth(place: int) -> float:
-            nouns = self._sentences[place].nouns
-            also = len(nouns & told)
-            return asked[place] + ALSO_SURE * also - self._sentences[place].cost
+            sentence = self._sentences[place]
+            cost = sentence.cost + FOUND_BEFORE * self._found[place]
+            return asked[place] + ALSO_SURE * len(sentence.nouns & told) - cost
 
         scores = CHANCE * chance + np.array([worth(place) for place in places])
-        best = np.argsort(-scores, kind="stable")[:count]
-        return [self._sentences[places[rank]].text for rank in best]
+        best = [places[rank] for rank in np.argsort(-scores, kind="stable")[:count]]
+        self._found.update(best)
+        return [self._sentences[place].text for place in best]
