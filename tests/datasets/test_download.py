@@ -63,6 +63,12 @@ class Handler(BaseHTTPRequestHandler):
         if content is None:
             self.send_error(404)
             return
+        if fault == "goes in circles":
+            self.send_response(302)
+            self.send_header("Location", f"{server.address}{self.path}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if fault == "busy at first" and server.count[self.path] <= 2:
             self.send_error(503)
             return
@@ -684,6 +690,15 @@ def test_ctrl_c_does_not_wait_for_a_silent_server(silent, tmp_path):
         process.kill()
         process.communicate()
         call.close()
+
+
+def test_a_server_that_goes_in_circles_is_one_line(server, tmp_path):
+    server.fault = "goes in circles"
+
+    with pytest.raises(FetchError, match="does not come: The HTTP server returned") as raised:
+        list(get(parcel(server), tmp_path))
+
+    assert str(raised.value).isprintable()
 
 
 @pytest.mark.slow

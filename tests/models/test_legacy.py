@@ -327,7 +327,7 @@ def test_a_vocabulary_that_would_run_code_runs_nothing(hostile, named, tmp_path,
         runs.reduced = runs.reduced[0], (runs.reduced[1][0].format(mark=mark),)
         path.write_bytes(pickle.dumps(hostile))
 
-    with pytest.raises(ModelError, match=rf"names {named}, which a vocabulary does not need"):
+    with pytest.raises(ModelError, match=rf"names '{named}', which a vocabulary does not need"):
         read_vocabulary(path)
 
     assert not mark.exists()

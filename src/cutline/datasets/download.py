@@ -178,8 +178,10 @@ def digest(path: Path, kind: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    told = error.reason if isinstance(error, URLError) else error
-    return str(told) or type(error).__name__
+    """One line, whatever a server made of it."""
+    told = str(error.reason if isinstance(error, URLError) else error)
+    shown = "".join(sign if sign.isprintable() else " " for sign in told)
+    return " ".join(shown.split()) or type(error).__name__
 
 
 def _size(path: Path) -> int:

@@ -78,9 +78,9 @@ class _Reader(pickle._Unpickler):
             return object
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
+        named = f"{module}.{name}"
         raise ModelError(
-            f"{self._path} names {module}.{name}, which a vocabulary does not need: nothing of it "
-            "was run"
+            f"{self._path} names {named!r}, which a vocabulary does not need: nothing of it was run"
         )
 
     def _rebuild(self, kind: type, *_: object) -> object:
