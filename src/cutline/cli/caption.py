@@ -47,7 +47,7 @@ def _tell_submit(_: click.Context, __: click.Parameter, listed: str | None) -> N
     help="Leave a caption away that is less sure.",
 )
 @style_options
-@click.option("--out", type=Path, help="All captions in one .jsonl, .csv or .parquet file.")
+@click.option("-o", "--out", type=Path, help="All captions in one .jsonl, .csv or .parquet file.")
 @overwrite_option
 @click.option("--retry-failed", is_flag=True, help="With --out: try damaged pictures again.")
 @click.option("--watch", "watched", is_flag=True, help="With --out: caption what appears, too.")

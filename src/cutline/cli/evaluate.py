@@ -160,7 +160,7 @@ def compare(
 @click.option("--data", type=Path, required=True, help="The data, as its owner has it.")
 @click.option("--kind", help="What data it is [default: what the model was trained on].")
 @click.option("--split", default="test", show_default=True, help="train, validation or test.")
-@click.option("--out", type=Path, help="Write the captions here, as COCO results.")
+@click.option("-o", "--out", type=Path, help="Write the captions here, as COCO results.")
 @click.option("--sheet", type=Path, help="Draw the first hundred pictures with their captions.")
 @overwrite_option
 @click.option("--record", is_flag=True, help="Write the scores into the one-file model's card.")
@@ -336,7 +336,7 @@ def calibrate(
 @click.option(
     "--neighbours", default=1000, show_default=True, help="Training pictures to compare with."
 )
-@click.option("--out", type=Path, help="Write the report here, with the worst as pictures.")
+@click.option("-o", "--out", type=Path, help="Write the report here, with the worst as pictures.")
 @overwrite_option
 def inspect(
     model: Path | None,

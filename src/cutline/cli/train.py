@@ -37,7 +37,7 @@ FEW = 20
     help="The data, as its owner has it; of a recipe that mixes sources NAME=PATH, for each.",
 )
 @click.option("--kind", help="What data it is [default: what the recipe says].")
-@click.option("--out", type=Path, help="Model folder [default: runs/NAME OF THE RECIPE].")
+@click.option("-o", "--out", type=Path, help="Model folder [default: runs/NAME OF THE RECIPE].")
 @click.option("--weights", type=Path, help="The encoder's weights [default: the built-in model's].")
 @click.option(
     "--classifier",
