@@ -124,10 +124,10 @@ class Recipe:
             table = tomllib.loads(path.read_text(encoding="utf8"))
             if kind:
                 table["source"] = {"kind": kind}
+            if model:
+                table = {name: dict(model.sections[name]) for name in OF_A_MODEL} | table
             for override in overrides:
                 _override(table, override)
-            if model:
-                table = {name: model.sections[name] for name in OF_A_MODEL} | table
             return cls.of(table, trust=trust)
         except FileNotFoundError:
             raise RecipeError(f"there is no recipe {path}") from None
@@ -160,7 +160,7 @@ class Recipe:
         first, later = table.get("training", {}), table.get(THEN, [])
         if not isinstance(later, list) or not all(isinstance(each, Mapping) for each in later):
             raise RecipeError(f"[[{THEN}]] must be sections, each a training")
-        then = tuple(complete("training", {**first, **each}) for each in later)
+        then = tuple(complete("training", {**_rename(first), **_rename(each)}) for each in later)
         return cls({name: table[name] for name in table if name in CLAIM}, sections, then, mixed)
 
     @property
@@ -253,7 +253,13 @@ def find(section: str, options: Mapping[str, Any]) -> Callable[..., Any]:
 
 def complete(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a section with every default written out."""
+    options = _rename(options) if section == "training" else options
     return _complete(find(section, options), section, options)
+
+
+def _rename(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a training by their names of today."""
+    return {FORMER.get(name, name): value for name, value in options.items()}
 
 
 def _complete(part: Callable[..., Any], section: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,8 +269,7 @@ def _complete(part: Callable[..., Any], section: str, options: Mapping[str, Any]
         if parameter.default is not parameter.empty
     }
     kind = {"kind": options["kind"]} if "kind" in options else {}
-    former = FORMER if section == "training" else {}
-    chosen = {former.get(name, name): v for name, v in options.items() if name != "kind"}
+    chosen = {name: value for name, value in options.items() if name != "kind"}
     for name, value in chosen.items():
         if name not in parameters:
             raise RecipeError(f"{section} has no option {_show(name)}{nearest(name, parameters)}")

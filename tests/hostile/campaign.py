@@ -19,6 +19,8 @@ DOCUMENT = HERE.parents[1] / "docs" / "security.md"
 MARKS = "<!-- campaign -->", "<!-- /campaign -->"
 FINE = ("answered", "refused")
 DEFECTS = ("untidy", "traceback", "hang", "crash", "over memory", "touched")
+FRESH = 250
+"""Inputs after which another process goes on: what one keeps is not held against the next input."""
 IDLE = 20.0
 """Seconds without processor time, asleep, after which a process waits for ever."""
 
@@ -39,7 +41,9 @@ def watch(
     """What came of each input; a process that ended over one is followed by another."""
     process: subprocess.Popen[bytes] | None = None
     try:
-        for name, number in inputs:
+        for count, (name, number) in enumerate(inputs):
+            if process and not count % FRESH:
+                process = _end(process)
             process = process or _start(material, work, seed)
             told = _ask(process, f"{name} {number}\n".encode())
             if told is None:
@@ -49,8 +53,12 @@ def watch(
                 yield told
     finally:
         if process:
-            with process:  # its pipes are closed, so that it ends
-                pass
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with process:  # its pipes are closed, so that it ends
+        pass
 
 
 def own_path() -> str:

@@ -142,10 +142,11 @@ def test_captions_read_as_they_are_wished_for(run, listed, tiny):
 
 
 def test_the_option_of_before_says_where_it_went(run, listed):
-    code, _, err = run("caption", "--coco", listed / "info.json", "--out", listed / OUT)
+    before = ("--coco", listed / "info.json", "--images", listed / "test2014")
+    code, _, err = run("caption", *before, "--out", listed / OUT)
 
     assert code == 2
-    assert f"--coco is a command now: cutline submit {listed / 'info.json'} --images FOLDER" in err
+    assert f"--coco is a command now: cutline submit {listed / 'info.json'} --images" in err
 
 
 def test_a_place_where_nothing_can_be_written_or_read_is_one_sentence(run, listed, tiny):

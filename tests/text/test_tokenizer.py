@@ -277,10 +277,10 @@ def test_joining_no_words_is_an_empty_caption():
     ("written", "mended"),
     [
         ("a orange parachute", "an orange parachute"),
-        ("a man in an black shirt", "a man in a black shirt"),
         ("a hour in a unlit room", "an hour in an unlit room"),
-        ("an unicycle on an one way street", "a unicycle on a one way street"),
-        ("an unicorn and a uninhabited island", "a unicorn and an uninhabited island"),
+        ("a unicycle on a one way street", "a unicycle on a one way street"),
+        ("a uninhabited island and a utensil", "an uninhabited island and a utensil"),
+        ("an suv and an 8 ball", "an suv and an 8 ball"),
         ("this is an", "this is an"),
     ],
 )

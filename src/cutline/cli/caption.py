@@ -30,7 +30,9 @@ PAGE = "report.html"
 def _tell_submit(_: click.Context, __: click.Parameter, listed: str | None) -> None:
     """Raises `UsageError` for what is a command of its own now."""
     if listed:
-        raise click.UsageError(f"--coco is a command now: cutline submit {listed} --images FOLDER")
+        raise click.UsageError(
+            f"--coco is a command now: cutline submit {listed} --images FOLDER -o OUT"
+        )
 
 
 @click.command()
@@ -58,7 +60,8 @@ def _tell_submit(_: click.Context, __: click.Parameter, listed: str | None) -> N
     help="Then put captions in text files, XMP sidecars, the pictures; or make one page.",
 )
 @click.option("--apply", is_flag=True, help="With --write: write; else only say what would be.")
-@click.option("--coco", "moved", callback=_tell_submit, expose_value=False, hidden=True)
+@click.option("--coco", callback=_tell_submit, expose_value=False, is_eager=True, hidden=True)
+@click.option("--images", expose_value=False, hidden=True)  # of before, beside --coco
 @threads_option
 def caption(
     paths: tuple[str, ...],

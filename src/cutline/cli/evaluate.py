@@ -201,6 +201,8 @@ def evaluate(
     for path in filter(None, (out, sheet)):
         insist_on_out(path, (model, data, *others), overwrite=overwrite)
     captioner = _load_together([model or PACKAGED, *others]) if others else load(model)
+    if apply and not record:
+        raise click.UsageError("--apply goes with --record")
     if record and model is None and not apply:
         raise ModelError("scores would be recorded in the built-in model: say --apply, or name one")
     if record and (others or (model or PACKAGED).is_dir()):

@@ -64,7 +64,10 @@ class Mixture:
         for sentences in self.sentences:
             digest.update("\n".join(sentences).encode())
         for labels in self.labels:
-            told = [[each.image.name, sorted(each.nouns), each.person] for each in labels]
+            told = [
+                [each.image.name, sorted(each.nouns), each.person, each.photograph]
+                for each in labels
+            ]
             digest.update(json.dumps(told).encode())
         return digest.hexdigest()
 

@@ -19,7 +19,7 @@ from cutline.inference.calibration import Calibration, weigh_evidence
 from cutline.inference.onnx import OnnxEngine
 from cutline.inference.phrases import finish
 from cutline.text.style import FREE, Style
-from cutline.text.tokenizer import join_words, mend_articles
+from cutline.text.tokenizer import join_words
 from cutline.text.vocabulary import PAD, Vocabulary
 from cutline.types import Caption, Concept, Written
 
@@ -139,7 +139,11 @@ class Captioner:
         for place, caption in zip(long, shorter, strict=True):
             captions[place] = caption
         least = _threshold(self.card, "refusal")
-        return [finish(c, style, photograph=least, sure=self.threshold) for c in captions]
+        english = self.engine.vocabulary.is_english
+        return [
+            finish(c, style, photograph=least, sure=self.threshold, english=english)
+            for c in captions
+        ]
 
     def _find(
         self, engine: Engine, pixels: NDArray[np.uint8], best: int, style: Style
@@ -216,8 +220,6 @@ def _insist(answer: Caption | ImageError) -> Caption:
 def _read_candidate(written: Written, row: int, candidate: int, vocabulary: Vocabulary) -> Caption:
     ids = written.words[row, candidate]
     words = vocabulary.decode(ids.tolist())
-    if vocabulary.is_english:
-        words = mend_articles(words)
     each = tuple(float(value) for value in written.log_probs[row, candidate][ids != PAD])
     if not isfinite(sum(each)):  # of weights that are no numbers; and JSON knows none of these
         raise ModelError("this model's probabilities are no numbers: its weights are damaged")

@@ -10,6 +10,7 @@ from math import log
 
 from cutline.text.nouns import TABLES, agree, is_wider, kind_of, nouns_of
 from cutline.text.style import Style
+from cutline.text.tokenizer import article_of, join_words, mend_articles
 from cutline.types import Caption, Concept
 
 NOT_A_PHOTOGRAPH = "not a photograph"
@@ -23,7 +24,9 @@ TELLING = frozenset(["animal", "vehicle"])
 """Kinds of nouns that the concepts know well enough to doubt them."""
 
 
-def finish(caption: Caption, style: Style, *, photograph: float, sure: float) -> Caption:
+def finish(
+    caption: Caption, style: Style, *, photograph: float, sure: float, english: bool = False
+) -> Caption:
     """The caption in the wished style, or without a text where the picture is no photograph.
 
     Below a probability of `photograph` the picture is none. With the form `auto` a caption whose
@@ -36,7 +39,17 @@ def finish(caption: Caption, style: Style, *, photograph: float, sure: float) ->
     unsure = style.form == "auto" and caption.confidence < sure and _is_doubtful(caption)
     if style.form == "phrase" or unsure:
         caption = _as_phrase(caption, style)
-    return _dress(caption, style)
+    return _dress(_mend(caption, style) if english else caption, style)
+
+
+def _mend(caption: Caption, style: Style) -> Caption:
+    """The caption and its candidates with `an` where a vowel follows, if the style has room."""
+    words = mend_articles(caption.words)
+    text = join_words(words)
+    fits = caption.text and style.has_room(text) and "an" not in style.avoid
+    others = tuple(_mend(other, style) for other in caption.alternatives)
+    caption = replace(caption, alternatives=others)
+    return replace(caption, words=words, text=text) if fits else caption
 
 
 def _is_doubtful(caption: Caption) -> bool:
@@ -89,8 +102,7 @@ def _read_phrases() -> dict[str, str]:
 
 def phrase_of(noun: str) -> str:
     """A noun as people write it alone: `a zebra`, `an orange`, `grass`, `scissors`."""
-    usual = f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-    return _read_phrases().get(noun, usual)
+    return _read_phrases().get(noun, f"{article_of(noun)} {noun}")
 
 
 def _dress(caption: Caption, style: Style) -> Caption:

@@ -57,7 +57,7 @@ def look_inside(picture: Path) -> Found:
 
     Nothing where it cannot be read.
     """
-    with suppress(Exception), warnings.catch_warnings():  # see images.py: any kind of exception
+    with suppress(Exception), warnings.catch_warnings():  # see `images.load`: any kind of exception
         warnings.simplefilter("ignore")
         with picture.open("rb") as file, Image.open(Metered(file)) as image:
             if image.format == "PNG":

@@ -78,7 +78,7 @@ class _Reader(pickle._Unpickler):
             return object
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
-        named = f"{module}.{name}"
+        named = f"{module}.{name}"[:80]
         raise ModelError(
             f"{self._path} names {named!r}, which a vocabulary does not need: nothing of it was run"
         )

@@ -29,7 +29,7 @@ def draw_page(
     styles: Iterable[str] = (),
     scripts: Iterable[str] = (),
 ) -> Iterator[str]:
-    """The page, piece by piece. `styles` and `scripts` are names of files in `pages/`."""
+    """The page, piece by piece. `styles` and `scripts` are names of files in `assets/`."""
     style = "".join(_read(name) for name in ("page.css", *styles))
     script = "".join(_read(name) for name in ("page.js", *scripts))
     policy = (

@@ -106,9 +106,10 @@ HOST = r"[^ \t\r\n\x0c\xa0\"<>|.(){}]"
 """Parts of tags and of addresses: all lengths have a bound, to keep the time in proportion."""
 
 
-LIKE_YOU = ("uni", "use", "usu", "uti", "uri", "eu", "ewe", "one", "once")
+LIKE_YOU = ("uni", "use", "usu", "ute", "uti", "uri", "eu", "ewe", "one", "once")
+UNLIKE_YOU = ("unin", "unim", "unid")
 SILENT = ("hour", "honest", "honor", "heir")
-"""How words begin that are not heard as they are spelt; `mend_articles` asks."""
+"""How words begin that are not heard as they are spelt; `article_of` asks."""
 
 
 def _any_of(words: Iterable[str]) -> str:
@@ -256,21 +257,18 @@ def join_words(words: Iterable[str]) -> str:
 
 
 def mend_articles(words: Sequence[str]) -> tuple[str, ...]:
-    """English words with `an` where a vowel is heard next and `a` elsewhere: `an orange bus`.
+    """English words with `an` for an `a` before a vowel: `an orange bus`.
 
-    Vowels are told by the next word's first letters; `LIKE_YOU` begin with a consonant's sound,
-    `SILENT` with a letter that is not heard.
+    An `an` stays: before a digit or letters that are spelt out (`an suv`) it may be right.
     """
     following = [*words[1:], ""]
     return tuple(
-        ("an" if _begins_with_vowel(after) else "a") if word in ("a", "an") and after else word
+        article_of(after) if word == "a" and after else word
         for word, after in zip(words, following, strict=True)
     )
 
 
-def _begins_with_vowel(word: str) -> bool:
-    if word.startswith(SILENT):
-        return True
-    return word[0] in "aeiou" and (
-        not word.startswith(LIKE_YOU) or word.startswith(("unin", "unim"))
-    )
+def article_of(word: str) -> str:
+    """`a` or `an`, told by the letters that a word begins with."""
+    vowel = word[0] in "aeiou" and not word.startswith(LIKE_YOU)
+    return "an" if vowel or word.startswith(UNLIKE_YOU + SILENT) else "a"

@@ -172,10 +172,14 @@ class Experiment:
             naming = yield from self._name_things(train, validation, material, vocabulary, options)
         found = naming.found if naming and options.objective != "self-critical" else ()
         yield from material.prepare(found, ())
+        if lost := len(found) - len(material.keep_readable(found)):
+            raise DataError(
+                f"{lost} labelled photographs cannot be read any more that {self.folder} began with"
+            )
         torch.manual_seed(options.seed)
         self.engine, told = self._build_engine(train, material, vocabulary, naming, start)
         yield from [Told(told)] if told and not best else []
-        shown = [*train, *material.keep_readable(found)]
+        shown = [*train, *found]
         plan = plan_mixture(material, shown, vocabulary, options, self.mixture, naming)
         trainer = self._build_trainer(options, train, steps_an_epoch=len(plan(0)))
         counts = dict(zip(SPLITS, map(len, (train, validation, splits["test"])), strict=True))

@@ -235,7 +235,7 @@ def find_captions(
                 continue
             sure = {nouns[place] for place in (likely[1:] > SURE).nonzero().flatten() + 1}
             captions = finder.find(each.nouns, sure, source.sentences, seed=(seed, number))
-            if len(captions) >= CERTAIN_CAPTIONS:
+            if len(captions) >= min(CERTAIN_CAPTIONS, source.sentences):
                 found.append(Example(f"found/{each.image}", each.image, tuple(captions), "train"))
                 rows.append(likely)
     return tuple(found), torch.stack(rows) if rows else torch.zeros(0, len(nouns))

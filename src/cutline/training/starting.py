@@ -204,8 +204,8 @@ def find_concepts(
     for source in mixture.labels:
         if not adopted or source.sentences or not source.photographs:
             labelled.append((source, *(yield from eyes.pool_labelled(source))))
-    real = [each for each in labelled if each[0].photographs]
-    others = [means for source, _, means in labelled if not source.photographs]
+    real = [(source, *_pick(own, means, True)) for source, own, means in labelled]
+    others = [_pick(own, means, False)[1] for _, own, means in labelled]
     if adopted:
         naming = adopt_naming(adopted.tensors, adopted.vocabulary, count, means, said)
         naming = replace(naming, refusal=adopted.card.get("refusal", {}).get("threshold"))
@@ -225,7 +225,7 @@ def find_concepts(
         yield Told(
             f"{len(nouns)} nouns, learnt from {len(train)} captioned and {more} labelled pictures"
         )
-    if others:
+    if any(map(len, others)):
         photographs = torch.cat([means, *(some for _, _, some in real)])
         drawn = torch.cat(others)
         unseen = eyes.pool(validation)
@@ -240,6 +240,14 @@ def find_concepts(
         naming = replace(naming, found=found, probabilities=probabilities)
         yield Told(f"sentences of others are found for {len(found)} labelled photographs")
     return naming
+
+
+def _pick(
+    labelled: Sequence[Labelled], means: Tensor, photographs: bool
+) -> tuple[list[Labelled], Tensor]:
+    """Of a source the photographs, or what is none."""
+    chosen = [each.photograph == photographs for each in labelled]
+    return [each for each, is_one in zip(labelled, chosen, strict=True) if is_one], means[chosen]
 
 
 def build_decoder(

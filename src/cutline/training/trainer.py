@@ -80,6 +80,8 @@ class Training:
     def __post_init__(self) -> None:
         if self.objective == "self-critical" and self.batch_by != "picture":
             raise RecipeError('self-critical training needs `batch_by = "picture"`')
+        if self.captions_per_image < 0:
+            raise RecipeError(f"training.captions_per_image is {self.captions_per_image}")
         if self.captions_per_image and self.batch_by != "picture":
             raise RecipeError('training.captions_per_image needs `batch_by = "picture"`')
         if self.objective == "self-critical" and self.captions_per_image:
