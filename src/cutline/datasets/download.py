@@ -75,6 +75,8 @@ def fetch(
             for done, total in _receive(parcel, part, patience):
                 yield Fetched(parcel.name, done, total or parcel.size)
         except (OSError, HTTPException) as error:
+            if isinstance(error, HTTPError):
+                error.close()  # it is an answer, too, with its connection
             _give_up_if_hopeless(parcel, error)
             fruitless = 0 if _size(part) > before else fruitless + 1
             if fruitless and _is_whole(parcel, part):  # and the server said more would come
