@@ -44,6 +44,8 @@ def _plant(dice: Random, folder: Path, material: Material) -> None:
     name = dice.choice(PLANTED) if dice.random() < 0.7 else _odd_name(dice)
     path = folder / name
     try:
+        if os.path.lexists(path):  # a pipe would be waited for
+            return
         match dice.randrange(7):
             case 0 | 1 | 2:
                 path.symlink_to(dice.choice(TARGETS))
