@@ -59,19 +59,15 @@ def write_mixture(little: Path, own: Path, folder: Path) -> dict[str, Path]:
         line.split("\t")[1] for line in (little / "Flickr8k.token.txt").read_text().splitlines()
     ]
     (folder / "talk.txt").write_text("\n".join(said) + "\n")
-    for part in ("ade20k", "ilsvrc"):
-        (folder / part).symlink_to(little / "images")
+    (folder / "zoo").symlink_to(little / "images")
     pictures = sorted(path.name for path in (little / "images").iterdir())
-    lines = [
-        json.dumps({"file": f"{part}/{name}", "labels": ["dog"], "person": False})
-        for part in ("ade20k", "ilsvrc")
-        for name in pictures[:4]
-    ]
-    (folder / "manifest.jsonl").write_text("\n".join(lines))
-    talk, labels = folder / "talk.txt", folder / "manifest.jsonl"
-    names = ("coco-sentences", "flickr30k-sentences", "ade20k", "imagenet")
-    places = dict(zip(names, (talk, talk, labels, labels), strict=True))
-    return {"flickr8k": little, "coco": own, **places}
+    lines = [{"file": f"zoo/{name}", "labels": ["dog"], "person": False} for name in pictures[:4]]
+    (folder / "labels.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (folder / "others.jsonl").write_text("\n".join(map(json.dumps, lines[:2])))
+    places = dict.fromkeys(("coco-sentences", "flickr30k-sentences"), folder / "talk.txt")
+    places |= {name: folder / f"{name}.jsonl" for name in ("labels", "others")}
+    places["labelled"] = places.pop("labels")
+    return {"flickr8k": little, "coco": own, "more": own, **places}
 
 
 def beginner(recipe: Recipe, folder: Path) -> Checkpoint:
