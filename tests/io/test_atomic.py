@@ -27,6 +27,7 @@ from cutline.io.atomic import (
     alone_with,
     new_folder,
     open_to_append,
+    read_file,
     replaced,
     sweep,
     write_whole,
@@ -416,3 +417,10 @@ def test_signals_leave_whole_lines_and_the_file_that_was_asked_for(number, out, 
         assert 1 <= said.count("\n") < 12
         assert said.endswith("\n")
     assert not [name for name in content_of(here) if name.endswith(".part")]
+
+
+def test_a_pipe_is_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "dog.jpg.xmp")
+
+    with pytest.raises(RefusedError, match="it is no ordinary file"):
+        read_file(tmp_path / "dog.jpg.xmp")

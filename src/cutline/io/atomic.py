@@ -225,7 +225,9 @@ def tell_names(status: os.stat_result) -> str:
 
 
 def read_file(path: Path) -> bytes | None:
-    """What a file holds; None where there is none."""
+    """What a file holds; None where there is none. `RefusedError` for a pipe."""
+    if path.exists() and not path.is_file():
+        raise RefusedError(EINVAL, "it is no ordinary file", str(path))
     try:
         return path.read_bytes()
     except FileNotFoundError:
