@@ -226,7 +226,7 @@ def tell_names(status: os.stat_result) -> str:
 
 def read_file(path: Path) -> bytes | None:
     """What a file holds; None where there is none. `RefusedError` for a pipe."""
-    if path.exists() and not path.is_file():
+    if path.exists() and not (path.is_file() or path.is_dir()):
         raise RefusedError(EINVAL, "it is no ordinary file", str(path))
     try:
         return path.read_bytes()
