@@ -147,6 +147,7 @@ def main() -> None:
         whole = [
             r for r in rows if np.mean([len(c.split()) for c in r["captions"] or [""]]) >= SHORTEST
         ]
+        # ADE20K's captions are narratives of many sentences
         captioned.append(
             ("more", [r for r in whole if not r["file"].startswith("ade20k")], asked.more.parent)
         )

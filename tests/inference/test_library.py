@@ -723,23 +723,16 @@ def test_an_error_while_captioning_leaves_the_journal_usable(captioner, album, t
     assert rest[-1] == Finished(captioned=20)
 
 
-class Meddling:
-    """The engine of another captioner; while it looks, somebody changes a picture."""
+class Meddling(Counting):
+    """While it looks, somebody changes a picture."""
 
     def __init__(self, captioner: Captioner, meddle: Callable[[], object]) -> None:
-        self._engine, self._meddle = captioner.engine, meddle
-        self.vocabulary, self.view = self._engine.vocabulary, self._engine.view
-        self.card = self._engine.card
-
-    workers = 1
-
-    @property
-    def on_one_core(self):
-        return self
+        super().__init__(captioner)
+        self._meddle = meddle
 
     def write(self, pixels, style=FREE):
         self._meddle()
-        return self._engine.write(pixels, style)
+        return super().write(pixels, style)
 
 
 def test_a_picture_that_changes_while_it_is_captioned_is_captioned_next_time(

@@ -250,10 +250,10 @@ def find_examples(
     card: Mapping[str, Any], data: Path, kind: str | None, split: str
 ) -> list[Example]:
     """The examples of a split with captions, of the kind that the card names or the data show."""
-    from cutline.datasets import open_dataset, recognise_kind
+    from cutline.datasets import detect_source, open_dataset
 
     source = open_dataset(
-        {"kind": kind} if kind else recognise_kind(card.get("source", {}), data), data
+        {"kind": kind} if kind else detect_source(card.get("source", {}), data), data
     )
     examples = [example for example in source if example.split == split and example.captions]
     if not examples:

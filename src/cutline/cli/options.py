@@ -20,21 +20,6 @@ threads_option = click.option("--threads", type=int, help="Cores to use [default
 
 def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of how captions are to read; the command is given a `Style`."""
-
-    @wraps(command)
-    def styled(
-        *given: Any,
-        max_chars: int | None,
-        avoid: Path | None,
-        sentence: bool,
-        told_as: Form,
-        any_picture: bool,
-        **options: Any,
-    ) -> Any:
-        words = read_words(avoid) if avoid else frozenset[str]()
-        style = Style(max_chars, words, sentence, told_as, any_picture)
-        return command(*given, style=style, **options)
-
     options = (
         click.option(
             "--any-picture", is_flag=True, help="Caption drawings, documents and screenshots too."
@@ -47,6 +32,31 @@ def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="A phrase is `a zebra`; auto: a phrase in place of a doubtful sentence.",
         ),
+    )
+    styled = text_options(command)
+    for option in options:
+        styled = option(styled)
+    return styled
+
+
+def text_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Only those of length and wording: every picture gets a sentence."""
+
+    @wraps(command)
+    def styled(
+        *given: Any,
+        max_chars: int | None,
+        avoid: Path | None,
+        sentence: bool,
+        told_as: Form = "sentence",
+        any_picture: bool = True,
+        **options: Any,
+    ) -> Any:
+        words = read_words(avoid) if avoid else frozenset[str]()
+        style = Style(max_chars, words, sentence, told_as, any_picture)
+        return command(*given, style=style, **options)
+
+    options = (
         click.option("--sentence", is_flag=True, help="With a capital and a full stop."),
         click.option("--avoid", type=Path, help="A file of words that are never written."),
         click.option("--max-chars", type=int, help="The longest caption, in characters."),

@@ -1,13 +1,12 @@
-"""The command that captions a list of COCO's for its evaluation server: submit."""
+"""The command that captions a COCO image list for the evaluation server: submit."""
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from cutline.cli.options import model_option, overwrite_option, style_options, threads_option
+from cutline.cli.options import model_option, overwrite_option, text_options, threads_option
 from cutline.cli.progress import Bars, say
 from cutline.io.outputs import insist_on_out
 from cutline.text.style import Style
@@ -21,7 +20,7 @@ from cutline.text.style import Style
 )
 @overwrite_option
 @model_option
-@style_options
+@text_options
 @threads_option
 def submit(
     listed: Path,
@@ -32,7 +31,7 @@ def submit(
     style: Style,
     threads: int | None,
 ) -> None:
-    """Caption a list of COCO's in the form that its evaluation server takes.
+    """Caption a COCO image list in the form that the evaluation server takes.
 
     LIST is image_info_test2014.json or one of its kind. Every picture gets a caption. The same
     command goes on where one was stopped or killed; the file is checked at the end.
@@ -46,9 +45,8 @@ def submit(
     begun = journal_of(out).is_file() or None
     insist_on_out(out, [listed, model, avoided], overwrite=overwrite, own=begun)
     captioner = load(model, threads=threads)
-    whole = replace(style, form="sentence", any_picture=True)
     bars = Bars()
-    for event in caption_listed(captioner, listed, images or listed.parent, out, whole):
+    for event in caption_listed(captioner, listed, images or listed.parent, out, style):
         if event.wrong:
             say(f"cutline: {event.wrong}")
         bars.show("captioned", event.done, event.total)

@@ -14,7 +14,7 @@ from typing import Any
 from cutline.errors import RecipeError
 from cutline.recipe import complete, find
 
-__all__ = ["SOURCES", "open_dataset", "recognise_kind"]
+__all__ = ["SOURCES", "detect_source", "open_dataset"]
 
 SOURCES = {
     "coco": "cutline.datasets.coco:Coco",
@@ -42,7 +42,7 @@ def open_dataset(options: Mapping[str, Any], folder: Path) -> Any:
     return find("source", options)(folder, **chosen)
 
 
-def recognise_kind(options: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+def detect_source(options: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     """What reads a folder: `options`, unless its captions are one's own (`captions.csv`)."""
     own = any((folder / name).is_file() for name in ("captions.csv", "captions.jsonl"))
     kind = options.get("kind") if isinstance(options, Mapping) else None

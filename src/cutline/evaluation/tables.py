@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cutline.datasets import open_dataset, recognise_kind
+from cutline.datasets import detect_source, open_dataset
 from cutline.errors import CutlineError, DataError, RecipeError, nearest
 from cutline.io.atomic import write_whole
 from cutline.io.references import read_references
@@ -58,7 +58,7 @@ def read_expected(path: Path, split: str | None) -> Mapping[str, Sequence[str]]:
     """
     if not path.is_dir():
         return read_references(path, split=split)
-    source = open_dataset(recognise_kind({"kind": "flickr8k"}, path), path)
+    source = open_dataset(detect_source({"kind": "flickr8k"}, path), path)
     wanted = split or "test"
     found = {example.id: example.captions for example in source if example.split == wanted}
     if not found:
