@@ -32,8 +32,8 @@ from cutline.errors import ImageError
 from cutline.evaluation.evaluate import Captioned, caption_split, score_split
 from cutline.inference.calibration import GOOD, JUDGE, calibration_curve, expected_error
 from cutline.inference.captioner import PACKAGED, Captioner, load
-from cutline.metrics.invention import count_invented, find_invented
-from cutline.metrics.reliability import risk_area, risk_coverage, roc_area
+from cutline.metrics.calibration_error import risk_area, risk_coverage, roc_area
+from cutline.metrics.hallucination import count_invented, find_invented
 from cutline.text.tokenizer import split_words
 from cutline.types import Caption, Example
 

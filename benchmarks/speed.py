@@ -42,7 +42,7 @@ from cutline.inference.onnx import OnnxEngine
 from cutline.inference.torch import TorchEngine
 from cutline.models.checkpoint import Checkpoint, read_model
 from cutline.models.onnx_export import export
-from cutline.models.runtime import onnxruntime
+from cutline.models.onnx_runtime import onnxruntime
 from cutline.models.search import greedy
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import Vocabulary

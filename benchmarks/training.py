@@ -26,8 +26,8 @@ from cutline.images.load import open_image
 from cutline.models.weights import CaptionModel, cross_entropy, encode
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import Vocabulary
+from cutline.training.batch_inputs import Sight, Stored, plan_training
 from cutline.training.experiment import load_encoder
-from cutline.training.inputs import Sight, Stored, plan_training
 from cutline.training.losses import CrossEntropy
 from cutline.training.trainer import Step, Trainer
 

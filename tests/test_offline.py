@@ -63,7 +63,7 @@ def test_one_room_alone_imports_onnxruntime():
 
     importing = {path.name for path in programs if "onnxruntime" in _imported(path)}
 
-    assert importing == {"runtime.py"}
+    assert importing == {"onnx_runtime.py"}
 
 
 def _imported(path: Path) -> set[str]:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Caption", "Captioner", "CutlineError", "ImageError", "Style", "__version__", "load"]
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported: see `models.runtime`
+os.environ["ORT_DISABLE_TELEMETRY"] = (
+    "1"  # before onnxruntime is imported: see `models.onnx_runtime`
+)
 
 _HOMES = {
     "Caption": "types",

@@ -12,11 +12,11 @@ import pytest
 from albums import SUFFIXES, draw_album
 from cutline.errors import DataError
 from cutline.images.load import View
-from cutline.inference.cache import journal_of
 from cutline.inference.captioner import Captioner
+from cutline.inference.journal import journal_of
 from cutline.inference.library import Finished, caption_library
 from cutline.metadata.exiftool import ExifTool, find_exiftool
-from cutline.metadata.restore import undo
+from cutline.metadata.undo_journal import undo
 from cutline.metadata.writer import read_captions, write
 from cutline.metadata.xmp import read_packet
 from cutline.types import Caption

@@ -29,7 +29,7 @@ from cutline.inference.library import (
     caption_library,
     watch,
 )
-from cutline.metadata.restore import undo
+from cutline.metadata.undo_journal import undo
 from cutline.metadata.writer import read_captions, write
 from cutline.reports.captions import write_report
 from cutline.text.style import FREE

@@ -12,7 +12,7 @@ from PIL import Image
 from cutline.errors import ModelError
 from cutline.inference.captioner import Captioner
 from cutline.inference.onnx import OnnxEngine
-from cutline.models import runtime
+from cutline.models import onnx_runtime
 from strange_models import WORDS, WRITTEN, write_model
 
 PIXELS = np.zeros((1, 32, 32, 3), np.uint8)
@@ -110,7 +110,7 @@ def test_a_graph_that_does_not_end_is_ended(tmp_path):
 
 
 def test_a_graph_that_asks_for_all_memory_does_not_get_it(tmp_path):
-    numbers = runtime.MEMORY * (1 + os.cpu_count()) // 4 + 1
+    numbers = onnx_runtime.MEMORY * (1 + os.cpu_count()) // 4 + 1
 
     engine = OnnxEngine(write_model(tmp_path / "m.onnx", hungry=numbers))
 
@@ -120,7 +120,7 @@ def test_a_graph_that_asks_for_all_memory_does_not_get_it(tmp_path):
 
 def test_one_that_waits_for_the_processor_is_not_ended(tmp_path):
     """By the clock its time is over at once; but nothing has been computed yet."""
-    with runtime.ended_after(0.05) as options:
+    with onnx_runtime.ended_after(0.05) as options:
         time.sleep(0.3)
         assert not options.terminate
 

@@ -32,7 +32,7 @@ from cutline.io.atomic import (
     sweep,
     write_whole,
 )
-from cutline.metadata.restore import undo
+from cutline.metadata.undo_journal import undo
 from cutline.metadata.writer import write
 from cutline.reports.attention import save_drawing
 from cutline.reports.html import draw_page

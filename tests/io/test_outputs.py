@@ -10,7 +10,7 @@ from PIL import Image
 
 from albums import content_of, draw_album, line, lines_of, write_lines
 from cutline.errors import DataError
-from cutline.inference.cache import journal_of
+from cutline.inference.journal import journal_of
 from cutline.io.atomic import write_whole
 from cutline.io.outputs import insist_on_out, insist_on_page, is_own
 from cutline.metadata.writer import write

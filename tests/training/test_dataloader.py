@@ -12,8 +12,8 @@ from cutline.models.encoders.mosaic import Mosaic
 from cutline.models.search import greedy
 from cutline.models.weights import CaptionModel, cross_entropy
 from cutline.text.vocabulary import END, PAD, START, Vocabulary
+from cutline.training.batch_inputs import Sight, Unstored, plan_training
 from cutline.training.dataloader import open_loader
-from cutline.training.inputs import Sight, Unstored, plan_training
 from cutline.training.losses import CrossEntropy
 from cutline.training.trainer import Step, Trainer, Training
 from cutline.types import Example

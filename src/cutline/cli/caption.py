@@ -196,7 +196,7 @@ def _insist_on_outs(
     out: Path, form: str | None, inputs: Sequence[Path | None], *, overwrite: bool
 ) -> None:
     """Raises `DataError` for a file that is read here, or that no journal knows as cutline's."""
-    from cutline.inference.cache import journal_of
+    from cutline.inference.journal import journal_of
     from cutline.io.outputs import insist_on_out, insist_on_page
 
     files = [given for given in inputs if given is not None and not given.is_dir()]

@@ -36,10 +36,10 @@ def submit(
     LIST is image_info_test2014.json or one of its kind. Every picture gets a caption. The same
     command goes on where one was stopped or killed; the file is checked at the end.
     """
-    from cutline.inference.cache import journal_of
     from cutline.inference.captioner import load
     from cutline.inference.coco_results import check
     from cutline.inference.coco_results import submit as caption_listed
+    from cutline.inference.journal import journal_of
 
     avoided = click.get_current_context().params.get("avoid")  # of which a `Style` was made
     begun = journal_of(out).is_file() or None

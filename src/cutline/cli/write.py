@@ -82,7 +82,7 @@ def publish(
     within: Sequence[Path] = (),
 ) -> int:
     """Write captions as `write` does, and say what happens to each; the exit code."""
-    from cutline.metadata.restore import journal_beside
+    from cutline.metadata.undo_journal import journal_beside
     from cutline.metadata.writer import read_captions
     from cutline.metadata.writer import write as write_captions
 
@@ -124,7 +124,7 @@ def undo(journal: Path, folders: tuple[Path, ...], apply: bool) -> None:
     JOURNAL stands beside the captions: captions.undo.jsonl, the default. A file that somebody has
     changed since is kept. Files outside of the journal's folder are touched only in FOLDERS.
     """
-    from cutline.metadata.restore import undo as undo_changes
+    from cutline.metadata.undo_journal import undo as undo_changes
 
     counts, events = Counter[str](), undo_changes(journal, apply=apply, folders=folders)
     with stop_after_the_event() as asked, closing(events):

@@ -7,7 +7,7 @@
 `objects` are names with their share of the picture; where they are, `labels` are not read. `person`
 says whether anybody is there; without it nobody knows. Where a line says a `split`, only `train` is
 learnt from. The head that names concepts learns from them, and the decoder if sentences are found
-for them (`[[source]]` with `kind = "labels"`; see `cutline.training.pairing`).
+for them (`[[source]]` with `kind = "labels"`; see `cutline.training.pseudo_pairs`).
 """
 
 import json

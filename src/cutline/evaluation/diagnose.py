@@ -31,7 +31,7 @@ from cutline.inference.calibration import (
 )
 from cutline.inference.captioner import captions_of
 from cutline.inference.torch import TorchEngine
-from cutline.metrics.habits import Habits
+from cutline.metrics.degeneration import Habits
 from cutline.models.weights import cross_entropy, encode
 from cutline.types import Caption, Example, Report
 

@@ -16,8 +16,8 @@ from cutline.errors import ImageError, ModelError
 from cutline.images.load import Source, View
 from cutline.images.prefetch import Decoded, Undecoded, batches_of, decode, decode_ahead, in_order
 from cutline.inference.calibration import Calibration, weigh_evidence
+from cutline.inference.fallback import finish
 from cutline.inference.onnx import OnnxEngine
-from cutline.inference.phrases import finish
 from cutline.text.style import FREE, Style
 from cutline.text.tokenizer import join_words
 from cutline.text.vocabulary import PAD, Vocabulary

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cutline.errors import DataError
-from cutline.inference.cache_tables import connect
+from cutline.inference.journal_schema import connect
 
 BY, HUMAN = "by", "human"
 """A line of a person's says `"by": "human"`."""

@@ -17,9 +17,9 @@ from typing import Any
 
 from cutline.errors import DataError, ImageError, NoPictureError
 from cutline.images.find import find_pictures
-from cutline.inference.cache import Journal, Line, journal_of
 from cutline.inference.captioner import Captioner
 from cutline.inference.corrections import key_of
+from cutline.inference.journal import Journal, Line, journal_of
 from cutline.io.atomic import insist_on_leave, replaced
 from cutline.io.tables import WRITERS, import_parquet, read_rows
 from cutline.text.style import FREE, Style

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cutline.errors import ModelError
 from cutline.images.load import View
 from cutline.models.onnx_format import FORMAT
-from cutline.models.runtime import ended_after, is_out_of_memory, onnxruntime, session_options
+from cutline.models.onnx_runtime import ended_after, is_out_of_memory, onnxruntime, session_options
 from cutline.text.style import FREE, NO_CHOICE, Style
 from cutline.text.vocabulary import PAD, Vocabulary
 from cutline.types import Written

@@ -6,10 +6,10 @@ from cutline._lazy import lazily
 
 if TYPE_CHECKING:
     from cutline.metadata.provenance import Mark as Mark
-    from cutline.metadata.restore import undo as undo
+    from cutline.metadata.undo_journal import undo as undo
     from cutline.metadata.writer import write as write
 
 __all__ = ["Mark", "undo", "write"]
-_HOMES = {"Mark": "provenance", "undo": "restore", "write": "writer"}
+_HOMES = {"Mark": "provenance", "undo": "undo_journal", "write": "writer"}
 if not TYPE_CHECKING:  # else a misspelt name would be of type Any
     __getattr__ = lazily(__name__, _HOMES)

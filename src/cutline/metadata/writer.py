@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cutline.errors import DataError, WritingError, nearest
-from cutline.inference.cache import insist_on_own, journal_of, renewing
 from cutline.inference.corrections import BY, HUMAN, mark_persons
+from cutline.inference.journal import insist_on_own, journal_of, renewing
 from cutline.io.atomic import read_file
 from cutline.io.tables import read_rows
 from cutline.metadata.exiftool import ExifTool, find_exiftool, kind_of
-from cutline.metadata.neighbours import Neighbours
+from cutline.metadata.name_clashes import Neighbours
 from cutline.metadata.provenance import Found, Mark, clean_text, hash_text
-from cutline.metadata.restore import Journal, insist_on_target, tell_failure
+from cutline.metadata.undo_journal import Journal, insist_on_target, tell_failure
 from cutline.metadata.xmp import look_inside, put_text, read_packet
 
 FORMS = ("txt", "xmp", "embed")

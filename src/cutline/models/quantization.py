@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-from cutline.models.runtime import onnxruntime
+from cutline.models.onnx_runtime import onnxruntime
 
 SMALL = 4096
 """Weights with fewer numbers stay as they are: they cost nothing."""

@@ -22,7 +22,7 @@ from cutline.errors import CutlineError, DataError, ModelError, TrainingError
 from cutline.inference.captioner import captions_of
 from cutline.inference.torch import TorchEngine
 from cutline.io.atomic import alone_with, sweep
-from cutline.metrics.habits import Habits
+from cutline.metrics.degeneration import Habits
 from cutline.models.checkpoint import (
     Checkpoint,
     create_folder,
@@ -35,13 +35,12 @@ from cutline.models.checkpoint import (
 from cutline.models.weights import CaptionModel, fill, fingerprint, part_of, unfreeze
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import Vocabulary
+from cutline.training.batch_inputs import Material, Sight, Stored, Unstored
+from cutline.training.concept_fitting import Naming, read_naming, save_naming
 from cutline.training.events import Begun, Told, Validated
 from cutline.training.feature_store import Encoded
 from cutline.training.history import HISTORY, Epoch, History, Sample, keep_epoch
-from cutline.training.inputs import Material, Sight, Stored, Unstored
-from cutline.training.mixing import build_objective, plan_mixture
-from cutline.training.naming import Naming, read_naming, save_naming
-from cutline.training.starting import (
+from cutline.training.initialization import (
     Eyes,
     build_decoder,
     check_parts,
@@ -53,6 +52,7 @@ from cutline.training.starting import (
     name_weights,
     names_things,
 )
+from cutline.training.multi_source import build_objective, plan_mixture
 from cutline.training.trainer import EpochEnd, Step, Trainer, Training, pick_device
 from cutline.types import SPLITS, Caption, Example, Report
 from cutline.version import __version__

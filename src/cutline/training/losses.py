@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cutline.metrics import Metric
 from cutline.metrics.bleu import Bleu
 from cutline.metrics.cider import CiderD
-from cutline.metrics.invention import find_invented
+from cutline.metrics.hallucination import find_invented
 from cutline.metrics.meteor import Meteor
 from cutline.models.concepts import Sight
 from cutline.models.search import MARKERS, StepDecoder, sample
@@ -106,7 +106,7 @@ class SelfCritical:
     Rennie et al. 2017 (arXiv 1612.00563) with the mean of the other samples as baseline (Luo 2020,
     arXiv 2003.09971). Rewards are `rewards`' weighted sum of sentence scores, on the vocabulary's
     words with the end marker among them: otherwise a caption is rewarded for not ending. What
-    `metrics.invention` finds in a caption lessens it.
+    `metrics.hallucination` finds in a caption lessens it.
     """
 
     def __init__(

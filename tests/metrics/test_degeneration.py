@@ -1,5 +1,5 @@
+from cutline.metrics.degeneration import Habits
 from cutline.metrics.diversity import Diversity
-from cutline.metrics.habits import Habits
 
 DOG, CAT = ["a", "dog", "runs"], ["a", "cat", "sleeps"]
 

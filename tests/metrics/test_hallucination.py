@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cutline.metrics.invention import count_invented, find_invented
-from cutline.metrics.reliability import Kept, risk_area, risk_coverage, roc_area
+from cutline.metrics.calibration_error import Kept, risk_area, risk_coverage, roc_area
+from cutline.metrics.hallucination import count_invented, find_invented
 from cutline.text.tokenizer import split_words
 
 

@@ -29,7 +29,7 @@ from cutline.models.weights import fill, part_of
 from cutline.text.nouns import KINDS, is_wider, names_person, nouns_of, read_classes, widen
 from cutline.text.tokenizer import split_words
 from cutline.text.vocabulary import MARKERS, Vocabulary
-from cutline.training.pairing import Finder
+from cutline.training.pseudo_pairs import Finder
 from cutline.types import Example
 
 FILE, FOUND = "concepts.safetensors", "found.jsonl"

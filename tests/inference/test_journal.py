@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cutline.errors import DataError
-from cutline.inference.cache import Journal, journal_of, renewing
-from cutline.inference.cache_tables import TABLES
+from cutline.inference.journal import Journal, journal_of, renewing
+from cutline.inference.journal_schema import TABLES
 
 VIEW = """
 CREATE TABLE pictures (path);

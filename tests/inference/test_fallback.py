@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cutline.inference.phrases import NOT_A_PHOTOGRAPH, finish, phrase_of
+from cutline.inference.fallback import NOT_A_PHOTOGRAPH, finish, phrase_of
 from cutline.text.style import Style
 from cutline.types import Caption, Concept
 

@@ -24,9 +24,9 @@ from cutline.models.concepts import Concepts, Sight
 from cutline.text.nouns import names_person, nouns_of
 from cutline.text.tokenizer import split_words
 from cutline.text.vocabulary import UNKNOWN, Vocabulary
-from cutline.training.inputs import Show, Showing, plan_training
+from cutline.training.batch_inputs import Show, Showing, plan_training
+from cutline.training.concept_fitting import Naming
 from cutline.training.losses import Alone, CrossEntropy, SelfCritical, Shown, WithSentences
-from cutline.training.naming import Naming
 from cutline.training.trainer import Objective, Plan, Training
 from cutline.types import Example
 

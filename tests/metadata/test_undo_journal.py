@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from cutline.errors import WritingError
-from cutline.metadata.restore import Journal, Undone, journal_beside, undo
+from cutline.metadata.undo_journal import Journal, Undone, journal_beside, undo
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_on_a_full_disk_files_and_journal_stay_whole(tmp_path):
     code = """
 import resource, sys
 from pathlib import Path
-from cutline.metadata.restore import Journal
+from cutline.metadata.undo_journal import Journal
 journal = Journal(Path("captions.undo.jsonl"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 for name, size in (("large", 9000), ("small", 2000)):

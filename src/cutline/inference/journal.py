@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cutline.errors import DataError
-from cutline.inference import cache_tables, corrections
+from cutline.inference import corrections, journal_schema
 
 ROWS = 500
 """Read or written together."""
@@ -86,7 +86,7 @@ def renewing(out: Path | None) -> Iterator[Callable[[bytes, bytes], None]]:
     if out is not None and path is not None and path.exists():
         insist_on_own(out)
         with suppress(DataError, sqlite3.Error):
-            base = cache_tables.connect(path, timeout=0.0, isolation_level=None)
+            base = journal_schema.connect(path, timeout=0.0, isolation_level=None)
     if base is None:
         yield lambda old, new: None
         return
@@ -103,15 +103,15 @@ class Journal:
     """Which pictures there are, and what is known of each."""
 
     def __init__(self, path: Path, asked: str) -> None:
-        self._base = cache_tables.connect(path, timeout=0.5)
+        self._base = journal_schema.connect(path, timeout=0.5)
         self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._base.execute("PRAGMA journal_mode = TRUNCATE")  # right on a network drive, too
         self._base.execute("PRAGMA synchronous = NORMAL")
-        self._base.executescript(cache_tables.TABLES)
+        self._base.executescript(journal_schema.TABLES)
         self.written = corrections.Written(self._base)
         [(listing,)] = self._base.execute("SELECT coalesce(max(listing), 0) + 1 FROM pictures")
         if not isinstance(listing, int) or not 0 < listing < MOST_LISTINGS:
-            raise DataError(cache_tables.tell_strange(path))
+            raise DataError(journal_schema.tell_strange(path))
         self._named: dict[str, Any] = {"asked": asked, "listing": listing}
         self._shown: deque[tuple[bytes, bytes, Stamp]] = deque()
         self._equal: dict[bytes, list[bytes]] = {}
@@ -293,7 +293,7 @@ def _has_changed(path: bytes, stamp: Stamp) -> bool:
 
 def insist_on_own(out: Path) -> None:
     """Raises `DataError` for a journal of a file with which SQLite would touch other files."""
-    cache_tables.insist_on_own_files(journal_of(out))
+    journal_schema.insist_on_own_files(journal_of(out))
 
 
 def _digest(file: BytesIO | BufferedReader) -> bytes:

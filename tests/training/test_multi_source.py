@@ -29,13 +29,10 @@ from cutline.models.checkpoint import read_model
 from cutline.models.concepts import Sight
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import MARKERS, Vocabulary
-from cutline.training import naming as naming_of_a_run
-from cutline.training.events import Begun, Told, Validated
-from cutline.training.experiment import Experiment
-from cutline.training.inputs import Sight as Eyesight
-from cutline.training.inputs import Stored
-from cutline.training.mixing import plan_mixture
-from cutline.training.naming import (
+from cutline.training import concept_fitting as naming_of_a_run
+from cutline.training.batch_inputs import Sight as Eyesight
+from cutline.training.batch_inputs import Stored
+from cutline.training.concept_fitting import (
     Lesson,
     build_head,
     choose_nouns,
@@ -45,7 +42,10 @@ from cutline.training.naming import (
     read_naming,
     tabulate,
 )
-from cutline.training.starting import build_decoder, find_classifier
+from cutline.training.events import Begun, Told, Validated
+from cutline.training.experiment import Experiment
+from cutline.training.initialization import build_decoder, find_classifier
+from cutline.training.multi_source import plan_mixture
 from cutline.training.trainer import Step
 from cutline.types import Example
 

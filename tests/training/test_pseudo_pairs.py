@@ -3,7 +3,7 @@
 import pytest
 
 from cutline.text.vocabulary import MARKERS, Vocabulary
-from cutline.training.pairing import Finder
+from cutline.training.pseudo_pairs import Finder
 
 SENTENCES = [
     "a zebra is standing in the grass",

@@ -36,7 +36,7 @@ from cutline.io.atomic import (
     sweep,
     tell_names,
 )
-from cutline.metadata.undo_log import Before, Change, as_line, place_of, read_changes
+from cutline.metadata.undo_records import Before, Change, as_line, place_of, read_changes
 
 _LEAST, _SWOLLEN = 2**26, 20
 """What is kept of an old content may unpack to 64 megabytes, or to so many times its size."""

@@ -21,10 +21,8 @@ from cutline.models.weights import extend, fill, grow, part_of, read_tensors
 from cutline.recipe import Recipe
 from cutline.text.nouns import PERSON as PERSON_WORDS
 from cutline.text.vocabulary import Vocabulary
-from cutline.training.events import Told
-from cutline.training.feature_store import Encoded, FeatureStore, Pooled
-from cutline.training.inputs import Material, Sight
-from cutline.training.naming import (
+from cutline.training.batch_inputs import Material, Sight
+from cutline.training.concept_fitting import (
     PERSON,
     Classifier,
     Lesson,
@@ -40,7 +38,9 @@ from cutline.training.naming import (
     read_classifier,
     tabulate,
 )
-from cutline.training.pairing import Finder
+from cutline.training.events import Told
+from cutline.training.feature_store import Encoded, FeatureStore, Pooled
+from cutline.training.pseudo_pairs import Finder
 from cutline.training.trainer import Training
 from cutline.types import Example
 
