@@ -667,20 +667,20 @@ def test_watching_needs_a_file_and_folders(run, tiny, album, options, sentence):
 
 
 @pytest.mark.slow
-def test_two_thousand_photographs_killed_at_twenty_moments(shared, tmp_path):
+def test_two_thousand_photographs_killed_at_twenty_moments(tiny, shared, tmp_path):
     folder = tmp_path / "photographs"
     folder.mkdir()
     for path in sorted((shared / "data" / "flickr8k" / "images").glob("*.jpg"))[:2_000]:
         (folder / path.name).symlink_to(path)
     whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
     began = time.monotonic()
-    run_until(None, folder, whole)
+    run_until(tiny, folder, whole)
     seconds = time.monotonic() - began
 
     chance = random.Random(0)
     for _ in range(20):
-        run_until(None, folder, killed, seconds=chance.uniform(0.3, seconds / 15))
-    run_until(None, folder, killed)
+        run_until(tiny, folder, killed, seconds=chance.uniform(seconds / 20, seconds / 6))
+    run_until(tiny, folder, killed)
 
     assert len(read(killed)) == 2_000
     assert read(killed) == read(whole)
