@@ -193,6 +193,23 @@ def test_one_process_at_a_time_and_the_lock_is_gone_afterwards(here, precious):
     assert precious.read_text() == "precious"
 
 
+@posix
+def test_the_lock_of_a_killed_process_keeps_nobody_out(here):
+    code = """
+import os, signal
+from pathlib import Path
+from cutline.io.atomic import alone_with
+with alone_with(Path("lock")):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert names(here) == ["lock"]
+
+    with alone_with(Path("lock")) as alone:
+        assert alone
+    assert names(here) == []
+
+
 def test_a_folder_is_there_whole_or_not_at_all(here):
     with pytest.raises(ZeroDivisionError), new_folder(Path("a/folder")) as inside:
         (inside / "some").touch()

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import stat
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EACCES, EEXIST, EINVAL, ELOOP
@@ -21,9 +20,6 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from cutline.errors import CutlineError
-
-if sys.platform != "win32":
-    import fcntl
 
 _PART = re.compile(r"\.cutline-[0-9a-f]{16}\.part")
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -70,7 +66,8 @@ class Part:
         self.file: BinaryIO = open(  # noqa: SIM115, PTH123 (what writes models asks for its name)
             self._path, "w+b", opener=lambda path, _: os.open(path, flags, mode)
         )
-        lock(self.file.fileno())
+        if os.name != "nt":  # there, a file that is open cannot be removed
+            lock(self.file.fileno())
 
     def __enter__(self) -> "Part":
         return self
@@ -158,36 +155,46 @@ def _take_away(part: Path) -> None:
 
 
 def lock(opened: int, *, wait: bool = False) -> bool | None:
-    """Whether an open file is this process's alone from now on; None where there are no locks.
+    """Lock an open file: whether it is this process's alone; None where locks do not work.
 
-    A process that ends, however it does, lets go of its own.
+    `wait` waits for the lock. It is released when the file is closed, also by a kill.
     """
-    if sys.platform == "win32":
-        return None
+    from filelock import lock_descriptor  # here, since captioning alone writes no file
+
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except OSError:  # a network drive that knows none
+        return lock_descriptor(opened, blocking=wait)
+    except OSError:  # a network drive without locks
         return None
-    return True
 
 
 @contextmanager
 def alone_with(path: Path) -> Iterator[bool]:
     """Whether no other process is in this block with the same lock file, which is gone afterwards.
 
-    True where there are no locks. Raises `OSError` where the lock file cannot be made.
+    True where locks do not work. Raises `OSError` where the lock file cannot be made.
     """
-    with open_to_append(path) as file:
-        # one that was taken away after it was opened locks nobody out
-        mine = lock(file.fileno()) is not False and os.fstat(file.fileno()).st_nlink > 0
-        try:
-            yield mine
-        finally:
-            if mine:
-                with suppress(OSError):
-                    path.unlink()
+    file = open_to_append(path)
+    # one that was taken away after it was opened locks nobody out
+    mine = lock(file.fileno()) is not False and os.fstat(file.fileno()).st_nlink > 0
+    try:
+        yield mine
+    finally:
+        if mine:
+            remove_locked(file, path)
+        file.close()
+
+
+def remove_locked(file: FileIO, path: Path) -> None:
+    """Remove a locked file before its lock is released; on Windows only a closed one goes.
+
+    What cannot be removed stays, and so does a file that has taken its name since.
+    """
+    if not os.fstat(file.fileno()).st_nlink:
+        return
+    if os.name == "nt":
+        file.close()
+    with suppress(OSError):
+        path.unlink()
 
 
 def open_to_append(path: Path) -> FileIO:

@@ -33,10 +33,18 @@ from cutline.io.atomic import (
     lock,
     open_to_append,
     read_file,
+    remove_locked,
     sweep,
     tell_names,
 )
-from cutline.metadata.undo_records import Before, Change, as_line, place_of, read_changes
+from cutline.metadata.undo_records import (
+    Before,
+    Change,
+    as_line,
+    parse_changes,
+    place_of,
+    read_changes,
+)
 
 _LEAST, _SWOLLEN = 2**26, 20
 """What is kept of an old content may unpack to 64 megabytes, or to so many times its size."""
@@ -61,10 +69,10 @@ class Journal:
         self._lines: FileIO | None = None
         self._blobs: FileIO | None = None
         self._swept = set[Path]()
-        self._read()
+        self._note(read_changes(self.path))
 
-    def _read(self) -> None:
-        self.changes = read_changes(self.path)
+    def _note(self, changes: dict[int, Change]) -> None:
+        self.changes = changes
         """Those that nobody has taken back, the oldest first."""
         self._next = 1 + max(self.changes, default=0)
         self._latest = {change.target: change for change in self.changes.values()}
@@ -84,9 +92,9 @@ class Journal:
         if lock(lines.fileno()) is False or not os.fstat(lines.fileno()).st_nlink:
             lines.close()
             raise WritingError(f"{self.path} is in use by another cutline: let that end first")
-        _cut_off_half_a_line(lines)
         self._lines = lines
-        self._read()  # another may have written since
+        # another may have written since; Windows lets none but the locked handle read
+        self._note(parse_changes(_cut_off_half_a_line(lines), self.path))
 
     def latest(self, target: Path) -> Change | None:
         """The last change of a file."""
@@ -175,14 +183,17 @@ class Journal:
 
     def remove(self) -> None:
         """Take the journal away: there is nothing left to take back."""
+        if self._blobs:
+            self._blobs.close()
+        self.blobs_path.unlink(missing_ok=True)
+        if self._lines:
+            remove_locked(self._lines, self.path)
         self.close()
-        for path in (self.path, self.blobs_path):
-            path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the files; a journal in which nothing stands goes."""
-        if self._lines and self.path.exists() and not self.path.stat().st_size:
-            self.path.unlink()
+        if self._lines and not self._lines.closed and not os.fstat(self._lines.fileno()).st_size:
+            remove_locked(self._lines, self.path)
         for file in (self._lines, self._blobs):
             if file:
                 file.close()
@@ -353,6 +364,9 @@ def _alike(one: bytes, other: bytes) -> int:
     return low
 
 
-def _cut_off_half_a_line(lines: FileIO) -> None:
+def _cut_off_half_a_line(lines: FileIO) -> bytes:
     lines.seek(0)
-    lines.truncate(lines.readall().rfind(b"\n") + 1)
+    content = lines.readall()
+    whole = content[: content.rfind(b"\n") + 1]
+    lines.truncate(len(whole))
+    return whole

@@ -76,6 +76,11 @@ def read_changes(path: Path) -> dict[int, Change]:
         content = read_file(path) or b"" if insist_on_file(path) else b""
     except OSError as error:
         raise WritingError(f"{path} cannot be read: {error.strerror}") from None
+    return parse_changes(content, path)
+
+
+def parse_changes(content: bytes, path: Path) -> dict[int, Change]:
+    """The same from the content of a journal."""
     changes: dict[int, Change] = {}
     for place, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
         try:
