@@ -22,15 +22,15 @@ from cutline.datasets.shapes import Shapes
 from cutline.datasets.unzip import unpack
 from cutline.errors import CutlineError, DataError, FetchError
 from cutline.io.atomic import (
-    Part,
+    PartialFile,
     RefusedError,
-    alone_with,
+    atomic_write,
     new_folder,
     open_to_append,
     read_file,
-    replaced,
-    sweep,
-    write_whole,
+    remove_partial_files,
+    try_lock,
+    write_text_file,
 )
 from cutline.metadata.undo_journal import undo
 from cutline.metadata.writer import write
@@ -66,7 +66,7 @@ def names(folder: Path) -> list[str]:
 
 
 def write_a_file(out: Path) -> None:
-    with replaced(out) as file:
+    with atomic_write(out) as file:
         file.write(b"new")
 
 
@@ -75,7 +75,7 @@ def write_a_drawing(out: Path) -> None:
 
 
 def write_a_page(out: Path) -> None:
-    write_whole(draw_page("title", ["body"]), out)
+    write_text_file(draw_page("title", ["body"]), out)
 
 
 @pytest.mark.parametrize("writer", [write_a_file, write_a_page, write_a_drawing])
@@ -110,7 +110,7 @@ def test_a_folder_a_pipe_and_a_read_only_file_are_refused(here):
 def test_what_is_renamed_onto_is_what_was_looked_at(become, here, precious):
     out = here / "out"
     out.write_text("before")
-    with Part(out) as part:
+    with PartialFile(out) as part:
         part.file.write(b"new")
         out.unlink()
         if become == "link":
@@ -130,7 +130,7 @@ def test_a_name_is_new_every_time_and_the_file_keeps_its_rights(here):
     Path("out").touch()
     Path("out").chmod(0o640)
     for _ in range(5):
-        with replaced(Path("out")) as file:
+        with atomic_write(Path("out")) as file:
             file.write(b"new")
             seen |= {name for name in os.listdir() if name != "out"}  # noqa: PTH208
 
@@ -142,7 +142,7 @@ def test_a_name_is_new_every_time_and_the_file_keeps_its_rights(here):
 def test_whoever_fails_while_writing_leaves_the_file_as_it_was(here):
     Path("out").write_text("before")
 
-    with pytest.raises(ZeroDivisionError), replaced(Path("out")) as file:
+    with pytest.raises(ZeroDivisionError), atomic_write(Path("out")) as file:
         file.write(b"half")
         raise ZeroDivisionError
 
@@ -154,8 +154,8 @@ def test_what_a_killed_process_left_goes_and_a_strangers_file_stays(here, precio
     code = """
 import os, signal
 from pathlib import Path
-from cutline.io.atomic import new_folder, replaced
-with replaced(Path("out")) as file, new_folder(Path("folder")) as inside:
+from cutline.io.atomic import new_folder, atomic_write
+with atomic_write(Path("out")) as file, new_folder(Path("folder")) as inside:
     (inside / "some").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -174,21 +174,21 @@ with replaced(Path("out")) as file, new_folder(Path("folder")) as inside:
 
 @posix
 def test_what_another_process_is_writing_is_not_swept_away(here):
-    with replaced(Path("out")) as file:
+    with atomic_write(Path("out")) as file:
         file.write(b"new")
-        sweep(here)
+        remove_partial_files(here)
 
     assert names(here) == ["out"]
 
 
 @posix
 def test_one_process_at_a_time_and_the_lock_is_gone_afterwards(here, precious):
-    with alone_with(Path("lock")) as one, alone_with(Path("lock")) as other:
+    with try_lock(Path("lock")) as one, try_lock(Path("lock")) as other:
         assert (one, other) == (True, False)
     assert names(here) == []
 
     Path("lock").symlink_to(precious)
-    with pytest.raises(RefusedError), alone_with(Path("lock")):
+    with pytest.raises(RefusedError), try_lock(Path("lock")):
         pass
     assert precious.read_text() == "precious"
 
@@ -198,14 +198,14 @@ def test_the_lock_of_a_killed_process_keeps_nobody_out(here):
     code = """
 import os, signal
 from pathlib import Path
-from cutline.io.atomic import alone_with
-with alone_with(Path("lock")):
+from cutline.io.atomic import try_lock
+with try_lock(Path("lock")):
     os.kill(os.getpid(), signal.SIGKILL)
 """
     subprocess.run([sys.executable, "-c", code], check=False)
     assert names(here) == ["lock"]
 
-    with alone_with(Path("lock")) as alone:
+    with try_lock(Path("lock")) as alone:
         assert alone
     assert names(here) == []
 

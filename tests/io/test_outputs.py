@@ -11,8 +11,8 @@ from PIL import Image
 from albums import content_of, draw_album, line, lines_of, write_lines
 from cutline.errors import DataError
 from cutline.inference.journal import journal_of
-from cutline.io.atomic import write_whole
-from cutline.io.outputs import insist_on_out, insist_on_page, is_own
+from cutline.io.atomic import write_text_file
+from cutline.io.outputs import is_made_by_cutline, require_output, require_page_output
 from cutline.metadata.writer import write
 from cutline.reports.attention import save_drawing
 from cutline.reports.html import draw_page
@@ -109,32 +109,35 @@ def test_what_cutline_made_is_made_anew_unasked_and_what_is_not_when_asked(run, 
         assert Path(out).stat().st_ino != first
 
     assert run("report", "captions.jsonl", "-o", "notes.html", "--overwrite")[0] == 0
-    assert is_own(Path("notes.html"))
+    assert is_made_by_cutline(Path("notes.html"))
 
 
 def test_pages_drawings_and_models_are_known_by_what_is_in_them(here):
-    write_whole(draw_page("title", []), Path("page"))
+    write_text_file(draw_page("title", []), Path("page"))
     save_drawing(Image.new("RGB", (9, 9)), Path("drawn.png"))
     save_drawing(Image.new("RGB", (9, 9)), Path("drawn.jpg"))
     Path("results").write_text(json.dumps(CAPTIONS, indent=0))
     from cutline.inference.captioner import PACKAGED
 
-    assert all(is_own(Path(name)) for name in ("page", "drawn.png", "drawn.jpg", "results"))
-    assert is_own(PACKAGED)
+    mine = ("page", "drawn.png", "drawn.jpg", "results")
+    assert all(is_made_by_cutline(Path(name)) for name in mine)
+        is_made_by_cutline(Path(name)) for name in ("page", "drawn.png", "drawn.jpg", "results")
+    )
+    assert is_made_by_cutline(PACKAGED)
     others = ["photo.jpg", "notes.csv", "notes.html", "notes.onnx", "album", "captions.jsonl"]
-    assert not any(is_own(Path(name)) for name in others)
+    assert not any(is_made_by_cutline(Path(name)) for name in others)
 
 
 def test_a_file_of_captions_is_known_by_its_journal(here):
     journal_of(Path("captions.jsonl")).touch()
 
     own = journal_of(Path("captions.jsonl")).is_file()
-    insist_on_out(Path("captions.jsonl"), [Path("photo.jpg")], own=own)
+    require_output(Path("captions.jsonl"), [Path("photo.jpg")], own=own)
 
     with pytest.raises(DataError, match="is read here"):
-        insist_on_out(Path("captions.jsonl"), [Path("captions.jsonl")], own=True, overwrite=True)
+        require_output(Path("captions.jsonl"), [Path("captions.jsonl")], own=True, overwrite=True)
     with pytest.raises(DataError, match="take photo.html"):
-        insist_on_page(Path("photo.jpg"), overwrite=True)
+        require_page_output(Path("photo.jpg"), overwrite=True)
 
 
 def test_a_link_and_a_folder_are_refused_before_any_work(run, here):

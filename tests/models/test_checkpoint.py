@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 
 from cutline.errors import ModelError
-from cutline.io.atomic import replaced, sweep
+from cutline.io.atomic import atomic_write, remove_partial_files
 from cutline.models.checkpoint import (
     build,
     create_folder,
@@ -265,7 +265,7 @@ def test_a_damaged_state_is_told_in_a_sentence(kept, folder):
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(folder):
-    with pytest.raises(OSError, match="No space"), replaced(folder / "card.json") as file:
+    with pytest.raises(OSError, match="No space"), atomic_write(folder / "card.json") as file:
         file.write(b'{"epo')
         raise OSError(28, "No space left on device")
 
@@ -280,7 +280,7 @@ def test_what_a_killed_run_left_does_not_hurt_and_is_swept(folder):
 
     assert read_model(folder).card == CARD
     save_model(folder, make_model(seed=1), WORDS, CARD)
-    sweep(folder)
+    remove_partial_files(folder)
 
     assert names(folder) == before
     assert torch.equal(
@@ -354,6 +354,6 @@ def test_a_run_killed_while_it_saves_leaves_the_old_model_or_the_new_one(tmp_pat
             left |= any(name.endswith(".part") for name in names(folder))
 
     assert seen == {0, 1}
-    sweep(folder)
+    remove_partial_files(folder)
     assert names(folder) == {"recipe.json", "vocabulary.txt", "weights.safetensors", "card.json"}
     assert left, "none of the kills fell into the middle of a save"

@@ -21,7 +21,7 @@ from cutline.alttext.pages import Page, find_pages
 from cutline.alttext.urls import Inline, Local, Place, Remote
 from cutline.errors import CutlineError, DataError, FetchError, ImageError
 from cutline.images.prefetch import in_order
-from cutline.io.atomic import insist_on_leave, replaced, tell_names
+from cutline.io.atomic import atomic_write, explain_hard_links, require_writable
 from cutline.types import Caption
 
 CaptionEach = Callable[[Iterable[Path | bytes]], Iterator[Caption | ImageError]]
@@ -219,10 +219,10 @@ def apply(change: Change) -> None:
         return
     path = named.resolve()  # what a link points to is written, the link stays
     try:
-        status = insist_on_leave(path)
+        status = require_writable(path)
         if status and status.st_nlink > 1:
-            raise DataError(f"{named} stays as it is: {tell_names(status)}")
-        with replaced(path) as file:
+            raise DataError(f"{named} stays as it is: {explain_hard_links(status)}")
+        with atomic_write(path) as file:
             if path.read_bytes() != change.page.content:
                 raise DataError(f"{named} has changed since it was read: run the command again")
             file.write(change.content)

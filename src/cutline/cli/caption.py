@@ -197,12 +197,12 @@ def _insist_on_outs(
 ) -> None:
     """Raises `DataError` for a file that is read here, or that no journal knows as cutline's."""
     from cutline.inference.journal import journal_of
-    from cutline.io.outputs import insist_on_out, insist_on_page
+    from cutline.io.outputs import require_output, require_page_output
 
     files = [given for given in inputs if given is not None and not given.is_dir()]
-    insist_on_out(out, files, overwrite=overwrite, own=journal_of(out).is_file())
+    require_output(out, files, overwrite=overwrite, own=journal_of(out).is_file())
     if form == "html":
-        insist_on_page(out.with_name(PAGE), files, overwrite=overwrite)
+        require_page_output(out.with_name(PAGE), files, overwrite=overwrite)
 
 
 def _hand_on(
@@ -264,10 +264,10 @@ def gaze(picture: Path, out: Path, overwrite: bool, model: Path | None) -> None:
     """Draw where the model looked for each word of its caption."""
     from cutline.images.load import open_image
     from cutline.inference.captioner import load
-    from cutline.io.outputs import insist_on_out
+    from cutline.io.outputs import require_output
     from cutline.reports.attention import draw_gaze, save_drawing
 
-    insist_on_out(out, (picture, model), overwrite=overwrite)
+    require_output(out, (picture, model), overwrite=overwrite)
     captioner = load(model)
     caption = captioner.caption(picture, style=Style(any_picture=True))
     drawing = draw_gaze(open_image(picture, captioner.engine.view), caption)

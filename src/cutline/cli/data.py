@@ -145,18 +145,18 @@ def _spell(count: int) -> str:
 def show(folder: Path, kind: str, out: Path | None, overwrite: bool) -> None:
     """Show what is in a data set: counts, lengths, words, vocabulary, damage, duplicates."""
     from cutline.datasets import open_dataset
-    from cutline.io.atomic import write_whole
-    from cutline.io.outputs import insist_on_page
+    from cutline.io.atomic import write_text_file
+    from cutline.io.outputs import require_page_output
     from cutline.reports.dataset import Overview, draw_page, look_over, tell
 
     if out:
-        insist_on_page(out, overwrite=overwrite)
+        require_page_output(out, overwrite=overwrite)
     examples, bars = list(open_dataset({"kind": kind}, folder)), Bars()
     for event in look_over(examples):
         if isinstance(event, Overview):
             echo(tell(event))
             if out:
-                write_whole([draw_page(event, examples, f"{kind}: {folder.name}")], out)
+                write_text_file([draw_page(event, examples, f"{kind}: {folder.name}")], out)
                 say(f"{out} shows it")
         else:
             bars.show("looked at", event.done, event.total)

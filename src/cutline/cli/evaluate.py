@@ -22,8 +22,8 @@ from cutline.evaluation.tables import (
     tell_scores,
     write_each,
 )
-from cutline.io.atomic import write_whole
-from cutline.io.outputs import insist_on_out
+from cutline.io.atomic import write_text_file
+from cutline.io.outputs import require_output
 from cutline.io.references import read_predictions
 from cutline.metrics import METRICS, USUAL
 from cutline.types import Example, Report
@@ -97,7 +97,7 @@ def score(
     if per_image and not per_image.parent.is_dir():
         raise DataError(f"--per-image {per_image}: there is no folder {per_image.parent}")
     if per_image:
-        insist_on_out(
+        require_output(
             per_image, (predictions, references, train, _as_path(df)), overwrite=overwrite
         )
     measurement = metrics.measure(
@@ -199,7 +199,7 @@ def evaluate(
     from cutline.reports.attention import draw_sheet, save_drawing
 
     for path in filter(None, (out, sheet)):
-        insist_on_out(path, (model, data, *others), overwrite=overwrite)
+        require_output(path, (model, data, *others), overwrite=overwrite)
     captioner = _load_together([model or PACKAGED, *others]) if others else load(model)
     if apply and not record:
         raise click.UsageError("--apply goes with --record")
@@ -210,7 +210,7 @@ def evaluate(
     captioned = _caption_split(captioner, data, kind, split)
     if out:
         found = [{"image_id": _as_id(c.example.id), "caption": c.text} for c in captioned]
-        write_whole([json.dumps(found, indent=0, ensure_ascii=False)], out)
+        write_text_file([json.dumps(found, indent=0, ensure_ascii=False)], out)
     if sheet:
         shown = [(each.example.image, each.text) for each in captioned[:100]]
         save_drawing(draw_sheet(shown), sheet)
@@ -362,7 +362,7 @@ def inspect(
     from cutline.inference.captioner import PACKAGED
 
     for path in [out / name for name in INSPECTED] if out else ():
-        insist_on_out(path, (model, data), overwrite=overwrite)
+        require_output(path, (model, data), overwrite=overwrite)
     engine = TorchEngine.open(model or PACKAGED)
     examples = find_examples(engine.card, data, kind, split)
     train = find_examples(engine.card, data, kind, "train")[:neighbours] if neighbours else []
@@ -379,8 +379,8 @@ def _write_inspection(out: Path, report: str, page: Iterable[str], found: "Inspe
 
     out.mkdir(parents=True, exist_ok=True)
     told, drawn, worst = (out / name for name in INSPECTED)
-    write_whole([report], told)
-    write_whole(page, drawn)
+    write_text_file([report], told)
+    write_text_file(page, drawn)
     save_drawing(draw_sheet([(e.image, caption.text) for e, caption, _ in found.worst]), worst)
 
 

@@ -51,11 +51,11 @@ def report(
     training anew.
     """
     from cutline.images.load import View
-    from cutline.io.outputs import insist_on_page
+    from cutline.io.outputs import require_page_output
 
     page = out or (captions if captions.is_dir() else Path()) / PAGE
     inputs = (None if captions.is_dir() else captions, other, references, images)
-    insist_on_page(page, inputs, overwrite=overwrite)
+    require_page_output(page, inputs, overwrite=overwrite)
     if captions.is_dir():
         if other:
             raise click.UsageError(f"{captions} is a model folder: its page has no second file")

@@ -8,7 +8,7 @@ import click
 
 from cutline.cli.options import model_option, overwrite_option, text_options, threads_option
 from cutline.cli.progress import Bars, say
-from cutline.io.outputs import insist_on_out
+from cutline.io.outputs import require_output
 from cutline.text.style import Style
 
 
@@ -43,7 +43,7 @@ def submit(
 
     avoided = click.get_current_context().params.get("avoid")  # of which a `Style` was made
     begun = journal_of(out).is_file() or None
-    insist_on_out(out, [listed, model, avoided], overwrite=overwrite, own=begun)
+    require_output(out, [listed, model, avoided], overwrite=overwrite, own=begun)
     captioner = load(model, threads=threads)
     bars = Bars()
     for event in caption_listed(captioner, listed, images or listed.parent, out, style):

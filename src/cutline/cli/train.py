@@ -236,11 +236,11 @@ def export(
     trust: bool,
 ) -> None:
     """Turn a model folder into the one-file form: pixels in, captions out, in one ONNX file."""
-    from cutline.io.outputs import insist_on_out
+    from cutline.io.outputs import require_output
 
     out = out or model / "model.onnx"
     own = [path for path in model.glob("*") if path.name != "model.onnx"]
-    insist_on_out(out, (data, *(own or [model])), overwrite=overwrite)
+    require_output(out, (data, *(own or [model])), overwrite=overwrite)
     _export(model, out, precision, data, trust=trust)
 
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from cutline.datasets.validation import Reading, list_pictures
 from cutline.errors import DataError
-from cutline.io.atomic import RefusedError, replaced, sweep
+from cutline.io.atomic import RefusedError, atomic_write, remove_partial_files
 from cutline.types import Example
 
 SHAPES = ("circle", "square", "triangle")
@@ -71,7 +71,7 @@ class Shapes:
     def read(self) -> Reading:
         """Draw what is not yet there; what is drawn has no problems."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        sweep(self.folder)
+        remove_partial_files(self.folder)
         there = list_pictures(self.folder)
         for index in range(self.count):
             if self._name(index) not in there:
@@ -85,7 +85,7 @@ class Shapes:
         """A picture is there as a whole or not at all; another process may have drawn the same."""
         drawn = draw_scene(*self._imagine(index), size=self.size)
         path = self.folder / self._name(index)
-        with suppress(RefusedError), replaced(path, lasting=False, alone=False) as file:
+        with suppress(RefusedError), atomic_write(path, fsync=False, clean_up=False) as file:
             drawn.save(file, format="png")
 
     def _example(self, index: int) -> Example:

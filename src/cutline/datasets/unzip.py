@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from cutline.datasets.download import Fetched
 from cutline.errors import FetchError
-from cutline.io.atomic import RefusedError, insist_on_file, replaced, sweep
+from cutline.io.atomic import RefusedError, atomic_write, remove_partial_files, require_regular_file
 
 SWOLLEN = 20
 """How many times its own size an archive may unpack to; annotations do to three times."""
@@ -37,7 +37,7 @@ def unpack(archive: Path, folder: Path) -> Iterator[Fetched]:
             _refuse_hostile(archive, members, total)
             done = 0
             for inside in _make_folders(archive, members, folder):
-                sweep(inside)  # what an unpacking that was killed left there
+                remove_partial_files(inside)  # what an unpacking that was killed left there
             for member in members:
                 done += member.file_size
                 if _write(opened, member, folder / member.filename):
@@ -82,10 +82,10 @@ def _make_folders(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -
 def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> bool:
     if path.is_dir():
         raise IsADirectoryError
-    there = insist_on_file(path)
+    there = require_regular_file(path)
     if there and there.st_size == member.file_size:
         return False
-    with opened.open(member) as source, replaced(path, lasting=False, alone=False) as file:
+    with opened.open(member) as source, atomic_write(path, fsync=False, clean_up=False) as file:
         while piece := source.read(2**20):
             file.write(piece)
     return True

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from cutline.datasets import detect_source, open_dataset
 from cutline.errors import CutlineError, DataError, RecipeError, nearest
-from cutline.io.atomic import write_whole
+from cutline.io.atomic import write_text_file
 from cutline.io.references import read_references
 from cutline.metrics import METRICS, Metric, open_metric
 from cutline.metrics.cider import Cider, CiderD, DocumentFrequencies
@@ -72,7 +72,7 @@ def write_each(report: Report, captions: Mapping[str, str], path: Path) -> None:
         json.dumps({"image_id": id, "caption": captions[id], **scores}, ensure_ascii=False)
         for id, scores in report.per_image.items()
     )
-    write_whole((line + "\n" for line in lines), path)
+    write_text_file((line + "\n" for line in lines), path)
 
 
 def tell_scores(report: Report) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from cutline.errors import DataError, ImageError
 from cutline.inference.captioner import Captioner
-from cutline.io.atomic import insist_on_file, open_to_append, write_whole
+from cutline.io.atomic import open_to_append, require_regular_file, write_text_file
 from cutline.text.style import FREE, Style
 
 NAME = re.compile(r"captions_[A-Za-z0-9-]+_[A-Za-z0-9.-]+_results\.json")
@@ -67,7 +67,7 @@ def submit(
                 file.write(json.dumps([number, said[number]]).encode() + b"\n")
             yield Submitted(len(said), len(listed), wrong)
     results = [{"image_id": number, "caption": said[number]} for number in listed]
-    write_whole([json.dumps(results)], out)
+    write_text_file([json.dumps(results)], out)
     if all(said.values()):
         journal.unlink()
     yield Submitted(len(said), len(listed))
@@ -113,7 +113,7 @@ def check(results: Any, images: Path) -> list[str]:
 def _read_journal(path: Path, model: str) -> dict[int, str]:
     """Whole lines only: a killed run may have left half a one, which is cut off."""
     try:
-        if insist_on_file(path) is None:
+        if require_regular_file(path) is None:
             return {}
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}") from None

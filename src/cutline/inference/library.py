@@ -20,7 +20,7 @@ from cutline.images.find import find_pictures
 from cutline.inference.captioner import Captioner
 from cutline.inference.corrections import key_of
 from cutline.inference.journal import Journal, Line, journal_of
-from cutline.io.atomic import insist_on_leave, replaced
+from cutline.io.atomic import atomic_write, require_writable
 from cutline.io.tables import WRITERS, import_parquet, read_rows
 from cutline.text.style import FREE, Style
 from cutline.types import Caption, leave_out_unsure
@@ -210,7 +210,7 @@ def _find_people(journal: Journal, out: Path | None) -> dict[bytes, dict[str, An
     if out is None or not out.exists():
         return {}
     try:
-        insist_on_leave(out)
+        require_writable(out)
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror}") from None
     return journal.written.find(row.told for row in read_rows(out))
@@ -235,7 +235,7 @@ def _write(journal: Journal, out: Path, min_confidence: float, *, known: bool) -
         return told
 
     try:
-        with replaced(out) as file:
+        with atomic_write(out) as file:
             WRITERS[out.suffix](records(), file)
             journal.keep()  # before the file is there: none of its captions is taken for a person's
     except OSError as error:

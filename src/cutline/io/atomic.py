@@ -29,10 +29,10 @@ class RefusedError(OSError):
     """What is there is not written over: a link, no ordinary file, read-only, or another file."""
 
 
-def write_whole(pieces: Iterable[str], out: Path) -> None:
+def write_text_file(pieces: Iterable[str], out: Path) -> None:
     """The file appears with all pieces in it; `CutlineError` where it cannot be written."""
     try:
-        with replaced(out) as file:
+        with atomic_write(out) as file:
             # a file name may be any bytes, and what no text can hold is shown as a question mark
             file.writelines(piece.encode("utf8", "replace") for piece in pieces)
     except OSError as error:
@@ -40,26 +40,26 @@ def write_whole(pieces: Iterable[str], out: Path) -> None:
 
 
 @contextmanager
-def replaced(target: Path, *, lasting: bool = True, alone: bool = True) -> Iterator[BinaryIO]:
+def atomic_write(target: Path, *, fsync: bool = True, clean_up: bool = True) -> Iterator[BinaryIO]:
     """A file to write to, which takes the target's place when the `with` block ends well.
 
-    Without `lasting` it is not waited for until the disk has it; `alone` says that it is not one of
+    Without `fsync` it is not waited for until the disk has it; `clean_up` says that it is not one of
     thousands, so that what killed processes left beside it is looked for. Raises `OSError`, whose
     `strerror` ends a sentence, and leaves the target as it was.
     """
-    if alone:
-        sweep(target.parent)
-    with Part(target) as part:
+    if clean_up:
+        remove_partial_files(target.parent)
+    with PartialFile(target) as part:
         yield part.file
-        part.replace_target(lasting=lasting)
+        part.replace_target(fsync=fsync)
 
 
-class Part:
+class PartialFile:
     """New content for a file, beside it under a name of its own; gone after the `with` block."""
 
     def __init__(self, target: Path) -> None:
-        """Raises `RefusedError` as `insist_on_leave`, and `OSError` where the disk does."""
-        self._target, self._status = target, insist_on_leave(target)
+        """Raises `RefusedError` as `require_writable`, and `OSError` where the disk does."""
+        self._target, self._status = target, require_writable(target)
         self._path = target.with_name(_name_part())
         mode = stat.S_IMODE(self._status.st_mode) & 0o777 if self._status else 0o666
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW
@@ -69,7 +69,7 @@ class Part:
         if os.name != "nt":  # there, a file that is open cannot be removed
             lock(self.file.fileno())
 
-    def __enter__(self) -> "Part":
+    def __enter__(self) -> "PartialFile":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,14 +79,14 @@ class Part:
             self._path.unlink(missing_ok=True)
 
     def replace_target(
-        self, *, mode: int | None = None, mtime_ns: int | None = None, lasting: bool = True
+        self, *, mode: int | None = None, mtime_ns: int | None = None, fsync: bool = True
     ) -> None:
         """Put the content in place, with these rights and this time; else the file's, and now.
 
         Raises `RefusedError` where another file or link is there than was looked at.
         """
         self.file.flush()
-        if lasting:
+        if fsync:
             os.fsync(self.file.fileno())
         if _identify(_look(self._target)) != _identify(self._status):
             told = "another file has taken its place meanwhile"
@@ -110,7 +110,7 @@ class Part:
 def new_folder(folder: Path) -> Iterator[Path]:
     """A folder to fill, which appears under its name when the `with` block ends well."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    sweep(folder.parent)
+    remove_partial_files(folder.parent)
     beside = folder.with_name(_name_part())
     beside.mkdir()  # exclusively: nobody's folder is gone on with
     held = os.open(beside, os.O_RDONLY) if os.name != "nt" else None
@@ -125,7 +125,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
             os.close(held)
 
 
-def sweep(folder: Path) -> None:
+def remove_partial_files(folder: Path) -> None:
     """Take away what killed processes of this user left in a folder; what is being written stays.
 
     A part is locked as long as its process lives; where there are no locks, it stays.
@@ -168,7 +168,7 @@ def lock(opened: int, *, wait: bool = False) -> bool | None:
 
 
 @contextmanager
-def alone_with(path: Path) -> Iterator[bool]:
+def try_lock(path: Path) -> Iterator[bool]:
     """Whether no other process is in this block with the same lock file, which is gone afterwards.
 
     True where locks do not work. Raises `OSError` where the lock file cannot be made.
@@ -199,12 +199,12 @@ def remove_locked(file: FileIO, path: Path) -> None:
 
 def open_to_append(path: Path) -> FileIO:
     """A file that grows, made if it is not there. Raises `RefusedError` for a link."""
-    insist_on_file(path)
+    require_regular_file(path)
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _NOFOLLOW
     return FileIO(os.open(path, flags, 0o666), "r+")
 
 
-def insist_on_file(path: Path) -> os.stat_result | None:
+def require_regular_file(path: Path) -> os.stat_result | None:
     """The status of a file, None if it is not there. `RefusedError` for anything else."""
     status = _look(path)
     if status is None or stat.S_ISREG(status.st_mode):
@@ -215,15 +215,15 @@ def insist_on_file(path: Path) -> os.stat_result | None:
     raise RefusedError(EINVAL, f"it is {what}", str(path))
 
 
-def insist_on_leave(target: Path) -> os.stat_result | None:
-    """As `insist_on_file`; `RefusedError` for one that is read-only, too."""
-    status = insist_on_file(target)
+def require_writable(target: Path) -> os.stat_result | None:
+    """As `require_regular_file`; `RefusedError` for one that is read-only, too."""
+    status = require_regular_file(target)
     if status and not status.st_mode & 0o222:
         raise RefusedError(EACCES, "it is read-only", str(target))
     return status
 
 
-def tell_names(status: os.stat_result) -> str:
+def explain_hard_links(status: os.stat_result) -> str:
     """What a sentence says of a file with hard links: replacing it would part them."""
     return (
         f"it is one file under {status.st_nlink} names (hard links), which writing would part; "

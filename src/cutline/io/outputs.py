@@ -15,7 +15,7 @@ from PIL import Image
 
 from cutline.errors import CutlineError, DataError
 from cutline.images.find import is_picture
-from cutline.io.atomic import insist_on_leave
+from cutline.io.atomic import require_writable
 
 SOFTWARE = 0x0131
 """The EXIF tag in which a drawing names its maker."""
@@ -26,7 +26,7 @@ _MODEL = b"\x0a\x0avocabulary\x12"
 _HEAD = 4096
 
 
-def insist_on_out(
+def require_output(
     out: Path,
     inputs: Iterable[Path | None] = (),
     *,
@@ -43,11 +43,11 @@ def insist_on_out(
         if given is not None and given.exists() and out.exists() and _is_in(out, given):
             raise DataError(f"{out} is read here, so it is not written over: name another file")
     try:
-        if insist_on_leave(out) is None:
+        if require_writable(out) is None:
             return
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror}") from None
-    if overwrite or (is_own(out) if own is None else own):
+    if overwrite or (is_made_by_cutline(out) if own is None else own):
         return
     raise DataError(
         f"{out} is there already, and is not known to be cutline's: name another file, or let it "
@@ -55,7 +55,7 @@ def insist_on_out(
     )
 
 
-def insist_on_page(
+def require_page_output(
     out: Path, inputs: Iterable[Path | None] = (), *, overwrite: bool = False
 ) -> None:
     """The same for a page; none is written over a picture, even if that is asked for."""
@@ -63,10 +63,10 @@ def insist_on_page(
         raise DataError(
             f"{out} is the name of a picture, and a page is written: take {out.stem}.html"
         )
-    insist_on_out(out, inputs, overwrite=overwrite)
+    require_output(out, inputs, overwrite=overwrite)
 
 
-def is_own(path: Path) -> bool:
+def is_made_by_cutline(path: Path) -> bool:
     """Whether cutline made a file, by what is in it."""
     try:
         if not path.is_file():

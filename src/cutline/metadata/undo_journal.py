@@ -26,16 +26,16 @@ from stat import S_IMODE
 
 from cutline.errors import WritingError
 from cutline.io.atomic import (
-    Part,
+    PartialFile,
     RefusedError,
-    insist_on_file,
-    insist_on_leave,
+    explain_hard_links,
     lock,
     open_to_append,
     read_file,
     remove_locked,
-    sweep,
-    tell_names,
+    remove_partial_files,
+    require_regular_file,
+    require_writable,
 )
 from cutline.metadata.undo_records import (
     Before,
@@ -117,7 +117,7 @@ class Journal:
         """
         self.claim()
         self._insist_on_target(target)
-        with Part(target) as part:
+        with PartialFile(target) as part:
             part.file.write(content)
             part.file.flush()
             os.fsync(part.file.fileno())
@@ -140,7 +140,7 @@ class Journal:
     def _insist_on_target(self, target: Path) -> None:
         insist_on_target(target)
         if target.parent not in self._swept:  # one look at a folder, not one for each picture
-            sweep(target.parent)
+            remove_partial_files(target.parent)
             self._swept.add(target.parent)
 
     def restore(self, change: Change, content: bytes) -> None:
@@ -151,7 +151,7 @@ class Journal:
             change.target.unlink()
         else:
             rights = before.mode & 0o777 & S_IMODE(change.target.lstat().st_mode)
-            with Part(change.target) as part:
+            with PartialFile(change.target) as part:
                 part.file.write(self.old_content(before, content))
                 part.replace_target(mode=rights, mtime_ns=before.mtime_ns)
         self.forget(change)
@@ -160,7 +160,7 @@ class Journal:
         """What a file held. Raises `WritingError` where the journal's blobs are damaged."""
         place, length = before.blob
         try:
-            insist_on_file(self.blobs_path)
+            require_regular_file(self.blobs_path)
             with self.blobs_path.open("rb") as blobs:
                 blobs.seek(place)
                 unpacking = zlib.decompressobj()
@@ -268,16 +268,16 @@ def undo(
 def insist_on_target(target: Path) -> None:
     """Raises `WritingError` for a file that is a link, has hard links, or is read-only."""
     try:
-        status = insist_on_leave(target)
+        status = require_writable(target)
     except RefusedError as error:
         raise WritingError(str(error.strerror).removeprefix("it ")) from None
     if status and status.st_nlink > 1:
-        raise WritingError(f"stays as it is: {tell_names(status)}")
+        raise WritingError(f"stays as it is: {explain_hard_links(status)}")
 
 
 def _insist_on_owner(path: Path, journal: Journal) -> None:
     for each in (path, journal.blobs_path):
-        status = insist_on_file(each)
+        status = require_regular_file(each)
         if status and os.name != "nt" and status.st_uid != os.getuid():
             raise WritingError(
                 f"{each} belongs to another user, so nothing is taken back by it; if you trust it, "
@@ -315,7 +315,7 @@ def _undo_one(
     journal: Journal, change: Change, supposed: dict[Path, str | None], *, apply: bool
 ) -> Undone:
     target = change.target
-    insist_on_file(target)
+    require_regular_file(target)
     content = read_file(target)
     digest = None if content is None else sha256(content).hexdigest()
     if not apply:  # what the newer changes of the same file would have left
@@ -323,7 +323,7 @@ def _undo_one(
     before = change.before.sha256 if change.before else None
     if digest == before:
         if apply:
-            sweep(target.parent)
+            remove_partial_files(target.parent)
             journal.forget(change)
         return Undone(target, "unchanged", f"{_spell(target)} is as it was")
     if digest != change.after:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cutline.errors import WritingError
-from cutline.io.atomic import insist_on_file, read_file
+from cutline.io.atomic import read_file, require_regular_file
 
 _MOST = 2**63
 """Above any number in a journal."""
@@ -73,7 +73,7 @@ def read_changes(path: Path) -> dict[int, Change]:
     Raises `WritingError` that names the line.
     """
     try:
-        content = read_file(path) or b"" if insist_on_file(path) else b""
+        content = read_file(path) or b"" if require_regular_file(path) else b""
     except OSError as error:
         raise WritingError(f"{path} cannot be read: {error.strerror}") from None
     return parse_changes(content, path)

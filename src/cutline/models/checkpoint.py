@@ -24,7 +24,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from cutline.errors import ModelError
-from cutline.io.atomic import new_folder, replaced
+from cutline.io.atomic import atomic_write, new_folder
 from cutline.models.weights import CaptionModel, fill, part_of, read_tensors
 from cutline.recipe import BEYOND_USE, Recipe
 from cutline.text.vocabulary import Vocabulary
@@ -76,7 +76,7 @@ def save_model(
     """Replace the folder's weights and card at one moment."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"vocabulary": vocabulary.hash, "card": json.dumps(card)}
-    with replaced(folder / WEIGHTS) as file:
+    with atomic_write(folder / WEIGHTS) as file:
         file.write(save(tensors, metadata))
     save_card(folder, card)
 
@@ -84,7 +84,7 @@ def save_model(
 def save_card(folder: Path, card: Mapping[str, Any]) -> None:
     """Replace the card that people read."""
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-    with replaced(folder / CARD) as file:
+    with atomic_write(folder / CARD) as file:
         file.write(text.encode("utf8"))
 
 
@@ -127,7 +127,7 @@ def build(checkpoint: Checkpoint) -> CaptionModel:
 def save_resume(folder: Path, state: Mapping[str, Any]) -> None:
     """Replace what a run needs to go on."""
     try:
-        with replaced(folder / RESUME) as file:
+        with atomic_write(folder / RESUME) as file:
             torch.save(dict(state), file)
     except RuntimeError:  # what torch makes of a disk that takes no more
         raise OSError(f"{RESUME} could not be saved, perhaps for want of room") from None

@@ -38,7 +38,7 @@ from torch.torch_version import TorchVersion
 from cutline.errors import ModelError
 from cutline.images.load import View
 from cutline.images.prefetch import decode_ahead
-from cutline.io.atomic import replaced
+from cutline.io.atomic import atomic_write
 from cutline.models.checkpoint import Checkpoint, build
 from cutline.models.concepts import see_concepts
 from cutline.models.onnx_format import FORMAT
@@ -120,7 +120,7 @@ def export(
     }
     set_metadata(graph, metadata)
     onnx.checker.check_model(graph)
-    with replaced(path) as file:
+    with atomic_write(path) as file:
         onnx.save(graph, file)
 
 
@@ -158,7 +158,7 @@ def record(path: Path, entries: Mapping[str, Any]) -> None:
     """Write entries into the card of a one-file model; all else stays as it is."""
     graph = onnx.load(path)
     set_metadata(graph, {"card": json.dumps({**_card_of(graph), **entries})})
-    with replaced(path) as file:
+    with atomic_write(path) as file:
         onnx.save(graph, file)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 from cutline.errors import CutlineError, ModelError
-from cutline.io.atomic import replaced
+from cutline.io.atomic import atomic_write
 from cutline.io.outputs import SOFTWARE
 from cutline.types import Caption
 from cutline.version import __version__
@@ -72,7 +72,7 @@ def save_drawing(drawing: Image.Image, out: Path) -> None:
     maker = Image.Exif()
     maker[SOFTWARE] = f"cutline {__version__}"
     try:
-        with replaced(out) as file:
+        with atomic_write(out) as file:
             drawing.save(file, kind, exif=maker)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from cutline.errors import ImageError
 from cutline.images.load import View
-from cutline.io.atomic import write_whole
+from cutline.io.atomic import write_text_file
 from cutline.io.predictions import Candidate, Word
 from cutline.reports.html import draw_page, embed
 from cutline.reports.thumbnails import Thumbnail, draw_thumbnails
@@ -99,7 +99,7 @@ def write_gallery(
         found.append(answer)
         yield Drawn(len(found), len(cards))
     body = _draw_body(cards, found, lead, orders)
-    write_whole(draw_page(title, body, styles=["gallery.css"], scripts=["gallery.js"]), out)
+    write_text_file(draw_page(title, body, styles=["gallery.css"], scripts=["gallery.js"]), out)
 
 
 def name_place(gaze: Sequence[float]) -> str:

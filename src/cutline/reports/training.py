@@ -10,7 +10,7 @@ from math import ceil, floor, isfinite, log10
 from pathlib import Path
 
 from cutline.errors import DataError, ImageError
-from cutline.io.atomic import write_whole
+from cutline.io.atomic import write_text_file
 from cutline.reports.html import draw_page
 from cutline.reports.thumbnails import draw_thumbnail
 from cutline.training.history import HISTORY, Epoch, _read, read_epochs
@@ -39,7 +39,7 @@ def write_learning(folder: Path, out: Path | None = None) -> Path:
         raise DataError(f"{folder} has no {HISTORY}: nothing was trained there")
     page = out or folder / PAGE
     title = f"How {folder.resolve().name} learnt"
-    write_whole(draw_page(title, _draw(steps, epochs)), page)
+    write_text_file(draw_page(title, _draw(steps, epochs)), page)
     return page
 
 

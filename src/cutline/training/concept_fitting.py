@@ -23,7 +23,7 @@ from torch import Tensor
 
 from cutline.datasets.labels import Labelled, Labels
 from cutline.errors import DataError, ModelError
-from cutline.io.atomic import replaced, write_whole
+from cutline.io.atomic import atomic_write, write_text_file
 from cutline.models.concepts import CLASSES, ConceptHead, fit, fit_photograph
 from cutline.models.weights import fill, part_of
 from cutline.text.nouns import KINDS, is_wider, names_person, nouns_of, read_classes, widen
@@ -259,12 +259,12 @@ def learn_refusal(
 def save_naming(naming: Naming, folder: Path, data: str) -> None:
     """Keep it in a run's folder; `data` is the fingerprint of what it was learnt from."""
     lines = [{"image": str(each.image), "captions": each.captions} for each in naming.found]
-    write_whole((json.dumps(line) + "\n" for line in lines), folder / FOUND)
+    write_text_file((json.dumps(line) + "\n" for line in lines), folder / FOUND)
     tensors = {f"head.{name}": t.contiguous() for name, t in naming.head.state_dict().items()}
     tensors |= {"probabilities": naming.probabilities, "named": naming.named}
     metadata = {"nouns": "\n".join(naming.nouns), "data": data, "count": str(naming.head.count)}
     metadata |= {} if naming.refusal is None else {"refusal": repr(naming.refusal)}
-    with replaced(folder / FILE) as file:
+    with atomic_write(folder / FILE) as file:
         file.write(save(tensors, metadata))
 
 

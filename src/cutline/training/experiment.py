@@ -21,7 +21,7 @@ from cutline.datasets.mixture import Places, read_mixture, tell_places
 from cutline.errors import CutlineError, DataError, ModelError, TrainingError
 from cutline.inference.captioner import captions_of
 from cutline.inference.torch import TorchEngine
-from cutline.io.atomic import alone_with, sweep
+from cutline.io.atomic import remove_partial_files, try_lock
 from cutline.metrics.degeneration import Habits
 from cutline.models.checkpoint import (
     Checkpoint,
@@ -131,7 +131,7 @@ class Experiment:
         lock = self.folder.with_name(f".{self.folder.name}.lock")
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            with alone_with(lock) as alone:
+            with try_lock(lock) as alone:
                 if not alone:
                     raise TrainingError(
                         f"another cutline is training in {self.folder}: let that end, or name "
@@ -146,7 +146,7 @@ class Experiment:
     def _run(self) -> Generator[Event]:
         self.mixture = read_mixture(self.recipe, self.data)
         self._fingerprint = self.mixture.fingerprint()
-        sweep(self.folder)
+        remove_partial_files(self.folder)
         state = read_resume(self.folder)
         standing = _Standing(**state["standing"]) if state else _Standing()
         while standing.training < len(self.trainings):

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from cutline.errors import ImageError
 from cutline.images.load import View
 from cutline.images.prefetch import Decoded, decode_ahead
-from cutline.io.atomic import insist_on_file, lock, open_to_append
+from cutline.io.atomic import lock, open_to_append, require_regular_file
 from cutline.models.weights import encode, fingerprint
 from cutline.training.augmentation import mirror
 
@@ -174,7 +174,7 @@ def _state(image: Path) -> list[int]:
 
 def _read_index(journal: Path) -> dict[str, dict[str, Any]]:
     """The last line of each picture counts; a last line that a kill cut off does not."""
-    if insist_on_file(journal) is None:
+    if require_regular_file(journal) is None:
         return {}
     *lines, cut_off = journal.read_bytes().split(b"\n")
     if cut_off:

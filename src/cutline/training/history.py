@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cutline.errors import DataError
-from cutline.io.atomic import open_to_append, replaced, write_whole
+from cutline.io.atomic import atomic_write, open_to_append, write_text_file
 
 HISTORY, EPOCHS = "history.jsonl", "epochs.jsonl"
 
@@ -41,7 +41,7 @@ class History:
 
     def __init__(self, path: Path, step: int) -> None:
         lines = path.read_text().splitlines() if path.exists() else []
-        with replaced(path) as file:
+        with atomic_write(path) as file:
             file.writelines(line.encode() + b"\n" for line in lines[:step])
         self._file = io.BufferedWriter(open_to_append(path))
 
@@ -61,7 +61,7 @@ class History:
 def keep_epoch(folder: Path, epoch: Epoch) -> None:
     """Add an epoch to the folder's; those after it are of a run that was killed, and go."""
     kept = [one for one in read_epochs(folder) if one.epoch < epoch.epoch]
-    write_whole((json.dumps(asdict(one)) + "\n" for one in [*kept, epoch]), folder / EPOCHS)
+    write_text_file((json.dumps(asdict(one)) + "\n" for one in [*kept, epoch]), folder / EPOCHS)
 
 
 def read_epochs(folder: Path) -> list[Epoch]:
