@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutline.models.search import MARKERS, Beginning, Found, Limits, Read, beam, greedy, sample
+from cutline.models.search import Beginning, Found, Limits, Read, beam, greedy, sample
 from cutline.text.style import ENDLESS
 from naive import END, PAD, START, UNKNOWN, every_caption
 
@@ -268,10 +268,3 @@ def test_what_is_reported_is_the_models_own_probability_whatever_the_temperature
 
     [(caption, total)] = found.items()
     assert total == pytest.approx(every_caption(decoder, pictures(2), 4)[caption], abs=1e-5)
-
-
-def test_markers_are_numbered_as_in_every_vocabulary():
-    from cutline.text import vocabulary
-
-    numbers = (vocabulary.PAD, vocabulary.START, vocabulary.END, vocabulary.UNKNOWN)
-    assert (MARKERS.pad, MARKERS.start, MARKERS.end, MARKERS.unk) == numbers

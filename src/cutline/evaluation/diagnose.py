@@ -33,6 +33,7 @@ from cutline.inference.captioner import captions_of
 from cutline.inference.torch import TorchEngine
 from cutline.metrics.degeneration import Habits
 from cutline.models.weights import cross_entropy, encode
+from cutline.text.vocabulary import PAD
 from cutline.types import Caption, Example, Report
 
 BATCH = 16
@@ -269,7 +270,7 @@ def _surprise(
     for rows in np.array_split(np.arange(len(examples)), -(-len(examples) // BATCH)):
         written = torch.from_numpy(pick_pictures(captions, rows).words)
         log_probs = engine.model.decoder(regions[torch.from_numpy(rows)].float(), written[:, :-1])
-        count = int((written[:, 1:] != 0).sum())
+        count = int((written[:, 1:] != PAD).sum())
         total += float(cross_entropy(log_probs, written[:, 1:])) * count
         words += count
     return total / words

@@ -7,7 +7,6 @@ ends as early as the loop here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -15,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cutline.text.style import ENDLESS
+from cutline.text.vocabulary import END, PAD, START, UNKNOWN
 
 SEARCHES = {
     "beam": "cutline.models.search:beam",
@@ -69,20 +69,6 @@ class StepDecoder(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Markers:
-    """The word ids with a meaning of their own; only `end` may ever be written."""
-
-    pad: int = 0
-    start: int = 1
-    end: int = 2
-    unk: int = 3
-
-
-MARKERS = Markers()
-"""As every vocabulary numbers them."""
-
-
 class Limits(NamedTuple):
     """What no caption may be, however likely."""
 
@@ -113,7 +99,6 @@ def greedy(
     regions: Any,
     *,
     max_words: int = 20,
-    markers: Markers = MARKERS,
     limits: Limits | None = None,
 ) -> Found:
     """Take the likeliest word at every step: one candidate a picture.
@@ -125,7 +110,7 @@ def greedy(
         log_probs, words = likely.max(dim=-1)
         return Chosen(words, log_probs)
 
-    return _search(decoder, regions, choose, max_words=max_words, markers=markers, limits=limits)
+    return _search(decoder, regions, choose, max_words=max_words, limits=limits)
 
 
 def sample(
@@ -133,7 +118,6 @@ def sample(
     regions: Any,
     *,
     max_words: int = 20,
-    markers: Markers = MARKERS,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
@@ -162,7 +146,6 @@ def sample(
         regions,
         choose,
         max_words=max_words,
-        markers=markers,
         paths=samples,
         every_word=every_word,
         limits=limits,
@@ -175,7 +158,6 @@ def beam(
     regions: Any,
     *,
     max_words: int = 20,
-    markers: Markers = MARKERS,
     width: int = 3,
     length_penalty: float = 0.0,
     limits: Limits | None = None,
@@ -188,8 +170,8 @@ def beam(
     that go on have become too long.
     """
     if width == 1:  # no path to compare with another: far cheaper
-        found = greedy(decoder, regions, max_words=max_words, markers=markers, limits=limits)
-        return _rank(found, length_penalty, markers)
+        found = greedy(decoder, regions, max_words=max_words, limits=limits)
+        return _rank(found, length_penalty)
 
     first_rows = torch.arange(regions.shape[0], device=regions.device)[:, None] * width
 
@@ -199,8 +181,8 @@ def beam(
         if limits is None:
             _, best = branches.topk(width, dim=-1)
         else:
-            lengths = (words != markers.pad).sum(dim=-1).view(-1, width)
-            best = _choose_within(limits, branches, lengths, markers)
+            lengths = (words != PAD).sum(dim=-1).view(-1, width)
+            best = _choose_within(limits, branches, lengths)
         gained = likely.view_as(branches).gather(1, best).flatten()
         source = best.div(vocabulary, rounding_mode="floor")
         rows = (first_rows + source).flatten()
@@ -211,12 +193,11 @@ def beam(
         regions,
         choose,
         max_words=max_words,
-        markers=markers,
         paths=width,
         others=-torch.inf,  # every beam starts alike, so only the first may branch
         limits=limits,
     )
-    return _rank(found, length_penalty, markers)
+    return _rank(found, length_penalty)
 
 
 def has_choice(search: Callable[..., Found]) -> bool:
@@ -249,7 +230,6 @@ def _search(
     choose: Choose,
     *,
     max_words: int,
-    markers: Markers,
     paths: int = 1,
     others: float = 0.0,
     every_word: bool = False,
@@ -265,15 +245,15 @@ def _search(
     times, rows = torch.arange(max_words, device=device), every.shape[0]
 
     def goes_on(time: Tensor, last: Tensor, *_: Tensor) -> Tensor:
-        return (time < max_words) & ~_has_ended(last, markers).all()
+        return (time < max_words) & ~_has_ended(last).all()
 
     def write_word(
         time: Tensor, last: Tensor, totals: Tensor, words: Tensor, *path: Tensor
     ) -> State:
         likely, looked, state = decoder.step(last, picture, path[2:])
-        likely = _allow(likely, last, words, markers, limits, every_word=every_word)
+        likely = _allow(likely, last, words, limits, every_word=every_word)
         chosen, gained, followed = choose(likely, totals, words)
-        chosen = chosen.masked_fill(gained == -torch.inf, markers.pad)  # nothing is left to say
+        chosen = chosen.masked_fill(gained == -torch.inf, PAD)  # nothing is left to say
         path = (totals, words, *path[:2], looked, *state)
         if followed is not None:
             path = pick_rows(path, followed)
@@ -286,16 +266,16 @@ def _search(
 
     begun = (
         torch.zeros((), dtype=torch.long, device=device),
-        torch.full_like(every, markers.start),
+        torch.full_like(every, START),
         torch.where(torch.arange(paths, device=device) == 0, 0.0, others).repeat(images),
-        torch.full((rows, max_words), markers.pad, device=device),
+        torch.full((rows, max_words), PAD, device=device),
         torch.zeros(rows, max_words, device=device),
         torch.zeros(rows, max_words, looked_at, device=device),
         *pick_rows(state, every),
     )
     _, _, totals, *written = _repeat(goes_on, write_word, begun)
     words, log_probs, gaze = (tensor.unflatten(0, (images, paths)) for tensor in written[:3])
-    gaze = gaze * (words != markers.pad)[..., None]
+    gaze = gaze * (words != PAD)[..., None]
     return Found(words, log_probs, totals.view(images, paths), gaze)
 
 
@@ -314,29 +294,27 @@ def _allow(
     likely: LogProbs,
     last: WordIds,
     words: Int[Tensor, "rows time"],
-    markers: Markers,
     limits: Limits | None,
     *,
     every_word: bool,
 ) -> LogProbs:
     """What may come next: no marker but `end`, nothing beyond the limits, after the end padding."""
     ids = torch.arange(likely.shape[-1], device=likely.device)
-    forbidden = (ids == markers.pad) | (ids == markers.start) | (ids == markers.unk)
+    forbidden = (ids == PAD) | (ids == START) | (ids == UNKNOWN)
     if every_word:
         forbidden = torch.zeros_like(forbidden)
     if limits is not None:
         written = limits.lengths[words].sum(dim=-1, keepdim=True) - 1  # no space before the first
         forbidden = forbidden | limits.avoided | (limits.lengths > limits.longest - written)
-    only_padding = torch.where(ids == markers.pad, 0.0, -torch.inf).to(likely.dtype)
+    only_padding = torch.where(ids == PAD, 0.0, -torch.inf).to(likely.dtype)
     allowed = likely.masked_fill(forbidden, -torch.inf)
-    return torch.where(_has_ended(last, markers)[:, None], only_padding, allowed)
+    return torch.where(_has_ended(last)[:, None], only_padding, allowed)
 
 
 def _choose_within(
     limits: Limits,
     branches: Float[Tensor, "images branches"],
     lengths: Int[Tensor, "images width"],
-    markers: Markers,
 ) -> Int[Tensor, "images width"]:
     """The likeliest branches; where lengths are limited, the best that has ended, and others.
 
@@ -346,22 +324,22 @@ def _choose_within(
     vocabulary = branches.shape[1] // width
     likeliest, best = branches.topk(2 * width - 1, dim=-1)  # at most `width` of them have ended
     word = best % vocabulary
-    ends = (word == markers.end) | (word == markers.pad)
+    ends = (word == END) | (word == PAD)
     going_on, order = likeliest.masked_fill(ends, -torch.inf).topk(width - 1, dim=-1)
-    others = best.gather(1, order).masked_fill(going_on == -torch.inf, markers.start)
+    others = best.gather(1, order).masked_fill(going_on == -torch.inf, START)
 
     each = branches.unflatten(1, (width, vocabulary))
-    over, ending = each[:, :, markers.pad], each[:, :, markers.end]
+    over, ending = each[:, :, PAD], each[:, :, END]
     means = torch.cat([over / lengths.clamp(min=1), ending / (lengths + 1)], dim=1)
     rows = torch.arange(width, device=branches.device) * vocabulary
-    ended = torch.cat([rows + markers.pad, rows + markers.end])[means.argmax(dim=-1, keepdim=True)]
+    ended = torch.cat([rows + PAD, rows + END])[means.argmax(dim=-1, keepdim=True)]
 
     limited = torch.cat([ended, others], dim=1)
     return torch.where(limits.longest < ENDLESS, limited, best[:, :width])
 
 
-def _rank(found: Found, length_penalty: float, markers: Markers) -> Found:
-    lengths = (found.words != markers.pad).sum(dim=-1)
+def _rank(found: Found, length_penalty: float) -> Found:
+    lengths = (found.words != PAD).sum(dim=-1)
     ranks = found.scores / lengths**length_penalty
     scores, order = ranks.topk(ranks.shape[1], dim=-1)
     each = order[:, :, None].expand_as(found.words)
@@ -381,5 +359,5 @@ def _keep_likeliest(
     return torch.zeros_like(weights).scatter(1, order, kept)
 
 
-def _has_ended(last: WordIds, markers: Markers) -> Bool[Tensor, " rows"]:
-    return (last == markers.end) | (last == markers.pad)
+def _has_ended(last: WordIds) -> Bool[Tensor, " rows"]:
+    return (last == END) | (last == PAD)

@@ -20,8 +20,9 @@ from cutline.metrics.cider import CiderD
 from cutline.metrics.hallucination import find_invented
 from cutline.metrics.meteor import Meteor
 from cutline.models.concepts import Sight
-from cutline.models.search import MARKERS, StepDecoder, sample
+from cutline.models.search import StepDecoder, sample
 from cutline.models.weights import cross_entropy
+from cutline.text.vocabulary import END, PAD, START, UNKNOWN
 
 
 class Alone(NamedTuple):
@@ -82,7 +83,7 @@ class CrossEntropy:
         likely = model(seen, read)[:, :-1]
         guessed = torch.multinomial(likely.float().exp().flatten(0, 1), 1).view(likely.shape[:2])
         replaced = torch.rand(guessed.shape, device=read.device) < share
-        replaced &= (read[:, 1:] != MARKERS.pad) & (guessed > MARKERS.unk)
+        replaced &= (read[:, 1:] != PAD) & (guessed > UNKNOWN)
         return torch.cat([read[:, :1], torch.where(replaced, guessed, read[:, 1:])], dim=1)
 
 
@@ -139,10 +140,7 @@ class SelfCritical:
         """Rewards of CIDEr-D, with the document frequencies of each picture's captions (as word ids
         without markers), and of BLEU-4 and METEOR, weighed.
         """
-        ended = [
-            [[*(vocabulary[w] for w in c), vocabulary[MARKERS.end]] for c in own]
-            for own in captions
-        ]
+        ended = [[[*(vocabulary[w] for w in c), vocabulary[END]] for c in own] for own in captions]
         rewards: list[tuple[Metric, float]] = [(CiderD.from_references(ended), 1.0)]
         rewards += [(Bleu(), bleu)] if bleu else []
         rewards += [(Meteor(), meteor)] if meteor else []
@@ -168,7 +166,7 @@ class SelfCritical:
         rewards = self._reward(drawn, words.view(len(drawn), -1, words.shape[1]))
         others = (rewards.sum(dim=1, keepdim=True) - rewards) / (self.samples - 1)
         gain = (rewards - others).to(log_probs.device)
-        return -(gain[..., None] * log_probs).sum() / (drawn != MARKERS.pad).sum()
+        return -(gain[..., None] * log_probs).sum() / (drawn != PAD).sum()
 
     def _reward(
         self,
@@ -179,7 +177,7 @@ class SelfCritical:
             [caption for caption in map(self._spell, own) if caption]
             for own in written[:, :, 1:].tolist()
         ]
-        wrong = (drawn == MARKERS.start) | (drawn == MARKERS.unk)
+        wrong = (drawn == START) | (drawn == UNKNOWN)
         said = drawn.masked_fill(wrong, WRONG).tolist()
         predictions = [self._spell(words) for own in said for words in own]
         repeated = [own for own in references for _ in range(drawn.shape[1])]
@@ -204,5 +202,5 @@ class SelfCritical:
         )
 
     def _spell(self, ids: Sequence[int]) -> Sentence:
-        words = (word for word in ids if word != MARKERS.pad)
+        words = (word for word in ids if word != PAD)
         return ["" if word == WRONG else self.vocabulary[word] for word in words]
