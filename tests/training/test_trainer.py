@@ -4,7 +4,7 @@ import warnings
 import pytest
 import torch
 
-from cutline.errors import TrainingError
+from cutline.errors import RecipeError, TrainingError
 from cutline.models.decoders.show_and_tell import ShowAndTell
 from cutline.models.weights import CaptionModel, cross_entropy
 from cutline.training.losses import CrossEntropy
@@ -145,15 +145,9 @@ def test_a_gradient_that_is_no_number_stops_before_it_touches_the_weights():
     assert torch.equal(trainer.model.decoder.speak.weight, before)
 
 
-def test_a_device_that_does_not_exist_is_told():
-    with pytest.raises(TrainingError, match="there is no device 'gpu': auto takes what there is"):
-        Trainer(
-            make_trainer().model,
-            Training(),
-            CrossEntropy(),
-            steps_an_epoch=1,
-            device="gpu",
-        )
+def test_fp16_is_refused_on_a_cpu():
+    with pytest.raises(RecipeError, match='"fp16" needs a GPU; use "bf16" or "no"'):
+        make_trainer(precision="fp16")
 
 
 def test_gradients_are_clipped():
@@ -168,16 +162,9 @@ def test_gradients_are_clipped():
     assert (trainer.model.decoder.see.weight - before).abs().max() < 0.1
 
 
-@pytest.mark.parametrize("precision", ["bf16"])
-def test_mixed_precision_trains(precision):
-    from accelerate.state import AcceleratorState
-
-    AcceleratorState._reset_state(reset_partial_state=True)  # one precision a process
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = losses(make_trainer(epochs=30, precision=precision, learning_rate=0.02))
-    finally:
-        AcceleratorState._reset_state(reset_partial_state=True)
+def test_mixed_precision_trains():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        values = losses(make_trainer(epochs=30, precision="bf16", learning_rate=0.02))
 
     assert values[-1] < values[0]

@@ -14,6 +14,7 @@ from cutline.errors import ModelError
 from cutline.images.load import View
 from cutline.models.checkpoint import build, read_model
 from cutline.models.concepts import see_concepts
+from cutline.models.device import resolve_device
 from cutline.models.search import Limits, has_choice
 from cutline.models.weights import CaptionModel, encode
 from cutline.recipe import Recipe
@@ -38,9 +39,14 @@ class TorchEngine:
 
     @classmethod
     def open(cls, path: Path, *, device: str = "cpu") -> "TorchEngine":
-        """The captioner in a model folder or in a file that `cutline export` wrote."""
+        """The captioner in a model folder or in a file that `cutline export` wrote.
+
+        `device` is what `resolve_device` accepts.
+        """
         saved = read_model(path)
-        return cls(build(saved).to(device), saved.recipe, saved.vocabulary, saved.card)
+        return cls(
+            build(saved).to(resolve_device(device)), saved.recipe, saved.vocabulary, saved.card
+        )
 
     workers = 1
     """One call takes every core already."""

@@ -32,6 +32,7 @@ from cutline.models.checkpoint import (
     save_model,
     save_resume,
 )
+from cutline.models.device import resolve_device
 from cutline.models.weights import CaptionModel, fill, fingerprint, part_of, unfreeze
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import Vocabulary
@@ -53,7 +54,7 @@ from cutline.training.initialization import (
     names_things,
 )
 from cutline.training.multi_source import build_objective, plan_mixture
-from cutline.training.trainer import EpochEnd, Step, Trainer, Training, pick_device
+from cutline.training.trainer import EpochEnd, Step, Trainer, Training
 from cutline.types import SPLITS, Caption, Example, Report
 from cutline.version import __version__
 
@@ -110,10 +111,11 @@ class Experiment:
         check_parts(recipe)
         self.recipe, self.data, self.folder = recipe, data, folder
         self._where = tell_places(data)
-        self.device, self.save_every, self.command = device, save_every, command
+        self.device = resolve_device(device)
+        self.save_every, self.command = save_every, command
         self.trainings: list[Training] = recipe.trainings
         self.start = start
-        self.encoder = load_encoder(recipe, weights, self.start).to(pick_device(device))
+        self.encoder = load_encoder(recipe, weights, self.start).to(self.device)
         self.encoder_hash = fingerprint(self.encoder)
         self.weights = name_weights(self.encoder, weights, start)
         self.classifier = partial(
@@ -276,7 +278,7 @@ class Experiment:
             options,
             objective,
             steps_an_epoch=steps_an_epoch,
-            device=self.device,
+            device=str(self.device),
         )
 
     def _check(self, given: dict[str, Any]) -> None:

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]
-from accelerate.utils import send_to_device  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from cutline.errors import RecipeError, TrainingError
+from cutline.models.device import resolve_device
 from cutline.models.weights import CaptionModel
 
 
@@ -133,14 +132,6 @@ Objective = Callable[[Any, Any, Tensor, float], Tensor]
 """What is made small: of a model, what it sees, words, and the share of the run that is over."""
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is the machine's accelerator if it has one."""
-    if name not in ("auto", "cpu"):
-        raise TrainingError(f"there is no device {name!r}: auto takes what there is, or cpu")
-    usable = name == "auto" and torch.accelerator.is_available()
-    return (torch.accelerator.current_accelerator() if usable else None) or torch.device("cpu")
-
-
 class Trainer:
     """A model in training: steps forward, and can be put away and taken up again.
 
@@ -157,21 +148,18 @@ class Trainer:
         device: str = "auto",
     ) -> None:
         self.options, self.steps_an_epoch = options, steps_an_epoch
-        self.objective = objective
-        pick_device(device)
-        try:
-            self.accelerator = Accelerator(mixed_precision=options.precision, cpu=device == "cpu")
-        except ValueError as error:  # accelerate keeps one state a process
-            raise TrainingError(
-                f"this process has trained with another precision: {error}"
-            ) from None
+        self.objective, self.device = objective, resolve_device(device)
+        if options.precision == "fp16" and self.device.type == "cpu":
+            raise RecipeError('training.precision = "fp16" needs a GPU; use "bf16" or "no"')
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=options.precision == "fp16")
+        self.model = model.to(self.device)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]
         parts = (
             (model.encoder, options.encoder_learning_rate),
             (model.decoder, options.learning_rate),
         )
         learnt = [([p for p in part.parameters() if p.requires_grad], rate) for part, rate in parts]
-        optimizer = kind(
+        self.optimizer = kind(
             [{"params": own, "lr": rate, "highest": rate} for own, rate in learnt if own],
             weight_decay=options.weight_decay,
             fused=True,
@@ -180,14 +168,12 @@ class Trainer:
             if isinstance(part, nn.Dropout) and not options.dropout:
                 part.p = 0.0
         self._averaged = self._average(model) if options.ema_decay else None
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.step, self.epoch, self.epoch_loss = 0, 0, 0.0
 
     @property
     def shown(self) -> CaptionModel:
         """The model to validate and to keep: the average of its weights where one is made."""
-        shown = self._averaged.module if self._averaged else self.model
-        return cast(CaptionModel, self.accelerator.unwrap_model(shown))
+        return cast(CaptionModel, self._averaged.module) if self._averaged else self.model
 
     @property
     def steps(self) -> int:
@@ -210,7 +196,7 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """All that decides the next step."""
         return {
-            "model": self.accelerator.unwrap_model(self.model).state_dict(),
+            "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "epoch": self.epoch,
@@ -218,12 +204,12 @@ class Trainer:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all(),
             "averaged": self._averaged.state_dict() if self._averaged else None,
-            "scaler": scaler.state_dict() if (scaler := self.accelerator.scaler) else None,
+            "scaler": self._scaler.state_dict() if self._scaler.is_enabled() else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to where `state_dict` was taken."""
-        self.accelerator.unwrap_model(self.model).load_state_dict(state["model"])
+        self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.epoch = state["step"], state["epoch"]
         self.epoch_loss = state["epoch_loss"]
@@ -232,31 +218,38 @@ class Trainer:
             torch.cuda.set_rng_state_all(state["random_cuda"])
         if self._averaged is not None:
             self._averaged.load_state_dict(state["averaged"])
-        if self.accelerator.scaler and state["scaler"]:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
+        if self._scaler.is_enabled() and state["scaler"]:
+            self._scaler.load_state_dict(state["scaler"])
 
     def _learn(self, seen: Any, words: Tensor) -> float:
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = group["highest"] * self._pace()
-        seen, words = send_to_device((seen, words), self.accelerator.device)
-        with self.accelerator.autocast():
+        seen, words = _move((seen, words), self.device)
+        with self._autocast():
             loss = self.objective(self.model, seen, words, self.step / self.steps)
         self.optimizer.zero_grad()
         self._insist(value := loss.item(), "loss")
-        self.accelerator.backward(loss)
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.options.max_grad_norm)
-        if self.accelerator.scaler is None:  # a scaler skips such steps by itself
+        self._scaler.scale(loss).backward()
+        self._scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.max_grad_norm)
+        if not self._scaler.is_enabled():  # a scaler skips such steps by itself
             self._insist(float(norm), "length of the gradient")
-        self.optimizer.step()
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
         if self._averaged is not None:
-            self._averaged.update_parameters(self.accelerator.unwrap_model(self.model))
+            self._averaged.update_parameters(self.model)
         self.step += 1
         self.epoch_loss += value
         return value
 
+    def _autocast(self) -> torch.autocast:
+        precision = self.options.precision
+        kind = torch.float16 if precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, kind, enabled=precision != "no")
+
     def _average(self, model: CaptionModel) -> AveragedModel:
-        return AveragedModel(model, self.accelerator.device, multi_avg_fn=self._blend)
+        return AveragedModel(model, self.device, multi_avg_fn=self._blend)
 
     @torch.no_grad()
     def _blend(self, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Any) -> None:
@@ -283,6 +276,16 @@ class Trainer:
         return 0.5 * (
             1 + math.cos(math.pi * (done - self.options.warmup) / (1 - self.options.warmup))
         )
+
+
+def _move(batch: Any, device: torch.device) -> Any:
+    """The same tuple, or tuple of tuples, with all its tensors on a device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, tuple):
+        moved = [_move(part, device) for part in batch]
+        return type(batch)(*moved) if hasattr(batch, "_fields") else tuple(moved)
+    return batch
 
 
 def _read_ahead(batches: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
