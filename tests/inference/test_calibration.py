@@ -92,10 +92,19 @@ def test_what_the_concepts_know_speaks_for_a_caption():
     zebra = [("person", 0.02), ("zebra", 0.99), ("grass", 0.6)]
     right = weigh_evidence(a_caption("a zebra on grass", zebra))
     wrong = weigh_evidence(a_caption("a boy in a shirt", zebra))
-    assert all(right[name] > wrong[name] for name in ("agreement", "person", "unsaid"))
+    assert all(right[name] > wrong[name] for name in ("agreement", "person", "unsaid", "named"))
     assert right["mean"] == wrong["mean"] == -0.5
 
 
 def test_a_wider_noun_leaves_nothing_unsaid():
     seen = [("person", 0.02), ("duck", 0.9)]
     assert weigh_evidence(a_caption("a bird in water", seen))["unsaid"] == pytest.approx(0.0)
+
+
+def test_an_unclear_picture_lowers_the_evidence_for_any_caption():
+    clear, unclear = ([("person", 0.02), ("duck", sure)] for sure in (0.9, 0.2))
+    words = "a duck in water"
+    assert (
+        weigh_evidence(a_caption(words, clear))["surest"]
+        > weigh_evidence(a_caption(words, unclear))["surest"]
+    )

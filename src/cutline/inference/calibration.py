@@ -32,20 +32,24 @@ RIGHT = 0.75
 MOST = 1e6
 """More than any weight in a card can be."""
 
-EVIDENCE = frozenset(["mean", "least", "agreement", "person", "unsaid", "photograph"])
-"""What `weigh_evidence` may name."""
+EVIDENCE = frozenset(
+    ["mean", "least", "agreement", "person", "unsaid", "surest", "named", "photograph"]
+)
+"""The keys of `weigh_evidence`."""
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
 def weigh_evidence(caption: Caption) -> dict[str, float]:
-    """What speaks for a caption, as numbers that grow with it.
+    """Numbers that are larger for captions that are more likely to be good.
 
-    `mean` and `least` are of its words' log-probabilities, its end included. Where the model names
-    concepts, `agreement` is the mean log-probability of the nouns it says, by the concepts;
-    `person` that of what it says of people (somebody, or nobody); `unsaid` that the likeliest noun
-    that it does not say is not there; `photograph` the log-odds that the picture is one.
+    `mean` and `least` summarise the log-probabilities of the words, the end included. For a model
+    with concepts there are also: `agreement`, the mean log-probability, by the concepts, of the
+    nouns in the caption; `person`, the log-probability of what the caption says about people
+    (somebody or nobody); `unsaid`, the log-probability that the likeliest noun that the caption
+    leaves out is absent; `surest`, the log-probability of the likeliest noun; `named`, the share
+    of all concepts' probability that the caption names; `photograph`, the log-odds of a photograph.
     """
     log_probs = caption.word_log_probs
     evidence = {"mean": float(np.mean(log_probs)), "least": float(np.min(log_probs))}
@@ -58,10 +62,14 @@ def weigh_evidence(caption: Caption) -> dict[str, float]:
     things = [noun for noun in said if kind_of(noun) != "person"]
     named = [np.log(max(chances.get(noun, UNNAMED), CERTAIN)) for noun in things]
     missed = max((p for noun, p in others if not any(agree(noun, s) for s in said)), default=0.0)
+    total = sum(p for _, p in caption.concepts)
+    told = sum(p for noun, p in caption.concepts if any(agree(noun, s) for s in said))
     return evidence | {
         "agreement": float(np.mean(named)) if named else float(np.log(UNNAMED)),
         "person": float(np.log(np.clip(person if somebody else 1 - person, CERTAIN, 1))),
         "unsaid": float(np.log(np.clip(1 - missed, CERTAIN, 1))),
+        "surest": float(np.log(max(chances.values(), default=0.0) + CERTAIN)),
+        "named": told / (total + CERTAIN),
         "photograph": _logit(caption.photograph),
     }
 
