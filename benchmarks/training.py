@@ -26,7 +26,7 @@ from cutline.images.load import open_image
 from cutline.models.weights import CaptionModel, cross_entropy, encode
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import Vocabulary
-from cutline.training.batch_inputs import Sight, Stored, plan_training
+from cutline.training.batch_inputs import CachedFeatures, EncoderInput, plan_training
 from cutline.training.experiment import load_encoder
 from cutline.training.losses import CrossEntropy
 from cutline.training.trainer import Step, Trainer
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     with TemporaryDirectory() as cache:
-        lesson = Lesson(options.data, options.weights, Path(cache))
+        lesson = ConceptTargets(options.data, options.weights, Path(cache))
         if options.profile:
             profile(lesson.steps(), options.steps)
         elif options.compile:
@@ -53,7 +53,7 @@ def main() -> None:
             beside_plain(lesson, options.steps)
 
 
-class Lesson:
+class ConceptTargets:
     """Some training pictures, and an untrained decoder to learn from them."""
 
     def __init__(self, data: Path, weights: Path | None, cache: Path) -> None:
@@ -65,7 +65,7 @@ class Lesson:
         self.examples = examples[:PICTURES]
         self.encoder, self.view = load_encoder(recipe, weights, None), recipe.build("view")
         self.decoder = recipe.build("decoder", self.encoder.width, len(self.vocabulary))
-        material = Stored(Sight(self.encoder, self.view, cache), self.training)
+        material = CachedFeatures(EncoderInput(self.encoder, self.view, cache), self.training)
         list(material.prepare(self.examples, []))
         self.plan = plan_training(material, self.examples, self.vocabulary, self.training)
 
@@ -97,7 +97,7 @@ class Lesson:
             yield (time.perf_counter() - began) / len(words) * size
 
 
-def beside_plain(lesson: Lesson, count: int) -> None:
+def beside_plain(lesson: ConceptTargets, count: int) -> None:
     """An epoch on stored regions and one of the plain loop."""
     stored, again = in_turns(lesson.steps(), lesson.plain_steps(), count)
     steps = lesson.captions / lesson.training.captions_a_step
@@ -109,7 +109,7 @@ def beside_plain(lesson: Lesson, count: int) -> None:
     print(json.dumps(found, indent=2))
 
 
-def beside_compiled(lesson: Lesson, count: int) -> None:
+def beside_compiled(lesson: ConceptTargets, count: int) -> None:
     """A step as it is, and one by `torch.compile`."""
     compiled = lesson.steps(compiled=True)
     first = next(compiled)

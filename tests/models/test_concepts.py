@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from cutline.models.concepts import ConceptHead, Concepts, Sight, fit, fit_photograph
+from cutline.models.concepts import (
+    ConceptHead,
+    Concepts,
+    DecoderInput,
+    fit,
+    fit_photograph_classifier,
+)
 from cutline.models.decoders.concept_attention import ConceptAttention
 from cutline.models.decoders.show_attend_tell import ShowAttendTell
 from cutline.models.search import beam, pick_rows
@@ -53,7 +59,7 @@ def test_a_class_that_is_sure_names_its_noun(head):
 
 
 def test_the_likeliest_follow_person_in_order(head):
-    picked = head.pick(torch.tensor([[0.1, 0.3, 0.9, 0.2, 0.5, 0.4]]))
+    picked = head.top(torch.tensor([[0.1, 0.3, 0.9, 0.2, 0.5, 0.4]]))
     assert picked.words.tolist() == [[4, 6, 8]]
     torch.testing.assert_close(picked.probabilities, torch.tensor([[0.1, 0.9, 0.5]]))
 
@@ -86,7 +92,7 @@ def test_photographs_are_told_from_others(head):
     means = torch.rand(500, WIDTH, generator=chance)
     photographs, others = means[means[:, 2] > 0.3], means[means[:, 2] <= 0.3]
     head.middle.copy_(means.sqrt().mean(0)), head.spread.copy_(means.sqrt().std(0))
-    fit_photograph(head, photographs, others, decay=1e-4, steps=300, learning_rate=0.02)
+    fit_photograph_classifier(head, photographs, others, decay=1e-4, steps=300, learning_rate=0.02)
     (_, chances), (_, drawn) = (head(some[:, None]) for some in (photographs, others))
     assert (chances > 0.5).float().mean() > 0.95
     assert (drawn < 0.5).float().mean() > 0.95
@@ -118,7 +124,9 @@ def test_a_concept_can_be_said_although_no_word_of_the_rest_is_likely(decoder):
     decoder.copy.bias.fill_(30.0)
     decoder.name.weight.zero_(), decoder.name.bias.zero_()
     decoder.sure.weight.fill_(1.0), decoder.sure.bias.zero_()
-    sight = Sight(some_regions(1), Concepts(torch.tensor([[4, 7, 9]]), torch.tensor([[0, 0.9, 0]])))
+    sight = DecoderInput(
+        some_regions(1), Concepts(torch.tensor([[4, 7, 9]]), torch.tensor([[0, 0.9, 0]]))
+    )
     assert beam(decoder, sight, width=3, max_words=1).words[0, 0, 0] == 7
 
 
@@ -128,9 +136,9 @@ def test_a_sentence_is_learnt_from_without_a_picture(decoder):
     words = torch.tensor([[1, 4, 9], [1, 5, 2]])
     one = Concepts(torch.tensor([[4, 5, 6], [4, 8, 9]]), torch.rand(2, 3))
     other = Concepts(one.words.flip(0), one.probabilities)
-    scores = decoder(Sight(None, one), words)
+    scores = decoder(DecoderInput(None, one), words)
     assert scores.shape == (2, 3, WORDS)
-    assert not torch.allclose(scores, decoder(Sight(None, other), words))
+    assert not torch.allclose(scores, decoder(DecoderInput(None, other), words))
 
 
 @torch.no_grad()
@@ -139,7 +147,7 @@ def test_where_nobody_seems_to_be_nobody_is_said(decoder):
     decoder.speak.bias[15] = 20.0
     nouns = torch.tensor([[4, 5, 6], [4, 5, 6]])
     there, not_there = [0.9, 0.1, 0.1], [0.01, 0.1, 0.1]
-    sight = Sight(some_regions(2), Concepts(nouns, torch.tensor([there, not_there])))
+    sight = DecoderInput(some_regions(2), Concepts(nouns, torch.tensor([there, not_there])))
     assert beam(decoder, sight, width=2, max_words=2).words[:, 0, 0].tolist() == [15, 15]
     decoder.veto.copy_(torch.tensor([20.0, -1.0]))
     said = beam(decoder, sight, width=2, max_words=2).words[:, 0, 0].tolist()

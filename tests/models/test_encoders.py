@@ -9,7 +9,7 @@ from cutline.images.load import View, open_image
 from cutline.models.encoders import ENCODERS
 from cutline.models.encoders.mosaic import Mosaic
 from cutline.models.encoders.resnet import ResNet, fold
-from cutline.models.weights import Encoder, fill, fingerprint, read_tensors
+from cutline.models.weights import Encoder, fingerprint, load_weights, read_tensors
 from naive import resnet, shake
 
 
@@ -98,7 +98,7 @@ def test_a_folded_resnet_sees_the_same(depth, stride_on):
     plain = shake(ResNet(depth, stride_on=stride_on)).eval()
     folded = ResNet(depth, stride_on=stride_on, folded=True).eval()
 
-    fill(folded, plain.state_dict(), "a test")
+    load_weights(folded, plain.state_dict(), "a test")
 
     torch.testing.assert_close(folded(pixels()), plain(pixels()), rtol=1e-3, atol=1e-3)
     assert set(fold(plain.state_dict())) == set(folded.state_dict())
@@ -126,7 +126,7 @@ def test_the_imagenet_weights_give_the_golden_features(shared, folded):
     golden = json.loads((shared / "weights/resnet50-v1-imagenet.golden.json").read_text())
     weights = read_tensors(shared / "weights/resnet50-v1-imagenet.safetensors")
     encoder = ResNet(50, stride_on="1x1", pool=True, folded=folded).eval()
-    fill(encoder, weights, "the ImageNet weights")
+    load_weights(encoder, weights, "the ImageNet weights")
     photographs = [open_image(shared / "data/flickr8k/images" / name, View(224)) for name in golden]
 
     seen = encoder(torch.from_numpy(np.stack(photographs)).permute(0, 3, 1, 2))[:, 0]
@@ -147,7 +147,7 @@ def test_weights_are_read_from_both_kinds_of_file(tmp_path, suffix):
     save_file(tensors, path) if suffix == ".safetensors" else torch.save(tensors, path)
 
     other = ResNet(18)
-    fill(other, read_tensors(path), path)
+    load_weights(other, read_tensors(path), path)
 
     assert fingerprint(other) == fingerprint(network)
 
@@ -157,15 +157,15 @@ def test_tensors_that_are_missing_unexpected_or_misshapen_are_named():
     without = {name: t for name, t in tensors.items() if name != "layer3.0.conv1.weight"}
 
     with pytest.raises(ModelError, match="x.pth lacks 1 tensor that this .*layer3.0.conv1.weight"):
-        fill(ResNet(18), without, "x.pth")
+        load_weights(ResNet(18), without, "x.pth")
     with pytest.raises(ModelError, match="x.pth has 2 tensors that .* lacks: extra.a, extra.b"):
-        fill(
+        load_weights(
             ResNet(18),
             {**tensors, "extra.a": tensors["bn1.bias"], "extra.b": tensors["bn1.bias"]},
             "x.pth",
         )
     with pytest.raises(ModelError, match=r"shape of conv1.weight is \[1\], but .* \[64, 3, 7, 7\]"):
-        fill(ResNet(18), {**tensors, "conv1.weight": torch.ones(1)}, "x.pth")
+        load_weights(ResNet(18), {**tensors, "conv1.weight": torch.ones(1)}, "x.pth")
 
 
 class Innocent:

@@ -3,7 +3,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutline.models.search import Beginning, Found, Limits, Read, beam, greedy, sample
+from cutline.models.search import (
+    InitialState,
+    Limits,
+    SearchResult,
+    StepOutput,
+    beam,
+    greedy,
+    sample,
+)
 from cutline.text.style import ENDLESS
 from naive import END, PAD, START, UNKNOWN, every_caption
 
@@ -20,10 +28,10 @@ class TableDecoder:
         self.log_probs = table.log_softmax(dim=-1)
 
     def start(self, regions, max_words):
-        return Beginning((), (regions[:, 0, 0].long(),), 1)
+        return InitialState((), (regions[:, 0, 0].long(),), 1)
 
     def step(self, words, picture, state):
-        return Read(self.log_probs[state[0], words], torch.ones(len(words), 1), state)
+        return StepOutput(self.log_probs[state[0], words], torch.ones(len(words), 1), state)
 
 
 class BaitDecoder:
@@ -35,21 +43,21 @@ class BaitDecoder:
     vocabulary_size = 10
 
     def start(self, regions, max_words):
-        return Beginning((), (regions[:, 0, 0],), 1)
+        return InitialState((), (regions[:, 0, 0],), 1)
 
     def step(self, words, picture, state):
         table = torch.full((10, 10), 1e-9)
         table[START, A], table[START, B] = 0.6, 0.4
         table[A, A:] = 1 / 6
         table[B, END] = table[B + 1 :, END] = 1.0
-        return Read(table.log()[words], torch.ones(len(words), 1), state)
+        return StepOutput(table.log()[words], torch.ones(len(words), 1), state)
 
 
 def pictures(*kinds: int) -> torch.Tensor:
     return torch.tensor(kinds, dtype=torch.float).view(-1, 1, 1)
 
 
-def captions(found: Found, picture: int = 0) -> dict[tuple[int, ...], float]:
+def captions(found: SearchResult, picture: int = 0) -> dict[tuple[int, ...], float]:
     """Each candidate with its log-probability, best first."""
     return {
         tuple(word for word in words if word != PAD): sum(log_probs)
@@ -185,7 +193,7 @@ def test_a_caption_that_has_ended_is_kept_while_likelier_ones_grow_too_long():
             table = torch.full((10, 10), 1e-9)
             table[START, A], table[START, B], table[B, END] = 0.9, 0.1, 0.5
             table[A, A], table[A, END] = 1.0, 1e-6
-            return Read(table.log()[words], torch.ones(len(words), 1), state)
+            return StepOutput(table.log()[words], torch.ones(len(words), 1), state)
 
     shortest = limits(longest=12, words=10)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cutline.training.augmentation import may_be_mirrored, mirror, zoom
+from cutline.training.augmentation import may_be_mirrored, mirror, random_crop
 
 CHANCE = np.random.default_rng(0)
 PICTURE = CHANCE.integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -20,15 +20,15 @@ def test_a_picture_is_not_mirrored_where_a_caption_names_a_side(words, allowed):
     assert may_be_mirrored(words.split()) is allowed
 
 
-def test_no_zoom_is_the_picture():
-    assert np.array_equal(zoom(PICTURE, 0.0, CHANCE), PICTURE)
+def test_a_crop_of_nothing_is_the_picture():
+    assert np.array_equal(random_crop(PICTURE, 0.0, CHANCE), PICTURE)
 
 
-def test_a_zoom_keeps_the_size_and_shows_a_part():
+def test_a_random_crop_keeps_the_size_and_shows_a_part():
     ramp = np.repeat(np.arange(100, dtype=np.uint8)[None, :, None], 100, 0).repeat(3, 2)
     widths = []
     for _ in range(50):
-        part = zoom(ramp, 0.4, CHANCE)
+        part = random_crop(ramp, 0.4, CHANCE)
         assert part.shape == ramp.shape
         widths.append(int(part[50, -1, 0]) - int(part[50, 0, 0]))
     assert 55 <= min(widths) < 70
@@ -36,5 +36,5 @@ def test_a_zoom_keeps_the_size_and_shows_a_part():
 
 
 def test_the_same_chance_gives_the_same_part():
-    one, other = (zoom(PICTURE, 0.3, np.random.default_rng(5)) for _ in range(2))
+    one, other = (random_crop(PICTURE, 0.3, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(one, other)

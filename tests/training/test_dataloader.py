@@ -12,7 +12,7 @@ from cutline.models.encoders.mosaic import Mosaic
 from cutline.models.search import greedy
 from cutline.models.weights import CaptionModel, cross_entropy
 from cutline.text.vocabulary import END, PAD, START, Vocabulary
-from cutline.training.batch_inputs import Sight, Unstored, plan_training
+from cutline.training.batch_inputs import EncoderInput, OnlinePixels, plan_training
 from cutline.training.dataloader import open_loader
 from cutline.training.losses import CrossEntropy
 from cutline.training.trainer import Step, Trainer, Training
@@ -127,7 +127,7 @@ def test_a_loop_of_ones_own_has_the_losses_of_the_trainer(examples, vocabulary, 
         epochs=3, captions_a_step=8, learning_rate=1e-2, schedule="constant", warmup=0.0, seed=2
     )
     model = make()
-    material = Unstored(Sight(model.encoder, VIEW, tmp_path), options)
+    material = OnlinePixels(EncoderInput(model.encoder, VIEW, tmp_path), options)
     plan = plan_training(material, examples, vocabulary, options)
     trainer = Trainer(model, options, CrossEntropy(), steps_an_epoch=len(plan(0)), device="cpu")
     expected = [event.loss for event in trainer.run(plan) if isinstance(event, Step)]

@@ -22,9 +22,9 @@ from cutline.inference.captioner import captions_of, load
 from cutline.inference.torch import TorchEngine
 from cutline.models.checkpoint import read_model, read_recipe, read_resume
 from cutline.models.encoders.resnet import ResNet
-from cutline.models.weights import fill, grow, part_of, read_tensors
+from cutline.models.weights import extend_vocabulary, load_weights, part_of, read_tensors
 from cutline.recipe import Recipe
-from cutline.training.experiment import Begun, Event, Experiment, Validated
+from cutline.training.experiment import Event, Experiment, TrainingStarted, Validated
 from cutline.training.feature_store import Encoded, FeatureStore
 from cutline.training.trainer import Step
 
@@ -119,7 +119,7 @@ def test_a_run_tells_what_happens_in_order(begin, tmp_path):
         36,
     ]  # the test pictures are not learnt
     epoch = STEPS_AN_EPOCH * [Step] + [Validated]
-    assert [type(event) for event in rest] == [Begun, *epoch, *epoch, *epoch]
+    assert [type(event) for event in rest] == [TrainingStarted, *epoch, *epoch, *epoch]
     assert rest[0].pictures == {"train": 32, "validation": 4, "test": 4}
     assert (rest[0].step, rest[0].steps) == (0, 3 * STEPS_AN_EPOCH)
     assert [step.number for step in pick(Step, events)] == list(range(1, 16))
@@ -135,7 +135,7 @@ def test_a_run_leaves_a_model_that_writes_captions(begin):
 
     assert isinstance(captioner.engine, TorchEngine)
     assert set(caption.words) <= set(captioner.engine.vocabulary.words)
-    assert len(captioner.engine.vocabulary) == pick(Begun, events)[0].words
+    assert len(captioner.engine.vocabulary) == pick(TrainingStarted, events)[0].words
     assert captioner.card["data"]["train"] == 32
 
 
@@ -201,7 +201,7 @@ def test_a_run_stops_after_so_many_epochs_without_a_better_score(patience, begin
 
     assert [event.is_best for event in validated] == [True] + patience * [False]
     assert read_model(experiment.folder).card["epoch"] == 1
-    assert [type(event) for event in experiment.run()] == [Begun]
+    assert [type(event) for event in experiment.run()] == [TrainingStarted]
 
 
 def test_a_finished_run_says_so_and_does_nothing(begin):
@@ -210,7 +210,7 @@ def test_a_finished_run_says_so_and_does_nothing(begin):
 
     events = list(begin().run())
 
-    assert [type(event) for event in events] == [Begun]
+    assert [type(event) for event in events] == [TrainingStarted]
     assert events[0].step == events[0].steps
     assert {path.name: path.read_bytes() for path in begin().folder.iterdir()} == before
 
@@ -482,7 +482,7 @@ def test_a_damaged_training_picture_is_told_once_and_left_out(
     told = [sentence for event in pick(Encoded, events) for sentence in event.damaged]
     assert len(told) == 2
     assert [pictures[n].name in told[at] for at, n in enumerate((2, 22))] == [True, True]
-    assert pick(Begun, events)[0].pictures == {"train": 19, "validation": 3, "test": 0}
+    assert pick(TrainingStarted, events)[0].pictures == {"train": 19, "validation": 3, "test": 0}
     assert len(pick(Validated, events)) == 3
 
 
@@ -611,7 +611,7 @@ def chained(drawn: Path) -> tuple[Path, list[Event]]:
 
 
 def test_a_training_goes_on_from_the_best_of_the_one_before(chained):
-    begun = pick(Begun, chained[1])
+    begun = pick(TrainingStarted, chained[1])
     validated = pick(Validated, chained[1])
 
     assert [(each.training, each.trainings) for each in begun] == [(1, 2), (2, 2)]
@@ -701,7 +701,7 @@ def test_a_model_with_more_words_says_at_first_what_it_said_before(kind, zebras,
     recipe = make_recipe(decoder={"kind": kind, "embedding": 16, "hidden": 32})
     few = recipe.build("decoder", 3, 20).eval()
     many = recipe.build("decoder", 3, 24).eval()
-    fill(many, grow(few.state_dict(), many, 24), "a test")
+    load_weights(many, extend_vocabulary(few.state_dict(), many, 24), "a test")
     regions, words = torch.randn(2, 4, 3), torch.tensor([[1, 5, 7], [1, 19, 4]])
 
     told, before = many(regions, words), few(regions, words)
@@ -715,7 +715,7 @@ def test_a_second_training_adds_no_words_again(begin, whole, zebras):
     recipe = Recipe.of({**make_recipe(**NEW).as_json(), "then": [{"epochs": 1}]}, trust=True)
     experiment = begin(recipe, data=zebras, start=read_model(whole))
 
-    begun = pick(Begun, experiment.run())
+    begun = pick(TrainingStarted, experiment.run())
 
     assert [each.words for each in begun] == [begun[0].words] * 2
 

@@ -58,7 +58,7 @@ def pictures(tmp_path: Path) -> list[Path]:
     return [draw(tmp_path / f"{number:02}.png", 9 * number) for number in range(MANY)]
 
 
-def fill(store: FeatureStore, images: Sequence[Path]) -> list[Encoded]:
+def encode_all(store: FeatureStore, images: Sequence[Path]) -> list[Encoded]:
     return list(store.encode(images))
 
 
@@ -82,7 +82,7 @@ def assert_right(store: FeatureStore, images: Sequence[Path]) -> None:
 def test_stored_regions_are_what_the_encoder_sees_in_half_precision(tmp_path, pictures):
     store = FeatureStore(tmp_path / "cache", Counting(), VIEW)
 
-    fill(store, pictures)
+    encode_all(store, pictures)
 
     assert {regions.dtype for regions in store.load(pictures)} == {torch.float16}
     assert_right(store, pictures)
@@ -90,10 +90,10 @@ def test_stored_regions_are_what_the_encoder_sees_in_half_precision(tmp_path, pi
 
 def test_a_picture_is_encoded_once_for_all_stores_to_come(tmp_path, pictures):
     first, second = Counting(), Counting()
-    fill(FeatureStore(tmp_path / "cache", first, VIEW), pictures)
+    encode_all(FeatureStore(tmp_path / "cache", first, VIEW), pictures)
 
     store = FeatureStore(tmp_path / "cache", second, VIEW)
-    told = fill(store, pictures)
+    told = encode_all(store, pictures)
 
     assert (first.count, second.count, told) == (MANY, 0, [])
     assert_right(store, pictures)
@@ -104,7 +104,7 @@ def test_a_picture_named_twice_is_encoded_once_and_loaded_twice(tmp_path, pictur
     store = FeatureStore(tmp_path / "cache", encoder, VIEW)
     named = [*pictures, pictures[0], *reversed(pictures)]
 
-    told = fill(store, named)
+    told = encode_all(store, named)
 
     assert encoder.count == MANY
     assert (told[-1].done, told[-1].total) == (MANY, MANY)
@@ -113,9 +113,9 @@ def test_a_picture_named_twice_is_encoded_once_and_loaded_twice(tmp_path, pictur
 
 def test_every_batch_is_told(tmp_path, pictures):
     store = FeatureStore(tmp_path / "cache", Counting(), VIEW)
-    fill(store, pictures[:2])
+    encode_all(store, pictures[:2])
 
-    told = fill(store, pictures)
+    told = encode_all(store, pictures)
 
     dones = [2 + PICTURES_A_BATCH, 2 + 2 * PICTURES_A_BATCH, MANY]
     assert told == [Encoded(done, MANY, ()) for done in dones]
@@ -123,7 +123,7 @@ def test_every_batch_is_told(tmp_path, pictures):
 
 def test_regions_are_mapped_from_disk_and_writing_to_them_does_not_change_it(tmp_path, pictures):
     store = FeatureStore(tmp_path / "cache", Counting(), VIEW)
-    fill(store, pictures)
+    encode_all(store, pictures)
     before = (stored_folder(tmp_path) / "regions.f16").read_bytes()
 
     first, second = store.load(pictures[:2])
@@ -145,20 +145,20 @@ def test_regions_are_mapped_from_disk_and_writing_to_them_does_not_change_it(tmp
     ids=["weights", "width", "size", "fit"],
 )
 def test_another_encoder_or_another_view_has_another_store(encoder, view, tmp_path, pictures):
-    fill(FeatureStore(tmp_path / "cache", Counting(), VIEW), pictures)
+    encode_all(FeatureStore(tmp_path / "cache", Counting(), VIEW), pictures)
 
     store = FeatureStore(tmp_path / "cache", encoder, view)
 
     assert store.missing(pictures) == pictures
-    fill(store, pictures[:1])
+    encode_all(store, pictures[:1])
     assert store.load(pictures[:1])[0].shape == (2, encoder.width)
 
 
 def test_an_encoder_with_the_same_weights_and_another_option_has_another_store(tmp_path, pictures):
-    fill(FeatureStore(tmp_path / "cache", Mosaic(tiles=4), VIEW), pictures)
+    encode_all(FeatureStore(tmp_path / "cache", Mosaic(tiles=4), VIEW), pictures)
 
     store = FeatureStore(tmp_path / "cache", Mosaic(tiles=2), VIEW)
-    fill(store, pictures)
+    encode_all(store, pictures)
 
     assert_right(store, pictures)
 
@@ -166,7 +166,7 @@ def test_an_encoder_with_the_same_weights_and_another_option_has_another_store(t
 def test_an_encoder_without_parameters_and_buffers_is_stored_too(tmp_path, pictures):
     store = FeatureStore(tmp_path / "cache", Unlearnt(), VIEW)
 
-    fill(store, pictures)
+    encode_all(store, pictures)
 
     assert_right(store, pictures)
 
@@ -184,27 +184,27 @@ def test_an_encoder_sees_a_batch_as_it_sees_its_pictures(pictures):
 def test_a_picture_of_another_size_in_bytes_is_encoded_again(tmp_path, pictures):
     encoder = Counting()
     store = FeatureStore(tmp_path / "cache", encoder, VIEW)
-    fill(store, pictures)
+    encode_all(store, pictures)
     status = pictures[4].stat()
     draw(pictures[4], 200, size=40)
     os.utime(pictures[4], ns=(status.st_atime_ns, status.st_mtime_ns))  # as `cp --preserve` does
 
     assert store.missing(pictures) == [pictures[4]]
-    fill(store, pictures)
+    encode_all(store, pictures)
 
     assert encoder.count == MANY + 1
     assert_right(store, pictures)
 
 
 def test_a_picture_of_the_same_size_and_a_later_time_is_encoded_again(tmp_path, pictures):
-    fill(FeatureStore(tmp_path / "cache", Counting(), VIEW), pictures)
+    encode_all(FeatureStore(tmp_path / "cache", Counting(), VIEW), pictures)
     content, other = pictures[1].read_bytes(), pictures[2].read_bytes()
     pictures[1].write_bytes(other + bytes(max(0, len(content) - len(other))))
     later = pictures[1].stat().st_mtime_ns + 1
     os.utime(pictures[1], ns=(later, later))
 
     store = FeatureStore(tmp_path / "cache", encoder := Counting(), VIEW)
-    fill(store, pictures)
+    encode_all(store, pictures)
 
     assert encoder.count == 1
     assert_right(FeatureStore(tmp_path / "cache", Counting(), VIEW), pictures)
@@ -215,7 +215,7 @@ def test_a_damaged_picture_is_told_and_the_rest_go_on(tmp_path, pictures):
     pictures[9].unlink()
     store = FeatureStore(tmp_path / "cache", Counting(), VIEW)
 
-    told = [sentence for event in fill(store, pictures) for sentence in event.damaged]
+    told = [sentence for event in encode_all(store, pictures) for sentence in event.damaged]
 
     assert [name in sentence for name, sentence in zip(("01.png", "09.png"), told, strict=True)]
     loaded = store.load(pictures)
@@ -226,13 +226,13 @@ def test_a_damaged_picture_is_told_and_the_rest_go_on(tmp_path, pictures):
 def test_a_damaged_picture_is_not_tried_again_until_it_is_mended(tmp_path, pictures):
     whole = pictures[1].read_bytes()
     pictures[1].write_bytes(b"not a picture")
-    fill(FeatureStore(tmp_path / "cache", Counting(), VIEW), pictures)
+    encode_all(FeatureStore(tmp_path / "cache", Counting(), VIEW), pictures)
 
     store = FeatureStore(tmp_path / "cache", Counting(), VIEW)
     assert store.missing(pictures) == []
     assert store.load(pictures)[1] is None
     pictures[1].write_bytes(whole)
-    fill(store, pictures)
+    encode_all(store, pictures)
 
     assert_right(store, pictures)
 
@@ -242,14 +242,14 @@ def test_a_store_of_damaged_pictures_only_loads_nothing(tmp_path, pictures):
         picture.write_bytes(b"not a picture")
     store = FeatureStore(tmp_path / "cache", Counting(), VIEW)
 
-    fill(store, pictures)
+    encode_all(store, pictures)
 
     assert store.load(pictures) == [None] * MANY
 
 
 @pytest.mark.parametrize("cut_off", [1, 2, 7, 19])
 def test_a_store_killed_in_the_middle_goes_on(cut_off, tmp_path, pictures):
-    fill(FeatureStore(tmp_path / "cache", Counting(), VIEW), pictures[:12])
+    encode_all(FeatureStore(tmp_path / "cache", Counting(), VIEW), pictures[:12])
     folder = stored_folder(tmp_path)
     regions, journal = folder / "regions.f16", folder / "index.jsonl"
     os.truncate(regions, regions.stat().st_size - cut_off)
@@ -257,7 +257,7 @@ def test_a_store_killed_in_the_middle_goes_on(cut_off, tmp_path, pictures):
 
     store = FeatureStore(tmp_path / "cache", encoder := Counting(), VIEW)
     assert_right(store, pictures[:11])
-    fill(store, pictures)
+    encode_all(store, pictures)
 
     assert encoder.count == MANY - 11
     assert_right(store, pictures)
@@ -266,12 +266,12 @@ def test_a_store_killed_in_the_middle_goes_on(cut_off, tmp_path, pictures):
 
 def test_a_store_killed_before_its_journal_was_written_loads_what_was_there(tmp_path, pictures):
     store = FeatureStore(tmp_path / "cache", Counting(), VIEW)
-    fill(store, pictures[:3])
+    encode_all(store, pictures[:3])
     with (stored_folder(tmp_path) / "regions.f16").open("ab") as file:
         file.write(b"\1\2\3")
 
     assert_right(store, pictures[:3])
-    fill(store, pictures)
+    encode_all(store, pictures)
 
     assert_right(store, pictures)
 
@@ -285,7 +285,7 @@ def test_an_iterator_closed_in_the_middle_keeps_the_batches_it_told(tmp_path, pi
     store = FeatureStore(tmp_path / "cache", encoder, VIEW)
 
     assert store.missing(pictures) == pictures[PICTURES_A_BATCH:]
-    fill(store, pictures)
+    encode_all(store, pictures)
     assert encoder.count == MANY
     assert_right(store, pictures)
 
@@ -297,7 +297,7 @@ def test_several_runs_may_fill_one_store(tmp_path):
     shares = [images[start::4] for start in range(4)]
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(fill, stores, shares))
+        list(pool.map(encode_all, stores, shares))
 
     for store, share in zip(stores, shares, strict=True):
         assert_right(store, share)

@@ -5,11 +5,17 @@ from torch import nn
 
 from cutline.metrics.bleu import Bleu
 from cutline.metrics.cider import CiderD
-from cutline.models.concepts import Concepts, Sight
+from cutline.models.concepts import Concepts, DecoderInput
 from cutline.models.decoders.show_and_tell import ShowAndTell
 from cutline.models.search import sample
 from cutline.models.weights import CaptionModel, cross_entropy
-from cutline.training.losses import Alone, CrossEntropy, SelfCritical, Shown, WithSentences
+from cutline.training.losses import (
+    CrossEntropy,
+    MixedBatch,
+    SelfCritical,
+    TextOnlyBatch,
+    WithSentences,
+)
 from naive import END, PAD, START, UNKNOWN
 
 WORDS = torch.tensor([[START, 4, 5, END, PAD], [START, 6, 7, 8, END]])
@@ -109,8 +115,8 @@ def test_people_and_things_that_nobody_wrote_of_may_cost_something():
 
 def test_sentences_without_pictures_add_their_own_loss(model):
     seen = torch.randn(2, 1, 6)
-    alone = Alone(
-        Sight(None, Concepts(torch.zeros(2, 1, dtype=torch.long), torch.ones(2, 1))),
+    alone = TextOnlyBatch(
+        DecoderInput(None, Concepts(torch.zeros(2, 1, dtype=torch.long), torch.ones(2, 1))),
         WORDS,
         torch.tensor([0.5, 0.25]),
     )
@@ -122,7 +128,7 @@ def test_sentences_without_pictures_add_their_own_loss(model):
         def __call__(self, seen, words):
             return model(seen, words)
 
-    loss = WithSentences(CrossEntropy())(Both(), Shown(seen, alone), WORDS, 0.0)
+    loss = WithSentences(CrossEntropy())(Both(), MixedBatch(seen, alone), WORDS, 0.0)
 
     surprise = -told.gather(-1, WORDS[:, 1:, None]).squeeze(-1)
     written = WORDS[:, 1:] != PAD

@@ -26,23 +26,22 @@ from cutline.datasets.mixture import read_mixture
 from cutline.errors import DataError, ModelError, RecipeError
 from cutline.inference.captioner import load
 from cutline.models.checkpoint import read_model
-from cutline.models.concepts import Sight
+from cutline.models.concepts import DecoderInput
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import MARKERS, Vocabulary
 from cutline.training import concept_fitting as naming_of_a_run
-from cutline.training.batch_inputs import Sight as Eyesight
-from cutline.training.batch_inputs import Stored
+from cutline.training.batch_inputs import CachedFeatures, EncoderInput
 from cutline.training.concept_fitting import (
-    Lesson,
+    ConceptTargets,
     build_head,
-    choose_nouns,
-    fit_naming,
-    learn_labels,
-    name_things,
-    read_naming,
+    fit_concept_head,
+    label_targets,
+    noun_scores,
+    read_concepts,
+    select_nouns,
     tabulate,
 )
-from cutline.training.events import Begun, Told, Validated
+from cutline.training.events import Notice, TrainingStarted, Validated
 from cutline.training.experiment import Experiment
 from cutline.training.initialization import build_decoder, find_classifier
 from cutline.training.multi_source import plan_mixture
@@ -186,8 +185,8 @@ def read_losses(folder: Path) -> list[float]:
 def test_a_mixed_run_says_what_it_names_and_leaves_a_model_that_captions(whole, home):
     folder, events = whole
 
-    told = [event.sentence for event in pick(Told, events)]
-    begun = pick(Begun, events)
+    told = [event.sentence for event in pick(Notice, events)]
+    begun = pick(TrainingStarted, events)
     caption = load(folder).caption(home / "own" / "04.png")
 
     assert "learnt from 35 captioned and 8 labelled pictures" in told[0]
@@ -207,7 +206,7 @@ def test_the_words_and_nouns_of_sentences_are_known_and_the_nouns_are_kept(whole
     card = read_model(folder).card
     metadata = f"35 of {card['data']['sha256']}"
 
-    naming = read_naming(folder, metadata)
+    naming = read_concepts(folder, metadata)
 
     assert {"zebra", "person", "man"} <= set(vocabulary.words)
     assert "feeds" not in vocabulary.words  # once only
@@ -245,7 +244,7 @@ def test_sentences_of_others_are_kept_beside_the_labelled_photographs_they_were_
 
 
 def test_what_was_found_for_labels_is_learnt_from_in_words_and_not_in_rewards(whole):
-    _, second = (n for n, event in enumerate(whole[1]) if isinstance(event, Begun))
+    _, second = (n for n, event in enumerate(whole[1]) if isinstance(event, TrainingStarted))
     in_words, in_rewards = pick(Step, whole[1][:second]), pick(Step, whole[1][second:])
     lines = map(json.loads, (whole[0].parent / "own" / "captions.jsonl").read_text().splitlines())
     own = sum(
@@ -271,7 +270,7 @@ def test_a_mixed_run_closed_and_begun_again_has_the_losses_of_one_that_never_sto
     stopped = begin(home, f"stopped-{stop}", recipe)
     after = list(stopped.run())
 
-    assert not [told for told in pick(Told, after) if "learnt from" in told.sentence]
+    assert not [told for told in pick(Notice, after) if "learnt from" in told.sentence]
     assert len(read_losses(folder)) == len(pick(Step, events)) > stop
     assert read_losses(stopped.folder) == read_losses(folder)
     one, other = read_model(stopped.folder), read_model(folder)
@@ -349,7 +348,7 @@ def attending(home: Path) -> Path:
 
 def test_a_model_of_another_decoder_begins_as_it_was(attending, home, recipe, whole):
     start = read_model(attending)
-    naming = read_naming(whole[0], f"35 of {read_model(whole[0]).card['data']['sha256']}")
+    naming = read_concepts(whole[0], f"35 of {read_model(whole[0]).card['data']['sha256']}")
     before = start.recipe.build("decoder", WIDTH, len(start.vocabulary)).eval()
     before.load_state_dict(
         {
@@ -387,7 +386,7 @@ def test_a_run_from_another_decoder_says_so_in_one_line(attending, home, recipe)
             run.close()
             break
 
-    told = [event.sentence for event in pick(Told, events)]
+    told = [event.sentence for event in pick(Notice, events)]
     assert "of a show-attend-tell all" in told[-1] and "\n" not in told[-1]
 
 
@@ -421,16 +420,16 @@ def test_a_model_with_concepts_goes_on_with_its_own_nouns(whole, home, recipe):
             run.close()
             break
 
-    told = pick(Told, events)
+    told = pick(Notice, events)
     assert "goes on so" in told[0].sentence
-    words = read_naming(home / "again", f"35 of {start.card['data']['sha256']}").head.words
+    words = read_concepts(home / "again", f"35 of {start.card['data']['sha256']}").head.words
     assert torch.equal(words, start.tensors["decoder.concepts.words"])
 
 
 def test_without_a_classifier_nouns_are_learnt_from_captions_alone_and_it_is_said(home, recipe):
     run = begin(home, "unclassified", recipe, classifier=None).run()
 
-    first = next(event for event in run if isinstance(event, Told))
+    first = next(event for event in run if isinstance(event, Notice))
     run.close()
 
     assert first.sentence.startswith("no classifier of ImageNet's classes is at hand")
@@ -453,13 +452,13 @@ def planned(home, recipe, whole):
     """The plan of the first training, with the vocabulary and what is known of concepts."""
     mixture = read_mixture(recipe, locations(home))
     [options, _] = recipe.trainings
-    material = Stored(
-        Eyesight(recipe.build("encoder"), recipe.build("view"), home / "cache"), options
+    material = CachedFeatures(
+        EncoderInput(recipe.build("encoder"), recipe.build("view"), home / "cache"), options
     )
     train = [example for example in mixture.examples if example.split == "train"]
     list(material.prepare(train, []))
     vocabulary = Vocabulary.load(whole[0] / "vocabulary.txt")
-    naming = read_naming(whole[0], f"35 of {mixture.fingerprint()}")
+    naming = read_concepts(whole[0], f"35 of {mixture.fingerprint()}")
     naming = replace(naming, probabilities=0.1 + 0.8 * naming.named)  # as of a head that is right
     return plan_mixture(material, train, vocabulary, options, mixture, naming), vocabulary, naming
 
@@ -469,7 +468,7 @@ def test_a_step_shows_pictures_with_concepts_and_sentences_whose_concepts_are_th
 
     seen, words = plan(0)[0]()
 
-    assert isinstance(seen.pictures, Sight)
+    assert isinstance(seen.pictures, DecoderInput)
     assert len(words) == 2 * len(seen.pictures.regions)
     assert seen.pictures.concepts.words.shape == (len(seen.pictures.regions), 3)
     assert seen.alone.sight.regions is None
@@ -513,7 +512,7 @@ def test_the_same_step_shows_the_same_and_another_epoch_something_else(planned):
 def test_what_captions_say_of_a_picture_is_certain_when_two_say_it():
     said = ("a man and a dog", "a guy with a ball", "a puppy runs")
 
-    named = name_things(Example("1", Path("1.jpg"), said, "train"))
+    named = noun_scores(Example("1", Path("1.jpg"), said, "train"))
 
     assert named == {"person": 1.0, "man": 1.0, "dog": 1.0, "ball": 0.5}
 
@@ -522,7 +521,7 @@ def test_nouns_are_what_many_pictures_name_or_imagenet_has_and_the_vocabulary_kn
     vocabulary = Vocabulary((*MARKERS, "person", "giraffe", "grass", "zebra", "frisbee"))
     said = [{"giraffe": 1.0, "grass": 0.5}] * 12 + [{"tree": 1.0}] * 12
 
-    assert choose_nouns(said, vocabulary) == ("person", "giraffe", "grass", "zebra")
+    assert select_nouns(said, vocabulary) == ("person", "giraffe", "grass", "zebra")
 
 
 def test_labels_say_nothing_of_nouns_that_none_of_them_names():
@@ -532,7 +531,7 @@ def test_labels_say_nothing_of_nouns_that_none_of_them_names():
         Labelled(Path("c"), frozenset(), False),
     ]
 
-    lesson = learn_labels(
+    lesson = label_targets(
         labelled, torch.zeros(3, 2), ["person", "cat", "dog", "zebra"], silence=0.5
     )
 
@@ -550,8 +549,8 @@ def test_what_captions_say_of_a_picture_does_not_touch_its_own_probabilities():
 
     def probabilities(named: torch.Tensor) -> torch.Tensor:
         blank = build_head(nouns, vocabulary, 5, 2, None)
-        lesson = Lesson(means, named, torch.ones_like(named))
-        return fit_naming(blank, nouns, lesson, [], seed=0).probabilities
+        lesson = ConceptTargets(means, named, torch.ones_like(named))
+        return fit_concept_head(blank, nouns, lesson, [], seed=0).probabilities
 
     one, other = probabilities(named), probabilities(turned)
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 from cutline.inference.captioner import PACKAGED
 from cutline.models.checkpoint import Checkpoint, create_folder, read_model, save_model
-from cutline.models.weights import CaptionModel, fill, part_of
+from cutline.models.weights import CaptionModel, load_weights, part_of
 from cutline.recipe import Recipe
 from cutline.training.experiment import Experiment, Validated
 from cutline.training.trainer import Step
@@ -74,7 +74,7 @@ def beginner(recipe: Recipe, folder: Path) -> Checkpoint:
     """A model that has learnt nothing yet, of the recipe's parts and the packaged model's words."""
     packaged = read_model(PACKAGED)
     encoder = recipe.build("encoder")
-    fill(encoder, part_of(packaged.tensors, "encoder"), PACKAGED)
+    load_weights(encoder, part_of(packaged.tensors, "encoder"), PACKAGED)
     decoder = recipe.build("decoder", encoder.width, len(packaged.vocabulary))
     create_folder(folder / "start", recipe, packaged.vocabulary)
     save_model(folder / "start", CaptionModel(encoder, decoder), packaged.vocabulary, {})

@@ -21,7 +21,7 @@ from cutline.recipe import Recipe, find_recipe, list_recipes
 if TYPE_CHECKING:
     from cutline.datasets.mixture import Places
     from cutline.models.checkpoint import Checkpoint
-    from cutline.training.events import Begun, Validated
+    from cutline.training.events import TrainingStarted, Validated
     from cutline.training.experiment import Experiment
 
 FEW = 20
@@ -144,7 +144,7 @@ def _tell_places(places: "Places") -> str:
 
 def _run(experiment: "Experiment") -> int:
     """Show what happens; 0 when it came to its end, else the exit code."""
-    from cutline.training.events import Begun, Told, Validated
+    from cutline.training.events import Notice, TrainingStarted, Validated
     from cutline.training.feature_store import Encoded
     from cutline.training.trainer import Step
 
@@ -156,9 +156,9 @@ def _run(experiment: "Experiment") -> int:
                     for sentence in damaged:
                         say(f"left out: {sentence}")
                     bars.show("encoded", done, total)
-                case Told(sentence=sentence):
+                case Notice(sentence=sentence):
                     say(sentence)
-                case Begun():
+                case TrainingStarted():
                     steps = event.steps
                     _show_beginning(experiment.folder, event)
                 case Step(number=number, loss=loss):
@@ -173,7 +173,7 @@ def _run(experiment: "Experiment") -> int:
     return 0
 
 
-def _show_beginning(folder: Path, begun: "Begun") -> None:
+def _show_beginning(folder: Path, begun: "TrainingStarted") -> None:
     counts = ", ".join(f"{n} {split}" for split, n in begun.pictures.items())
     which = f", training {begun.training} of {begun.trainings}" if begun.trainings > 1 else ""
     resumed = f", going on after step {begun.step}" if begun.step else ""
@@ -249,13 +249,13 @@ def _export(
 ) -> None:
     with needs_training():
         from cutline.models.checkpoint import read_model
-        from cutline.models.onnx_export import export, pictures_of
+        from cutline.models.onnx_export import calibration_batches, export
     from cutline.cli.evaluate import find_examples
 
     checkpoint = read_model(model, trust=trust)
     if data:
         find_examples(checkpoint.card, data, None, "validation")  # else there is nothing to score
-    pixels = pictures_of(checkpoint, data) if data else ()
+    pixels = calibration_batches(checkpoint, data) if data else ()
     export(checkpoint, out, precision=precision, pixels=pixels)
     say(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {precision}")
     if data and precision != "fp32":

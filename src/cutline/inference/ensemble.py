@@ -13,7 +13,7 @@ from torch import Tensor
 from cutline.errors import ModelError
 from cutline.images.load import View
 from cutline.inference.torch import TorchEngine
-from cutline.models.search import Beginning, Read, State
+from cutline.models.search import InitialState, State, StepOutput
 from cutline.models.weights import encode
 from cutline.text.style import FREE, Style
 from cutline.text.vocabulary import Vocabulary
@@ -59,7 +59,7 @@ class Together:
         self.decoders = decoders
         self._shapes = [regions.shape[1:] for regions in seen]
 
-    def start(self, regions: Float[Tensor, "pictures all"], max_words: int) -> Beginning:
+    def start(self, regions: Float[Tensor, "pictures all"], max_words: int) -> InitialState:
         """All that the decoders share and remember, one after another."""
         parts = regions.split([shape.numel() for shape in self._shapes], dim=1)
         begun = [
@@ -70,9 +70,9 @@ class Together:
             np.cumsum([0, *(len(each[side]) for each in begun)]).tolist() for side in (0, 1)
         )
         pictures, states = (tuple(t for each in begun for t in each[side]) for side in (0, 1))
-        return Beginning(pictures, states, begun[0].regions)
+        return InitialState(pictures, states, begun[0].regions)
 
-    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
+    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> StepOutput:
         """The logarithm of the mean of their probabilities, and the mean of their gazes."""
         spans = zip(pairwise(self._pictures), pairwise(self._states), strict=True)
         read = [
@@ -83,4 +83,4 @@ class Together:
         alike = [each.gaze for each in read if each.gaze.shape == read[0].gaze.shape]
         remembered = tuple(tensor for each in read for tensor in each.state)
         mean = torch.stack(alike).mean(dim=0)
-        return Read(likely - np.log(len(read)), mean, remembered)
+        return StepOutput(likely - np.log(len(read)), mean, remembered)

@@ -13,9 +13,9 @@ from torch import Tensor
 from cutline.errors import ModelError
 from cutline.images.load import View
 from cutline.models.checkpoint import build, read_model
-from cutline.models.concepts import see_concepts
+from cutline.models.concepts import predict_concepts
 from cutline.models.device import resolve_device
-from cutline.models.search import Limits, has_choice
+from cutline.models.search import Limits, can_limit_length
 from cutline.models.weights import CaptionModel, encode
 from cutline.recipe import Recipe
 from cutline.text.style import FREE, NO_CHOICE, Style
@@ -71,11 +71,11 @@ class TorchEngine:
         """Captions by a decoder of somebody else's, found as this engine searches."""
         limits = None if style.is_free else self._limits(style, regions.device)
         found = self._search(decoder, regions, limits=limits)
-        named = see_concepts(decoder, regions) or ()
+        named = predict_concepts(decoder, regions) or ()
         return Written(*(tensor.cpu().numpy() for tensor in (*found, *named)))
 
     def _limits(self, style: Style, device: torch.device) -> Limits:
-        if style.max_chars is not None and not has_choice(self._search):
+        if style.max_chars is not None and not can_limit_length(self._search):
             raise ModelError(NO_CHOICE)
         return Limits(
             torch.from_numpy(style.avoided(self.vocabulary.words)).to(device),

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from cutline.errors import ModelError
 from cutline.io.atomic import atomic_write, new_folder
-from cutline.models.weights import CaptionModel, fill, part_of, read_tensors
+from cutline.models.weights import CaptionModel, load_weights, part_of, read_tensors
 from cutline.recipe import BEYOND_USE, Recipe
 from cutline.text.vocabulary import Vocabulary
 
@@ -120,7 +120,9 @@ def build(checkpoint: Checkpoint) -> CaptionModel:
         raise ModelError(f"the recipe's parts make no network: {reason}") from None
     model = CaptionModel(encoder, decoder)
     for part in ("encoder", "decoder"):
-        fill(getattr(model, part), part_of(checkpoint.tensors, part), f"the checkpoint's {part}")
+        load_weights(
+            getattr(model, part), part_of(checkpoint.tensors, part), f"the checkpoint's {part}"
+        )
     return model.eval()
 
 

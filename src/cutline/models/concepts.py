@@ -33,7 +33,7 @@ class Concepts(NamedTuple):
     probabilities: Float[Tensor, "rows concepts"]
 
 
-class Sight(NamedTuple):
+class DecoderInput(NamedTuple):
     """What a decoder is shown in training, where the concepts need not come from the regions.
 
     Without regions it learns from a sentence alone, whose nouns are the concepts.
@@ -85,7 +85,7 @@ class ConceptHead(nn.Module):
         """The likeliest nouns, and the probability that the picture is a photograph."""
         mean = regions.mean(dim=1)
         standard = self.standardise(mean)
-        return self.pick(self.logits(mean).sigmoid()), self.photograph(standard)[:, 0].sigmoid()
+        return self.top(self.logits(mean).sigmoid()), self.photograph(standard)[:, 0].sigmoid()
 
     def standardise(self, mean: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
         """Square roots (ReLUs leave long tails), less their mean, in units of their spread."""
@@ -97,7 +97,7 @@ class ConceptHead(nn.Module):
         known = share.clamp(CERTAIN, 1 - CERTAIN).logit()
         return self.scale * known + self.correct(self.standardise(mean))
 
-    def pick(self, probabilities: Float[Tensor, "rows nouns"]) -> Concepts:
+    def top(self, probabilities: Float[Tensor, "rows nouns"]) -> Concepts:
         """`person` and the likeliest others."""
         likely, places = probabilities[:, 1:].topk(self.count - 1, dim=-1)
         first = torch.zeros_like(probabilities[:, :1], dtype=torch.long)
@@ -105,7 +105,7 @@ class ConceptHead(nn.Module):
         return Concepts(self.words[chosen], torch.cat([probabilities[:, :1], likely], dim=1))
 
 
-def see_concepts(decoder: Any, regions: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+def predict_concepts(decoder: Any, regions: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     """Words and probabilities of the concepts and that of being a photograph, if it names any."""
     head = getattr(decoder, "concepts", None)
     if head is None:
@@ -151,7 +151,7 @@ def fit(
     )
 
 
-def fit_photograph(
+def fit_photograph_classifier(
     head: ConceptHead,
     photographs: Float[Tensor, "rows width"],
     others: Float[Tensor, "drawings width"],

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cutline.errors import ModelError
 from cutline.models.checkpoint import create_folder, save_model
 from cutline.models.encoders.resnet import BLOCKS
-from cutline.models.weights import CaptionModel, fill, fingerprint, part_of, read_tensors
+from cutline.models.weights import CaptionModel, fingerprint, load_weights, part_of, read_tensors
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import MARKERS, PAD, Vocabulary
 from cutline.version import __version__
@@ -34,7 +34,7 @@ NEVER = -30.0
 
 
 @dataclass
-class Adopted:
+class ConvertedModel:
     """A model, and how each of its tensors was found."""
 
     model: CaptionModel
@@ -43,7 +43,7 @@ class Adopted:
     matches: list[str] = field(default_factory=list)
 
 
-def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") -> Adopted:
+def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") -> ConvertedModel:
     """A captioner from the state dictionaries of a classic encoder and decoder, and its words.
 
     `fit` is how its pictures were made square. Raises `ModelError` when a file holds whole modules,
@@ -68,7 +68,7 @@ def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") 
     }
     recipe = Recipe.of(table)
     network = recipe.build("encoder")
-    fill(network, resnet, encoder)
+    load_weights(network, resnet, encoder)
     matches.insert(0, f"{len(resnet)} tensors of {encoder.name} are a ResNet-{depth}")
     weight, shift = _find_layer(rest, network.width, width, encoder, matches)
     _refuse_leftovers(rest, encoder)
@@ -82,11 +82,11 @@ def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") 
         "speak.bias": _arrange(bias, rows, NEVER),
         **{f"remember.{name}": tensor for name, tensor in lstm.items()},
     }
-    fill(captioner, tensors, decoder)
-    return Adopted(CaptionModel(network, captioner).eval(), recipe, vocabulary, matches)
+    load_weights(captioner, tensors, decoder)
+    return ConvertedModel(CaptionModel(network, captioner).eval(), recipe, vocabulary, matches)
 
 
-def save(adopted: Adopted, folder: Path, command: str) -> None:
+def save(adopted: ConvertedModel, folder: Path, command: str) -> None:
     """A new model folder."""
     create_folder(folder, adopted.recipe, adopted.vocabulary)
     view = adopted.recipe.build("view")
@@ -227,7 +227,7 @@ def _find_layer(
         raise ModelError(f"{path} has no single layer of {width} x {seen} after its ResNet")
     [name] = weights
     place, layer = name.rpartition(".")[0], nn.Linear(seen, width)
-    fill(layer, {"bias": torch.zeros(width), **_take(tensors, place)}, path)
+    load_weights(layer, {"bias": torch.zeros(width), **_take(tensors, place)}, path)
     weight, bias = layer.weight.detach(), layer.bias.detach()
     matches.append(f"{name} {list(weight.shape)} is see.weight")
     norms = {n: len(t) for n, t in tensors.items() if n.endswith(".running_mean") and t.ndim}
@@ -259,7 +259,7 @@ def _read_norm(tensors: Mapping[str, Tensor], size: int, path: Path) -> tuple[Te
     """What a batch normalisation multiplies by and adds, once it has learnt."""
     plain = {"weight": torch.ones(size), "bias": torch.zeros(size)}
     norm = nn.BatchNorm1d(size)
-    fill(norm, {**plain, **tensors}, path)
+    load_weights(norm, {**plain, **tensors}, path)
     told = norm.state_dict()
     scale = told["weight"] / (told["running_var"] + norm.eps).sqrt()
     return scale, told["bias"] - told["running_mean"] * scale

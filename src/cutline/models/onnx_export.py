@@ -40,11 +40,11 @@ from cutline.images.load import View
 from cutline.images.prefetch import decode_ahead
 from cutline.io.atomic import atomic_write
 from cutline.models.checkpoint import Checkpoint, build
-from cutline.models.concepts import see_concepts
+from cutline.models.concepts import predict_concepts
 from cutline.models.onnx_format import FORMAT
 from cutline.models.quantization import SMALL, quantise
-from cutline.models.search import Limits, has_choice
-from cutline.models.weights import CaptionModel, fill, part_of
+from cutline.models.search import Limits, can_limit_length
+from cutline.models.weights import CaptionModel, load_weights, part_of
 from cutline.recipe import Recipe
 from cutline.text.style import FREE
 from cutline.types import Report, Written
@@ -72,11 +72,11 @@ class WholeCaptioner(nn.Module):
         avoid: Bool[Tensor, " vocabulary"],
         max_chars: Int[Tensor, ""],
     ) -> tuple[Tensor, ...]:
-        """Words, log-probabilities, scores and gaze as `search.Found`; what a decoder names."""
+        """The fields of `search.SearchResult`, then the concepts, where the decoder has any."""
         regions = self.encoder(pixels.permute(0, 3, 1, 2).float())
         limits = Limits(avoid, self.lengths, max_chars)
         found = self.search(self.decoder, regions, limits=limits)
-        named = see_concepts(self.decoder, regions) or ()
+        named = predict_concepts(self.decoder, regions) or ()
         return (*found, *named)
 
 
@@ -124,7 +124,7 @@ def export(
         onnx.save(graph, file)
 
 
-def pictures_of(checkpoint: Checkpoint, data: Path) -> Iterator[NDArray[np.uint8]]:
+def calibration_batches(checkpoint: Checkpoint, data: Path) -> Iterator[NDArray[np.uint8]]:
     """Batches of training pictures, drawn evenly from the data, as the model sees them."""
     source, view = checkpoint.recipe.build("source", data), checkpoint.recipe.build("view")
     images = [example.image for example in source if example.split == "train"]
@@ -142,7 +142,7 @@ def _fold(checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint
     recipe = Recipe.of({**table, "encoder": {**table["encoder"], "folded": True}}, trust=True)
     encoder = recipe.build("encoder")
-    fill(encoder, part_of(checkpoint.tensors, "encoder"), "the checkpoint")
+    load_weights(encoder, part_of(checkpoint.tensors, "encoder"), "the checkpoint")
     folded = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     kept = {n: t for n, t in checkpoint.tensors.items() if not n.startswith("encoder.")}
     return replace(checkpoint, recipe=recipe, tensors={**kept, **folded})
@@ -218,7 +218,7 @@ def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
         raise ModelError(f"the graph would take {rows.dim_value} pictures at a time and no others")
     for name, value in free.items():  # what an input is when it is left away
         graph.graph.initializer.append(numpy_helper.from_array(value.numpy(), name))
-    if not has_choice(whole.search):
+    if not can_limit_length(whole.search):
         del graph.graph.input[-1]  # no caption's length can be asked for
     return graph
 

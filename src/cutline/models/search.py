@@ -29,7 +29,7 @@ LogProbs = Float[Tensor, "rows vocabulary"]
 WordIds = Int[Tensor, " rows"]
 
 
-class Read(NamedTuple):
+class StepOutput(NamedTuple):
     """What a decoder says after it has read a word."""
 
     log_probs: LogProbs
@@ -40,7 +40,7 @@ class Read(NamedTuple):
     """What it remembers now."""
 
 
-class Beginning(NamedTuple):
+class InitialState(NamedTuple):
     """What a decoder knows before the first word."""
 
     picture: State
@@ -55,14 +55,14 @@ class Beginning(NamedTuple):
 class StepDecoder(Protocol):
     """Anything that reads one word and says how likely each next word is."""
 
-    def start(self, regions: Any, max_words: int) -> Beginning:
+    def start(self, regions: Any, max_words: int) -> InitialState:
         """Look at the pictures; captions of at most so many words will be written.
 
         Usually these are the regions of pictures; whatever else a decoder reads has their `shape`
         and `device`.
         """
 
-    def step(self, words: WordIds, picture: State, state: State) -> Read:
+    def step(self, words: WordIds, picture: State, state: State) -> StepOutput:
         """Read one word in each row; every picture has as many rows, one after another.
 
         The tensors of a state keep their shapes from step to step.
@@ -80,7 +80,7 @@ class Limits(NamedTuple):
     """How many characters a caption may have; `style.ENDLESS`: any number."""
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """Captions as tensors, the best candidate of each picture first."""
 
     words: Int[Tensor, "images candidates time"]
@@ -100,15 +100,15 @@ def greedy(
     *,
     max_words: int = 20,
     limits: Limits | None = None,
-) -> Found:
+) -> SearchResult:
     """Take the likeliest word at every step: one candidate a picture.
 
     A caption that grows too long breaks off; a `beam` of two or more has a shorter one then.
     """
 
-    def choose(likely: LogProbs, *_: Tensor) -> Chosen:
+    def choose(likely: LogProbs, *_: Tensor) -> NextWords:
         log_probs, words = likely.max(dim=-1)
-        return Chosen(words, log_probs)
+        return NextWords(words, log_probs)
 
     return _search(decoder, regions, choose, max_words=max_words, limits=limits)
 
@@ -125,7 +125,7 @@ def sample(
     every_word: bool = False,
     generator: torch.Generator | None = None,
     limits: Limits | None = None,
-) -> Found:
+) -> SearchResult:
     """Draw every word from the model's own distribution, `samples` candidates a picture.
 
     `temperature` below 1 prefers likely words; `top_k` draws among the k likeliest words only (0:
@@ -134,12 +134,12 @@ def sample(
     log-probabilities reported are the model's own, before all of that; gradients flow through them.
     """
 
-    def choose(likely: LogProbs, *_: Tensor) -> Chosen:
+    def choose(likely: LogProbs, *_: Tensor) -> NextWords:
         weights = (likely.detach() / temperature).softmax(dim=-1)
         if top_k or top_p < 1:
             weights = _keep_likeliest(weights, top_k, top_p)
         words = torch.multinomial(weights, num_samples=1, generator=generator)
-        return Chosen(words.squeeze(1), likely.gather(1, words).squeeze(1))
+        return NextWords(words.squeeze(1), likely.gather(1, words).squeeze(1))
 
     return _search(
         decoder,
@@ -161,7 +161,7 @@ def beam(
     width: int = 3,
     length_penalty: float = 0.0,
     limits: Limits | None = None,
-) -> Found:
+) -> SearchResult:
     """Keep the `width` likeliest captions of each picture at every step.
 
     The candidates are ranked by log-probability / length ** `length_penalty`, the end marker
@@ -175,7 +175,7 @@ def beam(
 
     first_rows = torch.arange(regions.shape[0], device=regions.device)[:, None] * width
 
-    def choose(likely: LogProbs, totals: Float[Tensor, " rows"], words: Tensor) -> Chosen:
+    def choose(likely: LogProbs, totals: Float[Tensor, " rows"], words: Tensor) -> NextWords:
         vocabulary = likely.shape[1]
         branches = (totals[:, None] + likely).view(-1, width * vocabulary)
         if limits is None:
@@ -186,7 +186,7 @@ def beam(
         gained = likely.view_as(branches).gather(1, best).flatten()
         source = best.div(vocabulary, rounding_mode="floor")
         rows = (first_rows + source).flatten()
-        return Chosen((best % vocabulary).flatten(), gained, rows)
+        return NextWords((best % vocabulary).flatten(), gained, rows)
 
     found = _search(
         decoder,
@@ -200,7 +200,7 @@ def beam(
     return _rank(found, length_penalty)
 
 
-def has_choice(search: Callable[..., Found]) -> bool:
+def can_limit_length(search: Callable[..., SearchResult]) -> bool:
     """Whether it is a beam with a caption to fall back on when another becomes too long."""
     options = getattr(search, "keywords", {})
     return getattr(search, "func", search) is beam and options.get("width", 2) > 1
@@ -211,7 +211,7 @@ def pick_rows(state: State, rows: Int[Tensor, " picked"]) -> State:
     return tuple(tensor.index_select(0, rows) for tensor in state)
 
 
-class Chosen(NamedTuple):
+class NextWords(NamedTuple):
     """How each row goes on."""
 
     words: WordIds
@@ -220,21 +220,21 @@ class Chosen(NamedTuple):
     """Whose path each of these words follows; None: its own."""
 
 
-Choose = Callable[[LogProbs, Float[Tensor, " rows"], Int[Tensor, "rows time"]], Chosen]
+ChooseWords = Callable[[LogProbs, Float[Tensor, " rows"], Int[Tensor, "rows time"]], NextWords]
 """Of how likely each next word is, of each path's log-probability so far, and of its words."""
 
 
 def _search(
     decoder: StepDecoder,
     regions: Any,
-    choose: Choose,
+    choose: ChooseWords,
     *,
     max_words: int,
     paths: int = 1,
     others: float = 0.0,
     every_word: bool = False,
     limits: Limits | None = None,
-) -> Found:
+) -> SearchResult:
     """Write `paths` captions of each picture, a word at a time, until all have ended.
 
     `others` is the log-probability that the paths of a picture but its first begin with.
@@ -276,7 +276,7 @@ def _search(
     _, _, totals, *written = _repeat(goes_on, write_word, begun)
     words, log_probs, gaze = (tensor.unflatten(0, (images, paths)) for tensor in written[:3])
     gaze = gaze * (words != PAD)[..., None]
-    return Found(words, log_probs, totals.view(images, paths), gaze)
+    return SearchResult(words, log_probs, totals.view(images, paths), gaze)
 
 
 def _repeat(goes_on: Callable[..., Tensor], step: Callable[..., State], carried: State) -> State:
@@ -338,14 +338,14 @@ def _choose_within(
     return torch.where(limits.longest < ENDLESS, limited, best[:, :width])
 
 
-def _rank(found: Found, length_penalty: float) -> Found:
+def _rank(found: SearchResult, length_penalty: float) -> SearchResult:
     lengths = (found.words != PAD).sum(dim=-1)
     ranks = found.scores / lengths**length_penalty
     scores, order = ranks.topk(ranks.shape[1], dim=-1)
     each = order[:, :, None].expand_as(found.words)
     words, log_probs = found.words.gather(1, each), found.log_probs.gather(1, each)
     gaze = found.gaze.gather(1, order[:, :, None, None].expand_as(found.gaze))
-    return Found(words, log_probs, scores, gaze)
+    return SearchResult(words, log_probs, scores, gaze)
 
 
 def _keep_likeliest(

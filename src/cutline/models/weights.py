@@ -1,7 +1,7 @@
-"""An encoder and a decoder make a captioner; their weights come from files that execute nothing.
+"""A captioner is an encoder and a decoder; its weights are read without executing code.
 
-`read_tensors` opens safetensors, torchvision's `.pth` and cutline's own ONNX files; `fill` puts
-tensors into a module and is exact about what is missing or unexpected.
+`read_tensors` opens safetensors files, torchvision's `.pth` and cutline's own ONNX files.
+`load_weights` copies tensors into a module and names every tensor that is missing or unexpected.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cutline.errors import ModelError
-from cutline.models.concepts import Sight
+from cutline.models.concepts import DecoderInput
 
 Pixels = UInt8[Tensor, "rows 3 height across"] | Float[Tensor, "rows 3 height across"]
-Seen = Pixels | Float[Tensor, "rows regions width"] | Sight
+Seen = Pixels | Float[Tensor, "rows regions width"] | DecoderInput
 
 
 @runtime_checkable
@@ -74,7 +74,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
 
 
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path | str) -> None:
+def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path | str) -> None:
     """Put tensors into a module; every one must be there and fit.
 
     A module with `own_tensors` takes from a checkpoint what is its own (no classifier, say);
@@ -95,7 +95,9 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path | str) -
     module.load_state_dict(given, strict=False)
 
 
-def grow(tensors: Mapping[str, Tensor], module: nn.Module, words: int) -> dict[str, Tensor]:
+def extend_vocabulary(
+    tensors: Mapping[str, Tensor], module: nn.Module, words: int
+) -> dict[str, Tensor]:
     """A decoder's tensors for `words` words, from those of one that knew fewer.
 
     Every tensor with a row for each word gets rows for the new ones: the mean of all others
@@ -112,7 +114,7 @@ def grow(tensors: Mapping[str, Tensor], module: nn.Module, words: int) -> dict[s
     return {name: with_rows(name, tensor) for name, tensor in tensors.items()}
 
 
-def extend(
+def add_missing_tensors(
     tensors: Mapping[str, Tensor], module: nn.Module, origin: Path | str
 ) -> tuple[dict[str, Tensor], list[str]]:
     """A smaller module's tensors beside those that only `module` has, and the names of the latter.

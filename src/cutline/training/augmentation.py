@@ -26,7 +26,7 @@ def mirror(pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(pixels[..., ::-1, :])
 
 
-def zoom(pixels: Pixels, most: float, chance: np.random.Generator) -> Pixels:
+def random_crop(pixels: Pixels, most: float, chance: np.random.Generator) -> Pixels:
     """A part of the picture at its full size: of either side at most this share is left out."""
     height, width = pixels.shape[:2]
     kept = 1 - most * chance.random(2)

@@ -30,7 +30,7 @@ from cutline.images.prefetch import decode_ahead
 from cutline.models.weights import encode
 from cutline.text.tokenizer import split_words
 from cutline.text.vocabulary import Vocabulary
-from cutline.training.augmentation import may_be_mirrored, mirror, zoom
+from cutline.training.augmentation import may_be_mirrored, mirror, random_crop
 from cutline.training.feature_store import Encoded, FeatureStore
 from cutline.training.trainer import Plan, Training
 from cutline.types import Example
@@ -38,11 +38,11 @@ from cutline.types import Example
 AT_ONCE = 8
 """Validation pictures encoded together."""
 
-Show = Callable[[NDArray[np.int64], NDArray[np.bool_], np.random.Generator], Any]
+LoadBatch = Callable[[NDArray[np.int64], NDArray[np.bool_], np.random.Generator], Any]
 """Training pictures by number, which of them mirrored, as the model is to see them."""
 
 
-class Sight(NamedTuple):
+class EncoderInput(NamedTuple):
     """How pictures are turned into what the model is shown."""
 
     encoder: nn.Module
@@ -50,10 +50,10 @@ class Sight(NamedTuple):
     cache: Path
 
 
-class Stored:
+class CachedFeatures:
     """Regions of a frozen encoder, from disk."""
 
-    def __init__(self, sight: Sight, options: Training) -> None:
+    def __init__(self, sight: EncoderInput, options: Training) -> None:
         self._stores = [
             FeatureStore(
                 sight.cache,
@@ -78,7 +78,7 @@ class Stored:
         seen = self._stores[0].load([example.image for example in examples])
         return [e for e, regions in zip(examples, seen, strict=True) if regions is not None]
 
-    def shower(self, train: Sequence[Example]) -> Show:
+    def make_batch_loader(self, train: Sequence[Example]) -> LoadBatch:
         """Show these pictures' regions."""
         images = [example.image for example in train]
         sides = [store.load(images) for store in self._stores]
@@ -91,16 +91,16 @@ class Stored:
 
         return show
 
-    def look(self, examples: Sequence[Example], _: nn.Module) -> Tensor:
+    def encode(self, examples: Sequence[Example], _: nn.Module) -> Tensor:
         """The regions of pictures, in half precision."""
         seen = self._stores[0].load([example.image for example in examples])
         return torch.stack([regions for regions in seen if regions is not None])
 
 
-class Unstored:
+class OnlinePixels:
     """Pixels, read from disk every time, for an encoder that learns."""
 
-    def __init__(self, sight: Sight, options: Training) -> None:
+    def __init__(self, sight: EncoderInput, options: Training) -> None:
         self.view, self._options = sight.view, options
 
     def prepare(self, train: Sequence[Example], validation: Sequence[Example]) -> Iterator[Encoded]:
@@ -122,7 +122,7 @@ class Unstored:
         """Without those whose picture is damaged."""
         return [example for example in examples if example.image not in self._damaged]
 
-    def shower(self, train: Sequence[Example]) -> Show:
+    def make_batch_loader(self, train: Sequence[Example]) -> LoadBatch:
         """Show these pictures, each a little differently every time."""
 
         def show(
@@ -132,13 +132,13 @@ class Unstored:
             for row, side in zip(rows, mirrored, strict=True):
                 pixels = open_image(train[row].image, self.view)
                 if self._options.random_crop:
-                    pixels = zoom(pixels, self._options.random_crop, chance)
+                    pixels = random_crop(pixels, self._options.random_crop, chance)
                 varied.append(mirror(pixels) if side else pixels)
             return torch.from_numpy(np.stack(varied)).permute(0, 3, 1, 2)
 
         return show
 
-    def look(self, examples: Sequence[Example], encoder: nn.Module) -> Tensor:
+    def encode(self, examples: Sequence[Example], encoder: nn.Module) -> Tensor:
         """The regions of pictures as the encoder sees them now."""
         pictures = decode_ahead((e.image for e in examples), self.view, batch=AT_ONCE)
         readable = ([p for p in batch if not isinstance(p, ImageError)] for batch in pictures)
@@ -146,19 +146,19 @@ class Unstored:
         return torch.cat(seen)
 
 
-Material = Stored | Unstored
+TrainingInputs = CachedFeatures | OnlinePixels
 
 
 @runtime_checkable
-class Showing(Protocol):
+class BatchSource(Protocol):
     """What shows training pictures to a model."""
 
-    def shower(self, train: Sequence[Example]) -> Show:
+    def make_batch_loader(self, train: Sequence[Example]) -> LoadBatch:
         """Show these pictures."""
 
 
 def plan_training(
-    material: Showing,
+    inputs: BatchSource,
     train: Sequence[Example],
     vocabulary: Vocabulary,
     options: Training,
@@ -168,7 +168,7 @@ def plan_training(
     """The batches of every epoch of a training; `repeats`: how often each picture is shown."""
     captions = encode_captions(train, vocabulary)
     allowed = np.array([_may_be_mirrored(example) for example in train])
-    show = material.shower(train)
+    show = inputs.make_batch_loader(train)
     pictures, most = options.batch_by == "picture", options.captions_per_image
 
     def load(rows: NDArray[np.int64], epoch: int, number: int) -> tuple[Any, Tensor]:

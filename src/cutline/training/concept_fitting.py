@@ -24,8 +24,8 @@ from torch import Tensor
 from cutline.datasets.labels import Labelled, Labels
 from cutline.errors import DataError, ModelError
 from cutline.io.atomic import atomic_write, write_text_file
-from cutline.models.concepts import CLASSES, ConceptHead, fit, fit_photograph
-from cutline.models.weights import fill, part_of
+from cutline.models.concepts import CLASSES, ConceptHead, fit, fit_photograph_classifier
+from cutline.models.weights import load_weights, part_of
 from cutline.text.nouns import KINDS, is_wider, names_person, nouns_of, read_classes, widen
 from cutline.text.tokenizer import split_words
 from cutline.text.vocabulary import MARKERS, Vocabulary
@@ -50,7 +50,7 @@ Classifier = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Naming:
+class FittedConcepts:
     """What is known of the training pictures' concepts."""
 
     head: ConceptHead
@@ -65,7 +65,7 @@ class Naming:
     """Below this probability a picture is refused as no photograph."""
 
 
-def name_things(example: Example) -> dict[str, float]:
+def noun_scores(example: Example) -> dict[str, float]:
     """How certainly its captions say each noun; `person` for any word that says somebody."""
     counts: Counter[str] = Counter()
     for words in map(split_words, example.captions):
@@ -74,7 +74,7 @@ def name_things(example: Example) -> dict[str, float]:
     return {noun: min(1.0, count / enough) for noun, count in counts.items()}
 
 
-def choose_nouns(said: Sequence[Mapping[str, float]], vocabulary: Vocabulary) -> tuple[str, ...]:
+def select_nouns(said: Sequence[Mapping[str, float]], vocabulary: Vocabulary) -> tuple[str, ...]:
     """`person`, then by alphabet what enough pictures name and what ImageNet's classes are, of
     words that the vocabulary has.
     """
@@ -131,7 +131,7 @@ def read_classifier(tensors: Mapping[str, Tensor], width: int) -> Classifier | N
     return None
 
 
-class Lesson(NamedTuple):
+class ConceptTargets(NamedTuple):
     """Pictures to fit a head to: pooled regions, what they show, and how much each entry counts."""
 
     means: Float[Tensor, "pictures width"]
@@ -139,9 +139,9 @@ class Lesson(NamedTuple):
     known: Float[Tensor, "pictures nouns"]
 
 
-def learn_labels(
+def label_targets(
     labelled: Sequence[Labelled], means: Tensor, nouns: Sequence[str], *, silence: float
-) -> Lesson:
+) -> ConceptTargets:
     """What labels teach: what they name is there, also in wider words; a noun of theirs that is not
     said counts `silence` of an absence if it is said of another picture of the same folder, other
     nouns and people of whom nothing is said nothing.
@@ -157,19 +157,19 @@ def learn_labels(
         known[rows] = (named[rows].sum(dim=0) > 0) * silence
     known[named > 0] = 1.0
     known[:, 0] = (people >= 0).float()
-    return Lesson(means, named, known)
+    return ConceptTargets(means, named, known)
 
 
-def fit_naming(
+def fit_concept_head(
     blank: ConceptHead,
     nouns: Sequence[str],
-    pairs: Lesson,
-    others: Sequence[Lesson],
+    pairs: ConceptTargets,
+    others: Sequence[ConceptTargets],
     *,
     seed: int,
-) -> Naming:
+) -> FittedConcepts:
     """Fit a head to all pictures, and for each quarter of the pairs one to all others."""
-    every = Lesson(*(torch.cat(parts) for parts in zip(pairs, *others, strict=True)))
+    every = ConceptTargets(*(torch.cat(parts) for parts in zip(pairs, *others, strict=True)))
     root = every.means.clamp(min=0).sqrt()
     blank.middle.copy_(root.mean(dim=0))
     blank.spread.copy_(root.std(dim=0, correction=0).clamp(min=1e-3))
@@ -179,12 +179,12 @@ def fit_naming(
     probabilities = torch.zeros_like(pairs.named)
     for fold in range(min(FOLDS, count)):
         kept, mine = folds != fold, folds[:count] == fold
-        head = _fit(blank, Lesson(*(part[kept] for part in every)), seed)
-        probabilities[mine] = judge(head, pairs.means[mine])
-    return Naming(_fit(blank, every, seed), tuple(nouns), probabilities, pairs.named)
+        head = _fit(blank, ConceptTargets(*(part[kept] for part in every)), seed)
+        probabilities[mine] = predict_nouns(head, pairs.means[mine])
+    return FittedConcepts(_fit(blank, every, seed), tuple(nouns), probabilities, pairs.named)
 
 
-def _fit(blank: ConceptHead, lesson: Lesson, seed: int) -> ConceptHead:
+def _fit(blank: ConceptHead, lesson: ConceptTargets, seed: int) -> ConceptHead:
     if not len(lesson.means):
         return blank
     head = deepcopy(blank)
@@ -194,28 +194,28 @@ def _fit(blank: ConceptHead, lesson: Lesson, seed: int) -> ConceptHead:
 
 
 @torch.no_grad()
-def judge(head: ConceptHead, means: Tensor) -> Tensor:
+def predict_nouns(head: ConceptHead, means: Tensor) -> Tensor:
     """The probability of every noun in pictures of which the regions' mean is given."""
     return torch.cat([head.logits(some).sigmoid() for some in means.split(4096)])
 
 
-def adopt_naming(
+def reuse_concepts(
     tensors: Mapping[str, Tensor],
     vocabulary: Vocabulary,
     count: int,
     means: Tensor,
     said: Sequence[Mapping[str, float]],
-) -> Naming:
+) -> FittedConcepts:
     """The nouns and the head of a model that names concepts, and what it says of these pictures."""
     own = part_of(tensors, "decoder.concepts")
     number, width = own["correct.weight"].shape
     head = ConceptHead(width, number, count=count).requires_grad_(False)
-    fill(head, own, "the model to start from")
+    load_weights(head, own, "the model to start from")
     nouns = tuple(vocabulary.words[number] for number in head.words.tolist())
-    return Naming(head, nouns, judge(head, means), tabulate(said, nouns))
+    return FittedConcepts(head, nouns, predict_nouns(head, means), tabulate(said, nouns))
 
 
-def find_captions(
+def find_pseudo_pairs(
     sources: Sequence[tuple[Labels, Sequence[Labelled], Tensor]],
     head: ConceptHead,
     nouns: Sequence[str],
@@ -229,7 +229,9 @@ def find_captions(
     """
     found, rows = [], []
     for source, labelled, means in sources:
-        for number, (each, likely) in enumerate(zip(labelled, judge(head, means), strict=True)):
+        for number, (each, likely) in enumerate(
+            zip(labelled, predict_nouns(head, means), strict=True)
+        ):
             somebody = likely[0] > PERHAPS if each.person is None else each.person
             if somebody or not each.nouns:
                 continue
@@ -241,14 +243,14 @@ def find_captions(
     return tuple(found), torch.stack(rows) if rows else torch.zeros(0, len(nouns))
 
 
-def learn_refusal(
+def fit_refusal(
     head: ConceptHead, photographs: Tensor, others: Tensor, unseen: Tensor, *, seed: int
 ) -> float:
     """Fit what tells photographs from other pictures, given the means of their regions. Returns the
     probability below which a picture is refused: one in a thousand of the `unseen` photographs is.
     """
     head.photograph.requires_grad_(True)
-    fit_photograph(head, photographs, others, seed=seed)
+    fit_photograph_classifier(head, photographs, others, seed=seed)
     head.photograph.requires_grad_(False)
     with torch.no_grad():
         likely = head.photograph(head.standardise(unseen)).sigmoid()[:, 0]
@@ -256,7 +258,7 @@ def learn_refusal(
     return min(max(least, 0.05), 0.5)
 
 
-def save_naming(naming: Naming, folder: Path, data: str) -> None:
+def save_concepts(naming: FittedConcepts, folder: Path, data: str) -> None:
     """Keep it in a run's folder; `data` is the fingerprint of what it was learnt from."""
     lines = [{"image": str(each.image), "captions": each.captions} for each in naming.found]
     write_text_file((json.dumps(line) + "\n" for line in lines), folder / FOUND)
@@ -268,7 +270,7 @@ def save_naming(naming: Naming, folder: Path, data: str) -> None:
         file.write(save(tensors, metadata))
 
 
-def read_naming(folder: Path, data: str) -> Naming | None:
+def read_concepts(folder: Path, data: str) -> FittedConcepts | None:
     """What a run's folder keeps, if it does; `DataError` if it learnt it from other data."""
     path = folder / FILE
     if not path.exists():
@@ -284,8 +286,8 @@ def read_naming(folder: Path, data: str) -> Naming | None:
     own = part_of(tensors, "head")
     number, width = own["correct.weight"].shape
     head = ConceptHead(width, number, count=int(metadata["count"])).requires_grad_(False)
-    fill(head, own, path)
-    return Naming(
+    load_weights(head, own, path)
+    return FittedConcepts(
         head,
         tuple(metadata["nouns"].split("\n")),
         tensors["probabilities"],

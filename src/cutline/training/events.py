@@ -6,7 +6,7 @@ from cutline.types import Caption, Example, Report
 
 
 @dataclass(frozen=True)
-class Begun:
+class TrainingStarted:
     """The data is read; a training begins or goes on."""
 
     pictures: dict[str, int]
@@ -35,7 +35,7 @@ class Validated:
 
 
 @dataclass(frozen=True)
-class Told:
+class Notice:
     """Something that whoever trains should know."""
 
     sentence: str

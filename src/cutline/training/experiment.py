@@ -33,25 +33,25 @@ from cutline.models.checkpoint import (
     save_resume,
 )
 from cutline.models.device import resolve_device
-from cutline.models.weights import CaptionModel, fill, fingerprint, part_of, unfreeze
+from cutline.models.weights import CaptionModel, fingerprint, load_weights, part_of, unfreeze
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import Vocabulary
-from cutline.training.batch_inputs import Material, Sight, Stored, Unstored
-from cutline.training.concept_fitting import Naming, read_naming, save_naming
-from cutline.training.events import Begun, Told, Validated
+from cutline.training.batch_inputs import CachedFeatures, EncoderInput, OnlinePixels, TrainingInputs
+from cutline.training.concept_fitting import FittedConcepts, read_concepts, save_concepts
+from cutline.training.events import Notice, TrainingStarted, Validated
 from cutline.training.feature_store import Encoded
 from cutline.training.history import HISTORY, Epoch, History, Sample, keep_epoch
 from cutline.training.initialization import (
-    Eyes,
+    FeaturePooler,
     build_decoder,
+    build_vocabulary,
     check_parts,
-    choose_words,
+    describe_weights,
     find_classifier,
-    find_concepts,
-    is_same,
+    is_same_recipe,
     load_encoder,
-    name_weights,
-    names_things,
+    prepare_concepts,
+    uses_concepts,
 )
 from cutline.training.multi_source import build_objective, plan_mixture
 from cutline.training.trainer import EpochEnd, Step, Trainer, Training
@@ -65,7 +65,7 @@ MEASURED = 8_000
 """Of more training pictures, so many tell how regions are spread: COCO's would fill 23 GB."""
 
 
-Event = Encoded | Begun | Step | Validated | Told
+Event = Encoded | TrainingStarted | Step | Validated | Notice
 
 
 @dataclass
@@ -106,7 +106,9 @@ class Experiment:
         save_every: float = 60.0,
         command: str = "",
     ) -> None:
-        if folder.exists() and not is_same(read_recipe(folder, trust=recipe.names_code), recipe):
+        if folder.exists() and not is_same_recipe(
+            read_recipe(folder, trust=recipe.names_code), recipe
+        ):
             raise ModelError(f"{folder} holds a run of another recipe; name another with --out")
         check_parts(recipe)
         self.recipe, self.data, self.folder = recipe, data, folder
@@ -117,12 +119,12 @@ class Experiment:
         self.start = start
         self.encoder = load_encoder(recipe, weights, self.start).to(self.device)
         self.encoder_hash = fingerprint(self.encoder)
-        self.weights = name_weights(self.encoder, weights, start)
+        self.weights = describe_weights(self.encoder, weights, start)
         self.classifier = partial(
             find_classifier, self.encoder, named=classifier, weights=weights, start=start
         )
         cache = cache or Path.home() / ".cache" / "cutline"
-        self.sight = Sight(self.encoder, recipe.build("view"), cache)
+        self.sight = EncoderInput(self.encoder, recipe.build("view"), cache)
 
     def run(self) -> Generator[Event]:
         """Train to the end; what happens is yielded. Closing the iterator saves where it is.
@@ -159,30 +161,32 @@ class Experiment:
         number, options = standing.training, self.trainings[standing.training]
         best = read_model(self.folder, trust=True) if number else None
         if best:
-            fill(self.encoder, part_of(best.tensors, "encoder"), self.folder)
-        material: Material = (Unstored if options.unfrozen_stages else Stored)(self.sight, options)
+            load_weights(self.encoder, part_of(best.tensors, "encoder"), self.folder)
+        inputs: TrainingInputs = (OnlinePixels if options.unfrozen_stages else CachedFeatures)(
+            self.sight, options
+        )
         examples = self.mixture.examples
         splits = {s: [e for e in examples if e.split == s] for s in SPLITS}
-        yield from material.prepare(splits["train"], splits["validation"])
-        train, validation = (material.keep_readable(splits[s]) for s in ("train", "validation"))
+        yield from inputs.prepare(splits["train"], splits["validation"])
+        train, validation = (inputs.keep_readable(splits[s]) for s in ("train", "validation"))
         if not train:
             raise DataError(f"{self._where} has no training pictures that can be read")
         start = best or self.start
-        vocabulary = choose_words(self.recipe, train, self.mixture, start)
+        vocabulary = build_vocabulary(self.recipe, train, self.mixture, start)
         naming = None
-        if names_things(self.recipe):
-            naming = yield from self._name_things(train, validation, material, vocabulary, options)
+        if uses_concepts(self.recipe):
+            naming = yield from self._name_things(train, validation, inputs, vocabulary, options)
         found = naming.found if naming and options.objective != "self-critical" else ()
-        yield from material.prepare(found, ())
-        if lost := len(found) - len(material.keep_readable(found)):
+        yield from inputs.prepare(found, ())
+        if lost := len(found) - len(inputs.keep_readable(found)):
             raise DataError(
                 f"{lost} labelled photographs cannot be read any more that {self.folder} began with"
             )
         torch.manual_seed(options.seed)
-        self.engine, told = self._build_engine(train, material, vocabulary, naming, start)
-        yield from [Told(told)] if told and not best else []
+        self.engine, told = self._build_engine(train, inputs, vocabulary, naming, start)
+        yield from [Notice(told)] if told and not best else []
         shown = [*train, *found]
-        plan = plan_mixture(material, shown, vocabulary, options, self.mixture, naming)
+        plan = plan_mixture(inputs, shown, vocabulary, options, self.mixture, naming)
         trainer = self._build_trainer(options, train, steps_an_epoch=len(plan(0)))
         counts = dict(zip(SPLITS, map(len, (train, validation, splits["test"])), strict=True))
         paired = {"found": len(naming.found)} if naming and naming.found else {}
@@ -191,7 +195,7 @@ class Experiment:
         if state:
             self._check(state["given"])
             trainer.load_state_dict(state["trainer"])
-        yield Begun(
+        yield TrainingStarted(
             counts,
             len(self.engine.vocabulary),
             standing.steps + trainer.step,
@@ -199,7 +203,7 @@ class Experiment:
             number + 1,
             len(self.trainings),
         )
-        yield from self._train(trainer, trainer.run(plan), standing, material, validation)
+        yield from self._train(trainer, trainer.run(plan), standing, inputs, validation)
         standing.steps += trainer.step
         standing.epochs += trainer.epoch
 
@@ -207,21 +211,21 @@ class Experiment:
         self,
         train: Sequence[Example],
         validation: Sequence[Example],
-        material: Material,
+        inputs: TrainingInputs,
         vocabulary: Vocabulary,
         options: Training,
-    ) -> Generator[Event, None, Naming]:
+    ) -> Generator[Event, None, FittedConcepts]:
         """The concepts of the run: found once and kept in its folder."""
         data = f"{len(train)} of {self._fingerprint}"
-        naming = read_naming(self.folder, data)
+        naming = read_concepts(self.folder, data)
         found = naming or (
-            yield from find_concepts(
+            yield from prepare_concepts(
                 self.recipe,
                 train,
                 validation,
                 vocabulary,
                 self.mixture,
-                Eyes(material, self.sight, options),
+                FeaturePooler(inputs, self.sight, options),
                 options,
                 classifier=self.classifier,
                 start=self.start,
@@ -230,15 +234,15 @@ class Experiment:
         self.recipe = self.recipe.with_options("decoder", nouns=len(found.nouns))
         self._keep_words(vocabulary)
         if naming is None:
-            save_naming(found, self.folder, data)
+            save_concepts(found, self.folder, data)
         return found
 
     def _build_engine(
         self,
         train: Sequence[Example],
-        material: Material,
+        inputs: TrainingInputs,
         vocabulary: Vocabulary,
-        naming: Naming | None,
+        naming: FittedConcepts | None,
         start: Checkpoint | None,
     ) -> tuple[TorchEngine, str]:
         """The model at its beginning; what there is to tell of it."""
@@ -248,7 +252,7 @@ class Experiment:
         )
         if not start and hasattr(decoder, "adapt"):
             some = train[:: -(-len(train) // MEASURED)]
-            decoder.adapt(material.look(some, self.encoder))
+            decoder.adapt(inputs.encode(some, self.encoder))
         return TorchEngine(CaptionModel(self.encoder, decoder), self.recipe, vocabulary), told
 
     def _keep_words(self, vocabulary: Vocabulary) -> None:
@@ -293,7 +297,7 @@ class Experiment:
         trainer: Trainer,
         events: Iterator[Step | EpochEnd],
         standing: _Standing,
-        material: Material,
+        inputs: TrainingInputs,
         validation: Sequence[Example],
     ) -> Generator[Event]:
         saved, patience = time.monotonic(), max(1, trainer.options.patience)
@@ -308,7 +312,7 @@ class Experiment:
                     shown = trainer.shown
                     encoder = shown.encoder if trainer.options.unfrozen_stages else self.encoder
                     self.engine.model = CaptionModel(encoder, shown.decoder)
-                    validated = self._end_epoch(event, standing, material, validation)
+                    validated = self._end_epoch(event, standing, inputs, validation)
                     problems = self._record(validated, standing.steps + trainer.step)
                     yield replace(validated, warnings=(*validated.warnings, *problems))
                 if isinstance(event, EpochEnd) or time.monotonic() - saved >= self.save_every:
@@ -324,11 +328,11 @@ class Experiment:
         self,
         ended: EpochEnd,
         standing: _Standing,
-        material: Material,
+        inputs: TrainingInputs,
         validation: Sequence[Example],
     ) -> Validated:
         """Score the epoch, and keep its weights if they are the best so far."""
-        captions = self._caption(material, validation)
+        captions = self._caption(inputs, validation)
         pairs = list(zip(validation, captions, strict=True))
         predictions = {example.id: caption.text for example, caption in pairs}
         references = {example.id: example.captions for example in validation}
@@ -359,11 +363,11 @@ class Experiment:
             return (f"the epoch is not recorded: {error}",)
         return ()
 
-    def _caption(self, material: Material, examples: Sequence[Example]) -> list[Caption]:
+    def _caption(self, inputs: TrainingInputs, examples: Sequence[Example]) -> list[Caption]:
         model = self.engine.model.eval()
         captions = []
         for start in range(0, len(examples), VALIDATION_BATCH):
-            regions = material.look(examples[start : start + VALIDATION_BATCH], model.encoder)
+            regions = inputs.encode(examples[start : start + VALIDATION_BATCH], model.encoder)
             captions += captions_of(self.engine.read(regions), self.engine.vocabulary)
         return captions
 

@@ -17,28 +17,34 @@ from cutline.datasets.mixture import Mixture
 from cutline.errors import DataError, ModelError, RecipeError
 from cutline.inference.captioner import PACKAGED
 from cutline.models.checkpoint import Checkpoint
-from cutline.models.weights import extend, fill, grow, part_of, read_tensors
+from cutline.models.weights import (
+    add_missing_tensors,
+    extend_vocabulary,
+    load_weights,
+    part_of,
+    read_tensors,
+)
 from cutline.recipe import Recipe
 from cutline.text.nouns import PERSON as PERSON_WORDS
 from cutline.text.vocabulary import Vocabulary
-from cutline.training.batch_inputs import Material, Sight
+from cutline.training.batch_inputs import EncoderInput, TrainingInputs
 from cutline.training.concept_fitting import (
     PERSON,
     Classifier,
-    Lesson,
-    Naming,
-    adopt_naming,
+    ConceptTargets,
+    FittedConcepts,
     build_head,
-    choose_nouns,
-    find_captions,
-    fit_naming,
-    learn_labels,
-    learn_refusal,
-    name_things,
+    find_pseudo_pairs,
+    fit_concept_head,
+    fit_refusal,
+    label_targets,
+    noun_scores,
     read_classifier,
+    reuse_concepts,
+    select_nouns,
     tabulate,
 )
-from cutline.training.events import Told
+from cutline.training.events import Notice
 from cutline.training.feature_store import Encoded, FeatureStore, Pooled
 from cutline.training.pseudo_pairs import Finder
 from cutline.training.trainer import Training
@@ -48,30 +54,30 @@ AT_ONCE = 64
 """Training pictures whose regions are read together."""
 
 
-class Beginner(NamedTuple):
+class InitialDecoder(NamedTuple):
     """A decoder at its beginning, and in one sentence what is new in it, if anything is."""
 
     decoder: Any
     told: str
 
 
-class Eyes:
+class FeaturePooler:
     """How the run sees pictures that it needs the mean of only."""
 
-    def __init__(self, material: Material, sight: Sight, options: Training) -> None:
-        self.material, self.sight, self.precision = material, sight, options.precision
+    def __init__(self, inputs: TrainingInputs, sight: EncoderInput, options: Training) -> None:
+        self.inputs, self.sight, self.precision = inputs, sight, options.precision
         self.encoder: Any = sight.encoder
 
     def pool(self, examples: Sequence[Example]) -> Tensor:
         """The mean of the regions of training pictures, (pictures, width)."""
         starts = range(0, len(examples), AT_ONCE)
-        seen = (self.material.look(examples[at : at + AT_ONCE], self.encoder) for at in starts)
+        seen = (self.inputs.encode(examples[at : at + AT_ONCE], self.encoder) for at in starts)
         means = [regions.float().mean(dim=1) for regions in seen]
         return torch.cat(means) if means else torch.zeros(0, self.encoder.width)
 
     def pool_labelled(
         self, labels: Labels
-    ) -> Generator[Encoded | Told, None, tuple[list[Labelled], Tensor]]:
+    ) -> Generator[Encoded | Notice, None, tuple[list[Labelled], Tensor]]:
         """Those of a source that can be read, and the same of them; it is kept on disk.
 
         If sentences are to be found for them, their regions are, which the decoder will be shown.
@@ -80,8 +86,8 @@ class Eyes:
         images = [each.image for each in labelled]
         if labels.sentences:
             examples = [Example(str(image), image, (), "train") for image in images]
-            yield from self.material.prepare(examples, ())
-            readable = self.material.keep_readable(examples)
+            yield from self.inputs.prepare(examples, ())
+            readable = self.inputs.keep_readable(examples)
             seen = {example.image for example in readable}
             kept, means = [each for each in labelled if each.image in seen], self.pool(readable)
         else:
@@ -97,15 +103,15 @@ class Eyes:
         return kept, means
 
 
-def names_things(recipe: Recipe) -> bool:
+def uses_concepts(recipe: Recipe) -> bool:
     """Whether its decoder has concepts: the signature is the schema."""
     return "nouns" in recipe.sections["decoder"]
 
 
-def is_same(one: Recipe, other: Recipe) -> bool:
+def is_same_recipe(one: Recipe, other: Recipe) -> bool:
     """Whether both say the same; how many nouns there are to name, a run itself finds out."""
     one, other = (
-        recipe.with_options("decoder", nouns=0) if names_things(recipe) else recipe
+        recipe.with_options("decoder", nouns=0) if uses_concepts(recipe) else recipe
         for recipe in (one, other)
     )
     return (one.sections, one.then, one.mixed) == (other.sections, other.then, other.mixed)
@@ -113,7 +119,7 @@ def is_same(one: Recipe, other: Recipe) -> bool:
 
 def check_parts(recipe: Recipe) -> None:
     """`RecipeError` where the parts of a recipe, each right by itself, do not go together."""
-    if names_things(recipe):
+    if uses_concepts(recipe):
         if any(options.unfrozen_stages for options in recipe.trainings):
             raise RecipeError(
                 "a decoder with concepts reads them from an encoder that stays as it is: "
@@ -134,11 +140,13 @@ def load_encoder(recipe: Recipe, weights: Path | None, start: Checkpoint | None)
     if _has_weights(encoder):
         path = weights or PACKAGED
         tensors = start.tensors if start and not weights else read_tensors(path)
-        fill(encoder, part_of(tensors, "encoder") or tensors, path)
+        load_weights(encoder, part_of(tensors, "encoder") or tensors, path)
     return encoder.to(memory_format=torch.channels_last)
 
 
-def name_weights(encoder: nn.Module, weights: Path | None, start: Checkpoint | None) -> str | None:
+def describe_weights(
+    encoder: nn.Module, weights: Path | None, start: Checkpoint | None
+) -> str | None:
     """What the card says of where the encoder's weights are from."""
     if not _has_weights(encoder):
         return None
@@ -168,7 +176,7 @@ def find_classifier(
     return read_classifier(start.tensors if start else read_tensors(PACKAGED), width)
 
 
-def choose_words(
+def build_vocabulary(
     recipe: Recipe, train: Sequence[Example], mixture: Mixture, start: Checkpoint | None
 ) -> Vocabulary:
     """The words of the training captions and sentences, after those of the model to start from."""
@@ -179,25 +187,25 @@ def choose_words(
         vocabulary = recipe.partial("vocabulary")(captions)
     for sentences in mixture.sentences:
         vocabulary = vocabulary.grown(sentences, min_count=sentences.min_count)
-    if names_things(recipe):
+    if uses_concepts(recipe):
         vocabulary = vocabulary.grown([PERSON], min_count=1)
     return vocabulary
 
 
-def find_concepts(
+def prepare_concepts(
     recipe: Recipe,
     train: Sequence[Example],
     validation: Sequence[Example],
     vocabulary: Vocabulary,
     mixture: Mixture,
-    eyes: Eyes,
+    eyes: FeaturePooler,
     options: Training,
     *,
     classifier: Callable[[], Classifier | None],
     start: Checkpoint | None,
-) -> Generator[Encoded | Told, None, Naming]:
+) -> Generator[Encoded | Notice, None, FittedConcepts]:
     """What the training pictures show, by the head of the model to start from or by a new one."""
-    said, means = [name_things(example) for example in train], eyes.pool(train)
+    said, means = [noun_scores(example) for example in train], eyes.pool(train)
     count = recipe.sections["decoder"]["concepts"]
     adopted = start if start and "decoder.concepts.words" in start.tensors else None
     labelled = []
@@ -207,38 +215,42 @@ def find_concepts(
     real = [(source, *_pick(own, means, True)) for source, own, means in labelled]
     others = [_pick(own, means, False)[1] for _, own, means in labelled]
     if adopted:
-        naming = adopt_naming(adopted.tensors, adopted.vocabulary, count, means, said)
+        naming = reuse_concepts(adopted.tensors, adopted.vocabulary, count, means, said)
         naming = replace(naming, refusal=adopted.card.get("refusal", {}).get("threshold"))
-        yield Told(f"the model to start from names {len(naming.nouns)} nouns, and goes on so")
+        yield Notice(f"the model to start from names {len(naming.nouns)} nouns, and goes on so")
     else:
-        nouns, known = choose_nouns(said, vocabulary), classifier()
+        nouns, known = select_nouns(said, vocabulary), classifier()
         if known is None:
-            yield Told(
+            yield Notice(
                 "no classifier of ImageNet's classes is at hand (--classifier WEIGHTS), so nouns "
                 "are learnt from captions and labels alone"
             )
         blank = build_head(nouns, vocabulary, eyes.encoder.width, count, known)
-        lessons = [learn_labels(own, some, nouns, silence=each.silence) for each, own, some in real]
-        pairs = Lesson(means, table := tabulate(said, nouns), torch.ones_like(table))
-        naming = fit_naming(blank, nouns, pairs, lessons, seed=options.seed)
+        lessons = [
+            label_targets(own, some, nouns, silence=each.silence) for each, own, some in real
+        ]
+        pairs = ConceptTargets(means, table := tabulate(said, nouns), torch.ones_like(table))
+        naming = fit_concept_head(blank, nouns, pairs, lessons, seed=options.seed)
         more = sum(len(lesson.means) for lesson in lessons)
-        yield Told(
+        yield Notice(
             f"{len(nouns)} nouns, learnt from {len(train)} captioned and {more} labelled pictures"
         )
     if any(map(len, others)):
         photographs = torch.cat([means, *(some for _, _, some in real)])
         drawn = torch.cat(others)
         unseen = eyes.pool(validation)
-        least = learn_refusal(naming.head, photographs, drawn, unseen, seed=options.seed)
+        least = fit_refusal(naming.head, photographs, drawn, unseen, seed=options.seed)
         naming = replace(naming, refusal=least)
-        yield Told(f"what is no photograph is refused, as learnt from {len(drawn)} pictures")
+        yield Notice(f"what is no photograph is refused, as learnt from {len(drawn)} pictures")
     if pairing := [each for each in real if each[0].sentences]:
         texts = (text for each in mixture.sentences if each.for_labels for text in each)
         finder = Finder(texts, vocabulary)
-        found, likely = find_captions(pairing, naming.head, naming.nouns, finder, seed=options.seed)
+        found, likely = find_pseudo_pairs(
+            pairing, naming.head, naming.nouns, finder, seed=options.seed
+        )
         probabilities = torch.cat([naming.probabilities, likely])
         naming = replace(naming, found=found, probabilities=probabilities)
-        yield Told(f"sentences of others are found for {len(found)} labelled photographs")
+        yield Notice(f"sentences of others are found for {len(found)} labelled photographs")
     return naming
 
 
@@ -255,14 +267,14 @@ def build_decoder(
     encoder: Any,
     vocabulary: Vocabulary,
     *,
-    naming: Naming | None,
+    naming: FittedConcepts | None,
     start: Checkpoint | None,
-) -> Beginner:
+) -> InitialDecoder:
     """The recipe's decoder, with what it can take from the model to start from."""
     decoder = recipe.build("decoder", encoder.width, len(vocabulary))
     fitted = {}
     if naming:
-        fill(decoder.concepts, naming.head.state_dict(), "the concepts of this run")
+        load_weights(decoder.concepts, naming.head.state_dict(), "the concepts of this run")
         decoder.concepts.requires_grad_(False)
         decoder.people.copy_(torch.tensor([word in PERSON_WORDS for word in vocabulary.words]))
         fitted = {f"concepts.{name}": t for name, t in naming.head.state_dict().items()}
@@ -270,16 +282,16 @@ def build_decoder(
         if decoder.veto.any():
             fitted["veto"] = decoder.veto
     if not start:
-        return Beginner(decoder, "")
+        return InitialDecoder(decoder, "")
     told, origin = "", "the model to start from"
     before, now = start.recipe.sections["decoder"]["kind"], recipe.sections["decoder"]["kind"]
-    known = grow(part_of(start.tensors, "decoder"), decoder, len(vocabulary)) | fitted
+    known = extend_vocabulary(part_of(start.tensors, "decoder"), decoder, len(vocabulary)) | fitted
     if before != now:
-        known, new = extend(known, decoder, origin)
+        known, new = add_missing_tensors(known, decoder, origin)
         taken = len(known) - len(new) - len(fitted)
         told = f"of a {before} all {taken} tensors are taken; {len(new)} of this {now} are new"
-    fill(decoder, known, origin)
-    return Beginner(decoder, told)
+    load_weights(decoder, known, origin)
+    return InitialDecoder(decoder, told)
 
 
 def _has_weights(encoder: nn.Module) -> bool:

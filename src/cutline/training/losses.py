@@ -19,25 +19,25 @@ from cutline.metrics.bleu import Bleu
 from cutline.metrics.cider import CiderD
 from cutline.metrics.hallucination import find_invented
 from cutline.metrics.meteor import Meteor
-from cutline.models.concepts import Sight
+from cutline.models.concepts import DecoderInput
 from cutline.models.search import StepDecoder, sample
 from cutline.models.weights import cross_entropy
 from cutline.text.vocabulary import END, PAD, START, UNKNOWN
 
 
-class Alone(NamedTuple):
+class TextOnlyBatch(NamedTuple):
     """Sentences without pictures: what stands for these, the words, and what each row counts."""
 
-    sight: Sight
+    sight: DecoderInput
     words: Int[Tensor, "rows time"]
     weights: Float[Tensor, " rows"]
 
 
-class Shown(NamedTuple):
+class MixedBatch(NamedTuple):
     """A batch of pictures, and sentences that are read beside it."""
 
-    pictures: Tensor | Sight
-    alone: Alone
+    pictures: Tensor | DecoderInput
+    alone: TextOnlyBatch
 
 
 Sentence = list[str]
@@ -47,13 +47,13 @@ WRONG = -1
 
 
 @runtime_checkable
-class Learner(Protocol):
+class TrainableModel(Protocol):
     """What an objective needs of a model: an encoder, a decoder, and both at once."""
 
     encoder: nn.Module
     decoder: nn.Module
 
-    def __call__(self, seen: Tensor | Sight, words: Tensor) -> Tensor:
+    def __call__(self, seen: Tensor | DecoderInput, words: Tensor) -> Tensor:
         """Log-probabilities of each next word."""
 
 
@@ -69,7 +69,9 @@ class CrossEntropy:
     def __init__(self, *, smoothing: float = 0.0, sampled: float = 0.0) -> None:
         self.smoothing, self.sampled = smoothing, sampled
 
-    def __call__(self, model: Learner, seen: Tensor | Sight, words: Tensor, done: float) -> Tensor:
+    def __call__(
+        self, model: TrainableModel, seen: Tensor | DecoderInput, words: Tensor, done: float
+    ) -> Tensor:
         """The loss of one batch; `done` is the share of the run that is over."""
         read, expected = words[:, :-1], words[:, 1:]
         if self.sampled:
@@ -78,7 +80,7 @@ class CrossEntropy:
 
     @torch.no_grad()
     def _with_guesses(
-        self, model: Learner, seen: Tensor | Sight, read: Tensor, share: float
+        self, model: TrainableModel, seen: Tensor | DecoderInput, read: Tensor, share: float
     ) -> Tensor:
         likely = model(seen, read)[:, :-1]
         guessed = torch.multinomial(likely.float().exp().flatten(0, 1), 1).view(likely.shape[:2])
@@ -93,7 +95,9 @@ class WithSentences:
     def __init__(self, objective: Any, *, smoothing: float = 0.0) -> None:
         self.objective, self.smoothing = objective, smoothing
 
-    def __call__(self, model: Learner, seen: Shown, words: Tensor, done: float) -> Tensor:
+    def __call__(
+        self, model: TrainableModel, seen: MixedBatch, words: Tensor, done: float
+    ) -> Tensor:
         """The sum of both losses."""
         loss: Tensor = self.objective(model, seen.pictures, words, done)
         sight, read, weights = seen.alone
@@ -153,7 +157,9 @@ class SelfCritical:
             invented_object=invented_object,
         )
 
-    def __call__(self, model: Learner, seen: Tensor | Sight, words: Tensor, done: float) -> Tensor:
+    def __call__(
+        self, model: TrainableModel, seen: Tensor | DecoderInput, words: Tensor, done: float
+    ) -> Tensor:
         """The loss of one batch. Rows of `words` are pictures x captions."""
         assert isinstance(model.decoder, StepDecoder)
         drawn, log_probs, *_ = sample(

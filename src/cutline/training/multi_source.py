@@ -20,13 +20,19 @@ from cutline.datasets.batches import EncodedCaptions, encode_texts, pick_batch, 
 from cutline.datasets.mixture import Mixture
 from cutline.datasets.sentences import Sentences
 from cutline.errors import DataError
-from cutline.models.concepts import Concepts, Sight
+from cutline.models.concepts import Concepts, DecoderInput
 from cutline.text.nouns import names_person, nouns_of
 from cutline.text.tokenizer import split_words
 from cutline.text.vocabulary import UNKNOWN, Vocabulary
-from cutline.training.batch_inputs import Show, Showing, plan_training
-from cutline.training.concept_fitting import Naming
-from cutline.training.losses import Alone, CrossEntropy, SelfCritical, Shown, WithSentences
+from cutline.training.batch_inputs import BatchSource, LoadBatch, plan_training
+from cutline.training.concept_fitting import FittedConcepts
+from cutline.training.losses import (
+    CrossEntropy,
+    MixedBatch,
+    SelfCritical,
+    TextOnlyBatch,
+    WithSentences,
+)
 from cutline.training.trainer import Objective, Plan, Training
 from cutline.types import Example
 
@@ -41,18 +47,18 @@ SENTENCES, DRAWN = 1, 2
 
 
 def plan_mixture(
-    material: Showing,
+    inputs: BatchSource,
     train: Sequence[Example],
     vocabulary: Vocabulary,
     options: Training,
     mixture: Mixture,
-    naming: Naming | None,
+    naming: FittedConcepts | None,
 ) -> Plan:
     """The batches of every epoch; those of a single source without concepts as they ever were."""
     repeats = None
     if mixture.repeats:
         repeats = np.array([mixture.repeats.get(example.id, 1) for example in train])
-    shown = WithConcepts(material, naming) if naming else material
+    shown = WithConcepts(inputs, naming) if naming else inputs
     plan = plan_training(shown, train, vocabulary, options, repeats=repeats)
     if naming is None or not mixture.sentences or not options.sentences:
         return plan
@@ -90,18 +96,18 @@ def build_objective(
 class WithConcepts:
     """Material that also says which concepts each training picture has."""
 
-    def __init__(self, material: Showing, naming: Naming) -> None:
-        self.material, self.naming = material, naming
+    def __init__(self, inputs: BatchSource, naming: FittedConcepts) -> None:
+        self.inputs, self.naming = inputs, naming
 
-    def shower(self, train: Sequence[Example]) -> Show:
+    def make_batch_loader(self, train: Sequence[Example]) -> LoadBatch:
         """Show these pictures, in the order in which their concepts are known."""
-        show, naming = self.material.shower(train), self.naming
+        show, naming = self.inputs.make_batch_loader(train), self.naming
 
         def show_both(
             rows: NDArray[np.int64], mirrored: NDArray[np.bool_], chance: np.random.Generator
-        ) -> Sight:
-            concepts = naming.head.pick(naming.probabilities[torch.from_numpy(rows)])
-            return Sight(show(rows, mirrored, chance), concepts)
+        ) -> DecoderInput:
+            concepts = naming.head.top(naming.probabilities[torch.from_numpy(rows)])
+            return DecoderInput(show(rows, mirrored, chance), concepts)
 
         return show_both
 
@@ -121,7 +127,9 @@ class _Pool:
     shares: Sequence[float]
 
     @classmethod
-    def of(cls, sources: Sequence[Sentences], vocabulary: Vocabulary, naming: Naming) -> "_Pool":
+    def of(
+        cls, sources: Sequence[Sentences], vocabulary: Vocabulary, naming: FittedConcepts
+    ) -> "_Pool":
         places = {noun: place for place, noun in enumerate(naming.nouns) if place}
         texts: list[str] = []
         things, people, counts = [], [], []
@@ -164,7 +172,7 @@ class _Pool:
 class _Imagined:
     """Concepts as a head might see them in a picture of which there is a sentence only."""
 
-    def __init__(self, naming: Naming) -> None:
+    def __init__(self, naming: FittedConcepts) -> None:
         self.head = naming.head
         named = naming.named
         seen = naming.probabilities[: len(named)]
@@ -192,21 +200,21 @@ def _values(known: Tensor, otherwise: float) -> NDArray[np.float32]:
     return known.flatten().numpy() if known.numel() else np.array([otherwise], np.float32)
 
 
-def _add_sentences(pictures: Plan, pool: _Pool, naming: Naming, options: Training) -> Plan:
+def _add_sentences(pictures: Plan, pool: _Pool, naming: FittedConcepts, options: Training) -> Plan:
     imagine = _Imagined(naming)
 
     def load(
         show: Callable[[], tuple[Any, Tensor]], rows: NDArray[np.int64], epoch: int, number: int
-    ) -> tuple[Shown, Tensor]:
+    ) -> tuple[MixedBatch, Tensor]:
         chance = np.random.default_rng((options.seed, epoch, number, SENTENCES))
         likely = [imagine(pool.things[row], bool(pool.people[row]), chance) for row in rows]
-        concepts: Concepts = naming.head.pick(torch.from_numpy(np.stack(likely)))
+        concepts: Concepts = naming.head.top(torch.from_numpy(np.stack(likely)))
         words = torch.from_numpy(pick_batch(pool.captions, rows).words)
         weights = torch.from_numpy(options.sentences * pool.weights[rows]).float()
         seen, told = show()
-        return Shown(seen, Alone(Sight(None, concepts), words, weights)), told
+        return MixedBatch(seen, TextOnlyBatch(DecoderInput(None, concepts), words, weights)), told
 
-    def plan(epoch: int) -> Sequence[Callable[[], tuple[Shown, Tensor]]]:
+    def plan(epoch: int) -> Sequence[Callable[[], tuple[MixedBatch, Tensor]]]:
         shown = pictures(epoch)
         drawn = pool.plan(len(shown), options, epoch)
         return [

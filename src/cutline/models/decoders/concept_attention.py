@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from cutline.models.concepts import CERTAIN, ConceptHead, Concepts, Sight
+from cutline.models.concepts import CERTAIN, ConceptHead, Concepts, DecoderInput
 from cutline.models.decoders.show_attend_tell import ShowAttendTell
-from cutline.models.search import Beginning, Read, State
+from cutline.models.search import InitialState, State, StepOutput
 
 
 class ConceptAttention(ShowAttendTell):
@@ -68,7 +68,7 @@ class ConceptAttention(ShowAttendTell):
 
     def forward(
         self,
-        regions: Float[Tensor, "pictures regions width"] | Sight,
+        regions: Float[Tensor, "pictures regions width"] | DecoderInput,
         words: Int[Tensor, "rows time"],
     ) -> Float[Tensor, "rows time vocabulary"]:
         """Log-probabilities of each next word, given the picture and all the words before it.
@@ -89,11 +89,13 @@ class ConceptAttention(ShowAttendTell):
         return self._choose(scores, nobody)
 
     def start(
-        self, regions: Float[Tensor, "rows regions width"] | Sight, max_words: int = 0
-    ) -> Beginning:
+        self, regions: Float[Tensor, "rows regions width"] | DecoderInput, max_words: int = 0
+    ) -> InitialState:
         """The regions as seen, the concepts by name, and a memory of the regions' mean."""
         sight = (
-            regions if isinstance(regions, Sight) else Sight(regions, self.see_concepts(regions))
+            regions
+            if isinstance(regions, DecoderInput)
+            else DecoderInput(regions, self.predict_concepts(regions))
         )
         words, probabilities = sight.concepts
         if sight.regions is None:
@@ -108,14 +110,14 @@ class ConceptAttention(ShowAttendTell):
         said = torch.zeros_like(probabilities)
         person = probabilities[:, 0].logit(eps=CERTAIN)
         nobody = self.veto[0] * (self.veto[1] - person).relu() * (not self.training)
-        return Beginning((seen, named, words, nobody), (hidden, cell, said), seen.shape[1])
+        return InitialState((seen, named, words, nobody), (hidden, cell, said), seen.shape[1])
 
-    def see_concepts(self, regions: Float[Tensor, "rows regions width"]) -> Concepts:
+    def predict_concepts(self, regions: Float[Tensor, "rows regions width"]) -> Concepts:
         """What the pictures show; nothing is learnt through it."""
         with torch.no_grad():
             return self.concepts(regions)[0]
 
-    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
+    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> StepOutput:
         """Read one word a row; log-probabilities of the next, and the memory after it."""
         (seen, named, concepts, nobody), (hidden, cell, said) = picture, state
         word, (looked, gaze) = self.dropout(self.read(words)), self._find(seen, named, hidden)
@@ -124,7 +126,7 @@ class ConceptAttention(ShowAttendTell):
         said = torch.maximum(said, now.view_as(said).to(said.dtype))
         told = torch.cat([hidden, looked], dim=1)
         scores = self._score(told[:, None], word[:, None], named, concepts, said[:, None])
-        return Read(self._choose(scores, nobody)[:, 0], gaze, (hidden, cell, said))
+        return StepOutput(self._choose(scores, nobody)[:, 0], gaze, (hidden, cell, said))
 
     def _find(
         self,

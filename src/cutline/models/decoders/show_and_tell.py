@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cutline.models.decoders.normalization import Standardised, open_forget_gate
-from cutline.models.search import Beginning, Read, State
+from cutline.models.search import InitialState, State, StepOutput
 
 Memory = tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]
 
@@ -59,14 +59,16 @@ class ShowAndTell(Standardised):
         """
         self.measure(regions.mean(dim=1, dtype=torch.float32))
 
-    def start(self, regions: Float[Tensor, "rows regions width"], max_words: int = 0) -> Beginning:
+    def start(
+        self, regions: Float[Tensor, "rows regions width"], max_words: int = 0
+    ) -> InitialState:
         """The memory after the picture, before the first word; it is not looked at again."""
-        return Beginning((), self._remember(regions), 1)
+        return InitialState((), self._remember(regions), 1)
 
-    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
+    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> StepOutput:
         """Read one word a row; log-probabilities of the next, and the memory after it."""
         state = self.remember(self.dropout(self.read(words)), state)
-        return Read(self._next_word(state[0]), torch.ones_like(state[0][:, :1]), state)
+        return StepOutput(self._next_word(state[0]), torch.ones_like(state[0][:, :1]), state)
 
     def _remember(self, regions: Float[Tensor, "rows regions width"]) -> Memory:
         picture = self.standardise(regions.mean(dim=1))

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cutline.models.decoders.normalization import Standardised, open_forget_gate
-from cutline.models.search import Beginning, Read, State
+from cutline.models.search import InitialState, State, StepOutput
 
 
 class ShowAttendTell(Standardised):
@@ -67,21 +67,23 @@ class ShowAttendTell(Standardised):
             told.append(torch.cat([hidden, looked], dim=1))
         return self._next_word(torch.stack(told, dim=1), read)
 
-    def start(self, regions: Float[Tensor, "rows regions width"], max_words: int = 0) -> Beginning:
+    def start(
+        self, regions: Float[Tensor, "rows regions width"], max_words: int = 0
+    ) -> InitialState:
         """The regions as seen, and a memory of their mean."""
         standard = self.standardise(regions).flatten(0, 1)
         # flat, because of a layer on more axes the exporter would store a turned copy
         seen = self.dropout(self.see(standard).view(*regions.shape[:2], -1).relu())
         hidden, cell = self.begin(seen.mean(dim=1)).tanh().chunk(2, dim=1)
-        return Beginning((seen,), (hidden, cell), seen.shape[1])
+        return InitialState((seen,), (hidden, cell), seen.shape[1])
 
-    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
+    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> StepOutput:
         """Read one word a row; log-probabilities of the next, and the memory after it."""
         (seen,), (hidden, cell) = picture, state
         word, (looked, gaze) = self.dropout(self.read(words)), self._look(seen, hidden)
         hidden, cell = self.remember(torch.cat([word, looked], dim=1), (hidden, cell))
         log_probs = self._next_word(torch.cat([hidden, looked], dim=1), word)
-        return Read(log_probs, gaze, (hidden, cell))
+        return StepOutput(log_probs, gaze, (hidden, cell))
 
     def _look(
         self, seen: Float[Tensor, "pictures regions hidden"], hidden: Float[Tensor, "rows hidden"]

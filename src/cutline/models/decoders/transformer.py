@@ -21,7 +21,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 
 from cutline.errors import RecipeError
 from cutline.models.decoders.normalization import Standardised
-from cutline.models.search import Beginning, Read, State
+from cutline.models.search import InitialState, State, StepOutput
 
 LONGEST = 64
 """Words of a caption that have a place."""
@@ -70,7 +70,7 @@ class Transformer(Standardised):
 
     def start(
         self, regions: Float[Tensor, "pictures regions width"], max_words: int = LONGEST
-    ) -> Beginning:
+    ) -> InitialState:
         """Keys and values of the regions for every layer, and room for those of the words.
 
         Raises `RecipeError` for more words than have a place.
@@ -81,9 +81,9 @@ class Transformer(Standardised):
         written = torch.zeros(pictures, dtype=torch.long, device=regions.device)
         empty = regions.new_zeros(pictures, max_words, self.norm.weight.shape[0])
         state = (written, *(empty,) * (2 * len(self.layers)))
-        return Beginning(self._look(regions), state, count)
+        return InitialState(self._look(regions), state, count)
 
-    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> Read:
+    def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> StepOutput:
         """Read one word a row; log-probabilities of the next, and the memory after it."""
         written, *memory = state
         x = self._enter(words, self.place[written])
@@ -94,7 +94,7 @@ class Transformer(Standardised):
         ):
             x, gaze, *own = layer.step(x, *regions, keys, values, written)
             remembered += own
-        return Read(self._next_word(x), gaze, (written + 1, *remembered))
+        return StepOutput(self._next_word(x), gaze, (written + 1, *remembered))
 
     def _look(self, regions: Float[Tensor, "pictures regions width"]) -> State:
         standard = self.standardise(regions).flatten(0, 1)
