@@ -100,7 +100,7 @@ def test_a_pipe_is_not_waited_for(stranger, out):
     stranger(TABLES).unlink()
     os.mkfifo(journal_of(out))
 
-    with pytest.raises(DataError, match="no ordinary file"):
+    with pytest.raises(DataError, match="not a regular file"):
         list_again(out, out.parent / "dog.png")
 
 

@@ -121,8 +121,6 @@ def test_pages_drawings_and_models_are_known_by_what_is_in_them(here):
 
     mine = ("page", "drawn.png", "drawn.jpg", "results")
     assert all(is_made_by_cutline(Path(name)) for name in mine)
-        is_made_by_cutline(Path(name)) for name in ("page", "drawn.png", "drawn.jpg", "results")
-    )
     assert is_made_by_cutline(PACKAGED)
     others = ["photo.jpg", "notes.csv", "notes.html", "notes.onnx", "album", "captions.jsonl"]
     assert not any(is_made_by_cutline(Path(name)) for name in others)
@@ -185,7 +183,7 @@ def test_no_picture_is_embedded_into_through_a_link_or_parted_from_its_other_nam
     out, twin = act([Path("album/link.jpg"), Path("album/twin.jpg")], here, form="embed")
 
     assert out.startswith("left out: album/link.jpg: a link leads out of its folder, to ")
-    assert twin.startswith("failed: album/twin.jpg stays as it is: it is one file under 2 names")
+    assert twin.startswith("failed: album/twin.jpg stays as it is: it has 2 names (hard links)")
     assert Path("album/twin.jpg").samefile("album/jpg.jpg")
     assert content_of(here) == before
 
@@ -197,6 +195,6 @@ def test_a_file_with_hard_links_is_refused_and_keeps_them(here):
     [told] = act([Path("album/jpg.jpg")], here)
 
     assert told.startswith("failed: ")
-    assert "is one file under 2 names" in told
+    assert "it has 2 names (hard links)" in told
     assert Path("other.txt").samefile("album/jpg.txt")
     assert Path("other.txt").read_text() == ""

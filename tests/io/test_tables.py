@@ -48,7 +48,7 @@ def test_files_as_the_bulk_command_writes_them_are_read(tmp_path, suffix):
             f'{{"path": "a", "caption": "b", "confidence": 1{"0" * 400}}}',
             "is no number: 10",
         ),
-        ("a.jsonl", "\ufeff[1]\n", "line 1: a line holds an object"),
+        ("a.jsonl", "\ufeff[1]\n", "line 1: a line must be a JSON object"),
         ("a.jsonl", b"\xff\xfe{", "is not text in UTF-8"),
         ("a.parquet", "path,caption\n", "cannot be read as Parquet"),
         ("a.csv", 'path,caption\na.jpg,"a dog\n', "a.csv is no table: unexpected end"),

@@ -64,7 +64,7 @@ def insist_on_own_files(path: Path) -> None:
         try:
             if not stat.S_ISREG(each.lstat().st_mode):
                 raise DataError(
-                    f"{each} cannot be written: it is a link or no ordinary file, which cutline "
+                    f"{each} cannot be written: it is a link or not a regular file, which cutline "
                     "does not write to"
                 )
             with each.open("rb") as file:

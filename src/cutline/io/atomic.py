@@ -1,10 +1,10 @@
-"""A file gets other content in one moment: the new stands beside it, whole and on the disk, before.
+"""Atomic file replacement, file locks and appends: every file that cutline writes is written here.
 
-Every file that cutline writes is written here. The new content grows under a name that nobody can
-foresee, created exclusively and never through a link; it is put in place only if what is there is
-still what was looked at. A link, a pipe or a device is never written to. The file keeps its owner
-and its rights. What a killed process leaves behind is known by its name and its missing lock, and
-taken away by the next that writes there.
+New content is written to a partial file beside the target, under a random name that is created
+exclusively and never through a symbolic link. It is renamed onto the target only if the file there
+is still the one that was there at the start. Links, pipes and devices are never written to. The
+file keeps its owner and mode. Partial files of a killed process are recognized by their name and
+their missing lock, and removed by the next write to that folder.
 """
 
 import os
@@ -26,14 +26,14 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 class RefusedError(OSError):
-    """What is there is not written over: a link, no ordinary file, read-only, or another file."""
+    """The target is a link, not a regular file, read-only, or was replaced meanwhile."""
 
 
 def write_text_file(pieces: Iterable[str], out: Path) -> None:
-    """The file appears with all pieces in it; `CutlineError` where it cannot be written."""
+    """Write a text file atomically. Raises `CutlineError` where it cannot be written."""
     try:
         with atomic_write(out) as file:
-            # a file name may be any bytes, and what no text can hold is shown as a question mark
+            # file names may be any bytes: what UTF-8 cannot encode becomes a question mark
             file.writelines(piece.encode("utf8", "replace") for piece in pieces)
     except OSError as error:
         raise CutlineError(f"{out} cannot be written: {error.strerror or error}") from None
@@ -41,11 +41,11 @@ def write_text_file(pieces: Iterable[str], out: Path) -> None:
 
 @contextmanager
 def atomic_write(target: Path, *, fsync: bool = True, clean_up: bool = True) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the target's place when the `with` block ends well.
+    """A file to write to; it replaces the target when the `with` block ends without an exception.
 
-    Without `fsync` it is not waited for until the disk has it; `clean_up` says that it is not one of
-    thousands, so that what killed processes left beside it is looked for. Raises `OSError`, whose
-    `strerror` ends a sentence, and leaves the target as it was.
+    `fsync` waits until the content is on the disk. `clean_up` first removes the partial files that
+    killed processes left in the folder; turn it off when writing thousands. Raises `OSError`, whose
+    `strerror` completes a sentence, and leaves the target as it was.
     """
     if clean_up:
         remove_partial_files(target.parent)
@@ -55,25 +55,25 @@ def atomic_write(target: Path, *, fsync: bool = True, clean_up: bool = True) -> 
 
 
 class PartialFile:
-    """New content for a file, beside it under a name of its own; gone after the `with` block."""
+    """New content for a file, under a random name beside it; removed after the `with` block."""
 
     def __init__(self, target: Path) -> None:
-        """Raises `RefusedError` as `require_writable`, and `OSError` where the disk does."""
+        """Create the file. Raises `RefusedError` like `require_writable`, and `OSError`."""
         self._target, self._status = target, require_writable(target)
         self._path = target.with_name(_name_part())
         mode = stat.S_IMODE(self._status.st_mode) & 0o777 if self._status else 0o666
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW
-        self.file: BinaryIO = open(  # noqa: SIM115, PTH123 (what writes models asks for its name)
+        self.file: BinaryIO = open(  # noqa: SIM115, PTH123 (torch and safetensors ask a file for its name)
             self._path, "w+b", opener=lambda path, _: os.open(path, flags, mode)
         )
-        if os.name != "nt":  # there, a file that is open cannot be removed
+        if os.name != "nt":  # Windows keeps open files from being removed
             lock(self.file.fileno())
 
     def __enter__(self) -> "PartialFile":
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # a full disk, which was told before
+        with suppress(OSError):  # a full disk, reported before
             self.file.close()
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
@@ -81,22 +81,23 @@ class PartialFile:
     def replace_target(
         self, *, mode: int | None = None, mtime_ns: int | None = None, fsync: bool = True
     ) -> None:
-        """Put the content in place, with these rights and this time; else the file's, and now.
+        """Rename the partial file onto the target.
 
-        Raises `RefusedError` where another file or link is there than was looked at.
+        `mode` defaults to that of the target, `mtime_ns` (nanoseconds since 1970) to now. Raises
+        `RefusedError` if the target is no longer the file that it was at the start.
         """
         self.file.flush()
         if fsync:
             os.fsync(self.file.fileno())
         if _identify(_look(self._target)) != _identify(self._status):
-            told = "another file has taken its place meanwhile"
-            raise RefusedError(EEXIST, told, str(self._target))
+            why = "another file has taken its place meanwhile"
+            raise RefusedError(EEXIST, why, str(self._target))
         if self._status:
             shutil.copystat(self._target, self._path, follow_symlinks=False)
             if hasattr(os, "chown"):
                 with suppress(PermissionError):
                     os.chown(self._path, self._status.st_uid, self._status.st_gid)
-            os.utime(self._path)  # so that backups and other programs see that it changed
+            os.utime(self._path)  # so that backup programs see that it changed
         if mode is not None:
             self._path.chmod(mode)
         if mtime_ns is not None:
@@ -108,11 +109,11 @@ class PartialFile:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which appears under its name when the `with` block ends well."""
+    """A folder to fill; it gets its name when the `with` block ends without an exception."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_partial_files(folder.parent)
     beside = folder.with_name(_name_part())
-    beside.mkdir()  # exclusively: nobody's folder is gone on with
+    beside.mkdir()  # fails if it exists
     held = os.open(beside, os.O_RDONLY) if os.name != "nt" else None
     try:
         if held is not None:
@@ -126,19 +127,19 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Take away what killed processes of this user left in a folder; what is being written stays.
+    """Remove the partial files and folders that killed processes of this user left in a folder.
 
-    A part is locked as long as its process lives; where there are no locks, it stays.
+    A living process holds a lock on its own. Where locks do not work, everything stays.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if _PART.fullmatch(entry.name) and not entry.is_symlink():
                 with suppress(OSError):
-                    _take_away(Path(entry.path))
+                    _remove_abandoned(Path(entry.path))
 
 
-def _take_away(part: Path) -> None:
-    if os.name == "nt":  # where what is open cannot be removed
+def _remove_abandoned(part: Path) -> None:
+    if os.name == "nt":  # which does not remove open files
         part.unlink()
         return
     opened = os.open(part, os.O_RDONLY | os.O_NONBLOCK | _NOFOLLOW)
@@ -155,26 +156,26 @@ def _take_away(part: Path) -> None:
 
 
 def lock(opened: int, *, wait: bool = False) -> bool | None:
-    """Lock an open file: whether it is this process's alone; None where locks do not work.
+    """Lock an open file exclusively: whether that worked; None where locks are not supported.
 
-    `wait` waits for the lock. It is released when the file is closed, also by a kill.
+    `wait` waits for the lock. Closing the file releases it, and so does the end of the process.
     """
-    from filelock import lock_descriptor  # here, since captioning alone writes no file
+    from filelock import lock_descriptor  # here: 20 ms that only writing needs
 
     try:
         return lock_descriptor(opened, blocking=wait)
-    except OSError:  # a network drive without locks
+    except OSError:  # a file system without locks
         return None
 
 
 @contextmanager
 def try_lock(path: Path) -> Iterator[bool]:
-    """Whether no other process is in this block with the same lock file, which is gone afterwards.
+    """Whether this process alone holds the lock file, which is removed after the `with` block.
 
-    True where locks do not work. Raises `OSError` where the lock file cannot be made.
+    True where locks are not supported. Raises `OSError` where the file cannot be created.
     """
     file = open_to_append(path)
-    # one that was taken away after it was opened locks nobody out
+    # its last holder may have removed it between our opening and our locking
     mine = lock(file.fileno()) is not False and os.fstat(file.fileno()).st_nlink > 0
     try:
         yield mine
@@ -185,9 +186,9 @@ def try_lock(path: Path) -> Iterator[bool]:
 
 
 def remove_locked(file: FileIO, path: Path) -> None:
-    """Remove a locked file before its lock is released; on Windows only a closed one goes.
+    """Remove a file while its lock is held; Windows only removes closed ones.
 
-    What cannot be removed stays, and so does a file that has taken its name since.
+    A file that cannot be removed stays, and so does another one that has taken its name.
     """
     if not os.fstat(file.fileno()).st_nlink:
         return
@@ -198,25 +199,42 @@ def remove_locked(file: FileIO, path: Path) -> None:
 
 
 def open_to_append(path: Path) -> FileIO:
-    """A file that grows, made if it is not there. Raises `RefusedError` for a link."""
+    """Open a file for reading and appending, or create it. Raises `RefusedError` for a link."""
     require_regular_file(path)
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _NOFOLLOW
     return FileIO(os.open(path, flags, 0o666), "r+")
 
 
+def append(file: FileIO, content: bytes) -> int:
+    """Append to a file from `open_to_append`, and wait until it is on the disk.
+
+    Returns the offset of the content. Raises `OSError`, and leaves nothing of it in the file.
+    """
+    start = file.seek(0, os.SEEK_END)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(start)
+        raise
+    return start
+
+
 def require_regular_file(path: Path) -> os.stat_result | None:
-    """The status of a file, None if it is not there. `RefusedError` for anything else."""
+    """The status of a regular file; None if it does not exist. Raises `RefusedError` otherwise."""
     status = _look(path)
     if status is None or stat.S_ISREG(status.st_mode):
         return status
     if stat.S_ISLNK(status.st_mode):
         raise RefusedError(ELOOP, "it is a link; name the file itself", str(path))
-    what = "a folder" if stat.S_ISDIR(status.st_mode) else "no ordinary file"
+    what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
     raise RefusedError(EINVAL, f"it is {what}", str(path))
 
 
 def require_writable(target: Path) -> os.stat_result | None:
-    """As `require_regular_file`; `RefusedError` for one that is read-only, too."""
+    """Like `require_regular_file`, but also raises `RefusedError` for a read-only file."""
     status = require_regular_file(target)
     if status and not status.st_mode & 0o222:
         raise RefusedError(EACCES, "it is read-only", str(target))
@@ -224,17 +242,17 @@ def require_writable(target: Path) -> os.stat_result | None:
 
 
 def explain_hard_links(status: os.stat_result) -> str:
-    """What a sentence says of a file with hard links: replacing it would part them."""
+    """Why a file with hard links is not replaced: that would separate them."""
     return (
-        f"it is one file under {status.st_nlink} names (hard links), which writing would part; "
-        "make it a file of its own first"
+        f"it has {status.st_nlink} names (hard links), which writing would separate; "
+        "copy it to a file of its own first"
     )
 
 
 def read_file(path: Path) -> bytes | None:
-    """What a file holds; None where there is none. `RefusedError` for a pipe."""
+    """The content of a file; None if it does not exist. Raises `RefusedError` for a pipe."""
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise RefusedError(EINVAL, "it is no ordinary file", str(path))
+        raise RefusedError(EINVAL, "it is not a regular file", str(path))
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -253,7 +271,7 @@ def _look(path: Path) -> os.stat_result | None:
 
 
 def _identify(status: os.stat_result | None) -> tuple[int, ...] | None:
-    """What tells one file, as it is now, from another."""
+    """What distinguishes one file, in its present state, from another."""
     if status is None:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -5,7 +5,6 @@ A line of JSON holds all that is told of a picture, a row of a table only `COLUM
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from cutline.errors import DataError, needs_parquet
+from cutline.io.jsonl import format_jsonl, read_jsonl
 
 COLUMNS = ("path", "caption", "confidence", "log_prob", "error")
 """Of a table."""
@@ -52,20 +52,11 @@ def read_rows(path: Path) -> Iterator[Row]:
 
 
 def _read_lines(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="\n") as file:
-        for number, line in enumerate(file, 1):
-            where = f"{path}, line {number}"
-            if not line.strip():
-                continue
-            try:
-                told = json.loads(line)
-            except (ValueError, RecursionError):
-                if not line.endswith("\n"):
-                    return
-                raise DataError(f"{where}: broken JSON") from None
-            if not isinstance(told, dict):
-                raise DataError(f"{where}: a line holds an object")
-            yield Row(where, told)
+    for number, told in read_jsonl(path):
+        where = f"{path}, line {number}"
+        if not isinstance(told, dict):
+            raise DataError(f"{where}: a line must be a JSON object")
+        yield Row(where, told)
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
@@ -174,7 +165,7 @@ def _insist_on_columns(names: Sequence[str], path: Path) -> None:
 
 
 def _write_lines(records: Iterator[Mapping[str, Any]], file: BinaryIO) -> None:
-    file.writelines(f"{json.dumps(record)}\n".encode() for record in records)
+    file.writelines(line.encode() for line in format_jsonl(records))
 
 
 def _write_csv(records: Iterator[Mapping[str, Any]], file: BinaryIO) -> None:

@@ -28,6 +28,7 @@ from cutline.errors import WritingError
 from cutline.io.atomic import (
     PartialFile,
     RefusedError,
+    append,
     explain_hard_links,
     lock,
     open_to_append,
@@ -37,6 +38,7 @@ from cutline.io.atomic import (
     require_regular_file,
     require_writable,
 )
+from cutline.io.jsonl import remove_torn_line
 from cutline.metadata.undo_records import (
     Before,
     Change,
@@ -94,7 +96,7 @@ class Journal:
             raise WritingError(f"{self.path} is in use by another cutline: let that end first")
         self._lines = lines
         # another may have written since; Windows lets none but the locked handle read
-        self._note(parse_changes(_cut_off_half_a_line(lines), self.path))
+        self._note(parse_changes(remove_torn_line(lines), self.path))
 
     def latest(self, target: Path) -> Change | None:
         """The last change of a file."""
@@ -210,7 +212,7 @@ class Journal:
         prefix = _alike(old, new)
         suffix = _alike(old[prefix:][::-1], new[prefix:][::-1])
         middle = zlib.compress(old[prefix : len(old) - suffix])
-        place = _append(self._blobs, middle)
+        place = append(self._blobs, middle)
         status = target.stat()
         return Before(
             sha256=sha256(old).hexdigest(),
@@ -223,7 +225,7 @@ class Journal:
 
     def _append_line(self, line: str) -> None:
         assert self._lines, "the journal is claimed first"
-        _append(self._lines, line.encode() + b"\n")
+        append(self._lines, line.encode() + b"\n")
 
 
 def journal_beside(captions: Path) -> Path:
@@ -338,20 +340,6 @@ def _undo_one(
     return Undone(target, "restored")
 
 
-def _append(file: FileIO, content: bytes) -> int:
-    """Where the content begins; on disk when this returns, and nothing of it when it fails."""
-    start = file.seek(0, os.SEEK_END)
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[file.write(rest) :]
-        os.fsync(file.fileno())
-    except OSError:
-        file.truncate(start)
-        raise
-    return start
-
-
 def _alike(one: bytes, other: bytes) -> int:
     """How many bytes two contents begin alike; halving, so that few comparisons are made."""
     low, high = 0, min(len(one), len(other))
@@ -362,11 +350,3 @@ def _alike(one: bytes, other: bytes) -> int:
         else:
             high = middle - 1
     return low
-
-
-def _cut_off_half_a_line(lines: FileIO) -> bytes:
-    lines.seek(0)
-    content = lines.readall()
-    whole = content[: content.rfind(b"\n") + 1]
-    lines.truncate(len(whole))
-    return whole

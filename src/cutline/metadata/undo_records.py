@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cutline.errors import WritingError
+from cutline.errors import DataError, WritingError
 from cutline.io.atomic import read_file, require_regular_file
+from cutline.io.jsonl import parse_jsonl
 
 _MOST = 2**63
 """Above any number in a journal."""
@@ -82,15 +83,18 @@ def read_changes(path: Path) -> dict[int, Change]:
 def parse_changes(content: bytes, path: Path) -> dict[int, Change]:
     """The same from the content of a journal."""
     changes: dict[int, Change] = {}
-    for place, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
-        try:
-            told = json.loads(line)
+    whole = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+    number = 0
+    try:
+        for number, told in parse_jsonl(whole, path):  # noqa: B007
             if "undone" in told:
                 changes.pop(told["undone"], None)
             else:
                 changes[told["number"]] = _change_of(told, place_of(path).parent)
-        except (ValueError, RecursionError, KeyError, TypeError):
-            raise WritingError(f"{path}, line {place}: this is no line of a journal") from None
+    except DataError as error:
+        raise WritingError(f"{error}; this is not an undo journal") from None
+    except (ValueError, KeyError, TypeError):
+        raise WritingError(f"{path}, line {number}: this is not an undo journal") from None
     return changes
 
 

@@ -7,7 +7,6 @@ labelled photographs with the sentences that were found for them. All of it is k
 folder, so a run that goes on reads the very same.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -24,6 +23,7 @@ from torch import Tensor
 from cutline.datasets.labels import Labelled, Labels
 from cutline.errors import DataError, ModelError
 from cutline.io.atomic import atomic_write, write_text_file
+from cutline.io.jsonl import format_jsonl, read_jsonl
 from cutline.models.concepts import CLASSES, ConceptHead, fit, fit_photograph_classifier
 from cutline.models.weights import load_weights, part_of
 from cutline.text.nouns import KINDS, is_wider, names_person, nouns_of, read_classes, widen
@@ -261,7 +261,7 @@ def fit_refusal(
 def save_concepts(naming: FittedConcepts, folder: Path, data: str) -> None:
     """Keep it in a run's folder; `data` is the fingerprint of what it was learnt from."""
     lines = [{"image": str(each.image), "captions": each.captions} for each in naming.found]
-    write_text_file((json.dumps(line) + "\n" for line in lines), folder / FOUND)
+    write_text_file(format_jsonl(lines), folder / FOUND)
     tensors = {f"head.{name}": t.contiguous() for name, t in naming.head.state_dict().items()}
     tensors |= {"probabilities": naming.probabilities, "named": naming.named}
     metadata = {"nouns": "\n".join(naming.nouns), "data": data, "count": str(naming.head.count)}
@@ -298,7 +298,6 @@ def read_concepts(folder: Path, data: str) -> FittedConcepts | None:
 
 
 def _read_found(file: Path) -> Iterator[Example]:
-    for line in file.read_text(encoding="utf8").splitlines() if file.exists() else []:
-        said = json.loads(line)
+    for _, said in read_jsonl(file) if file.exists() else ():
         image = Path(said["image"])
         yield Example(f"found/{image}", image, tuple(said["captions"]), "train")

@@ -15,7 +15,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,8 @@ from torch import Tensor, nn
 from cutline.errors import ImageError
 from cutline.images.load import View
 from cutline.images.prefetch import Decoded, decode_ahead
-from cutline.io.atomic import lock, open_to_append, require_regular_file
+from cutline.io.atomic import append, lock, open_to_append, require_regular_file
+from cutline.io.jsonl import format_jsonl, parse_jsonl, remove_torn_line
 from cutline.models.weights import encode, fingerprint
 from cutline.training.augmentation import mirror
 
@@ -129,8 +129,8 @@ class FeatureStore:
                 row, shape = self._append_rows(seen), list(seen.shape[1:])
                 for offset, image in enumerate(readable):
                     entries[image] |= {"row": row + offset, "shape": shape}
-            lines = (json.dumps({"image": image, **entry}) for image, entry in entries.items())
-            _append_bytes(self._journal, "".join(line + "\n" for line in lines).encode())
+            lines = format_jsonl({"image": image, **entry} for image, entry in entries.items())
+            _append_bytes(self._journal, "".join(lines).encode())
         self._index |= entries
 
     def _append_rows(self, regions: Tensor) -> int:
@@ -176,11 +176,9 @@ def _read_index(journal: Path) -> dict[str, dict[str, Any]]:
     """The last line of each picture counts; a last line that a kill cut off does not."""
     if require_regular_file(journal) is None:
         return {}
-    *lines, cut_off = journal.read_bytes().split(b"\n")
-    if cut_off:
-        _cut_off(journal, journal.stat().st_size - len(cut_off))
-    entries = map(json.loads, lines)
-    return {entry.pop("image"): entry for entry in entries}
+    with open_to_append(journal) as file:
+        lines = remove_torn_line(file).splitlines(keepends=True)
+    return {entry.pop("image"): entry for _, entry in parse_jsonl(lines, journal)}
 
 
 @contextmanager
@@ -192,10 +190,8 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _append_bytes(path: Path, content: bytes) -> None:
-    with BufferedWriter(open_to_append(path)) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    with open_to_append(path) as file:
+        append(file, content)
 
 
 def _cut_off(path: Path, size: int) -> None:

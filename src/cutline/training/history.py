@@ -9,6 +9,7 @@ from typing import Any
 
 from cutline.errors import DataError
 from cutline.io.atomic import atomic_write, open_to_append, write_text_file
+from cutline.io.jsonl import format_jsonl, read_jsonl
 
 HISTORY, EPOCHS = "history.jsonl", "epochs.jsonl"
 
@@ -61,7 +62,7 @@ class History:
 def keep_epoch(folder: Path, epoch: Epoch) -> None:
     """Add an epoch to the folder's; those after it are of a run that was killed, and go."""
     kept = [one for one in read_epochs(folder) if one.epoch < epoch.epoch]
-    write_text_file((json.dumps(asdict(one)) + "\n" for one in [*kept, epoch]), folder / EPOCHS)
+    write_text_file(format_jsonl(asdict(one) for one in [*kept, epoch]), folder / EPOCHS)
 
 
 def read_epochs(folder: Path) -> list[Epoch]:
@@ -83,15 +84,11 @@ def read_epochs(folder: Path) -> list[Epoch]:
 
 def _read(path: Path) -> Iterable[tuple[int, Any]]:
     """The lines with their numbers; half a line, as a killed run leaves it, ends the file."""
-    if not path.exists():
-        return
     try:
-        lines = path.read_text(encoding="utf8", errors="replace").splitlines()
+        yield from read_jsonl(path)
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    for number, line in enumerate(lines, start=1):
-        try:
-            told = json.loads(line)
-        except (ValueError, RecursionError):
-            return
-        yield number, told
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8 (byte {error.start})") from None
