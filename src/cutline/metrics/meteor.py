@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cutline.metrics.meteor_alignment import STAGES, align, count_chunks
+from cutline.metrics.meteor_alignment import STAGES, Sentence, align, count_chunks
 from cutline.metrics.meteor_lexicon import Lexicon
 from cutline.metrics.ngrams import Floats, Ints, Watch, Words, flatten
 
@@ -44,10 +44,14 @@ class Meteor:
         others, owner = flatten(references)
         lexicon = Lexicon([*predictions, *others])
         rows = np.empty((len(others), COLUMNS))
-        for row, (image, other) in enumerate(zip(owner, others, strict=True)):
-            rows[row] = _compare(predictions[image], other, lexicon)
-            if self._watch and (row + 1 == len(others) or row % 100 == 0):
-                self._watch(row + 1, len(others))
+        row = 0
+        for words, own in zip(predictions, references, strict=True):
+            prediction = lexicon.look_up(tuple(words))
+            for reference in own:
+                rows[row] = _compare(prediction, lexicon.look_up(tuple(reference)))
+                if self._watch and (row + 1 == len(others) or row % 100 == 0):
+                    self._watch(row + 1, len(others))
+                row += 1
         return rows[_pick_best(self.score(rows)[:, 0], owner)]
 
     def score(self, sums: Floats) -> Floats:
@@ -71,21 +75,23 @@ def _divide(above: Floats, below: Floats) -> Floats:
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
-def _compare(prediction: Words, reference: Words, lexicon: Lexicon) -> list[int]:
+def _compare(prediction: Sentence, reference: Sentence) -> list[int]:
     """The statistics of a prediction against one of its references."""
-    one, other = lexicon.look_up(tuple(prediction)), lexicon.look_up(tuple(reference))
-    function = [[word in lexicon.function_words for word in side.words] for side in (one, other)]
-    matches = align(one, other)
-    counts = np.zeros((len(STAGES), 2, 2), int)
-    for match in matches:
-        for side, (start, length) in enumerate((match[2:4], match[0:2])):
-            of_function = sum(function[side][start : start + length])
-            counts[match.stage, :, side] += (length - of_function, of_function)
-    lengths, matched = [len(one.words), len(other.words)], counts.sum(axis=(0, 1)).tolist()
+    sides = (prediction, reference)
+    matches = align(prediction, reference)
+    counts = [0] * (4 * len(STAGES))
+    for start, length, other_start, other_length, stage in matches:
+        for side, begin, size in ((0, other_start, other_length), (1, start, length)):
+            of_function = sum(sides[side].is_function_word[begin : begin + size])
+            counts[4 * stage + side] += size - of_function
+            counts[4 * stage + 2 + side] += of_function
+    lengths = [len(side.words) for side in sides]
+    function_words = [sum(side.is_function_word) for side in sides]
+    matched = [sum(counts[::2]), sum(counts[1::2])]
     chunks = count_chunks(matches)
     if chunks == 1 and matched == lengths:
-        chunks = 0  # nothing is torn in a prediction that says all of the reference
-    return [*lengths, *map(sum, function), *counts.ravel().tolist(), chunks, *matched]
+        chunks = 0  # METEOR's program does not penalize a prediction that says all of a reference
+    return [*lengths, *function_words, *counts, chunks, *matched]
 
 
 def _pick_best(scores: Floats, owner: Ints) -> Ints:

@@ -1,18 +1,27 @@
-"""Which words of a prediction stand for which words of a reference: METEOR 1.5's alignment.
+"""METEOR 1.5's alignment: which words of a prediction match which words of a reference.
 
-Denkowski and Lavie 2014, section 2. Enters: two sentences. Leaves: matches, no word in two of
-them. Matches that nothing competes with are taken; among the others a beam search from the left to
-the right of the reference looks for the most words, then the fewest chunks, then the least
-distance. It follows METEOR's program to its quirks, named where they are, because numbers do.
+Denkowski and Lavie 2014, section 2. An alignment is a set of matches in which no word occurs
+twice. Matches that share no word with another are always part of it; a beam search over the
+reference, from left to right, chooses among the rest: most words covered, then fewest chunks, then
+the shortest distance between matched positions. Scores depend on the quirks of METEOR's own
+program, so they are reproduced, and named where they occur.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, KeysView, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
+
+Place = TypeVar("Place")
+Key = TypeVar("Key", bound=Hashable)
 
 STAGES = ("exact", "stem", "synonym", "paraphrase")
 EXACT, STEM, SYNONYM, PARAPHRASE = range(4)
 BEAM = 40
+WORD, CHUNK = 2**64, 2**32
+"""What a word and a chunk weigh in a path's rank, in units of distance (far fewer than 2**32)."""
 
 
 class Match(NamedTuple):
@@ -26,9 +35,9 @@ class Match(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """What the search counts: words in both sentences, by halves unless they are equal.
+        """What the search maximizes: matched words of both sentences, halved unless equal.
 
-        Each sentence's half is rounded down, so that one word that is not equal counts nothing.
+        Each sentence's half is rounded down, so a single word that is not equal counts as nothing.
         """
         if self.stage == EXACT:
             return self.length + self.other_length
@@ -36,83 +45,116 @@ class Match(NamedTuple):
 
 
 class Phrase(NamedTuple):
-    """A phrase that has paraphrases, where it stands."""
+    """A phrase of a sentence that has paraphrases."""
 
     start: int
     length: int
-    paraphrases: Sequence[bytes]
+    paraphrases: KeysView[str]
 
 
-class Sentence(NamedTuple):
-    """A sentence, looked up once for all the sentences it will be compared with."""
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence with everything that comparing it with another needs."""
 
     words: Sequence[str]
+    is_function_word: Sequence[bool]
     stems: Sequence[str]
-    synonyms: Sequence[Collection[str]]
-    """Of each word, those that can occur."""
+    synonyms: Sequence[frozenset[str]]
+    """For each word, its synonyms among all words of the data."""
     phrases: Sequence[Phrase]
-    """Those that have paraphrases, by start, the short ones first."""
-    word_places: Mapping[str, Sequence[int]]
-    stem_places: Mapping[str, Sequence[int]]
-    phrase_places: Mapping[bytes, Sequence[tuple[int, int]]]
-    """Start and length of the phrases that are paraphrases of others."""
+    """By start, then by length."""
+    phrase_spans: Mapping[str, Sequence[tuple[int, int]]]
+    """Start and length of each phrase that is in the paraphrase table."""
+
+    @cached_property
+    def word_positions(self) -> Mapping[str, Sequence[int]]:
+        """Where each word occurs."""
+        return invert(enumerate(self.words))
+
+    @cached_property
+    def stem_positions(self) -> Mapping[str, Sequence[int]]:
+        """Where each stem occurs."""
+        return invert(enumerate(self.stems))
 
 
-class _Path(NamedTuple):
-    """A choice of matches up to some word of the reference; smaller is better."""
+def invert(pairs: Iterable[tuple[Place, Key]]) -> dict[Key, list[Place]]:
+    """The places of each key, in order."""
+    places: dict[Key, list[Place]] = {}
+    for place, key in pairs:
+        places.setdefault(key, []).append(place)
+    return places
 
-    uncounted: int
-    chunks: int
+
+class _Candidate(NamedTuple):
+    """A match, with what the search needs to know of it."""
+
+    match: Match
+    other_start: int
+    other_end: int
+    end: int
+    words: int
+    """The words it covers, one bit each: the reference's, then the prediction's."""
+    rank: int
+    """What covering them adds to a path's rank."""
     distance: int
-    used: int
-    """The prediction's words that are taken, a bit each; those of certain matches always."""
-    used_here: int
-    """The same for the reference."""
-    chunk_end: int
-    """Where the prediction would have to go on for the chunk to go on; -1 outside of a chunk."""
-    done: int
-    """Where the last match ends in the reference."""
-    matches: tuple[Match, ...]
+    """Between the two starts, in words."""
+
+
+_Matches = tuple[Match, Any] | None
+"""A path's matches as a linked list, the last one and the rest: paths share their beginnings."""
+
+_Path = tuple[int, int, int, int, _Matches]
+"""A choice of matches up to some word of the reference. A plain tuple, because millions are made:
+
+- rank: words covered (negative), chunks and distance, weighted in that priority; less is better;
+- words in use, as in `_Candidate`; those of certain matches always are;
+- the prediction's word that would continue the chunk, -1 outside a chunk;
+- where the last match ends in the reference;
+- the matches.
+"""
 
 
 def align(prediction: Sentence, reference: Sentence) -> tuple[Match, ...]:
-    """The matches of the best path, from left to right of the reference."""
-    candidates: list[list[Match]] = [[] for _ in reference.words]
-    for match in _find(prediction, reference):
-        candidates[match.start].append(match)
-    certain = _find_certain(candidates, len(prediction.words))
-    used, used_here = _mark(certain.values())
-    paths = [_Path(0, 0, 0, used, used_here, -1, 0, ())]
-    for place, here in enumerate(candidates):
-        paths = [
-            longer
-            for path in sorted(paths, key=_rank)[:BEAM]
-            for longer in _lengthen(path, place, here, certain.get(place))
-        ]
-    return min(map(_close, sorted(paths, key=_rank)[:BEAM]), key=_rank).matches
+    """The matches of the best path, by their start in the reference."""
+    candidates: list[list[_Candidate]] = [[] for _ in reference.words]
+    used = shared = 0
+    for match in _find_matches(prediction, reference):
+        start, length, other_start, other_length, _ = match
+        words = ((1 << length) - 1) << start
+        words |= ((1 << other_length) - 1) << (other_start + len(reference.words))
+        shared |= used & words
+        used |= words
+        distance = abs(other_start - start)
+        ends = (other_start + other_length, start + length)
+        gain = -match.weight * WORD
+        candidates[start].append(_Candidate(match, other_start, *ends, words, gain, distance))
+    if not shared:
+        return tuple(candidate.match for here in candidates for candidate in here)
+    return _search(candidates, shared)
 
 
 def count_chunks(matches: Sequence[Match]) -> int:
-    """Runs of matches that follow each other in both sentences."""
+    """Runs of matches that are contiguous and in the same order in both sentences."""
     chunks, here, there = 0, -1, -1
-    for match in matches:
-        chunks += (match.start, match.other_start) != (here, there)
-        here, there = match.start + match.length, match.other_start + match.other_length
+    for start, length, other_start, other_length, _ in matches:
+        chunks += (start, other_start) != (here, there)
+        here, there = start + length, other_start + other_length
     return chunks
 
 
-def _find(prediction: Sentence, reference: Sentence) -> Iterator[Match]:
-    """Everything that could stand for something, stage by stage."""
+def _find_matches(prediction: Sentence, reference: Sentence) -> Iterator[Match]:
+    """Every possible match, stage by stage."""
     words, own = prediction.words, reference.words
+    positions = prediction.word_positions
     for start, word in enumerate(own):
-        for other in prediction.word_places.get(word, ()):
+        for other in positions.get(word, ()):
             yield Match(start, 1, other, 1, EXACT)
     for start, stem in enumerate(reference.stems):
-        places = prediction.stem_places.get(stem, ())
-        for other in (place for place in places if words[place] != own[start]):
-            yield Match(start, 1, other, 1, STEM)
+        for other in prediction.stem_positions.get(stem, ()):
+            if words[other] != own[start]:
+                yield Match(start, 1, other, 1, STEM)
     for start, synonyms in enumerate(reference.synonyms):
-        found = (prediction.word_places.get(synonym, ()) for synonym in synonyms)
+        found = map(positions.__getitem__, synonyms.intersection(positions))
         for other in sorted(chain.from_iterable(found)):
             yield Match(start, 1, other, 1, SYNONYM)
     for here, there in _find_paraphrases(reference, prediction):
@@ -124,81 +166,50 @@ def _find(prediction: Sentence, reference: Sentence) -> Iterator[Match]:
 def _find_paraphrases(
     one: Sentence, other: Sentence
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Start and length of a phrase, and of what the other sentence says for it."""
+    """Start and length of a phrase, and of its paraphrase in the other sentence."""
+    spans = other.phrase_spans
     for start, length, paraphrases in one.phrases:
-        for paraphrase in paraphrases:
-            for place in other.phrase_places.get(paraphrase, ()):
-                yield (start, length), place
+        if not paraphrases.isdisjoint(spans.keys()):
+            for paraphrase in paraphrases:
+                for span in spans.get(paraphrase, ()):
+                    yield (start, length), span
 
 
-def _find_certain(candidates: Sequence[Sequence[Match]], words: int) -> dict[int, Match]:
-    """The matches that share none of their words with another, by start."""
-    here, there = [0] * len(candidates), [0] * words
-    for match in (match for matches in candidates for match in matches):
-        for place in range(match.start, match.start + match.length):
-            here[place] += 1
-        for place in range(match.other_start, match.other_start + match.other_length):
-            there[place] += 1
-    return {
-        match.start: match
-        for matches in candidates
-        for match in matches
-        if all(n == 1 for n in here[match.start : match.start + match.length])
-        and all(n == 1 for n in there[match.other_start : match.other_start + match.other_length])
-    }
+def _search(candidates: Sequence[Sequence[_Candidate]], shared: int) -> tuple[Match, ...]:
+    """The matches of the best path; `shared` are the words that several candidates cover.
 
-
-def _lengthen(
-    path: _Path, place: int, candidates: Sequence[Match], certain: Match | None
-) -> Iterator[_Path]:
-    """The path with each of the matches that begin here, and without any.
-
-    METEOR's program adds a match's distance not to the path that takes it but to the one that it
-    came from: to the later candidates and to the path without any.
+    METEOR's program adds the distance of a match not to the path that takes it but to the one that
+    it came from: to the later candidates and to the path without any.
     """
-    if path.done > place:  # inside of a match
-        yield path
-    elif certain:
-        taken = _take(path, certain)
-        yield taken._replace(distance=taken.distance + abs(certain.other_start - place))
-    else:
-        passed = 0
-        for match in candidates:
-            used, used_here = _mark([match])
-            if not (path.used & used or path.used_here & used_here):
-                yield _take(path, match, passed)
-                passed += abs(match.other_start - place)
-        if passed or path.chunk_end >= 0:
-            path = _close(path)._replace(distance=path.distance + passed, chunk_end=-1)
-        yield path
+    certain = [here for here in candidates if here and not here[0].words & shared]
+    paths: list[_Path] = [(0, sum(here[0].words for here in certain), -1, 0, None)]
+    for place, here in enumerate(candidates):
+        is_certain = bool(here) and not here[0].words & shared
+        longer: list[_Path] = []
+        for path in _keep_best(paths):
+            rank, used, chunk_end, end, matches = path
+            if end > place:  # inside a match
+                longer.append(path)
+                continue
+            passed = 0
+            broken = rank + CHUNK if chunk_end >= 0 else rank
+            for match, other, other_end, match_end, words, gain, distance in here:
+                if is_certain or not used & words:
+                    taken = (rank if chunk_end == other else broken) + gain
+                    taken += distance if is_certain else passed
+                    longer.append((taken, used | words, other_end, match_end, (match, matches)))
+                    passed += distance
+            if not is_certain:
+                longer.append((broken + passed, used, -1, end, matches))
+        paths = longer
+    *_, matches = min(_keep_best(paths), key=lambda path: path[0] + CHUNK * (path[2] >= 0))
+    chosen: list[Match] = []
+    while matches:
+        match, matches = matches
+        chosen.append(match)
+    return tuple(reversed(chosen))
 
 
-def _take(path: _Path, match: Match, passed: int = 0) -> _Path:
-    used, used_here = _mark([match])
-    return _Path(
-        path.uncounted - match.weight,
-        path.chunks + (path.chunk_end not in (-1, match.other_start)),
-        path.distance + passed,
-        path.used | used,
-        path.used_here | used_here,
-        match.other_start + match.other_length,
-        match.start + match.length,
-        (*path.matches, match),
-    )
-
-
-def _close(path: _Path) -> _Path:
-    return path._replace(chunks=path.chunks + (path.chunk_end >= 0))
-
-
-def _mark(matches: Iterable[Match]) -> tuple[int, int]:
-    """A bit for each word of the prediction that is matched, and of the reference."""
-    used = used_here = 0
-    for match in matches:
-        used |= ((1 << match.other_length) - 1) << match.other_start
-        used_here |= ((1 << match.length) - 1) << match.start
-    return used, used_here
-
-
-def _rank(path: _Path) -> tuple[int, int, int]:
-    return path[:3]
+def _keep_best(paths: list[_Path]) -> list[_Path]:
+    """The `BEAM` best paths, best first; of equal ones the earlier first."""
+    return sorted(paths, key=itemgetter(0))[:BEAM]

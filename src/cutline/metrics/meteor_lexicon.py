@@ -8,22 +8,21 @@ that keep their full stop. The stems are Snowball's English ones (Porter 2).
 import gzip
 import importlib.util
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, compress
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 from zipfile import ZipFile
 
 from cutline.errors import CutlineError
-from cutline.metrics.meteor_alignment import Phrase, Sentence
-
-Place = TypeVar("Place")
-Thing = TypeVar("Thing", bound=Hashable)
+from cutline.metrics.meteor_alignment import Phrase, Sentence, invert
 
 LONGEST_PHRASE = 7
 CHUNK = 2**24
-"""Bytes of the paraphrase table that are looked through at a time; it has 272 million."""
+"""Bytes of the paraphrase table that are read at a time; it has 272 million."""
+ENTRIES = re.compile(rb".*+\n(.*+)\n.*+\n(?:.*+\n\1\n.*+\n)*+")
+"""Successive entries of the paraphrase table for one phrase: probability, phrase, paraphrase."""
 
 DICTIONARIES = (
     "function/english.words",
@@ -38,6 +37,8 @@ SUFFIXES = """
 """
 """WordNet's endings and what stands in their place in the base form (Morphy)."""
 
+PLAIN = re.compile(r"[a-z\d ]*")
+"""Text that METEOR's normalization leaves as it is, which most captions are."""
 LETTER = r"a-zÀ-ÖØ-öø-ɏͰ-ԯ"
 SPACED = (
     (re.compile(r"[“”]|``|''"), ' " '),
@@ -69,7 +70,7 @@ class Lexicon:
         self._stem = lru_cache(None)(stemmer.stemWord)
         with ZipFile(folder / "meteor-1.5.jar") as jar:
             function, prefixes, synsets, exceptions = (jar.read(n).decode() for n in DICTIONARIES)
-        self.function_words = frozenset(function.split())
+        self._function_words = frozenset(function.split())
         self._keep_stop = frozenset(_read_prefixes(prefixes))
         self._synsets = _read_pairs(synsets)
         self._bases: dict[str, list[str]] = {}
@@ -77,25 +78,27 @@ class Lexicon:
             for form in forms.split():
                 self._bases.setdefault(form, []).append(base)
         self._words = {tuple(words): self.split(words) for words in texts}
-        wanted = {phrase for own in self._words.values() for _, _, phrase in _list_phrases(own)}
+        phrases = chain.from_iterable(map(_list_phrases, self._words.values()))
+        wanted = set(chain.from_iterable(phrases))
         self._paraphrases = _read_paraphrases(folder / "data" / "paraphrase-en.gz", wanted)
         self._known = set(chain(self._paraphrases, *self._paraphrases.values()))
         self._synonyms = self._find_synonyms(set(chain.from_iterable(self._words.values())))
-        self.look_up = lru_cache(None)(self._look_up)
 
     def split(self, words: Sequence[str]) -> tuple[str, ...]:
         """The words split once more: `["t-shirt"]` is two words here."""
         text = " ".join(words).lower()
+        if PLAIN.fullmatch(text):
+            return tuple(text.split())
         for pattern, replacement in SPACED:
             text = pattern.sub(replacement, text)
         return tuple(_split_stops(text.split(), self._keep_stop))
 
-    def _find_synonyms(self, words: Iterable[str]) -> dict[str, set[str]]:
-        """Of each word those of the others that share a meaning, itself or in a base form."""
+    def _find_synonyms(self, words: Iterable[str]) -> dict[str, frozenset[str]]:
+        """Synonyms of each word among the others: those that share a synset, or their lemmas do."""
         meanings = {word: self._list_synsets(word) for word in words}
-        meant = _invert((word, synset) for word, own in meanings.items() for synset in own)
+        meant = invert((word, synset) for word, own in meanings.items() for synset in own)
         return {
-            word: set(chain.from_iterable(meant[synset] for synset in own)) - {word}
+            word: frozenset(chain.from_iterable(meant[synset] for synset in own)) - {word}
             for word, own in meanings.items()
         }
 
@@ -114,23 +117,26 @@ class Lexicon:
                 return [word.removesuffix(suffix) + instead]
         return []
 
-    def _look_up(self, words: tuple[str, ...]) -> Sentence:
+    def look_up(self, words: tuple[str, ...]) -> Sentence:
         """A sentence of `texts`, by its words as they were given."""
         words = self._words[words]
-        stems = [*map(self._stem, words)]
-        phrases = [entry for entry in _list_phrases(words) if entry[2] in self._known]
+        known = [
+            (start, length, phrase)
+            for length, phrases in enumerate(_list_phrases(words), 1)
+            for start, phrase in enumerate(phrases)
+            if phrase in self._known
+        ]
         return Sentence(
             words,
-            stems,
+            [word in self._function_words for word in words],
+            [*map(self._stem, words)],
             [self._synonyms[word] for word in words],
             [
-                Phrase(start, length, self._paraphrases[phrase])
-                for start, length, phrase in phrases
+                Phrase(start, length, self._paraphrases[phrase].keys())
+                for start, length, phrase in sorted(known)
                 if phrase in self._paraphrases
             ],
-            _invert(enumerate(words)),
-            _invert(enumerate(stems)),
-            _invert(((start, length), phrase) for start, length, phrase in phrases),
+            invert(((start, length), phrase) for start, length, phrase in sorted(known)),
         )
 
 
@@ -159,28 +165,33 @@ def _read_prefixes(text: str) -> Iterator[str]:
     return (line.split()[0] for line in lines if line and not line.startswith("#"))
 
 
-def _read_paraphrases(path: Path, wanted: set[bytes]) -> Mapping[bytes, Sequence[bytes]]:
-    """Three lines an entry: how likely, a phrase, another; those of which both are wanted."""
-    found: dict[bytes, list[bytes]] = {}
-    rest: list[bytes] = []
+def _read_paraphrases(path: Path, wanted: set[str]) -> dict[str, dict[str, None]]:
+    """The paraphrases of each phrase, in the table's order, where both are wanted."""
+    found: dict[str, dict[str, None]] = {}
+    rest = b""
     with gzip.open(path) as table:
         while chunk := table.read(CHUNK):
-            *lines, cut = (b"\n".join(rest) + chunk).split(b"\n")
-            whole = len(lines) // 3 * 3
-            rest = [*lines[whole:], cut]
-            ones, others = lines[1:whole:3], lines[2:whole:3]
-            pairs = compress(zip(ones, others, strict=True), map(wanted.__contains__, ones))
-            for one, other in pairs:
-                if other in wanted:
-                    found.setdefault(one, []).append(other)
+            text, end = rest + chunk, 0
+            for entries in ENTRIES.finditer(text):
+                end = entries.end()
+                phrase = entries[1].decode()
+                if phrase in wanted:
+                    paraphrases = entries[0].decode().split("\n")[2::3]
+                    if own := dict.fromkeys(filter(wanted.__contains__, paraphrases)):
+                        found[phrase] = found.get(phrase, {}) | own
+            rest = text[end:]
     return found
 
 
-def _list_phrases(words: Sequence[str]) -> Iterator[tuple[int, int, bytes]]:
-    """Start, length and text of all phrases of up to seven words, by start, the short first."""
-    for start in range(len(words)):
-        for length in range(1, min(LONGEST_PHRASE, len(words) - start) + 1):
-            yield start, length, " ".join(words[start : start + length]).encode()
+def _list_phrases(words: Sequence[str]) -> list[list[str]]:
+    """For each length of up to seven words, the phrases of that length, by start."""
+    text = " ".join(words)
+    ends = [*accumulate(len(word) + 1 for word in words)]
+    starts = [0, *ends]
+    return [
+        [text[start : end - 1] for start, end in zip(starts, ends[extra:], strict=False)]
+        for extra in range(min(LONGEST_PHRASE, len(words)))
+    ]
 
 
 def _split_stops(words: Sequence[str], keep: frozenset[str]) -> Iterator[str]:
@@ -195,10 +206,3 @@ def _split_stops(words: Sequence[str], keep: frozenset[str]) -> Iterator[str]:
             yield word
         else:
             yield from (bare, ".")
-
-
-def _invert(pairs: Iterable[tuple[Place, Thing]]) -> dict[Thing, list[Place]]:
-    places: dict[Thing, list[Place]] = {}
-    for place, thing in pairs:
-        places.setdefault(thing, []).append(place)
-    return places
