@@ -1,4 +1,4 @@
-"""The commands for those who publish pictures: alt. Nothing here needs torch."""
+"""The command that fills in missing alt texts: alt."""
 
 import json
 import os
@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cutline.alttext.audit import Picture, State
-from cutline.cli.options import model_option, style_options, threads_option
+from cutline.cli.options import (
+    device_option,
+    json_option,
+    min_confidence_option,
+    model_option,
+    quiet_option,
+    style_options,
+    threads_option,
+)
+from cutline.cli.progress import note, warn
 from cutline.cli.terminal import visible
 from cutline.errors import CutlineError
 from cutline.text.style import Style
@@ -20,33 +29,36 @@ from cutline.text.style import Style
 if TYPE_CHECKING:
     from cutline.alttext.edit import Change
 
-WIDEST = 400
-"""Signs of a line that a terminal is shown."""
-AROUND = 100
-"""Signs of a longer line that are shown before the place that changed."""
+MAX_WIDTH = 400
+"""Characters of a diff line that are shown on a terminal."""
+CONTEXT = 100
+"""Characters of a longer line that are shown before the change."""
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True)
 @click.option("--apply", "do_apply", is_flag=True, help="Write the files [default: show a diff].")
-@click.option("--check", "do_check", is_flag=True, help="List what is missing, and exit with 1.")
-@click.option("--fetch", "do_fetch", is_flag=True, help="Caption pictures of other hosts, too.")
+@click.option(
+    "--check",
+    "do_check",
+    is_flag=True,
+    help="List missing alt texts; exit with 1 if any.",
+)
+@click.option("--fetch", "do_fetch", is_flag=True, help="Also caption pictures on other hosts.")
 @click.option(
     "--root",
     "roots",
     type=Path,
     multiple=True,
-    help="Where /img/a.jpg is looked for, before the folder named; may be repeated.",
+    help="Folder in which to look up /img/a.jpg, before PATHS; may be repeated.",
 )
-@click.option(
-    "--min-confidence",
-    type=click.FloatRange(0, 1),
-    help="Leave out captions below this confidence [default: the threshold in the model's card].",
-)
+@min_confidence_option("the threshold in the model's card")
 @style_options
 @model_option
+@device_option
 @threads_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a picture.")
+@json_option("one object per picture")
+@quiet_option
 def alt(
     paths: tuple[str, ...],
     do_apply: bool,
@@ -56,24 +68,25 @@ def alt(
     min_confidence: float | None,
     style: Style,
     model: Path | None,
+    device: str,
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Write the alt texts that are missing in HTML and Markdown.
+    """Fill in missing alt texts in HTML and Markdown with captions.
 
-    PATHS are files and folders: .html, .php, .vue, .md, templates and more. Every byte but the new
-    texts stays as it is. Decorative pictures are left alone.
+    PATHS are files and folders: .html, .php, .vue, .md, templates and more. Only the new alt texts
+    change, no other byte. Decorative pictures are left alone.
     """
     if do_check and (do_apply or do_fetch):
-        raise click.UsageError("--check only looks: leave out --apply and --fetch")
+        raise click.UsageError("--check cannot be combined with --apply or --fetch")
     if do_check:
         sys.exit(_check(paths, roots, as_json=as_json))
     from cutline.alttext.edit import Captioned, Change, fill
     from cutline.alttext.fetch import fetch_picture
-    from cutline.cli.progress import Bars, say
+    from cutline.cli.progress import Bars
     from cutline.inference.captioner import load
 
-    captioner, bars = load(model, threads=threads), Bars()
+    captioner, bars = load(model, threads=threads, device=device), Bars()
     pictures, failed = list[Picture](), False
     for event in fill(
         paths,
@@ -85,7 +98,7 @@ def alt(
         wrong = list[str]()
         match event:
             case Captioned(done, total):
-                bars.show("captioned", done, total)
+                bars.show("captioning", done, total)
             case Change():
                 pictures += event.pictures
                 wrong = _take(event, do_apply=do_apply, as_json=as_json)
@@ -93,13 +106,13 @@ def alt(
                 wrong = [str(event)]
         for sentence in wrong:
             failed = True
-            say(_plain(f"cutline: {sentence}"))
-    say(_sum_up(pictures, "filled" if do_apply else "to fill (--apply writes)"))
+            warn(sentence)
+    note(_summarize(pictures, "filled" if do_apply else "to fill (--apply writes them)"))
     sys.exit(1 if failed else 0)
 
 
 def _take(change: "Change", *, do_apply: bool, as_json: bool) -> list[str]:
-    """Write a page, or show what would be written; sentences on what is wrong."""
+    """Write a page or show its diff; returns a sentence for each problem."""
     from cutline.alttext.edit import apply
 
     wrong = [
@@ -113,28 +126,28 @@ def _take(change: "Change", *, do_apply: bool, as_json: bool) -> list[str]:
         except CutlineError as error:
             return [*wrong, str(error)]
     if as_json:
-        _tell_each(change.pictures)
+        _print_json(change.pictures)
     elif not do_apply:
         _show(change.diff)
     return wrong
 
 
 def _check(paths: tuple[str, ...], roots: tuple[Path, ...], *, as_json: bool) -> int:
-    """List what is missing; needs no model."""
+    """List missing alt texts; needs no model. Returns the exit code."""
     from cutline.alttext.edit import check
 
     missing, failed = 0, False
     for found in check(paths, roots=roots):
         if isinstance(found, CutlineError):
-            click.echo(_plain(f"cutline: {found}"), err=True)
+            warn(str(found))
             failed = True
             continue
         missing += 1
         if as_json:
-            _tell_each([found])
+            _print_json([found])
         else:
             click.echo(_where(found))
-    click.echo(f"{missing} alt text{'s are' if missing != 1 else ' is'} missing", err=True)
+    note(f"{missing} alt text{'s are' if missing != 1 else ' is'} missing")
     return 1 if missing or failed else 0
 
 
@@ -145,50 +158,50 @@ def _where(picture: Picture) -> str:
     return _plain(f"{picture.page}:{picture.line}: {shown}")
 
 
-def _tell_each(pictures: Iterable[Picture]) -> None:
+def _print_json(pictures: Iterable[Picture]) -> None:
     for picture in pictures:
-        told: dict[str, Any] = {
+        line: dict[str, Any] = {
             "page": str(picture.page),
             "line": picture.line,
             "path": picture.source,
             "state": picture.state,
         }
         if picture.alt:
-            told["alt"] = picture.alt
+            line["alt"] = picture.alt
         if picture.confidence is not None:
-            told["confidence"] = round(picture.confidence, 4)
+            line["confidence"] = round(picture.confidence, 4)
         if picture.why:
-            told["why"] = picture.why
-        click.echo(json.dumps(told))
+            line["why"] = picture.why
+        click.echo(json.dumps(line))
 
 
-_TOLD = (
-    (State.TOLD, "with a text"),
+_SUMMARY = (
+    (State.TOLD, "with alt text"),
     (State.DECORATIVE, "decorative"),
-    (State.UNKNOWN, "up to a template"),
+    (State.UNKNOWN, "decided by a template"),
     (State.FILLED, ""),
-    (State.UNSURE, "not sure enough"),
-    (State.REMOTE, "of other hosts (--fetch)"),
-    (State.TEMPLATED, "whose address is a template's"),
-    (State.ABSENT, "not there"),
+    (State.UNSURE, "too unsure"),
+    (State.REMOTE, "on other hosts (--fetch captions them)"),
+    (State.TEMPLATED, "with an address in a template"),
+    (State.ABSENT, "not found"),
     (State.UNREADABLE, "unreadable"),
 )
 
 
-def _sum_up(pictures: list[Picture], filled: str) -> str:
-    """`12 pictures on 3 pages: 5 with a text, 2 decorative, 4 filled, 1 of other hosts`."""
+def _summarize(pictures: list[Picture], filled: str) -> str:
+    """`12 pictures on 3 pages: 5 with alt text, 2 decorative, 4 filled, 1 unreadable`."""
     counts = Counter(picture.state for picture in pictures)
     pages = len({picture.page for picture in pictures})
-    parts = [f"{counts[state]} {name or filled}" for state, name in _TOLD if counts[state]]
+    parts = [f"{counts[state]} {name or filled}" for state, name in _SUMMARY if counts[state]]
     head = f"{len(pictures)} pictures on {pages} pages"
     return f"{head}: {', '.join(parts)}" if parts else head
 
 
-# ------------------------------------------------------------------------------- diff on a screen
+# --------------------------------------------------------------------------- diff on a terminal
 
 
 def _show(diff: bytes) -> None:
-    """The diff as it is into files and pipes; on a terminal in colour, with no signs that steer."""
+    """Print a diff: unchanged to files and pipes; coloured, shortened and escaped on a terminal."""
     if not sys.stdout.isatty():
         click.echo(diff, nl=False)
         return
@@ -200,20 +213,20 @@ def _show(diff: bytes) -> None:
 
 
 def _shorten(lines: list[str]) -> Iterator[str]:
-    """Pages of one line are shown where they change first."""
-    starts, gone = dict[int, int](), deque[int]()
-    for number, line in enumerate(lines):  # every line that goes comes again, in the same order
+    """Cut long lines (minified pages) to the part around the first change."""
+    starts, removed = dict[int, int](), deque[int]()
+    for number, line in enumerate(lines):  # removed lines are added again in the same order
         if line[:1] == "-":
-            gone.append(number)
+            removed.append(number)
         elif line[:1] == "+":
-            alike = os.path.commonprefix([line[1:], lines[gone[0]][1:]])
-            starts[number] = starts[gone.popleft()] = max(0, len(alike) - AROUND)
+            alike = os.path.commonprefix([line[1:], lines[removed[0]][1:]])
+            starts[number] = starts[removed.popleft()] = max(0, len(alike) - CONTEXT)
     for number, line in enumerate(lines):
-        start = starts.get(number, 0) if len(line) > WIDEST else 0
+        start = starts.get(number, 0) if len(line) > MAX_WIDTH else 0
         cut = f"{line[:1]}…{line[start + 1 :]}" if start else line
-        yield cut if len(cut) <= WIDEST else f"{cut[:WIDEST]}…"
+        yield cut if len(cut) <= MAX_WIDTH else f"{cut[:MAX_WIDTH]}…"
 
 
 def _plain(text: str) -> str:
-    """Control signs spelt out: a page may hold what would steer a terminal."""
+    """Text without control characters, which a page may contain to control the terminal."""
     return visible(text, keep="\t")

@@ -1,4 +1,4 @@
-"""The commands that caption: pictures and whole libraries; and where it looked."""
+"""The commands that caption pictures and libraries, and draw attention: caption, gaze."""
 
 import json
 import sys
@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cutline.cli.options import model_option, overwrite_option, style_options, threads_option
-from cutline.cli.progress import Bars, say, stop_after_the_event
-from cutline.cli.terminal import echo, visible
+from cutline.cli.options import (
+    Option,
+    device_option,
+    json_option,
+    min_confidence_option,
+    model_option,
+    out_option,
+    overwrite_option,
+    quiet_option,
+    style_options,
+    threads_option,
+)
+from cutline.cli.progress import Bars, note, stop_after_the_event, warn
+from cutline.cli.terminal import echo
 from cutline.errors import CutlineError, ImageError
 from cutline.images.find import find_pictures
 from cutline.text.style import Style
@@ -22,55 +33,62 @@ if TYPE_CHECKING:
     from cutline.inference.library import Event
 
 OUT = Path("captions.jsonl")
-"""Where captions are kept that go on to other software, if nobody says."""
+"""The default file of captions with `--as`."""
 PAGE = "report.html"
-"""Beside them."""
+"""The page that `--as html` makes, in the folder of the captions."""
 
 
-def _tell_submit(_: click.Context, __: click.Parameter, listed: str | None) -> None:
-    """Raises `UsageError` for what is a command of its own now."""
+def _refer_to_submit(_: click.Context, __: click.Parameter, listed: str | None) -> None:
+    """Raises `UsageError` for an option that became a command."""
     if listed:
         raise click.UsageError(
-            f"--coco is a command now: cutline submit {listed} --images FOLDER -o OUT"
+            f"--coco is now a command: cutline submit {listed} --images FOLDER -o OUT"
         )
 
 
 @click.command()
 @click.argument("paths", nargs=-1)
 @model_option
-@click.option("-r", "--recursive", is_flag=True, help="Search folders to the bottom.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--gaze", is_flag=True, help="In JSON: where each word looked.")
-@click.option("--best", default=1, show_default=True, help="How many candidates a picture.")
-@click.option(
-    "--min-confidence",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    help="Leave a caption away that is less sure.",
-)
-@style_options
-@click.option("-o", "--out", type=Path, help="All captions in one .jsonl, .csv or .parquet file.")
-@overwrite_option
-@click.option("--retry-failed", is_flag=True, help="With --out: try damaged pictures again.")
-@click.option("--watch", "watched", is_flag=True, help="With --out: caption what appears, too.")
-@click.option(
-    "--write",
-    "form",
-    type=click.Choice(["txt", "xmp", "embed", "html"]),
-    help="Then put captions in text files, XMP sidecars, the pictures; or make one page.",
-)
-@click.option("--apply", is_flag=True, help="With --write: write; else only say what would be.")
-@click.option("--coco", callback=_tell_submit, expose_value=False, is_eager=True, hidden=True)
-@click.option("--images", expose_value=False, hidden=True)  # of before, beside --coco
+@device_option
 @threads_option
+@click.option("-r", "--recursive", is_flag=True, help="Search folders recursively.")
+@json_option("one object per picture")
+@click.option("--gaze", is_flag=True, help="Include the attention of each word in the JSON.")
+@click.option(
+    "--best",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Number of candidate captions per picture.",
+)
+@min_confidence_option("0")
+@style_options
+@out_option("Write all captions to one .jsonl, .csv or .parquet file.")
+@overwrite_option
+@click.option("--retry-failed", is_flag=True, help="With --out: retry pictures that failed before.")
+@click.option("--watch", "watched", is_flag=True, help="With --out: keep captioning new pictures.")
+@click.option(
+    "--as",
+    "form",
+    cls=Option,
+    former=["--write"],
+    type=click.Choice(["txt", "xmp", "embed", "html"]),
+    help="Also write text files, XMP sidecars or the pictures themselves; or make one page.",
+)
+@click.option("--apply", is_flag=True, help="With --as: write the files [default: dry run].")
+@click.option("--coco", callback=_refer_to_submit, expose_value=False, is_eager=True, hidden=True)
+@click.option("--images", expose_value=False, hidden=True)  # of 0.1.0, with --coco
+@quiet_option
 def caption(
     paths: tuple[str, ...],
     model: Path | None,
+    device: str,
+    threads: int | None,
     recursive: bool,
     as_json: bool,
     gaze: bool,
     best: int,
-    min_confidence: float,
+    min_confidence: float | None,
     style: Style,
     out: Path | None,
     overwrite: bool,
@@ -78,124 +96,121 @@ def caption(
     watched: bool,
     form: str | None,
     apply: bool,
-    threads: int | None,
 ) -> None:
-    """Write a caption under each picture.
+    """Write a caption for each picture.
 
-    PATHS are pictures, folders, glob patterns, or - for a list of paths on standard input. One
-    that cannot be read gets a line that says why, the rest go on, and the exit code is 1.
+    PATHS are pictures, folders, glob patterns, or - to read paths from standard input. Pictures
+    that cannot be read are reported, the others are captioned, and the exit code is 1.
 
-    With --out the captions of a whole library go into one file. The same command goes on where one
-    was stopped or killed, and captions what is new or has changed.
+    --out collects the captions of a whole library in one file. Run the same command again to
+    resume after an interruption, or to caption new and changed pictures.
 
-    With --write the captions then go where `cutline write` puts them, or into report.html; --out is
-    captions.jsonl if it is not named, and `cutline undo` takes back what --apply wrote.
+    --as passes the captions on to other software, as `cutline write` does, or makes report.html.
+    The captions stay in captions.jsonl or the file named by --out; `cutline undo` reverts what
+    --apply wrote.
     """
     from cutline.inference.captioner import load
 
-    _insist_on_sense(paths, out, again=watched or retry_failed, watched=watched)
+    _check_options(paths, out, again=watched or retry_failed, watched=watched)
     if form or apply:
         out = _choose_out(form, out, alone=not watched)
     if out:
-        avoided = click.get_current_context().params.get("avoid")  # of which a `Style` was made
+        avoided = click.get_current_context().params.get("avoid")  # the style has only its words
         inputs = [model, avoided, *map(Path, paths)]
-        _insist_on_outs(out, form, inputs, overwrite=overwrite)
-    captioner = load(model, threads=threads)
+        _check_outputs(out, form, inputs, overwrite=overwrite)
+    captioner = load(model, threads=threads, device=device)
+    least = min_confidence or 0.0
     if out:
         from cutline.inference.library import Wanted, caption_library, watch
 
-        looked = gaze or form == "html"
-        wanted = Wanted(best=best, gaze=looked, min_confidence=min_confidence, style=style)
+        wanted = Wanted(best=best, gaze=gaze or form == "html", min_confidence=least, style=style)
         given = {"recursive": recursive, "retry_failed": retry_failed}
         events = (watch if watched else caption_library)(captioner, paths, out, wanted, **given)
         code = _show(events, out)
-        sys.exit(_hand_on(captioner, out, form, code, paths, apply=apply, as_json=as_json))
+        sys.exit(_pass_on(captioner, out, form, code, paths, apply=apply, as_json=as_json))
     found = list(find_pictures(paths, recursive=recursive))
     pictures = (Path(path) for path, wrong in found if not wrong)
     answers = captioner.caption_each(pictures, best=best, style=style)
-    how = (as_json, gaze, min_confidence)
-    sys.exit(_say_each(found, answers, *how))
+    sys.exit(_print_each(found, answers, as_json, gaze, least))
 
 
-def _say_each(
+def _print_each(
     found: Sequence[tuple[str, CutlineError | None]],
     answers: Iterator[Caption | ImageError],
     as_json: bool,
     gaze: bool,
     min_confidence: float,
 ) -> int:
-    """A line for each picture, whole whatever stops it; the exit code."""
+    """Print a line per picture, never half of one; returns the exit code."""
     failed = False
     with stop_after_the_event() as stop:
         for path, problem in found:
             answer = problem or next(answers)
             failed |= isinstance(answer, CutlineError)
-            told = _as_json(path, answer, gaze=gaze, min_confidence=min_confidence)
-            _say(told, answer, as_json=as_json, alone=len(found) == 1)
+            line = _as_json(path, answer, gaze=gaze, min_confidence=min_confidence)
+            _print(line, answer, as_json=as_json, alone=len(found) == 1)
             if stop.is_set():
                 return stop.code
     return 1 if failed else 0
 
 
-def _insist_on_sense(
-    paths: tuple[str, ...], out: Path | None, *, again: bool, watched: bool
-) -> None:
-    """Raises `UsageError` for options that do not go together."""
+def _check_options(paths: tuple[str, ...], out: Path | None, *, again: bool, watched: bool) -> None:
+    """Raises `UsageError` for options that cannot be combined."""
     if not paths:
         raise click.UsageError("name pictures, folders or patterns, or - for a list of paths")
     if again and not out:
-        raise click.UsageError("--watch and --retry-failed need --out captions.jsonl")
+        raise click.UsageError("--watch and --retry-failed need --out, as in --out captions.jsonl")
     if watched and "-" in paths:
-        raise click.UsageError("--watch looks again, and - can be read only once: name the folder")
+        raise click.UsageError("--watch cannot read paths from standard input: name the folder")
 
 
 def _show(events: Generator["Event"], out: Path) -> int:
-    """How a library is captioned; Ctrl-C leaves a file with what there is."""
+    """Show the progress of a library; Ctrl-C leaves a file with the captions so far."""
     from cutline.inference.library import Answered, Finished, Listed
 
-    bars, failed, told, summed_up = Bars(), 0, set[str](), ""  # watching, things are said once
+    bars, failed, reported, summary = Bars(), 0, set[str](), ""  # --watch reports nothing twice
     with stop_after_the_event() as stop, closing(events):
         for event in events:
             match event:
-                case Listed(found, int(known)) if known and not summed_up:
-                    say(f"{out}: {known} of {found} pictures are known")
+                case Listed(found, int(known)) if known and not summary:
+                    note(f"{out}: {known} of {found} pictures are done already")
                 case Answered(problem=problem, done=done, total=total):
-                    if problem and problem not in told:
-                        told.add(problem)
-                        say(f"cutline: {problem}")
-                    bars.show("captioned", done, total, unit="pictures")
+                    if problem and problem not in reported:
+                        reported.add(problem)
+                        warn(problem)
+                    bars.show("captioning", done, total, unit="pictures")
                 case Finished(captioned, unsure, failed):
-                    less = f", {unsure} left out: unsure, or no photographs" if unsure else ""
-                    more = f", {failed} without (--retry-failed tries again)" if failed else ""
-                    before, summed_up = summed_up, f"{out}: {captioned} captions{less}{more}"
-                    if summed_up != before:
-                        say(summed_up)
+                    less = f", {unsure} left out (unsure or not a photograph)" if unsure else ""
+                    more = f", {failed} failed (--retry-failed tries again)" if failed else ""
+                    before, summary = summary, f"{out}: {captioned} captions{less}{more}"
+                    if summary != before:
+                        note(summary)
             if stop.is_set():
                 bars.close()
-                say(f"stopped; {out} has what is done, and the same command goes on")
+                note(f"stopped: {out} has the captions so far; run the same command to resume")
                 return stop.code
     return 1 if failed else 0
 
 
 def _choose_out(form: str | None, out: Path | None, *, alone: bool) -> Path:
-    """The file of captions that are then written elsewhere; what hinders that is said before."""
+    """The file of captions for `--as`; reports obstacles before any picture is captioned."""
     from cutline.metadata.exiftool import find_exiftool
 
     if not form:
-        raise click.UsageError("--apply needs --write: txt, xmp or embed")
+        raise click.UsageError("--apply needs --as txt, xmp or embed")
     if not alone:
-        raise click.UsageError("--write does not go with --watch")
+        raise click.UsageError("--as cannot be combined with --watch")
     if out and out.suffix != ".jsonl":
-        raise click.UsageError("--write needs lines that say which model wrote: --out FILE.jsonl")
+        raise click.UsageError("--as needs a file that records the model: --out FILE.jsonl")
     if form == "embed":
         find_exiftool()
     return out or OUT
 
 
-def _insist_on_outs(
+def _check_outputs(
     out: Path, form: str | None, inputs: Sequence[Path | None], *, overwrite: bool
 ) -> None:
-    """Raises `DataError` for a file that is read here, or that no journal knows as cutline's."""
+    """Raises `DataError` for a file that is an input, or that no journal knows as cutline's."""
     from cutline.inference.journal import journal_of
     from cutline.io.outputs import require_output, require_page_output
 
@@ -205,7 +220,7 @@ def _insist_on_outs(
         require_page_output(out.with_name(PAGE), files, overwrite=overwrite)
 
 
-def _hand_on(
+def _pass_on(
     captioner: "Captioner",
     out: Path,
     form: str | None,
@@ -215,7 +230,7 @@ def _hand_on(
     apply: bool,
     as_json: bool,
 ) -> int:
-    """A file of captions into other files, unless captioning was stopped; the exit code of both."""
+    """Write the captions of a file elsewhere, unless captioning was stopped; the exit code."""
     if form is None or code > 128:
         return code
     if form != "html":
@@ -227,24 +242,23 @@ def _hand_on(
 
     page, bars = out.with_name(PAGE), Bars()
     for drawn in write_report(out, page, view=captioner.engine.view):
-        bars.show("drawn", drawn.done, drawn.total)
-    say(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
+        bars.show("drawing", drawn.done, drawn.total)
+    note(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
     return code
 
 
-def _say(
-    told: dict[str, Any], answer: Caption | CutlineError, *, as_json: bool, alone: bool
+def _print(
+    line: dict[str, Any], answer: Caption | CutlineError, *, as_json: bool, alone: bool
 ) -> None:
     if as_json:
-        click.echo(json.dumps(told))
+        click.echo(json.dumps(line))
     elif isinstance(answer, CutlineError):
-        click.echo(visible(f"cutline: {answer}"), err=True)
-    elif "left_out" in told:
-        why = f"cutline: {told['path']} has no caption: {told['left_out']}"
-        click.echo(visible(why), err=True)
+        warn(str(answer))
+    elif "left_out" in line:
+        warn(f"{line['path']} has no caption: {line['left_out']}")
     else:
         for candidate in (answer, *answer.alternatives):
-            echo(*([] if alone else [told["path"]]), candidate.text)
+            echo(*([] if alone else [line["path"]]), candidate.text)
 
 
 def _as_json(
@@ -257,19 +271,25 @@ def _as_json(
 
 @click.command()
 @click.argument("picture", type=Path)
-@click.option("-o", "--out", type=Path, required=True, help="The drawing: a .png or .jpg file.")
+@out_option("The drawing: a .png or .jpg file.", required=True)
 @overwrite_option
 @model_option
-def gaze(picture: Path, out: Path, overwrite: bool, model: Path | None) -> None:
-    """Draw where the model looked for each word of its caption."""
+@device_option
+@json_option("the caption with the attention of each word")
+@quiet_option
+def gaze(
+    picture: Path, out: Path, overwrite: bool, model: Path | None, device: str, as_json: bool
+) -> None:
+    """Draw the attention of a model for each word of its caption."""
     from cutline.images.load import open_image
     from cutline.inference.captioner import load
     from cutline.io.outputs import require_output
     from cutline.reports.attention import draw_gaze, save_drawing
 
     require_output(out, (picture, model), overwrite=overwrite)
-    captioner = load(model)
+    captioner = load(model, device=device)
     caption = captioner.caption(picture, style=Style(any_picture=True))
     drawing = draw_gaze(open_image(picture, captioner.engine.view), caption)
     save_drawing(drawing, out)
-    echo(caption.text)
+    line = {"path": str(picture), **caption.as_json(gaze=True)}
+    echo(json.dumps(line) if as_json else caption.text)

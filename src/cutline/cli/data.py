@@ -1,81 +1,105 @@
-"""The commands about data: get, show, check. Nothing here needs torch."""
+"""The commands for data sets: data list, data get, data show, data check. None needs torch."""
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cutline.cli.options import overwrite_option
-from cutline.cli.progress import Bars, say
+from cutline.cli.options import json_option, out_option, overwrite_option, quiet_option
+from cutline.cli.progress import Bars, note, warn
 from cutline.cli.terminal import echo
 from cutline.datasets import SOURCES
 from cutline.datasets.catalog import OFFERS, Plan, get_all
-from cutline.datasets.catalog import plan as plan_fetching
+from cutline.datasets.catalog import plan as plan_download
 from cutline.errors import CutlineError, FetchError
 
 if TYPE_CHECKING:
     from cutline.datasets.validation import Problem
+    from cutline.reports.dataset import Overview
     from cutline.types import Example
 
-LOOKED_AT_ONCE = 32
+BATCH = 32
+folder_kind_option = click.option(
+    "--kind",
+    default="folder",
+    show_default=True,
+    help="Kind of data set; `cutline data list` lists them.",
+)
 
 
 @click.group()
 def data() -> None:
-    """Fetch training data, and look at it."""
+    """Download, summarize and check data sets."""
 
 
 @data.command(name="list")
-def list_all() -> None:
-    """List what `data get` fetches, and the kinds of data that can be read."""
-    for name, offer in OFFERS.items():
-        size = sum(parcel.size for parcel in offer.parcels.values())
-        echo(f"{name:13}  {_spell(size):>8}  {', '.join(offer.parcels)}")
+@json_option("data sets with their parts, and kinds")
+def list_all(as_json: bool) -> None:
+    """List the data sets that can be downloaded, and the kinds that can be read."""
+    sizes = {
+        name: {part: parcel.size for part, parcel in offer.parcels.items()}
+        for name, offer in OFFERS.items()
+    }
+    if as_json:
+        echo(json.dumps({"datasets": sizes, "kinds": list(SOURCES)}, indent=2))
+        return
+    for name, parts in sizes.items():
+        echo(f"{name:13}  {_format_size(sum(parts.values())):>8}  {', '.join(parts)}")
     echo(f"--kind: {', '.join(SOURCES)}")
 
 
 @data.command()
 @click.argument("name")
-@click.option("-o", "--out", type=Path, help="The folder [default: data/NAME].")
-@click.option("--only", help="Some parts, by commas: annotations, train, val ...")
-@click.option("--mirror", help="The same files from another address, or one of your own.")
-@click.option("--plan", is_flag=True, help="Say what it will cost, and fetch nothing.")
+@out_option("Folder of the data set [default: data/NAME].")
+@click.option("--only", metavar="PARTS", help="Comma-separated parts: annotations, train, val ...")
+@click.option("--mirror", metavar="URL", help="Download the same files from another server.")
+@click.option("--plan", is_flag=True, help="Show the files and sizes; download nothing.")
 @click.option(
     "--at-once",
     type=click.IntRange(min=1),
     default=3,
     show_default=True,
-    help="How many files at a time.",
+    help="Number of simultaneous downloads.",
 )
+@json_option("files and sizes")
+@quiet_option
 def get(
-    name: str, out: Path | None, only: str | None, mirror: str | None, plan: bool, at_once: int
+    name: str,
+    out: Path | None,
+    only: str | None,
+    mirror: str | None,
+    plan: bool,
+    at_once: int,
+    as_json: bool,
 ) -> None:
-    """Fetch a data set (`cutline data list` names them).
+    """Download a data set; `cutline data list` lists the names.
 
-    The same command goes on where it was stopped, broken off or killed. Every file is checked; a
-    folder is there under its name only when it is whole.
+    Run the same command again to resume after an interruption. Every file is verified, and a
+    folder appears under its final name only when it is complete.
     """
     folder = out or Path("data") / name
     parts = [part.strip() for part in only.split(",")] if only else []
-    todo = plan_fetching(name, folder, only=parts, mirror=mirror)
-    _tell(todo)
+    todo = plan_download(name, folder, only=parts, mirror=mirror)
+    _print_plan(todo, as_json=as_json)
     if plan or not todo.missing:
         return
     if todo.bytes_needed > todo.bytes_free:
         raise FetchError(
-            f"{folder} needs {_spell(todo.bytes_needed)} at the most, and the disk has "
-            f"{_spell(todo.bytes_free)} left: fetch parts with --only, or name another folder"
+            f"{folder} needs up to {_format_size(todo.bytes_needed)}, and the disk has "
+            f"{_format_size(todo.bytes_free)} left: choose parts with --only, or another folder"
         )
     failed = _get(todo, at_once)
     damaged = _find_damaged(folder)
     if failed or damaged:
         sys.exit(1)
-    say(f"{folder} is whole: `cutline data check {folder} --kind {_kind(name)}` looks at it")
+    note(f"{folder} is complete; check it with `cutline data check {folder} --kind {_kind(name)}`")
 
 
 def _get(todo: Plan, at_once: int) -> bool:
+    """Download what is missing; returns whether a file failed."""
     bars, done, failed = Bars(), dict[str, int](), False
     sizes = {parcel.name: parcel.size for parcel in todo.missing}
     events = get_all(todo.missing, todo.folder, at_once=at_once)
@@ -83,12 +107,12 @@ def _get(todo: Plan, at_once: int) -> bool:
         for event in events:
             if isinstance(event, FetchError):
                 failed = True
-                say(f"cutline: {event}")
+                warn(str(event))
             elif event.name in sizes:
                 sizes[event.name], done[event.name] = event.total, event.done
-                bars.show("fetched", sum(done.values()), sum(sizes.values()), unit="B")
-            else:
-                say(f"{event.name}: {_spell(event.total)}") if event.done == event.total else None
+                bars.show("downloading", sum(done.values()), sum(sizes.values()), unit="B")
+            elif event.done == event.total:
+                note(f"{event.name}: {_format_size(event.total)}")
     finally:
         events.close()
         bars.close()
@@ -96,31 +120,42 @@ def _get(todo: Plan, at_once: int) -> bool:
 
 
 def _find_damaged(folder: Path) -> int:
-    """Look at every picture, name those that cannot be read, and count them."""
+    """Decode every picture, report those that cannot be read, and count them."""
     from cutline.images.load import View
     from cutline.images.prefetch import decode_ahead
 
     pictures, bars, damaged = sorted(folder.rglob("*.jpg")), Bars(), 0
-    for number, batch in enumerate(decode_ahead(pictures, View(32), batch=LOOKED_AT_ONCE), 1):
+    for number, batch in enumerate(decode_ahead(pictures, View(32), batch=BATCH), 1):
         for answer in batch:
             if isinstance(answer, CutlineError):
                 damaged += 1
-                say(f"cutline: {answer}")
-        bars.show("looked at", min(LOOKED_AT_ONCE * number, len(pictures)), len(pictures))
+                warn(str(answer))
+        bars.show("checking", min(BATCH * number, len(pictures)), len(pictures))
     return damaged
 
 
-def _tell(todo: Plan) -> None:
-    for parcel in todo.parcels:
-        present = todo.present(parcel)
-        state = f"{_spell(present)} have come" if present else "missing"
-        click.echo(
-            f"{parcel.name:32} {_spell(parcel.size):>9}  "
-            f"{state if parcel in todo.missing else 'there'}"
-        )
+def _print_plan(todo: Plan, *, as_json: bool) -> None:
+    files: list[dict[str, Any]] = [
+        {
+            "name": parcel.name,
+            "size": parcel.size,
+            "present": todo.present(parcel),
+            "complete": parcel not in todo.missing,
+        }
+        for parcel in todo.parcels
+    ]
+    if as_json:
+        line = {"folder": str(todo.folder), "files": files, "to_download": todo.bytes_to_fetch}
+        line |= {"needed": todo.bytes_needed, "free": todo.bytes_free}
+        echo(json.dumps(line))
+        return
+    for name, size, present, complete in (file.values() for file in files):
+        part = f"{_format_size(present)} downloaded" if present else "missing"
+        state = "complete" if complete else part
+        click.echo(f"{name:32} {_format_size(size):>9}  {state}")
     click.echo(
-        f"to fetch: {_spell(todo.bytes_to_fetch)}; needs at the most {_spell(todo.bytes_needed)} "
-        f"in {todo.folder}, where {_spell(todo.bytes_free)} are left"
+        f"to download: {_format_size(todo.bytes_to_fetch)}; needs up to "
+        f"{_format_size(todo.bytes_needed)} in {todo.folder}, {_format_size(todo.bytes_free)} free"
     )
     if todo.note:
         click.echo(todo.note)
@@ -130,7 +165,7 @@ def _kind(name: str) -> str:
     return "flickr8k" if name.startswith("flickr8k") else "coco"
 
 
-def _spell(count: int) -> str:
+def _format_size(count: int) -> str:
     for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
         if count >= 10**power:
             return f"{count / 10**power:.{power // 9}f} {unit}"
@@ -139,11 +174,13 @@ def _spell(count: int) -> str:
 
 @data.command()
 @click.argument("folder", type=Path)
-@click.option("--kind", default="folder", show_default=True, help="flickr8k, coco, folder ...")
-@click.option("-o", "--out", type=Path, help="A page to look at, too: one HTML file.")
+@folder_kind_option
+@out_option("Also write an HTML page.")
 @overwrite_option
-def show(folder: Path, kind: str, out: Path | None, overwrite: bool) -> None:
-    """Show what is in a data set: counts, lengths, words, vocabulary, damage, duplicates."""
+@json_option("the same figures")
+@quiet_option
+def show(folder: Path, kind: str, out: Path | None, overwrite: bool, as_json: bool) -> None:
+    """Summarize a data set: counts, lengths, words, damaged and duplicate pictures."""
     from cutline.datasets import open_dataset
     from cutline.io.atomic import write_text_file
     from cutline.io.outputs import require_page_output
@@ -153,23 +190,37 @@ def show(folder: Path, kind: str, out: Path | None, overwrite: bool) -> None:
         require_page_output(out, overwrite=overwrite)
     examples, bars = list(open_dataset({"kind": kind}, folder)), Bars()
     for event in look_over(examples):
-        if isinstance(event, Overview):
-            echo(tell(event))
-            if out:
-                write_text_file([draw_page(event, examples, f"{kind}: {folder.name}")], out)
-                say(f"{out} shows it")
-        else:
-            bars.show("looked at", event.done, event.total)
+        if not isinstance(event, Overview):
+            bars.show("checking", event.done, event.total)
+            continue
+        echo(json.dumps(_as_json(event), indent=2) if as_json else tell(event))
+        if out:
+            write_text_file([draw_page(event, examples, f"{kind}: {folder.name}")], out)
+            note(f"{out} written")
+
+
+def _as_json(overview: "Overview") -> dict[str, Any]:
+    return {
+        "pictures": overview.pictures,
+        "captions": overview.captions,
+        "mean_length": round(overview.mean_length, 4),
+        "lengths": overview.lengths,
+        "words": dict(overview.words),
+        "damaged": overview.damaged,
+        "duplicates": [[str(each.image) for each in group] for group in overview.duplicates],
+    }
 
 
 @data.command()
 @click.argument("folder", type=Path)
-@click.option("--kind", default="folder", show_default=True, help="flickr8k, coco, folder ...")
-def check(folder: Path, kind: str) -> None:
-    """Name everything that is wrong with a data set, by file and line.
+@folder_kind_option
+@json_option("one object per problem")
+@quiet_option
+def check(folder: Path, kind: str, as_json: bool) -> None:
+    """List all problems of a data set, by file and line.
 
-    What stops a training comes last; what is only worth knowing, such as damaged pictures, which
-    are left out, stands before it.
+    Problems that prevent training come last. The others, such as damaged pictures, which training
+    leaves out, come first.
     """
     from cutline.datasets import open_dataset
     from cutline.datasets.validation import check_reading, read
@@ -177,23 +228,29 @@ def check(folder: Path, kind: str) -> None:
     reading = read(open_dataset({"kind": kind}, folder))
     problems = [*check_reading(reading), *_find_unreadable(reading.examples)]
     for problem in sorted(problems, key=lambda problem: problem.is_fatal):
-        echo(str(problem))
+        line = {
+            "file": str(problem.file),
+            "line": problem.line,
+            "problem": problem.sentence,
+            "fatal": problem.is_fatal,
+        }
+        echo(json.dumps(line) if as_json else str(problem))
     fatal = sum(problem.is_fatal for problem in problems)
-    click.echo(f"{fatal} to mend, {len(problems) - fatal} worth knowing", err=True)
+    note(f"{fatal} errors, {len(problems) - fatal} warnings")
     sys.exit(1 if fatal else 0)
 
 
 def _find_unreadable(examples: "Sequence[Example]") -> "Iterator[Problem]":
-    """Pictures that are there and cannot be decoded: every training leaves them out."""
+    """Existing pictures that cannot be decoded, which training leaves out."""
     from cutline.datasets.validation import Problem
     from cutline.images.load import View
     from cutline.images.prefetch import decode_ahead
 
     images, bars = [example.image for example in examples if example.image.is_file()], Bars()
-    decoded = decode_ahead(images, View(32), batch=LOOKED_AT_ONCE)
-    for start, batch in zip(range(0, len(images), LOOKED_AT_ONCE), decoded, strict=True):
+    decoded = decode_ahead(images, View(32), batch=BATCH)
+    for start, batch in zip(range(0, len(images), BATCH), decoded, strict=True):
         for image, answer in zip(images[start:], batch, strict=False):
             if isinstance(answer, CutlineError):
                 sentence = f"left out: it {str(answer).removeprefix(f'{image} ')}"
                 yield Problem(image, None, sentence, is_fatal=False)
-        bars.show("looked at", start + len(batch), len(images))
+        bars.show("checking", start + len(batch), len(images))

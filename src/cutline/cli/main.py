@@ -17,7 +17,8 @@ MODULES = {
     "caption": ("caption", "gaze"),
     "submit": ("submit",),
     "train": ("train", "recipes", "export", "soup", "import"),
-    "evaluate": ("score", "compare", "evaluate", "calibrate", "inspect", "card"),
+    "score": ("score", "compare"),
+    "evaluate": ("evaluate", "calibrate", "inspect", "card"),
     "data": ("data",),
     "write": ("write", "undo"),
     "report": ("report",),
@@ -25,18 +26,18 @@ MODULES = {
 }
 MODULE_OF = {command: module for module, commands in MODULES.items() for command in commands}
 NAMES = {"import": "adopt"}
-"""Commands whose names are words of Python's own."""
+"""Function names of the commands whose own names are Python keywords."""
 
 
 class Commands(click.Group):
-    """Commands are imported when somebody asks for them: captioning starts sooner."""
+    """A group that imports a command when it is called, so that captioning starts sooner."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every name."""
+        """The names of all commands."""
         return list(MODULE_OF)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of this name."""
+        """The command with this name."""
         if cmd_name not in MODULE_OF:
             return None
         module = import_module(f"cutline.cli.{MODULE_OF[cmd_name]}")
@@ -53,10 +54,10 @@ def commands() -> None:
 
 
 def main() -> None:
-    """The `cutline` command: a user's mistake is one sentence and exit code 1."""
+    """Run the `cutline` command; a user's mistake is one sentence and exit code 1 or 2."""
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")  # file names may be any bytes
+            stream.reconfigure(errors="surrogateescape")  # file names may hold any bytes
     try:
         with stop_at_once():
             _run_and_flush()
@@ -70,19 +71,19 @@ def main() -> None:
         stopped = error.__cause__ if isinstance(error, click.Abort) else error
         sys.exit(stopped.code if isinstance(stopped, Stopped) else 130)
     except BrokenPipeError:
-        _write_nowhere()  # nobody reads us any more
+        _discard_output()  # the reader has closed the pipe
         sys.exit(141)
     except OSError as error:
-        _write_nowhere()
+        _discard_output()
         what = error.filename if error.filename is not None else "the output"
         sys.exit(visible(f"cutline: {what}: {error.strerror or error}"))
     except (MemoryError, RecursionError) as error:
-        what = "there is too little memory" if isinstance(error, MemoryError) else "it is too deep"
-        sys.exit(f"cutline: a file that was read cannot be: {what}")
+        why = "out of memory" if isinstance(error, MemoryError) else "nested too deeply"
+        sys.exit(f"cutline: an input file cannot be read: {why}")
 
 
 def _run_and_flush() -> None:
-    """Run a command; what standard output refuses is refused here, not when Python has ended."""
+    """Run a command and flush its output here, so that a write error is not raised at exit."""
     try:
         commands(standalone_mode=False)
     finally:
@@ -90,9 +91,9 @@ def _run_and_flush() -> None:
             sys.stdout.flush()
 
 
-def _write_nowhere() -> None:
-    """Let nothing more go where nothing can be written: Python would say so once more."""
-    with suppress(OSError, ValueError, AttributeError):  # there may be no standard output
+def _discard_output() -> None:
+    """Redirect standard output to the null device, so that Python does not fail again at exit."""
+    with suppress(OSError, ValueError, AttributeError):  # standard output may be closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,36 +1,197 @@
-"""Options that several commands have."""
+"""Options shared by several commands, defined once so that they mean the same everywhere."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
+from cutline.cli.progress import set_quiet
 from cutline.text.style import Form, Style, read_words
 
-model_option = click.option(
-    "-m", "--model", type=Path, help="Model folder or one-file model [default: built in]."
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+class Option(click.Option):
+    """An option that also accepts its `former` spellings, which the help does not show."""
+
+    def __init__(self, declarations: Sequence[str], former: Sequence[str] = (), **rest: Any):
+        super().__init__([*declarations, *former], **rest)
+        self.former = former
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The line of the help, with the current spellings only."""
+        spellings = self.opts
+        self.opts = [name for name in spellings if name not in self.former]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = spellings
+
+
+class _ModelArgument(click.Argument):
+    """MODEL as an argument; `is_shown` says whether it is in the usage line."""
+
+    def __init__(self, *given: Any, is_shown: bool, **rest: Any) -> None:
+        super().__init__(*given, **rest)
+        self.is_shown = is_shown
+
+    def get_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """`MODEL`, or nothing."""
+        return ["MODEL"] if self.is_shown else []
+
+
+def out_option(help: str, *, required: bool = False) -> Decorator:
+    """`-o/--out`: the file or folder that the command writes."""
+    return click.option("-o", "--out", type=Path, required=required, help=help)
+
+
+def json_option(help: str) -> Decorator:
+    """`--json`: standard output is JSON, as docs/reference.md describes it."""
+    return click.option("--json", "as_json", is_flag=True, help=f"Print JSON: {help}.")
+
+
+def _model_option(help: str) -> Decorator:
+    return click.option("-m", "--model", type=Path, help=help)
+
+
+model_option = _model_option("Model folder or one-file model [default: built in].")
+
+
+def model_or_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`-m/--model`; accepts MODEL as an argument too, as 0.1.0 did, but the help hides that."""
+    return _take_model(command, required=False)
+
+
+def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument MODEL of a command that converts a model; accepts `-m/--model` too."""
+    return _take_model(command, required=True)
+
+
+def _take_model(command: Callable[..., Any], *, required: bool) -> Callable[..., Any]:
+
+    @wraps(command)
+    def chosen(*given: Any, model: Path | None, model_argument: Path | None, **rest: Any) -> Any:
+        if model and model_argument:
+            raise click.UsageError(f"two models are named: {model} and {model_argument}")
+        if required and not (model or model_argument):
+            raise click.UsageError("Missing argument 'MODEL'.")
+        return command(*given, model=model or model_argument, **rest)
+
+    argument = click.argument(
+        "model_argument",
+        metavar="MODEL",
+        required=False,
+        type=Path,
+        cls=_ModelArgument,
+        is_shown=required,
+    )
+    option = _model_option("The same as MODEL.") if required else model_option
+    return option(argument(chosen))
+
+
+def _check_device(_: click.Context, __: click.Parameter, device: str) -> str:
+    if not DEVICE.fullmatch(device):
+        raise click.BadParameter(f"{device!r} is not auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+device_option = click.option(
+    "--device",
+    metavar="DEVICE",
+    default="auto",
+    show_default=True,
+    callback=_check_device,
+    help="PyTorch device: auto, cpu, cuda, cuda:1 or mps.",
+)
+
+
+def _set_quiet(_: click.Context, __: click.Parameter, quiet: bool) -> None:
+    if quiet:
+        set_quiet()
+
+
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_set_quiet,
+    help="Show errors only: no progress, no summary.",
 )
 overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Replace a file of that name which cutline did not make."
+    "--overwrite", is_flag=True, help="Replace existing files that cutline did not create."
 )
-threads_option = click.option("--threads", type=int, help="Cores to use [default: all].")
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), help="Number of CPU cores to use [default: all]."
+)
+trust_option = click.option(
+    "--trust", is_flag=True, help="Run third-party code that the recipe names."
+)
+
+
+def min_confidence_option(default: str) -> Decorator:
+    """`--min-confidence`: None when it is not given."""
+    return click.option(
+        "--min-confidence",
+        type=click.FloatRange(0, 1),
+        help=f"Leave out captions below this confidence [default: {default}].",
+    )
+
+
+# ------------------------------------------------------------------------------- data and scores
+
+data_option = click.option(
+    "--data", type=Path, required=True, help="The data set, in its original layout."
+)
+kind_option = click.option("--kind", help="Kind of data set [default: the model's training data].")
+references_option = click.option(
+    "--references",
+    type=Path,
+    required=True,
+    help="COCO, Karpathy, JSON, JSON Lines or Flickr8k file, or a data set folder.",
+)
+reference_split_option = click.option(
+    "--split", help="Split of a Karpathy file or a data set folder [default: test]."
+)
+partial_option = click.option(
+    "--partial", is_flag=True, help="Score only the images found in both files."
+)
+df_option = click.option(
+    "--df",
+    default="refs",
+    show_default=True,
+    help="Document frequencies for CIDEr: refs, coco, a table, or a file of captions.",
+)
+draws_option = click.option(
+    "--draws",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Bootstrap samples for the confidence intervals; 0 for none.",
+)
+
+
+# ----------------------------------------------------------------------------- style of captions
 
 
 def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of how captions are to read; the command is given a `Style`."""
+    """The options for the style of captions; the command receives a `Style`."""
     options = (
         click.option(
-            "--any-picture", is_flag=True, help="Caption drawings, documents and screenshots too."
+            "--any-picture", is_flag=True, help="Also caption drawings, documents and screenshots."
         ),
         click.option(
             "--style",
-            "told_as",
+            "style_form",
             type=click.Choice(get_args(Form)),
             default="auto",
             show_default=True,
-            help="A phrase is `a zebra`; auto: a phrase in place of a doubtful sentence.",
+            help="Sentence, or phrase such as `a zebra`; auto: a phrase where unsure.",
         ),
     )
     styled = text_options(command)
@@ -40,7 +201,7 @@ def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def text_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Only those of length and wording: every picture gets a sentence."""
+    """Only the options for length and wording: every picture gets a sentence."""
 
     @wraps(command)
     def styled(
@@ -48,18 +209,18 @@ def text_options(command: Callable[..., Any]) -> Callable[..., Any]:
         max_chars: int | None,
         avoid: Path | None,
         sentence: bool,
-        told_as: Form = "sentence",
+        style_form: Form = "sentence",
         any_picture: bool = True,
         **options: Any,
     ) -> Any:
         words = read_words(avoid) if avoid else frozenset[str]()
-        style = Style(max_chars, words, sentence, told_as, any_picture)
+        style = Style(max_chars, words, sentence, style_form, any_picture)
         return command(*given, style=style, **options)
 
     options = (
-        click.option("--sentence", is_flag=True, help="With a capital and a full stop."),
-        click.option("--avoid", type=Path, help="A file of words that are never written."),
-        click.option("--max-chars", type=int, help="The longest caption, in characters."),
+        click.option("--sentence", is_flag=True, help="Capitalize, and end with a full stop."),
+        click.option("--avoid", type=Path, help="File of words never to use, one per line."),
+        click.option("--max-chars", type=int, help="Maximum length of a caption, in characters."),
     )
     for option in options:
         styled = option(styled)

@@ -1,6 +1,6 @@
-"""How far long work is, where a person looks on; and how a person, or the system, stops it.
+"""Progress bars and messages on standard error, and orderly stops on signals.
 
-tqdm is imported late: captioning starts sooner without it.
+tqdm is imported late, so that captioning starts sooner.
 """
 
 import signal
@@ -10,28 +10,41 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import click
+
 from cutline.cli.terminal import visible
 
-_STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Ctrl-C, `kill` or a shutdown, and a terminal that was closed."""
+_QUIET = "cutline.quiet"
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Ctrl-C, `kill` or a shutdown, and a closed terminal."""
 
 
 class Stopped(KeyboardInterrupt):  # noqa: N818 (as Python's own)
-    """A signal asks to end; `code` is what a program ends with then, by its number."""
+    """A signal stopped the program; `code` is the exit code for it."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self.code = 128 + number
 
 
-class Asked(threading.Event):
-    """Whether somebody asks to stop; `code` is what the program then ends with."""
+class StopRequest(threading.Event):
+    """Set when a signal requests a stop; `code` is the exit code for it."""
 
     code = 130
 
 
+def set_quiet() -> None:
+    """Suppress progress bars and notes for the rest of the current command."""
+    click.get_current_context().meta[_QUIET] = True
+
+
+def _is_quiet() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_QUIET))
+
+
 class Bars:
-    """A bar for whatever is under way, with the time left; silent where nobody looks."""
+    """A progress bar for the current step; silent with `--quiet` and without a terminal."""
 
     def __init__(self) -> None:
         from tqdm import tqdm
@@ -40,7 +53,7 @@ class Bars:
         self._name, self._bar = "", tqdm(disable=True)
 
     def show(self, name: str, done: int, total: int, more: str = "", *, unit: str = "it") -> None:
-        """`done` of `total`; a new name begins a new bar."""
+        """Show `done` of `total`; a new name starts a new bar."""
         if name != self._name:
             self.close()
             self._name = name
@@ -48,7 +61,7 @@ class Bars:
                 desc=name,
                 total=total,
                 initial=done - 1,
-                disable=None,
+                disable=_is_quiet() or None,
                 leave=False,
                 smoothing=0.05,
                 unit=unit,
@@ -60,36 +73,49 @@ class Bars:
             self.close()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.close()
         self._name = ""
 
 
-def say(text: str) -> None:
-    """A line that stays, above whatever bar there is, every sign in it visible."""
+def note(text: str) -> None:
+    """Print a line on standard error, above any progress bar, unless `--quiet` is given."""
+    if not _is_quiet():
+        _write(text)
+
+
+def warn(text: str) -> None:
+    """Print `cutline: ` and a problem on standard error, even with `--quiet`."""
+    _write(f"cutline: {text}")
+
+
+def _write(text: str) -> None:
+    if "tqdm" not in sys.modules:  # no bar can be in the way
+        click.echo(visible(text), err=True)
+        return
     from tqdm import tqdm
 
     tqdm.write(visible(text), file=sys.stderr)
 
 
 @contextmanager
-def stop_after_the_event() -> Iterator[Asked]:
-    """Ctrl-C, TERM and HUP ask to stop where everything is whole; a second one insists."""
-    asked = Asked()
+def stop_after_the_event() -> Iterator[StopRequest]:
+    """Turn Ctrl-C, TERM and HUP into a request to stop at a safe point; the second one stops."""
+    requested = StopRequest()
 
-    def ask(number: int, *_: object) -> None:
-        if asked.is_set():
+    def request(number: int, *_: object) -> None:
+        if requested.is_set():
             raise Stopped(number)
-        asked.code = 128 + number
-        asked.set()
+        requested.code = 128 + number
+        requested.set()
 
-    with _handling(ask):
-        yield asked
+    with _handling(request):
+        yield requested
 
 
 @contextmanager
 def stop_at_once() -> Iterator[None]:
-    """TERM and HUP end what is under way as Ctrl-C does, so that nothing half is left."""
+    """Let TERM and HUP raise an exception, as Ctrl-C does, so that cleanup code runs."""
 
     def stop(number: int, *_: object) -> None:
         raise Stopped(number)
@@ -100,10 +126,10 @@ def stop_at_once() -> Iterator[None]:
 
 @contextmanager
 def _handling(handle: Callable[..., None]) -> Iterator[None]:
-    """Signals go to `handle` in the `with` block, but for those that nobody is to hear (nohup)."""
+    """Handle the signals in the `with` block, except ignored ones (nohup)."""
     before: dict[int, Any] = {}
     try:
-        for number in (getattr(signal, name) for name in _STOPS if hasattr(signal, name)):
+        for number in (getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)):
             if signal.getsignal(number) != signal.SIG_IGN:
                 before[number] = signal.signal(number, handle)
         yield

@@ -6,8 +6,14 @@ from typing import Any
 
 import click
 
-from cutline.cli.options import overwrite_option
-from cutline.cli.progress import Bars, say
+from cutline.cli.options import (
+    df_option,
+    out_option,
+    overwrite_option,
+    quiet_option,
+    reference_split_option,
+)
+from cutline.cli.progress import Bars, note, warn
 from cutline.errors import DataError
 
 PAGE = "report.html"
@@ -16,22 +22,22 @@ PAGE = "report.html"
 @click.command()
 @click.argument("captions", type=Path)
 @click.argument("other", type=Path, required=False)
-@click.option("-o", "--out", type=Path, help="The page [default: report.html].")
+@out_option("The page [default: report.html].")
 @overwrite_option
-@click.option("--references", type=Path, help="What people wrote: COCO, Karpathy, JSON, Flickr8k.")
-@click.option("--split", help="Of a Karpathy file or a folder [there: test].")
 @click.option(
-    "--df",
-    default="refs",
-    show_default=True,
-    help="CIDEr's document frequencies: refs, coco, a table, or captions to count.",
+    "--references",
+    type=Path,
+    help="Also show human captions and scores: COCO, Karpathy, JSON or Flickr8k.",
 )
-@click.option("--images", type=Path, help="Where the pictures are now, if not where they were.")
+@reference_split_option
+@df_option
+@click.option("--images", type=Path, help="Folder of the pictures, if they have moved.")
 @click.option(
     "--fit",
     type=click.Choice(["squash", "crop"]),
-    help="How the model saw pictures: whole, or the middle square [default: as the file tells].",
+    help="How the model saw each picture: squashed or centre-cropped [default: from the file].",
 )
+@quiet_option
 def report(
     captions: Path,
     other: Path | None,
@@ -43,12 +49,11 @@ def report(
     images: Path | None,
     fit: str | None,
 ) -> None:
-    """Make one HTML page of captions, that opens from disk: pictures, words, gaze, candidates.
+    """Make one HTML page of captions: pictures, words, attention, candidates, scores.
 
-    CAPTIONS is what `cutline caption` wrote with --json or --out (--gaze and --best tell more); of
-    COCO's results the pictures are in --images. With OTHER, the captions of both are shown side by
-    side, what changed most first. A model folder in place of CAPTIONS gives the page of its
-    training anew.
+    CAPTIONS is a file of `cutline caption --json` or --out (add --gaze and --best for attention
+    and candidates), or COCO results, with --images. With OTHER, the page compares the captions of
+    both files, largest changes first. If CAPTIONS is a model folder, the page shows its training.
     """
     from cutline.images.load import View
     from cutline.io.outputs import require_page_output
@@ -58,7 +63,7 @@ def report(
     require_page_output(page, inputs, overwrite=overwrite)
     if captions.is_dir():
         if other:
-            raise click.UsageError(f"{captions} is a model folder: its page has no second file")
+            raise click.UsageError(f"{captions} is a model folder, which OTHER cannot be added to")
         _report_training(captions, page)
         return
     options: dict[str, Any] = {"images": images, "view": View(fit=fit) if fit else None}
@@ -66,22 +71,22 @@ def report(
         options |= _read_references(references, split, df)
     bars = Bars()
     for event in _draw(captions, other, page, options):
-        bars.show("drawn", event.done, event.total)
-    say(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
+        bars.show("drawing", event.done, event.total)
+    note(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
 
 
 def _report_training(folder: Path, page: Path) -> None:
     from cutline.reports.training import write_learning
 
-    say(f"{write_learning(folder, page)} shows how {folder} learnt")
+    note(f"{write_learning(folder, page)}: the training of {folder}")
 
 
 def _read_references(path: Path, split: str | None, df: str) -> dict[str, Any]:
     from cutline.evaluation.tables import choose_metrics, read_expected
 
     if not path.exists():
-        raise DataError(f"--references {path}: there is no such file or folder")
-    scores = choose_metrics("BLEU,CIDEr-D", df=df, train=None, leave_out=say, watch=Bars().show)
+        raise DataError(f"--references {path}: no such file or folder")
+    scores = choose_metrics("BLEU,CIDEr-D", df=df, train=None, leave_out=warn, watch=Bars().show)
     return {"references": read_expected(path, split), "scores": scores}
 
 

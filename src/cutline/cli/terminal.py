@@ -1,30 +1,30 @@
-"""What is said on a terminal: names of files and words of models, none of which steers it.
+"""Output that is safe for a terminal: file names and words of models cannot control it.
 
-A name may hold escape sequences that move the cursor, set colours, type or turn the direction of
-writing. Into files and pipes everything goes as it is: programs must find the name again.
+A file name may hold escape sequences that move the cursor, set colours, type text or reverse the
+writing direction. Files and pipes receive text unchanged, so that programs find the name again.
 """
 
 import sys
 
 
 def visible(text: str, *, keep: str = "") -> str:
-    """Signs that do not print, spelt out: `\\x1b`, `\\u202e`; those in `keep` stay."""
+    """Escape unprintable characters as `\\x1b`, `\\u202e`, except those in `keep`."""
     if text.isprintable():
         return text
     return "".join(
-        sign if sign.isprintable() or sign in keep else ascii(sign)[1:-1] for sign in text
+        char if char.isprintable() or char in keep else ascii(char)[1:-1] for char in text
     )
 
 
 def echo(*cells: str, end: str = "\n") -> None:
-    """Cells of a line, or lines, on standard output; on a terminal with every sign visible.
+    """Print tab-separated cells on standard output; escaped if that is a terminal.
 
-    One cell may hold lines and tabs of ours; in several, all signs are somebody's.
+    A single cell may hold newlines and tabs of our own; several cells may not.
     """
-    if sys.stdout is None:  # closed by whoever started us
+    if sys.stdout is None:  # closed by the parent process
         return
     if sys.stdout.isatty():
         keep = "\n\t" if len(cells) == 1 else ""
         cells = tuple(visible(cell, keep=keep) for cell in cells)
-    sys.stdout.write("\t".join(cells) + end)  # not click.echo: it takes escapes out of names
+    sys.stdout.write("\t".join(cells) + end)  # click.echo would strip escapes from file names
     sys.stdout.flush()

@@ -1,8 +1,9 @@
-"""The commands that make models: train, export, soup, import; and recipes, which lists some.
+"""The commands that make models: train, recipes, export, soup, import.
 
-All but the last need torch, which is imported late.
+All but `recipes` need torch, which is imported late.
 """
 
+import json
 import sys
 import tomllib
 from pathlib import Path
@@ -12,8 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cutline.cli.options import overwrite_option
-from cutline.cli.progress import Bars, say, stop_after_the_event
+from cutline.cli.options import (
+    Option,
+    device_option,
+    json_option,
+    model_argument,
+    out_option,
+    overwrite_option,
+    quiet_option,
+    trust_option,
+)
+from cutline.cli.progress import Bars, note, stop_after_the_event, warn
 from cutline.cli.terminal import echo
 from cutline.errors import CutlineError, needs_training
 from cutline.recipe import Recipe, find_recipe, list_recipes
@@ -25,7 +35,7 @@ if TYPE_CHECKING:
     from cutline.training.experiment import Experiment
 
 FEW = 20
-"""Fewer validation pictures hardly tell one epoch from another."""
+"""With fewer validation pictures, the scores of epochs differ mostly by chance."""
 
 
 @click.command()
@@ -34,28 +44,36 @@ FEW = 20
     "--data",
     multiple=True,
     required=True,
-    help="The data, as its owner has it; of a recipe that mixes sources NAME=PATH, for each.",
+    help="The data set, in its original layout; NAME=PATH for each source of a mixed recipe.",
 )
-@click.option("--kind", help="What data it is [default: what the recipe says].")
-@click.option("-o", "--out", type=Path, help="Model folder [default: runs/NAME OF THE RECIPE].")
-@click.option("--weights", type=Path, help="The encoder's weights [default: the built-in model's].")
+@click.option("--kind", help="Kind of data set [default: from the recipe].")
+@out_option("Model folder [default: runs/RECIPE].")
+@click.option("--weights", type=Path, help="Encoder weights [default: the built-in model's].")
 @click.option(
     "--classifier",
     type=Path,
-    help="Weights with ImageNet's classifier, for concepts [default: those of the encoder].",
+    help="Weights with the ImageNet classifier, for concepts [default: the encoder weights].",
 )
-@click.option("--from", "--start", "start", type=Path, help="Start from this model, or `packaged`.")
-@click.option("--cache", type=Path, help="Where encoded pictures are kept [~/.cache/cutline].")
-@click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
-@click.option("--save-every", default=60.0, show_default=True, help="Seconds between savings.")
+@click.option(
+    "--from",
+    "start",
+    cls=Option,
+    former=["--start"],
+    type=Path,
+    help="Start from this model; `packaged` is the built-in one.",
+)
+@click.option("--cache", type=Path, help="Folder for encoded pictures [default: ~/.cache/cutline].")
+@device_option
+@click.option("--save-every", default=60.0, show_default=True, help="Seconds between checkpoints.")
 @click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="SECTION.OPTION=VALUE",
-    help="Change an option of the recipe, such as training.epochs=5; may be repeated.",
+    help="Override a recipe option, such as training.epochs=5; may be repeated.",
 )
-@click.option("--trust", is_flag=True, help="Run code of its author's own that RECIPE names.")
+@trust_option
+@quiet_option
 def train(
     recipe: Path,
     data: tuple[str, ...],
@@ -70,13 +88,13 @@ def train(
     overrides: tuple[str, ...],
     trust: bool,
 ) -> None:
-    """Train a captioner. The same command goes on with a run that was stopped or killed.
+    """Train a captioner. Run the same command again to resume after an interruption.
 
-    RECIPE is a TOML file, or the name of one of the package's own (`cutline recipes`). One that
-    names code (`kind = "my_module:MyDecoder"`) runs it, and so needs --trust.
+    RECIPE is a TOML file or a built-in recipe, as `cutline recipes` lists them. A recipe that names
+    third-party code (`kind = "my_module:MyDecoder"`) needs --trust.
 
-    With --from, training goes on with a model's encoder, decoder and vocabulary, to which the words
-    that are new are added; what the recipe does not say of these parts is as in that model.
+    With --from, training starts from the encoder, decoder and vocabulary of a model. New words are
+    added, and recipe sections left out are those of the model.
     """
     with needs_training():
         from cutline.inference.captioner import PACKAGED
@@ -105,37 +123,45 @@ def train(
         cache=cache,
         device=device,
         save_every=save_every,
-        command=f"cutline train recipes/{path.name}{_tell_places(places)}"
-        + _tell_options(overrides, kind=kind, weights=weights, classifier=classifier, start=start),
+        command=f"cutline train recipes/{path.name}{_data_arguments(places)}"
+        + _other_arguments(
+            overrides, kind=kind, weights=weights, classifier=classifier, start=start
+        ),
     )
     if code := _run(experiment):
-        say(f"stopped; the same command goes on from here ({folder})")
+        note(f"stopped: run the same command to resume ({folder})")
         sys.exit(code)
     _export(folder, folder / "model.onnx", "fp32", trust=wanted.names_code)
-    say(f"done: `cutline caption --model {quote(str(folder))} PICTURE` runs it")
+    note(f"done; try `cutline caption --model {quote(str(folder))} PICTURE`")
 
 
-def _tell_options(overrides: tuple[str, ...], *, start: Path | None, **given: Any) -> str:
-    """The other options that decide what is learnt, as the card has them."""
+def _other_arguments(overrides: tuple[str, ...], *, start: Path | None, **given: Any) -> str:
+    """The other options that determine the result, as the card records them."""
     names = {
         name: getattr(value, "name", value) for name, value in (*given.items(), ("from", start))
     }
-    told = [f" --{name} {value}" for name, value in names.items() if value]
-    return "".join([*told, *(f" --set {quote(each)}" for each in overrides)])
+    arguments = [f" --{name} {value}" for name, value in names.items() if value]
+    return "".join([*arguments, *(f" --set {quote(each)}" for each in overrides)])
 
 
 @click.command()
-def recipes() -> None:
-    """List the recipes of the package, which `cutline train` takes by name."""
-    known = list_recipes()
-    width = max(map(len, known))
-    for name, path in known.items():
-        told = tomllib.loads(path.read_text(encoding="utf8"))
-        echo(f"{name:{width}}  {told.get('title', '')}")
+@json_option("titles by name")
+def recipes(as_json: bool) -> None:
+    """List the built-in recipes, which `cutline train` takes by name."""
+    titles = {
+        name: tomllib.loads(path.read_text(encoding="utf8")).get("title", "")
+        for name, path in list_recipes().items()
+    }
+    if as_json:
+        echo(json.dumps(titles, indent=2))
+        return
+    width = max(map(len, titles))
+    for name, title in titles.items():
+        echo(f"{name:{width}}  {title}")
 
 
-def _tell_places(places: "Places") -> str:
-    """`--data` as the card has it: no path of anybody's machine, only the last name."""
+def _data_arguments(places: "Places") -> str:
+    """`--data` as the card records it: only the last part of each path, nothing of the machine."""
     if isinstance(places, Path):
         return f" --data {quote(places.resolve().name)}"
     named = (f"{name}={path.resolve().name}" for name, path in places.items())
@@ -143,7 +169,7 @@ def _tell_places(places: "Places") -> str:
 
 
 def _run(experiment: "Experiment") -> int:
-    """Show what happens; 0 when it came to its end, else the exit code."""
+    """Run a training and show its progress; returns the exit code, 0 if it finished."""
     from cutline.training.events import Notice, TrainingStarted, Validated
     from cutline.training.feature_store import Encoded
     from cutline.training.trainer import Step
@@ -154,13 +180,13 @@ def _run(experiment: "Experiment") -> int:
             match event:
                 case Encoded(done=done, total=total, damaged=damaged):
                     for sentence in damaged:
-                        say(f"left out: {sentence}")
-                    bars.show("encoded", done, total)
+                        warn(f"left out: {sentence}")
+                    bars.show("encoding", done, total)
                 case Notice(sentence=sentence):
-                    say(sentence)
+                    note(sentence)
                 case TrainingStarted():
                     steps = event.steps
-                    _show_beginning(experiment.folder, event)
+                    _show_start(experiment.folder, event)
                 case Step(number=number, loss=loss):
                     bars.show("step", number, steps, f"loss {loss:.3f}")
                 case Validated():
@@ -173,60 +199,59 @@ def _run(experiment: "Experiment") -> int:
     return 0
 
 
-def _show_beginning(folder: Path, begun: "TrainingStarted") -> None:
+def _show_start(folder: Path, begun: "TrainingStarted") -> None:
     counts = ", ".join(f"{n} {split}" for split, n in begun.pictures.items())
     which = f", training {begun.training} of {begun.trainings}" if begun.trainings > 1 else ""
-    resumed = f", going on after step {begun.step}" if begun.step else ""
-    say(f"{folder}: {counts} pictures, {begun.words} words{which}{resumed}")
+    resumed = f", resuming after step {begun.step}" if begun.step else ""
+    note(f"{folder}: {counts} pictures, {begun.words} words{which}{resumed}")
     validation = begun.pictures["validation"]
     if validation < 2:
-        say(f"    look at this: {validation} validation pictures, so the last epoch is kept")
+        note(f"    warning: with {validation} validation pictures, the last epoch is kept")
     elif validation < FEW:
-        say(
-            f"    look at this: {validation} validation pictures choose the best epoch, little "
-            "better than chance; a column `split` in the captions' file can put more there"
+        note(
+            f"    warning: with {validation} validation pictures, the best epoch is chosen almost "
+            "at random; a column `split` in the captions file can add some"
         )
 
 
 def _draw_page(folder: Path) -> None:
-    """Draw how the run goes; no page is worth a training, so what goes wrong is only told."""
+    """Draw the page of the training so far; a failure does not stop the training."""
     from cutline.reports.training import write_learning
 
     try:
         write_learning(folder)
     except (CutlineError, OSError) as error:
-        say(f"    look at this: the page of this training stays as it was: {error}")
+        warn(f"the page of this training was not updated: {error}")
 
 
 def _show_epoch(event: "Validated") -> None:
     scores = event.report.scores if event.report else {}
-    told = "  ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
-    say(f"epoch {event.epoch + 1}  loss {event.loss:.3f}  {told}{'  *' * event.is_best}")
+    shown = "  ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
+    note(f"epoch {event.epoch + 1}  loss {event.loss:.3f}  {shown}{'  *' * event.is_best}")
     for warning in event.warnings:
-        say(f"    look at this: {warning}")
+        note(f"    warning: {warning}")
     for example, caption in event.samples:
-        say(f"    {example.image.name}: {caption.text}")
+        note(f"    {example.image.name}: {caption.text}")
 
 
 @click.command()
-@click.argument("model", type=Path)
-@click.option("-o", "--out", type=Path, help="The file [default: model.onnx in the folder].")
+@model_argument
+@out_option("The file [default: model.onnx in the folder].")
 @overwrite_option
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
     show_default=True,
-    help="fp16: smaller; int8: smaller and faster.",
+    help="fp16 is smaller, int8 smaller and faster.",
 )
 @click.option(
     "--data",
     type=Path,
-    help="What it was trained on: int8 is measured on its pictures, and what that costs.",
+    help="The training data: calibrates int8, and measures the cost in CIDEr-D.",
 )
-@click.option(
-    "--trust", is_flag=True, help="Run code of its maker's own, if its recipe names some."
-)
+@trust_option
+@quiet_option
 def export(
     model: Path,
     out: Path | None,
@@ -235,7 +260,7 @@ def export(
     data: Path | None,
     trust: bool,
 ) -> None:
-    """Turn a model folder into the one-file form: pixels in, captions out, in one ONNX file."""
+    """Export a model folder to one ONNX file: pixels in, captions out, no torch needed."""
     from cutline.io.outputs import require_output
 
     out = out or model / "model.onnx"
@@ -254,16 +279,16 @@ def _export(
 
     checkpoint = read_model(model, trust=trust)
     if data:
-        find_examples(checkpoint.card, data, None, "validation")  # else there is nothing to score
+        find_examples(checkpoint.card, data, None, "validation")  # fails early if there are none
     pixels = calibration_batches(checkpoint, data) if data else ()
     export(checkpoint, out, precision=precision, pixels=pixels)
-    say(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {precision}")
+    note(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {precision}")
     if data and precision != "fp32":
         _record_cost(checkpoint, out, precision, data)
 
 
 def _record_cost(checkpoint: "Checkpoint", out: Path, precision: str, data: Path) -> None:
-    """Write into the card what a narrower precision costs on validation."""
+    """Record in the card what the lower precision costs on validation."""
     from cutline.cli.evaluate import score_model
     from cutline.models.onnx_export import export, record
 
@@ -276,39 +301,41 @@ def _record_cost(checkpoint: "Checkpoint", out: Path, precision: str, data: Path
             for name, path in (("fp32", exact), (precision, out))
         }
     record(out, {"precision_cost": {"split": split, "metric": metric, **scores}})
-    told = ", ".join(f"{name} {100 * score:.1f}" for name, score in scores.items())
-    say(f"{metric} on {split}: {told}")
+    shown = ", ".join(f"{name} {100 * score:.1f}" for name, score in scores.items())
+    note(f"{metric} on {split}: {shown}")
 
 
 @click.command()
 @click.argument("models", type=Path, nargs=-1, required=True)
-@click.option("-o", "--out", type=Path, required=True, help="The new model folder.")
+@out_option("The new model folder.", required=True)
+@quiet_option
 def soup(models: tuple[Path, ...], out: Path) -> None:
-    """Make one model whose weights are the mean of several models' of one kind."""
+    """Average the weights of several models with the same architecture (model soup)."""
     with needs_training():
         from cutline.models.averaging import mix, save
         from cutline.models.checkpoint import read_model
     save(mix([read_model(model) for model in models]), out)
-    say(f"{out}: the mean of {len(models)} models; `cutline evaluate {out}` scores it")
+    note(f"{out}: the mean of {len(models)} models; `cutline evaluate -m {out}` scores it")
 
 
 @click.command("import")
 @click.argument("encoder", type=Path)
 @click.argument("decoder", type=Path)
 @click.argument("vocabulary", type=Path)
-@click.option("-o", "--out", type=Path, required=True, help="The new model folder.")
+@out_option("The new model folder.", required=True)
 @click.option(
     "--fit",
     type=click.Choice(["crop", "squash"]),
     default="crop",
     show_default=True,
-    help="How its pictures were made square.",
+    help="How training pictures were made square.",
 )
+@quiet_option
 def adopt(encoder: Path, decoder: Path, vocabulary: Path, out: Path, fit: str) -> None:
-    """Bring in a model of the classic image captioning projects.
+    """Import a model of the classic image captioning projects.
 
-    ENCODER and DECODER are saved state dictionaries (encoder-5.pkl, decoder-5.pkl), VOCABULARY
-    is their vocab.pkl. Nothing in these files is run.
+    ENCODER and DECODER are saved state dictionaries (encoder-5.pkl, decoder-5.pkl), VOCABULARY is
+    their vocab.pkl. No code in these files is executed.
     """
     with needs_training():
         from cutline.models.legacy import adopt, save
@@ -316,7 +343,7 @@ def adopt(encoder: Path, decoder: Path, vocabulary: Path, out: Path, fit: str) -
 
     adopted = adopt(encoder, decoder, read_vocabulary(vocabulary), fit=fit)
     for match in adopted.matches:
-        say(match)
+        note(match)
     command = f"cutline import {encoder.name} {decoder.name} {vocabulary.name} --fit {fit}"
     save(adopted, out, command)
-    say(f"{out}: `cutline export {out}` makes it one file that needs no torch")
+    note(f"{out}: `cutline export {out}` makes it one file that needs no torch")

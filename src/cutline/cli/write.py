@@ -1,4 +1,4 @@
-"""The commands that give captions to other software, and take them back: write, undo."""
+"""The commands that write captions where other software reads them, and undo that: write, undo."""
 
 import json
 import os
@@ -10,10 +10,11 @@ from pathlib import Path
 
 import click
 
-from cutline.cli.progress import Bars, say, stop_after_the_event
+from cutline.cli.options import json_option, min_confidence_option, quiet_option
+from cutline.cli.progress import Bars, note, stop_after_the_event, warn
 from cutline.cli.terminal import echo
 
-_SAID = {"would write": "would be written", "would restore": "would be restored"}
+_PASSIVE = {"would write": "would be written", "would restore": "would be restored"}
 
 
 @click.command()
@@ -25,22 +26,19 @@ _SAID = {"would write": "would be written", "would restore": "would be restored"
     type=click.Choice(["txt", "xmp", "embed"]),
     help="Text files, XMP sidecars, or the pictures themselves.",
 )
-@click.option("--apply", is_flag=True, help="Write; else only say what would be written.")
-@click.option("--language", default="en", show_default=True, help="What the captions are in.")
-@click.option(
-    "--min-confidence",
-    type=click.FloatRange(0, 1),
-    help="Leave out captions below this confidence [default: the threshold in the model's card].",
-)
+@click.option("--apply", is_flag=True, help="Write the files [default: dry run].")
+@click.option("--language", default="en", show_default=True, help="Language of the captions.")
+@min_confidence_option("the threshold in the model's card")
 @click.option(
     "--sidecars",
     type=click.Choice(["full", "stem"]),
     default="full",
     show_default=True,
-    help="New sidecars are photo.jpg.xmp (full) or photo.xmp (stem).",
+    help="Names of new sidecars: photo.jpg.xmp (full) or photo.xmp (stem).",
 )
-@click.option("--journal", type=Path, help="For undo [default: CAPTIONS with .undo.jsonl].")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--journal", type=Path, help="Undo journal [default: CAPTIONS with .undo.jsonl].")
+@json_option("one object per file")
+@quiet_option
 def write(
     captions: Path,
     form: str,
@@ -51,10 +49,11 @@ def write(
     journal: Path | None,
     as_json: bool,
 ) -> None:
-    """Write the captions of a .jsonl, .csv or .parquet where other software reads them.
+    """Write captions to text files, XMP sidecars or the pictures themselves.
 
-    A text that a human wrote or edited is never written over. What changes stands in a journal
-    beside CAPTIONS, and `cutline undo` takes it back, to the last byte.
+    CAPTIONS is a .jsonl, .csv or .parquet file of `cutline caption --out`. Texts that a person
+    wrote or edited are never overwritten. Every change is recorded in a journal, with which
+    `cutline undo` restores the files byte for byte.
     """
     code = publish(
         captions,
@@ -81,7 +80,7 @@ def publish(
     as_json: bool = False,
     within: Sequence[Path] = (),
 ) -> int:
-    """Write captions as `write` does, and say what happens to each; the exit code."""
+    """Write captions as `write` does, and print what happens to each; returns the exit code."""
     from cutline.metadata.undo_journal import journal_beside
     from cutline.metadata.writer import read_captions
     from cutline.metadata.writer import write as write_captions
@@ -98,61 +97,68 @@ def publish(
         known_to=captions,
         within=within or _find_common([each.picture for each in found]),
     )
-    with stop_after_the_event() as asked, closing(events):
+    with stop_after_the_event() as stop, closing(events):
         for done, event in enumerate(events, 1):
             counts[event.action] += 1
             if as_json:
                 click.echo(json.dumps(event.as_json()))
             elif event.sentence:
-                say(f"cutline: {event.action}: {event.sentence}")
+                warn(f"{event.action}: {event.sentence}")
             else:
                 echo(event.action, str(event.target), event.text)
-            bars.show("written", done, len(found))
-            if asked.is_set():
+            bars.show("writing", done, len(found))
+            if stop.is_set():
                 break
     bars.close()
-    return _sum_up(counts, apply=apply, stopped=asked.code if asked.is_set() else 0)
+    return _summarize(counts, apply=apply, stopped=stop.code if stop.is_set() else 0)
 
 
 @click.command()
 @click.argument("journal", type=Path, default=Path("captions.undo.jsonl"))
 @click.argument("folders", type=Path, nargs=-1)
-@click.option("--apply", is_flag=True, help="Restore; else only say what would be restored.")
-def undo(journal: Path, folders: tuple[Path, ...], apply: bool) -> None:
-    """Take back what `cutline write` wrote: every file as it was, to the last byte.
+@click.option("--apply", is_flag=True, help="Restore the files [default: dry run].")
+@json_option("one object per file")
+@quiet_option
+def undo(journal: Path, folders: tuple[Path, ...], apply: bool, as_json: bool) -> None:
+    """Undo what `cutline write` did: restore every file byte for byte.
 
-    JOURNAL stands beside the captions: captions.undo.jsonl, the default. A file that somebody has
-    changed since is kept. Files outside of the journal's folder are touched only in FOLDERS.
+    JOURNAL is the undo journal beside the captions [default: captions.undo.jsonl]. Files that have
+    changed since are kept. Files outside the folder of the journal are restored only if they are
+    in one of FOLDERS.
     """
     from cutline.metadata.undo_journal import undo as undo_changes
 
     counts, events = Counter[str](), undo_changes(journal, apply=apply, folders=folders)
-    with stop_after_the_event() as asked, closing(events):
+    with stop_after_the_event() as stop, closing(events):
         for event in events:
             counts[event.action] += 1
-            if event.sentence and event.action != "unchanged":
-                say(f"cutline: {event.action}: {event.sentence}")
+            if as_json:
+                line = {"target": str(event.target), "action": event.action}
+                line |= {"sentence": event.sentence} if event.sentence else {}
+                click.echo(json.dumps(line))
+            elif event.sentence and event.action != "unchanged":
+                warn(f"{event.action}: {event.sentence}")
             else:
                 echo(event.action, _from_here(event.target))
-            if asked.is_set():
+            if stop.is_set():
                 break
-    sys.exit(_sum_up(counts, apply=apply, stopped=asked.code if asked.is_set() else 0))
+    sys.exit(_summarize(counts, apply=apply, stopped=stop.code if stop.is_set() else 0))
 
 
 def _find_common(pictures: Sequence[Path]) -> list[Path]:
-    """The folder in which all pictures are; none where that is the whole disk."""
+    """The common folder of all pictures; none if that is the root of the disk."""
     try:
         common = Path(os.path.commonpath([picture.parent.absolute() for picture in pictures]))
-    except ValueError:  # of several disks, or of no pictures
+    except ValueError:  # several disks, or no pictures
         return []
     return [] if common == Path(common.anchor) else [common]
 
 
-def _sum_up(counts: Counter[str], *, apply: bool, stopped: int) -> int:
-    """Say how often what happened; the exit code."""
-    told = ", ".join(f"{count} {_SAID.get(what, what)}" for what, count in counts.most_common())
-    dry = "" if apply else "; nothing has changed: the same with --apply does it"
-    say(f"{told or 'nothing to do'}{dry}")
+def _summarize(counts: Counter[str], *, apply: bool, stopped: int) -> int:
+    """Print how many files had which outcome; returns the exit code."""
+    parts = (f"{count} {_PASSIVE.get(action, action)}" for action, count in counts.most_common())
+    dry_run = "" if apply else "; this was a dry run: add --apply to change files"
+    note(f"{', '.join(parts) or 'nothing to do'}{dry_run}")
     return 1 if counts["failed"] else stopped
 
 

@@ -158,18 +158,27 @@ class Captioner:
         return captions_of(written, self.engine.vocabulary, best=best, calibration=calibration)
 
 
-def load(model: str | Path | None = None, *, threads: int | None = None) -> Captioner:
-    """The captioner in the package, or the one in a model folder or a one-file model.
+def load(
+    model: str | Path | None = None, *, threads: int | None = None, device: str = "auto"
+) -> Captioner:
+    """Load the built-in model, a one-file model or a model folder.
 
-    A folder is run from its `model.onnx`, without torch; while it is in training, and has none of
-    its present weights, by torch. Raises `ModelError` when there is no model that runs.
+    A folder is run from its `model.onnx`, without torch; by torch if that is missing or older than
+    the weights, or if `device` names an accelerator (`cuda`, `cuda:1`, `mps`). Raises `ModelError`
+    when there is no model that runs there.
     """
     path = PACKAGED if model is None else Path(model)
     if not path.exists():
         raise ModelError(f"there is no model {path}")
+    on_cpu = device in ("auto", "cpu")
     if not path.is_dir():
+        if not on_cpu:
+            raise ModelError(
+                f"{path.name} is a one-file model, which runs on the CPU: leave out the device "
+                f"{device!r}, or load a model folder"
+            )
         return Captioner(OnnxEngine(path, threads=threads))
-    if (path / "model.onnx").exists():
+    if on_cpu and (path / "model.onnx").exists():
         engine = OnnxEngine(path / "model.onnx", threads=threads)
         if engine.card.get("fingerprint") == _fingerprint_of(path):
             return Captioner(engine)
@@ -179,7 +188,7 @@ def load(model: str | Path | None = None, *, threads: int | None = None) -> Capt
         raise ModelError(
             f"{path} has no up-to-date model.onnx: run `cutline export {path}` where it was trained"
         ) from None
-    return Captioner(TorchEngine.open(path))
+    return Captioner(TorchEngine.open(path, device=device))
 
 
 def captions_of(
