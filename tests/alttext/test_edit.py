@@ -529,12 +529,12 @@ def test_check_lists_what_is_missing_and_needs_no_model(run, published):
         f"{published}/a.html:3: //x/y",
         f"{published}/b.md:1: img/hen.png",
     ]
-    assert err == "4 alt texts are missing\n"
+    assert err == "4 missing alt texts\n"
     assert [p.line for p in check([published]) if not isinstance(p, CutlineError)] == [2, 3, 3, 1]
     assert run("alt", published / "b.md", "--check", "--json")[1].count('"lacking"') == 1
     (published / "b.md").write_text("![A cat](cat.png)")
     assert run("alt", published / "b.md", "--check")[0] == 0
-    assert "--check only looks" in run("alt", published, "--check", "--apply")[2]
+    assert "--check cannot be combined with" in run("alt", published, "--check", "--apply")[2]
 
 
 def test_check_imports_no_onnxruntime(published):
@@ -557,8 +557,8 @@ def test_a_dry_run_writes_nothing_and_shows_a_diff(run, tiny, published):
     assert "\x1b" not in out
     assert f"cutline: {published}/a.html:3: x.png: there is no {published}/x.png" in err
     assert (
-        "5 pictures on 2 pages: 1 with a text, 2 to fill (--apply writes), "
-        "1 of other hosts (--fetch), 1 not there"
+        "5 pictures on 2 pages: 1 with alt text, 2 to fill (--apply writes them), "
+        "1 on other hosts (--fetch captions them), 1 not found"
     ) in err
 
 
@@ -571,8 +571,8 @@ def test_applied_twice_it_changes_nothing_more(run, tiny, published):
 
     assert (code, again, out) == (0, 0, "")
     assert after.startswith('<img src=dog.png alt="')
-    assert "1 with a text, 2 filled" in err
-    assert "3 pictures on 2 pages: 3 with a text\n" in told
+    assert "1 with alt text, 2 filled" in err
+    assert "3 pictures on 2 pages: 3 with alt text\n" in told
     assert (published / "a.html").read_text() == after
 
 
@@ -655,7 +655,7 @@ def test_this_projects_own_pages_lack_no_alt_text(run, monkeypatch):
 
     code, out, err = run("alt", "--check", *OWN)
 
-    assert (code, out, err) == (0, "", "0 alt texts are missing\n")
+    assert (code, out, err) == (0, "", "0 missing alt texts\n")
 
 
 def without_alt_texts(content: bytes) -> bytes:

@@ -243,7 +243,7 @@ def test_check_names_what_is_wrong_by_file_and_line(run, tmp_path):
 
     assert code == 1
     assert "captions.csv:3" in out
-    assert "1 to mend" in err
+    assert "1 error, 0 warnings" in err
 
 
 def test_check_opens_the_pictures_and_ends_with_what_must_be_mended(run, tmp_path):
@@ -258,7 +258,7 @@ def test_check_opens_the_pictures_and_ends_with_what_must_be_mended(run, tmp_pat
     assert code == 1
     assert damaged.startswith(f"{tmp_path}/b.png: left out: it is ")
     assert missing == f"{tmp_path}/captions.csv:2: there is no picture 'none.png'"
-    assert "1 to mend, 1 worth knowing" in err
+    assert "1 error, 1 warning" in err
 
 
 def test_a_folder_of_ones_own_holds_references_too(run, tmp_path):

@@ -77,15 +77,15 @@ def test_nothing_is_written_into_the_installed_package_unasked(run, drawn):
     recorded = run("evaluate", "--data", drawn, "--kind", "shapes", "--record")
 
     assert shown[0] == 0 and "expected calibration error" in shown[1]
-    assert "nothing is written: this is the built-in model" in shown[2]
-    assert recorded[0] == 1 and "say --apply, or name one" in recorded[2]
+    assert "nothing was written: add --apply to write into the built-in model" in shown[2]
+    assert recorded[0] == 1 and "add --apply, or name another model" in recorded[2]
     assert PACKAGED.stat().st_mtime_ns == before
 
 
 def test_a_folder_is_not_calibrated(run, tiny, drawn):
     code, _, err = run("calibrate", tiny, "--data", drawn)
     assert code == 1
-    assert "is a folder; calibrate a file of `cutline export`" in err
+    assert "is a folder: calibrate a file of `cutline export`" in err
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def test_no_name_and_no_word_steers_a_terminal(command, evil, tmp_path):
     asked = {
         "caption": ["caption", "-m", evil, tmp_path],
         "card": ["card", evil],
-        "write": ["caption", "-m", evil, tmp_path, "--out", tmp_path / "c.jsonl", "--write", "txt"],
+        "write": ["caption", "-m", evil, tmp_path, "--out", tmp_path / "c.jsonl", "--as", "txt"],
         "caption of nothing": ["caption", "-m", evil, tmp_path / f"no{EVIL}.png"],
         "option": ["caption", f"--{EVIL}"],
     }

@@ -34,7 +34,7 @@ def test_the_commands_say_what_they_do(run, album):
 
     code, out, err = run("write", captions, "--as", "xmp")
     assert (code, out.count("would write\t")) == (0, 4)
-    assert "nothing has changed" in err
+    assert "this was a dry run" in err
     assert content_of(album.parent) == before
 
     (album / "jpg.jpg").unlink()
@@ -53,17 +53,17 @@ def test_the_commands_say_what_they_do(run, album):
 
 
 def test_one_command_captions_shows_what_it_would_write_and_writes_it(run, tiny, album):
-    command = ("caption", album, "--write", "xmp", "--model", tiny)
+    command = ("caption", album, "--as", "xmp", "--model", tiny)
     before = content_of(album)
 
     code, out, err = run(*command)
     assert (code, out.count("would write\t"), content_of(album)) == (0, 4, before)
     assert "captions.jsonl: 4 captions" in err
-    assert "4 would be written; nothing has changed: the same with --apply does it" in err
+    assert "4 would be written; this was a dry run: add --apply to change files" in err
 
     code, out, err = run(*command, "--apply")
     assert (code, out.count("\nwritten\t")) == (0, 3)
-    assert "4 of 4 pictures are known" in err
+    assert "4 of 4 pictures are done already" in err
     lines = [json.loads(told) for told in Path("captions.jsonl").read_text().splitlines()]
     for told in lines:
         assert read_packet(Path(f"{told['path']}.xmp").read_bytes()).holds(told["caption"], "en")
@@ -75,7 +75,7 @@ def test_one_command_captions_shows_what_it_would_write_and_writes_it(run, tiny,
 @pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
 def test_what_has_no_caption_is_passed_over_and_the_exit_code_says_so(run, tiny, album):
     (album / "png.png").write_bytes(b"nothing")
-    command = ("caption", album, "--out", "all.jsonl", "--model", tiny, "--write")
+    command = ("caption", album, "--out", "all.jsonl", "--model", tiny, "--as")
 
     code, out, err = run(*command, "embed", "--apply", "--json")
     assert [json.loads(told)["action"] for told in out.splitlines()] == [
@@ -91,7 +91,7 @@ def test_what_has_no_caption_is_passed_over_and_the_exit_code_says_so(run, tiny,
 
 
 def test_as_html_there_is_a_page_of_all_pictures(run, tiny, album):
-    code, _, err = run("caption", album, "--write", "html", "--model", tiny)
+    code, _, err = run("caption", album, "--as", "html", "--model", tiny)
 
     page = Path("report.html").read_text()
     assert (code, "report.html: 0.1 MB" in err) == (0, True)
@@ -101,9 +101,9 @@ def test_as_html_there_is_a_page_of_all_pictures(run, tiny, album):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--apply"], "--apply needs --write"),
-        (["--write", "txt", "--watch", "--out", "a.jsonl"], "does not go with --watch"),
-        (["--write", "txt", "--out", "a.csv"], "lines that say which model wrote"),
+        (["--apply"], "--apply needs --as"),
+        (["--as", "txt", "--watch", "--out", "a.jsonl"], "cannot be combined with --watch"),
+        (["--as", "txt", "--out", "a.csv"], "a file that records the model"),
     ],
 )
 def test_what_does_not_go_together_is_said_before_a_picture_is_captioned(
@@ -121,7 +121,7 @@ def test_what_does_not_go_together_is_said_before_a_picture_is_captioned(
 def test_into_pictures_without_exiftool_is_refused_before_one_is_captioned(run, album, monkeypatch):
     monkeypatch.setenv("PATH", "")
 
-    code, _, err = run("caption", album, "--write", "embed", "--model", "none")
+    code, _, err = run("caption", album, "--as", "embed", "--model", "none")
 
     assert (code, "needs ExifTool" in err) == (1, True)
     assert [path.name for path in Path().iterdir()] == ["album"]

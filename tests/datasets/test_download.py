@@ -424,7 +424,7 @@ def test_the_plan_says_what_it_costs_and_fetches_nothing(run, pictured, tmp_path
     assert code == 0
     assert "annotations.zip" in out
     assert "missing" in out
-    assert "to fetch: 4 kB; needs at the most 7 kB" in out
+    assert "to download: 4 kB; needs up to 7 kB" in out
     assert pictured.asked == []
     assert not (tmp_path / "x").exists()
 
@@ -437,8 +437,8 @@ def test_one_command_fetches_all_and_a_second_one_nothing(run, pictured, tmp_pat
     again, out, _ = run("data", "get", "small", "--out", tmp_path)
 
     assert (code, again, asked, len(pictured.asked)) == (0, 0, 3, 3)
-    assert "is whole" in err
-    assert out.count("there\n") == 3
+    assert "is complete" in err
+    assert out.count("complete\n") == 3
     assert len(list((tmp_path / "train2014").iterdir())) == 3
 
 
@@ -468,7 +468,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(run, small_
     code, _, err = run("data", "get", "coco2014", "--out", disk / "x")
 
     assert code == 1
-    assert "needs 54.1 GB at the most, and the disk has 3 MB left: fetch parts with --only" in err
+    assert "needs up to 54.1 GB, and the disk has 3 MB left: choose parts with --only" in err
     assert not (disk / "x").exists()
 
 

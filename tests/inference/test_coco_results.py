@@ -146,7 +146,7 @@ def test_the_option_of_before_says_where_it_went(run, listed):
     code, _, err = run("caption", *before, "--out", listed / OUT)
 
     assert code == 2
-    assert f"--coco is a command now: cutline submit {listed / 'info.json'} --images" in err
+    assert f"--coco is now a command: cutline submit {listed / 'info.json'} --images" in err
 
 
 def test_a_place_where_nothing_can_be_written_or_read_is_one_sentence(run, listed, tiny):

@@ -628,9 +628,9 @@ def test_on_the_command_line_a_library_is_captioned_and_bad_files_told(run, tiny
 
     assert (code, told) == (1, "")
     assert "bad.png" in said
-    assert f"{out}: 30 captions, 1 without (--retry-failed tries again)" in said
+    assert f"{out}: 30 captions, 1 failed (--retry-failed tries again)" in said
     assert again == 1
-    assert "31 of 31 pictures are known" in said_again
+    assert "31 of 31 pictures are done already" in said_again
 
 
 def test_on_the_command_line_an_unsure_caption_is_left_away(run, tiny, album):
@@ -652,8 +652,8 @@ def test_watching_says_a_thing_once(tiny, album, tmp_path):
     said = "".join(before) + process.communicate(timeout=60)[1]
 
     assert said.count("does not exist") == 1
-    assert said.count("20 captions, 1 without") == 1
-    assert "are known" not in said
+    assert said.count("20 captions, 1 failed") == 1
+    assert "are done already" not in said
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_a_page_that_cannot_be_drawn_is_told_and_stops_nothing(tiny, tmp_path, c
 
     _draw_page(tmp_path)
 
-    assert "the page of this training stays as it was: " in capsys.readouterr().err
+    assert "the page of this training was not updated: " in capsys.readouterr().err
 
 
 def test_training_leaves_what_the_page_is_drawn_from(tiny, tmp_path):

@@ -22,7 +22,7 @@ from cutline.cli.options import (
     threads_option,
 )
 from cutline.cli.progress import note, warn
-from cutline.cli.terminal import visible
+from cutline.cli.terminal import plural, visible
 from cutline.errors import CutlineError
 from cutline.text.style import Style
 
@@ -147,7 +147,7 @@ def _check(paths: tuple[str, ...], roots: tuple[Path, ...], *, as_json: bool) ->
             _print_json([found])
         else:
             click.echo(_where(found))
-    note(f"{missing} alt text{'s are' if missing != 1 else ' is'} missing")
+    note(plural(missing, "missing alt text"))
     return 1 if missing or failed else 0
 
 
@@ -193,7 +193,7 @@ def _summarize(pictures: list[Picture], filled: str) -> str:
     counts = Counter(picture.state for picture in pictures)
     pages = len({picture.page for picture in pictures})
     parts = [f"{counts[state]} {name or filled}" for state, name in _SUMMARY if counts[state]]
-    head = f"{len(pictures)} pictures on {pages} pages"
+    head = f"{plural(len(pictures), 'picture')} on {plural(pages, 'page')}"
     return f"{head}: {', '.join(parts)}" if parts else head
 
 

@@ -22,7 +22,7 @@ from cutline.cli.options import (
     threads_option,
 )
 from cutline.cli.progress import Bars, note, stop_after_the_event, warn
-from cutline.cli.terminal import echo
+from cutline.cli.terminal import echo, plural
 from cutline.errors import CutlineError, ImageError
 from cutline.images.find import find_pictures
 from cutline.text.style import Style
@@ -182,7 +182,7 @@ def _show(events: Generator["Event"], out: Path) -> int:
                 case Finished(captioned, unsure, failed):
                     less = f", {unsure} left out (unsure or not a photograph)" if unsure else ""
                     more = f", {failed} failed (--retry-failed tries again)" if failed else ""
-                    before, summary = summary, f"{out}: {captioned} captions{less}{more}"
+                    before, summary = summary, f"{out}: {plural(captioned, 'caption')}{less}{more}"
                     if summary != before:
                         note(summary)
             if stop.is_set():

@@ -10,7 +10,7 @@ import click
 
 from cutline.cli.options import json_option, out_option, overwrite_option, quiet_option
 from cutline.cli.progress import Bars, note, warn
-from cutline.cli.terminal import echo
+from cutline.cli.terminal import echo, plural
 from cutline.datasets import SOURCES
 from cutline.datasets.catalog import OFFERS, Plan, get_all
 from cutline.datasets.catalog import plan as plan_download
@@ -236,7 +236,7 @@ def check(folder: Path, kind: str, as_json: bool) -> None:
         }
         echo(json.dumps(line) if as_json else str(problem))
     fatal = sum(problem.is_fatal for problem in problems)
-    note(f"{fatal} errors, {len(problems) - fatal} warnings")
+    note(f"{plural(fatal, 'error')}, {plural(len(problems) - fatal, 'warning')}")
     sys.exit(1 if fatal else 0)
 
 

@@ -16,6 +16,7 @@ from cutline.cli.options import (
     threads_option,
 )
 from cutline.cli.progress import Bars, note, warn
+from cutline.cli.terminal import plural
 from cutline.io.outputs import require_output
 from cutline.text.style import Style
 
@@ -62,5 +63,5 @@ def submit(
     problems = check(json.loads(out.read_text(encoding="utf8")), listed)
     for problem in problems:
         warn(f"{out}: {problem}")
-    note(f"{out}: {len(problems) or 'no'} problems found for the evaluation server")
+    note(f"{out}: {plural(len(problems), 'problem')} for the evaluation server")
     sys.exit(1 if problems else 0)

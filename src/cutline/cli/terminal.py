@@ -28,3 +28,8 @@ def echo(*cells: str, end: str = "\n") -> None:
         cells = tuple(visible(cell, keep=keep) for cell in cells)
     sys.stdout.write("\t".join(cells) + end)  # click.echo would strip escapes from file names
     sys.stdout.flush()
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{count} {noun}{'s' * (count != 1)}"

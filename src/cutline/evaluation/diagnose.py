@@ -266,10 +266,12 @@ def _surprise(
 ) -> float:
     """Nats a word of people's captions."""
     captions = encode_captions(examples, engine.vocabulary)
+    device = next(engine.model.decoder.parameters()).device
     total = words = 0.0
     for rows in np.array_split(np.arange(len(examples)), -(-len(examples) // BATCH)):
-        written = torch.from_numpy(pick_pictures(captions, rows).words)
-        log_probs = engine.model.decoder(regions[torch.from_numpy(rows)].float(), written[:, :-1])
+        written = torch.from_numpy(pick_pictures(captions, rows).words).to(device)
+        seen = regions[torch.from_numpy(rows)].float().to(device)
+        log_probs = engine.model.decoder(seen, written[:, :-1])
         count = int((written[:, 1:] != PAD).sum())
         total += float(cross_entropy(log_probs, written[:, 1:])) * count
         words += count
