@@ -155,13 +155,13 @@ def test_pictures_into_which_their_captions_were_put_are_not_captioned_again(go,
     go()
     out, undoable = tmp_path / "captions.jsonl", tmp_path / "captions.undo.jsonl"
     one, two, changed = read_captions(out)[:3]
-    Image.new("RGB", (40, 30), "red").save(changed.picture)
+    Image.new("RGB", (40, 30), "red").save(changed.path)
 
     list(write([one, two, changed], form="embed", journal=undoable, apply=True, known_to=out))
 
-    assert captioned(go()) == [str(changed.picture)]
+    assert captioned(go()) == [changed.path]
     list(undo(undoable, apply=True))
-    assert captioned(go()) == [str(changed.picture)]  # red alone was never captioned
+    assert captioned(go()) == [changed.path]  # red alone was never captioned
 
 
 def test_another_wish_is_another_answer_and_the_first_is_kept(go):

@@ -7,6 +7,7 @@ import pytest
 
 from albums import draw_album, line, write_lines
 from cutline.errors import DataError
+from cutline.io.predictions import Model
 from cutline.io.tables import WRITERS, read_rows
 from cutline.metadata.writer import read_captions
 
@@ -29,11 +30,12 @@ def test_files_as_the_bulk_command_writes_them_are_read(tmp_path, suffix):
 
     found = read_captions(captions)
 
-    why = f"{unsure} has no caption" + (f": {left['left_out']}" if suffix == ".jsonl" else "")
-    assert [c.picture for c in found] == [album / name for name in names]
+    why = left["left_out"] if suffix == ".jsonl" else "the table has no caption for it"
+    assert [c.path for c in found] == [str(album / name) for name in names]
     assert [c.text for c in found] == ['ein "Hund", läuft\nweg', "", ""]
     assert [c.confidence for c in found] == [0.6, 0.2, None]
-    assert [c.lacking for c in found] == ["", why, f"{damaged} is damaged"]
+    assert [c.left_out for c in found] == ["", why, ""]
+    assert [c.error for c in found] == ["", "", f"{damaged} is damaged"]
 
 
 @pytest.mark.parametrize(
@@ -41,12 +43,16 @@ def test_files_as_the_bulk_command_writes_them_are_read(tmp_path, suffix):
     [
         ("a.csv", "path,captoin\na.jpg,a dog\n", "no column 'caption'; as `cutline"),
         ("a.csv", "", "a table has path, caption, confidence,"),
-        ("a.csv", "path,caption,confidence\na.jpg,a dog,high\n", "line 2: the confidence of a.jpg"),
-        ("a.csv", "path,caption\n,a dog\n", "line 2: a line needs a path"),
+        (
+            "a.csv",
+            "path,caption,confidence\na.jpg,a dog,high\n",
+            "line 2: the confidence must be from 0 to 1, not 'high'",
+        ),
+        ("a.csv", "path,caption\n,a dog\n", "line 2: no path; a line is"),
         (
             "a.jsonl",
             f'{{"path": "a", "caption": "b", "confidence": 1{"0" * 400}}}',
-            "is no number: 10",
+            "must be from 0 to 1, not 10",
         ),
         ("a.jsonl", "\ufeff[1]\n", "line 1: a line must be a JSON object"),
         ("a.jsonl", b"\xff\xfe{", "is not text in UTF-8"),
@@ -78,10 +84,10 @@ def test_lines_are_read_the_last_of_each_picture_and_half_a_line_is_none(tmp_pat
 
     found = read_captions(captions)  # paths are as seen from the file, where not from here
 
-    assert [(c.picture, c.text) for c in found] == [
-        (album / "png.png", "a bird"), (album / "jpg.jpg", "a cat"),
+    assert [(c.path, c.text) for c in found] == [
+        (str(album / "png.png"), "a bird"), (str(album / "jpg.jpg"), "a cat"),
     ]  # fmt: skip
-    assert (found[0].model, found[0].fingerprint, found[0].version) == ("flickr8k", "f00d", "0.1.0")
+    assert found[0].model == Model("flickr8k", "f00d", "0.1.0")
 
 
 @pytest.mark.parametrize(

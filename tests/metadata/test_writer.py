@@ -277,7 +277,7 @@ def test_a_caption_that_no_format_holds_fails_alone(album, caption):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [({"form": "xpm"}, "did you mean 'xmp'"), ({"sidecars": "fulll"}, "did you mean 'full'"),
-     ({"language": "a b"}, "'a b' is no language")],
+     ({"language": "a b"}, "'a b' is not a language tag")],
 )  # fmt: skip
 def test_options_that_do_not_exist_are_answered_with_the_nearest(album, options, sentence):
     with pytest.raises(WritingError, match=sentence):

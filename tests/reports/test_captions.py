@@ -15,8 +15,8 @@ from cutline.images.load import View
 from cutline.inference.captioner import load
 from cutline.inference.library import Wanted, caption_library
 from cutline.io.predictions import (
-    Album,
     Candidate,
+    PictureLocator,
     Prediction,
     Word,
     find_references,
@@ -139,7 +139,7 @@ def test_references_bring_scores_to_each_picture(tmp_path):
     ("line", "sentence"),
     [
         ("{half", "broken JSON"),
-        ("[1]", "no path"),
+        ("[1]", "a line must be a JSON object"),
         ('{"caption": "a dog"}', "no path"),
         ('{"path": "a.jpg", "caption": null}', "neither a caption nor an error"),
         (
@@ -147,13 +147,19 @@ def test_references_bring_scores_to_each_picture(tmp_path):
             "did you mean 'crop'?",
         ),
         ('{"path": "a.jpg"}', "neither a caption nor an error"),
-        ('{"path": "a.jpg", "caption": "a", "confidence": 2}', "the confidence 2 is no share"),
-        ('{"path": "a.jpg", "caption": "a", "confidence": NaN}', "the confidence nan is no share"),
+        (
+            '{"path": "a.jpg", "caption": "a", "confidence": 2}',
+            "the confidence must be from 0 to 1, not 2",
+        ),
+        (
+            '{"path": "a.jpg", "caption": "a", "confidence": NaN}',
+            "the confidence must be from 0 to 1, not nan",
+        ),
         ('{"path": "a.jpg", "caption": "a", "words": ["a"]}', "a word must be"),
         ('{"path": "a.jpg", "caption": "a", "best": [1]}', "neither a caption"),
         (
             '{"path": "a.jpg", "caption": "a", "words": [{"word": "a", "gaze": [1, 2]}]}',
-            "no square",
+            "not a square number",
         ),
     ],
 )
@@ -246,7 +252,7 @@ def test_every_file_of_a_library_becomes_a_page(suffix, captioner, album, tmp_pa
 def test_the_file_tells_how_the_model_saw_its_pictures(captioner, album, tmp_path):
     out = tmp_path / "captions.jsonl"
     list(caption_library(captioner, [str(album)], out))
-    assert read_captions(out)[0].view == captioner.engine.view == View()
+    assert read_captions(out)[0].model.view == captioner.engine.view == View()
     (album / "captions.jsonl").write_text(out.read_text().replace("squash", "crop"))
 
     list(write_report(album / "captions.jsonl", tmp_path / "told.html"))
@@ -288,8 +294,14 @@ def test_of_lines_of_one_picture_the_last_counts_and_half_a_line_at_the_end_is_n
     ("content", "sentence"),
     [
         (b"image,caption\na.jpg,a dog\n", r"has no column 'path'; as `cutline caption --out`"),
-        (b"path,caption,confidence\na.jpg,a dog,much\n", "line 2: the confidence 'much' is no"),
-        (b"path,caption,confidence\na.jpg,a dog,7\n", "line 2: the confidence 7.0 is no share"),
+        (
+            b"path,caption,confidence\na.jpg,a dog,much\n",
+            "line 2: the confidence must be from 0 to 1, not 'much'",
+        ),
+        (
+            b"path,caption,confidence\na.jpg,a dog,7\n",
+            "line 2: the confidence must be from 0 to 1, not '7'",
+        ),
         (b"path,caption\n,a dog\n", "line 2: no path"),
         (b"path,caption\na.jpg,un caf\xe9\n", "line 2: the caption is not text in UTF-8"),
         (b'path,caption\na.jpg,"a dog\n', "is no table: unexpected end of data"),
@@ -353,17 +365,17 @@ def test_a_picture_is_found_as_named_beside_the_file_or_where_they_are_now(tmp_p
         (tmp_path / place / f"{place}.jpg").write_bytes(b"")
     file, now = tmp_path / "beside" / "captions.jsonl", tmp_path / "now"
 
-    assert Album(file).find("beside.jpg") == tmp_path / "beside" / "beside.jpg"
-    assert Album(file, now).find("C:\\album\\now.jpg") == now / "now.jpg"
-    assert Album(file).find(str(now / "now.jpg")) == now / "now.jpg"
-    assert Album(file, now).find("now") == now / "now.jpg"
-    assert str(Album(file, now).find("gone.jpg")) == "gone.jpg"
+    assert PictureLocator(file).find("beside.jpg") == tmp_path / "beside" / "beside.jpg"
+    assert PictureLocator(file, now).find("C:\\album\\now.jpg") == now / "now.jpg"
+    assert PictureLocator(file).find(str(now / "now.jpg")) == now / "now.jpg"
+    assert PictureLocator(file, now).find("now") == now / "now.jpg"
+    assert str(PictureLocator(file, now).find("gone.jpg")) == "gone.jpg"
     (now / "inner").mkdir()
     (now / "inner" / "now.jpg").write_bytes(b"")
     for named in ("album/inner/now.jpg", "/mnt/album/inner/now.jpg"):
-        assert Album(file, now).find(named) == now / "inner" / "now.jpg"
-    with pytest.raises(DataError, match="nowhere is no folder of pictures"):
-        Album(file, tmp_path / "nowhere").find("gone.jpg")
+        assert PictureLocator(file, now).find(named) == now / "inner" / "now.jpg"
+    with pytest.raises(DataError, match="nowhere cannot be read"):
+        PictureLocator(file, tmp_path / "nowhere").find("gone.jpg")
 
 
 def test_references_are_found_by_path_name_stem_or_cocos_number():

@@ -95,7 +95,7 @@ def publish(
         min_confidence=min_confidence,
         sidecars=sidecars,
         known_to=captions,
-        within=within or _find_common([each.picture for each in found]),
+        within=within or _find_common([Path(each.path) for each in found]),
     )
     with stop_after_the_event() as stop, closing(events):
         for done, event in enumerate(events, 1):

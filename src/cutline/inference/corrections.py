@@ -14,9 +14,8 @@ from typing import Any
 
 from cutline.errors import DataError
 from cutline.inference.journal_schema import connect
+from cutline.io.predictions import BY, HUMAN
 
-BY, HUMAN = "by", "human"
-"""A line of a person's says `"by": "human"`."""
 _OF_THE_MODEL = ("confidence", "log_prob", "words", "best", "model", "date", "left_out", "error")
 """What a line says of a caption that is the model's, and not of a person's."""
 _A_PERSONS = b"a person's"

@@ -69,10 +69,16 @@ def _read_csv(path: Path) -> Iterator[Row]:
                 where = f"{path}, line {table.line_num}"
                 if not _is_text(row["caption"]):
                     raise DataError(f"{where}: the caption is not text in UTF-8")
-                cells = {name: _unfold(value) for name, value in row.items()}
-                yield Row(where, cells)
+                yield Row(where, _explain({name: _unfold(cell) for name, cell in row.items()}))
         except csv.Error as error:
             raise DataError(f"{path} is no table: {error}") from None
+
+
+def _explain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a table, which has no place for why there is no caption."""
+    if row.get("caption") or row.get("error"):
+        return row
+    return row | {"left_out": "the table has no caption for it"}
 
 
 def _fold(cell: Any) -> Any:
@@ -116,7 +122,9 @@ def _read_parquet(path: Path) -> Iterator[Row]:
                 lists = [column.to_pylist() for column in columns.values()]
                 for cells in zip(*lists, strict=True):
                     number += 1
-                    yield Row(f"{path}, row {number}", dict(zip(wanted, cells, strict=True)))
+                    numbered = f"{path}, row {number}"
+                    known = (None if cell != cell else cell for cell in cells)  # NaN
+                    yield Row(numbered, _explain(dict(zip(wanted, known, strict=True))))
     except pyarrow.ArrowException as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} cannot be read as Parquet: {reason[:200]}") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 from cutline import metrics
 from cutline.evaluation.tables import tell_scores
 from cutline.images.load import View
-from cutline.io.predictions import Album, Prediction, find_references, read_captions
+from cutline.io.predictions import PictureLocator, Prediction, find_references, read_captions
 from cutline.metrics import USUAL, Metric
 from cutline.reports.gallery import JUDGE, Card, Drawn, Line, Order, write_gallery
 from cutline.types import Report
@@ -43,7 +43,7 @@ def write_report(
     or references of none of its pictures.
     """
     predictions, out = Path(predictions), Path(out)
-    told, album = read_captions(predictions), Album(predictions, images)
+    told, album = read_captions(predictions), PictureLocator(predictions, images)
     expected = {each.path: find_references(each.path, references or {}) for each in told}
     report = _score(told, expected, scores) if references is not None else None
     per_image = report.per_image if report else {}
@@ -53,7 +53,7 @@ def write_report(
             album.find(each.path),
             expected[each.path],
             per_image.get(each.path, {}),
-            view or each.view or View(),
+            view or each.model.view or View(),
         )
         for each in told
     ]
@@ -109,7 +109,7 @@ def _draw_card(
 
 def _introduce(told: Sequence[Prediction], report: Report | None) -> str:
     failed, left = sum(bool(each.error) for each in told), sum(bool(each.left_out) for each in told)
-    models = sorted({each.model for each in told if each.model})
+    models = sorted({each.model.name for each in told if each.model.name})
     by = f" Written by {escape(', '.join(models))}." if models else ""
     lacking = f", {failed:,} without a caption" if failed else ""
     lacking += f", {left:,} left out" if left else ""

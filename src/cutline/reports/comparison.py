@@ -14,8 +14,8 @@ from cutline.errors import DataError
 from cutline.evaluation.tables import tell_differences
 from cutline.images.load import View
 from cutline.io.predictions import (
-    Album,
     Candidate,
+    PictureLocator,
     Prediction,
     Word,
     find_references,
@@ -51,7 +51,7 @@ def write_comparison(
     """
     one, other, out = Path(one), Path(other), Path(out)
     pairs = pair_up(read_captions(one), read_captions(other), f"{one} and {other}")
-    album = Album(one, images)
+    album = PictureLocator(one, images)
     labels = (one.stem, other.stem) if one.stem != other.stem else (str(one), str(other))
     expected = {p.one.path: find_references(p.one.path, references or {}) for p in pairs}
     verdict, judged = "", dict[str, tuple[float, float]]()
@@ -145,7 +145,7 @@ def _draw_card(
         numbers = {"change": abs(after - before), "gain": after - before}
         facts = [f"{JUDGE} {100 * before:.1f} → {100 * after:.1f}"]
     lines = [
-        Line(each, _label(label, each), changed, view or told.view or View())
+        Line(each, _label(label, each), changed, view or told.model.view or View())
         for label, each, changed, told in zip(labels, said, changes, pair, strict=True)
         if each
     ]
