@@ -18,7 +18,7 @@ from cutline.inference.captioner import PACKAGED
 from cutline.inference.torch import TorchEngine
 from cutline.models.checkpoint import build, read_model
 from cutline.models.encoders.mosaic import Mosaic
-from cutline.reports.diagnosis import draw_reliability
+from cutline.reports.charts import reliability_diagram
 from cutline.text.vocabulary import Vocabulary
 
 
@@ -92,7 +92,7 @@ def test_the_report_tells_all(engine, examples, shapes):
 
 
 def test_the_curve_stands_where_confidence_and_truth_are():
-    drawn = draw_reliability([Bin(30, 0.25, 0.5), Bin(10, 0.75, 0.75)])
+    drawn = reliability_diagram([Bin(30, 0.25, 0.5), Bin(10, 0.75, 0.75)])
 
     first, last = re.findall(r'cx="([\d.]+)" cy="([\d.]+)" r="([\d.]+)"', drawn)
     left, top, side = 44, 8, 228  # of the frame, in pixels

@@ -35,7 +35,7 @@ from cutline.io.atomic import (
 from cutline.metadata.undo_journal import undo
 from cutline.metadata.writer import write
 from cutline.reports.attention import save_drawing
-from cutline.reports.html import draw_page
+from cutline.reports.html import render_page
 from cutline.training.history import History
 from cutline.types import Caption
 
@@ -75,7 +75,7 @@ def write_a_drawing(out: Path) -> None:
 
 
 def write_a_page(out: Path) -> None:
-    write_text_file(draw_page("title", ["body"]), out)
+    write_text_file(render_page("page.html", "title"), out)
 
 
 @pytest.mark.parametrize("writer", [write_a_file, write_a_page, write_a_drawing])

@@ -15,7 +15,7 @@ from cutline.io.atomic import write_text_file
 from cutline.io.outputs import is_made_by_cutline, require_output, require_page_output
 from cutline.metadata.writer import write
 from cutline.reports.attention import save_drawing
-from cutline.reports.html import draw_page
+from cutline.reports.html import render_page
 
 needs_exiftool = pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
 CAPTIONS = [{"image_id": 1, "caption": "a dog runs"}, {"image_id": 2, "caption": "a cat sits"}]
@@ -113,7 +113,7 @@ def test_what_cutline_made_is_made_anew_unasked_and_what_is_not_when_asked(run, 
 
 
 def test_pages_drawings_and_models_are_known_by_what_is_in_them(here):
-    write_text_file(draw_page("title", []), Path("page"))
+    write_text_file(render_page("page.html", "title"), Path("page"))
     save_drawing(Image.new("RGB", (9, 9)), Path("drawn.png"))
     save_drawing(Image.new("RGB", (9, 9)), Path("drawn.jpg"))
     Path("results").write_text(json.dumps(CAPTIONS, indent=0))

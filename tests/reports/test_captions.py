@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 from html.parser import HTMLParser
 
@@ -398,3 +399,10 @@ def test_a_thumbnail_is_upright_and_in_proportion(orientation, size, tmp_path):
     small = draw_thumbnail(tmp_path / "a.jpg")
 
     assert (small.width, small.height) == size
+
+
+def test_captioning_does_not_import_the_template_engine():
+    modules = "cutline.cli.caption, cutline.inference.captioner, cutline.inference.library"
+    code = f"import sys, {modules}; sys.exit('jinja2' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -106,7 +106,7 @@ def _write_overview(folder: Path, photographs: list[Path]) -> None:
     examples = [Example(path.stem, path, ("a picture",), "train") for path in photographs[:3]]
     *_, overview = look_over(examples)
     assert isinstance(overview, Overview)
-    page = draw_page(overview, examples, "Some data")
+    page = "".join(draw_page(overview, examples, "Some data"))
     (folder / "data.html").write_text(page, encoding="utf8")
 
 

@@ -9,7 +9,8 @@ import pytest
 from conftest import ROOT
 from cutline.cli.train import _draw_page
 from cutline.errors import DataError
-from cutline.reports.training import draw_chart, write_learning
+from cutline.reports.charts import line_chart
+from cutline.reports.training import write_learning
 from cutline.training.history import Epoch, Sample, keep_epoch, read_epochs
 
 EPOCH = Epoch(0, 5, 2.5, {"BLEU-4": 0.1, "CIDEr-D": 0.25}, True)
@@ -36,14 +37,15 @@ def test_the_page_shows_curves_table_and_samples(tmp_path):
     page = write_learning(tmp_path).read_text()
 
     assert "9 at step 1, 5 at step 5; from 5 to 9" in page
-    assert '<th scope="row">1<td>5<td>2.500<td>10.0<td>25.0<td>so far' in page
-    assert '<th scope="row">2 to 3<td dir="auto">a cat' in page
+    row = "".join(f"<td>{cell}</td>" for cell in ("5", "2.500", "10.0", "25.0", "so far"))
+    assert f'<th scope="row">1</th>{row}</tr>' in page
+    assert '<th scope="row">2 to 3</th><td dir="auto">a cat</td>' in page
     assert 'alt="a cat (machine-written)"' in page
     assert "&lt;b&gt;one&lt;/b&gt;" in page
 
 
 def test_a_curve_goes_through_its_points():
-    chart = draw_chart("Loss", [(0.0, 0.0), (10.0, 4.0)], across="step")
+    chart = line_chart("Loss", [(0.0, 0.0), (10.0, 4.0)], x_label="step")
 
     [line] = re.findall(r'class="line" d="M([^"]+)"', chart)
     (left, bottom), (right, top) = (map(float, part.split()) for part in line.split("L"))
@@ -54,7 +56,9 @@ def test_a_curve_goes_through_its_points():
 
 @pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [-2.0, -2.0], [float("nan"), 3.0]])
 def test_a_flat_curve_is_drawn_too(values):
-    chart = draw_chart("Loss", [(float(n), value) for n, value in enumerate(values)], across="step")
+    chart = line_chart(
+        "Loss", [(float(n), value) for n, value in enumerate(values)], x_label="step"
+    )
 
     assert "nan" not in chart
     assert '<path class="line"' in chart

@@ -195,7 +195,7 @@ def show(folder: Path, kind: str, out: Path | None, overwrite: bool, as_json: bo
             continue
         echo(json.dumps(_as_json(event), indent=2) if as_json else tell(event))
         if out:
-            write_text_file([draw_page(event, examples, f"{kind}: {folder.name}")], out)
+            write_text_file(draw_page(event, examples, f"{kind}: {folder.name}"), out)
             note(f"{out} written")
 
 

@@ -5,7 +5,6 @@ is at hand. Leaves: one HTML file that opens from disk. Two files side by side: 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 from cutline import metrics
@@ -67,7 +66,10 @@ def write_report(
         out,
         title=f"Captions: {predictions.name}",
         orders=[*ORDERS, *(scored if some else ())],
-        lead=_introduce(told, report),
+        template="captions.html",
+        models=sorted({each.model.name for each in told if each.model.name}),
+        scores=tell_scores(report) if report else "",
+        scored=len(per_image),
     )
 
 
@@ -105,17 +107,3 @@ def _draw_card(
         others=told.best[1:],
         references=references,
     )
-
-
-def _introduce(told: Sequence[Prediction], report: Report | None) -> str:
-    failed, left = sum(bool(each.error) for each in told), sum(bool(each.left_out) for each in told)
-    models = sorted({each.model.name for each in told if each.model.name})
-    by = f" Written by {escape(', '.join(models))}." if models else ""
-    lacking = f", {failed:,} without a caption" if failed else ""
-    lacking += f", {left:,} left out" if left else ""
-    lead = f"<p>{len(told):,} pictures{lacking}.{by}</p>\n"
-    if report is None:
-        return lead
-    summary = f"Scores of the {len(report.per_image):,} pictures that have references"
-    table = f"<pre>{escape(tell_scores(report))}</pre>"
-    return f"{lead}<details><summary>{summary}</summary>{table}</details>\n"

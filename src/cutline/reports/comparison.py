@@ -5,7 +5,6 @@ What changed is a picture's score where people's captions are at hand (CIDEr-D),
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,7 +73,9 @@ def write_comparison(
         out,
         title=f"{labels[0]} beside {labels[1]}",
         orders=_name_orders(labels, bool(judged)),
-        lead=_introduce(pairs, verdict),
+        template="comparison.html",
+        verdict=verdict,
+        **_count_changes(pairs),
     )
 
 
@@ -186,12 +187,11 @@ def _name_orders(labels: tuple[str, str], judged: bool) -> list[Order]:
     ]
 
 
-def _introduce(pairs: Sequence[Pair], verdict: str) -> str:
+def _count_changes(pairs: Sequence[Pair]) -> dict[str, int]:
+    """Captions of other words, and captions of the same words that are written in another way."""
     both = [[_cut(each.caption) if each.caption else None for each in pair] for pair in pairs]
     texts = [[each and each.text for each in pair] for pair in both]
     words = [[each and [word.word for word in each.words] for each in pair] for pair in both]
     changed = sum(one != other for one, other in words)
-    dressed = sum(one != other for one, other in texts) - changed
-    more = f", {dressed:,} more in how they are written only" if dressed > 0 else ""
-    lead = f"<p>{changed:,} of {len(pairs):,} captions differ{more}.</p>\n"
-    return f'{lead}<p class="summary">{escape(verdict)}</p>\n' if verdict else lead
+    restyled = sum(one != other for one, other in texts) - changed
+    return {"changed": changed, "restyled": max(0, restyled)}

@@ -8,13 +8,13 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from html import escape
 
 from cutline.errors import ImageError
 from cutline.images.load import View
 from cutline.images.prefetch import decode_ahead
-from cutline.reports import html
-from cutline.reports.thumbnails import draw_thumbnail
+from cutline.reports.charts import bar_chart
+from cutline.reports.html import render_page
+from cutline.reports.thumbnails import Thumbnail, try_thumbnail
 from cutline.text.tokenizer import split_words
 from cutline.types import SPLITS, Example
 
@@ -110,8 +110,7 @@ def tell(overview: Overview) -> str:
     lines += ["", f"the commonest: {commonest}"]
     lines += ["", f"{len(overview.damaged)} damaged pictures", *overview.damaged]
     lines.append(f"{len(overview.duplicates)} pictures in more than one split")
-    for group in overview.duplicates:
-        lines.append(" = ".join(f"{e.image.name} ({e.split})" for e in group))
+    lines += _name_duplicates(overview)
     return "\n".join(lines)
 
 
@@ -123,44 +122,22 @@ def _spread(overview: Overview) -> str:
     return f"{low} to {high} in nine of ten; the longest {lengths[-1]}"
 
 
-# ---------------------------------------------------------------------------------- the page
+def _name_duplicates(overview: Overview) -> list[str]:
+    return [" = ".join(f"{e.image.name} ({e.split})" for e in g) for g in overview.duplicates]
 
 
-def draw_page(overview: Overview, examples: Sequence[Example], title: str) -> str:
-    """The overview as one HTML page, with sample pictures of each split."""
-    counts = "".join(
-        f"<tr><td>{s}<td>{overview.pictures[s]:,}<td>{overview.captions[s]:,}" for s in SPLITS
+def draw_page(overview: Overview, examples: Sequence[Example], title: str) -> Iterator[str]:
+    """The overview as one HTML page, in pieces, with sample pictures of each split."""
+    lengths = [(str(n), overview.lengths.get(n, 0)) for n in _range(overview.lengths)]
+    return render_page(
+        "dataset.html",
+        title,
+        overview=overview,
+        lengths=bar_chart("Words a caption", lengths),
+        words=bar_chart("The commonest words", overview.words[:COMMONEST]),
+        duplicates=_name_duplicates(overview),
+        samples=list(_pick_samples(examples)),
     )
-    vocabulary = "".join(
-        f"<tr><td>{t}<td>{count:,}<td>{share:.1%}"
-        for t, (count, share) in overview.vocabulary.items()
-    )
-    duplicates = "".join(
-        "<li>" + escape(" = ".join(f"{e.image.name} ({e.split})" for e in group))
-        for group in overview.duplicates
-    )
-    damaged = "".join(f"<li>{escape(sentence)}" for sentence in overview.damaged)
-    words = [(word, count) for word, count in overview.words[:COMMONEST]]
-    parts = [
-        f"<table><tr><th>split<th>pictures<th>captions{counts}</table>",
-        "<h2>Words a caption</h2>",
-        _bars([(str(n), overview.lengths.get(n, 0)) for n in _range(overview.lengths)]),
-        "<h2>The commonest words of the training captions</h2>",
-        _bars(words),
-        "<h2>Vocabulary</h2><p>Words that occur at least so often, and the share of all words that "
-        "they are.</p>",
-        f"<table><tr><th>at least<th>words<th>share{vocabulary}</table>",
-        f"<h2>Damaged pictures: {len(overview.damaged)}</h2><ul>{damaged}</ul>",
-        f"<h2>Pictures in more than one split: {len(overview.duplicates)}</h2>"
-        f"<ul>{duplicates}</ul>",
-    ]
-    for split in SPLITS:
-        own = [example for example in examples if example.split == split]
-        chosen = own[:: max(1, len(own) // SHOWN)][:SHOWN]
-        if chosen:
-            figures = "".join(map(_draw_figure, chosen))
-            parts.append(f'<h2>Some of {split}</h2><div class="pictures">{figures}</div>')
-    return "".join(html.draw_page(title, (f"{part}\n" for part in parts)))
 
 
 def _range(lengths: Collection[int]) -> range:
@@ -168,30 +145,11 @@ def _range(lengths: Collection[int]) -> range:
     return range(min(lengths), max(lengths) + 1) if lengths else range(0)
 
 
-def _bars(counts: Sequence[tuple[str, int]]) -> str:
-    """A bar for each name; the exact number shows under the pointer."""
-    most = max((count for _, count in counts), default=1)
-    drawn = []
-    for place, (name, count) in enumerate(counts):
-        height, x = 120 * count / most, 22 * place
-        drawn.append(
-            f"<g><title>{escape(name)}: {count:,}</title>"
-            f'<rect x="{x}" y="{120 - height:.1f}" width="18" height="{height:.1f}"/>'
-            f'<text x="{x + 13}" y="128" text-anchor="end" transform="rotate(-60 {x + 13} 128)">'
-            f"{escape(name)}</text></g>"
-        )
-    width = 22 * max(len(counts), 1)
-    return (
-        f'<svg role="img" aria-label="bars: {len(counts)} counts" viewBox="-40 0 {width + 40} 190" '
-        f'width="{min(width + 40, 1100)}">{"".join(drawn)}</svg>'
-    )
-
-
-def _draw_figure(example: Example) -> str:
-    captions = "<br>".join(map(escape, example.captions))
-    try:
-        shown = draw_thumbnail(example.image).draw("")  # what it shows stands under it
-    except ImageError:
-        shown = "cannot be read"
-    told = f"{escape(example.image.name)}<br>{captions}"
-    return f"<figure>{shown}<figcaption>{told}</figcaption></figure>"
+def _pick_samples(
+    examples: Sequence[Example],
+) -> Iterator[tuple[str, list[tuple[Example, Thumbnail | ImageError]]]]:
+    for split in SPLITS:
+        own = [example for example in examples if example.split == split]
+        chosen = own[:: max(1, len(own) // SHOWN)][:SHOWN]
+        if chosen:
+            yield split, [(example, try_thumbnail(example.image)) for example in chosen]

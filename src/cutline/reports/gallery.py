@@ -8,7 +8,6 @@ parsed when somebody comes near, so that thousands of pictures open and scroll a
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from html import escape
 from math import isqrt
 from os.path import commonprefix
 from pathlib import Path
@@ -18,7 +17,7 @@ from cutline.errors import ImageError
 from cutline.images.load import View
 from cutline.io.atomic import write_text_file
 from cutline.io.predictions import Candidate, Word
-from cutline.reports.html import draw_page, embed
+from cutline.reports.html import render_page
 from cutline.reports.thumbnails import Thumbnail, draw_thumbnails
 
 CHUNK = 25
@@ -43,6 +42,14 @@ class Line:
     """For each of its words whether the other caption lacks it."""
     view: View = View()
     """How the model saw the picture, on which the gaze lies."""
+
+    @property
+    def pieces(self) -> list[tuple[str, str, bool]]:
+        """The text in pieces: what stands before each, the piece, and whether it changed."""
+        if not any(self.changed):
+            return [("", self.candidate.text, False)]
+        spelled = zip(spell(self.candidate), self.changed, strict=True)
+        return [(gap, word.word, changed) for (gap, word), changed in spelled]
 
 
 @dataclass(frozen=True)
@@ -87,10 +94,12 @@ def write_gallery(
     *,
     title: str,
     orders: Sequence[Order],
-    lead: str = "",
+    template: str = "gallery.html",
+    **context: Any,
 ) -> Iterator[Drawn]:
-    """Draw every picture, then write the page; `lead` is HTML that stands above them.
+    """Draw every picture, then write the page.
 
+    `template` extends `gallery.html` with what stands above the pictures, drawn from `context`.
     Cards are shown as given, which the first of `orders` names. A picture that cannot be read is
     shown by the sentence that says why.
     """
@@ -98,8 +107,21 @@ def write_gallery(
     for answer in draw_thumbnails(card.picture for card in cards):
         found.append(answer)
         yield Drawn(len(found), len(cards))
-    body = _draw_body(cards, found, lead, orders)
-    write_text_file(draw_page(title, body, styles=["gallery.css"], scripts=["gallery.js"]), out)
+    page = render_page(
+        template,
+        title,
+        gallery=True,
+        cards=cards,
+        chunks=_chunk_cards(cards, found),
+        chunk_size=CHUNK,
+        orders=orders,
+        folder=_find_folder([card.name for card in cards]),
+        errors=sum(bool(card.error) for card in cards),
+        left_out=sum(bool(card.left_out) for card in cards),
+        has_confidence=any("confidence" in card.numbers for card in cards),
+        **context,
+    )
+    write_text_file(page, out)
 
 
 def name_place(gaze: Sequence[float]) -> str:
@@ -123,111 +145,18 @@ def name_place(gaze: Sequence[float]) -> str:
     return ROWS[row] + COLUMNS[column]
 
 
-def _draw_body(
-    cards: Sequence[Card],
-    pictures: Sequence[Thumbnail | ImageError],
-    lead: str,
-    orders: Sequence[Order],
-) -> Iterator[str]:
-    folder = _find_folder([card.name for card in cards])
-    yield lead
-    if folder:
-        yield f'<p class="folder">All in <code dir="auto">{escape(folder)}</code></p>\n'
-    yield _draw_controls(cards, orders)
-    yield (
-        "<noscript><p>Pictures, search and gaze need JavaScript; "
-        "the captions stand below.</p></noscript>\n"
-        f'<ol class="gallery" role="list" data-chunk="{CHUNK}" '
-        'aria-label="pictures with their captions">\n'
-    )
-    for card in cards:
-        yield _draw_card(card, card.name.removeprefix(folder))
-    yield "</ol>\n"
+def _chunk_cards(
+    cards: Sequence[Card], pictures: Sequence[Thumbnail | ImageError]
+) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(cards), CHUNK):
         pairs = zip(cards[start : start + CHUNK], pictures[start : start + CHUNK], strict=True)
-        yield embed([_describe(card, picture) for card, picture in pairs], "cards")
+        yield [_describe(card, picture) for card, picture in pairs]
 
 
 def _find_folder(names: Sequence[str]) -> str:
     """The folder that all are in, with its slash: under each picture it is only in the way."""
     shared = commonprefix(names)
     return shared[: max(map(shared.rfind, "/\\")) + 1]
-
-
-def _draw_controls(cards: Sequence[Card], orders: Sequence[Order]) -> str:
-    """Hidden until the script runs that they need."""
-    ways = "".join(
-        f'<option value="{order.by}" data-falling="{int(order.falling)}">{escape(order.label)}'
-        for order in orders
-    )
-    wrong = sum(bool(card.error) for card in cards)
-    left = sum(bool(card.left_out) for card in cards)
-    shown = f'<option value="">all pictures<option value="error">errors ({wrong:,})'
-    shown += f'<option value="left">left out ({left:,})' if left else ""
-    sure = (
-        '<label><span>Confidence under <output id="bar">100%</output></span>'
-        '<input type="range" id="under" min="0" max="100" value="100"></label>'
-        if any("confidence" in card.numbers for card in cards)
-        else ""
-    )
-    return (
-        '<form class="controls" role="search" hidden>'
-        '<label>Search <kbd>/</kbd><input type="search" id="search" autocomplete="off" '
-        'placeholder="words, file names"></label>'
-        f'<label>Sort by<select id="sort">{ways}</select></label>'
-        f'<label>Show<select id="show">{shown}</select></label>{sure}'
-        f'<p id="count" role="status">{len(cards):,} pictures</p></form>\n'
-    )
-
-
-def _draw_card(card: Card, name: str) -> str:
-    numbers = "".join(f' data-{name}="{value:.6g}"' for name, value in card.numbers.items())
-    without = " data-error" * bool(card.error) + " data-left" * bool(card.left_out)
-    parts = [
-        f'<li class="card"{numbers}{without}><h2 dir="auto">{escape(name)}</h2>'
-        '<div class="frame"></div>'
-    ]
-    if card.error:
-        parts.append(f'<p class="error" dir="auto">{escape(card.error)}</p>')
-    if card.left_out:
-        parts.append(f'<p class="left" dir="auto">left out: {escape(card.left_out)}</p>')
-    for line in card.lines:
-        label = f'<p class="label">{escape(line.label)}</p>' if line.label else ""
-        parts.append(f'{label}<p class="caption" dir="auto">{_draw_words(line)}</p>')
-    if card.lines or card.facts:
-        facts = " · ".join(f"<span>{escape(fact)}</span>" for fact in card.facts)
-        reading = '<p class="reading" aria-hidden="true"></p>'
-        parts.append(f'<div class="under"><p class="facts">{facts}</p>{reading}</div>')
-    if card.others:
-        sentences = "".join(
-            f'<li><p class="caption" dir="auto">{escape(each.text)}</p>{_draw_share(each)}'
-            for each in card.others
-        )
-        parts.append(
-            _draw_details("candidates", f"other candidates: {len(card.others)}", sentences)
-        )
-    if card.references:
-        texts = "".join(f'<li dir="auto">{escape(text)}' for text in card.references)
-        parts.append(_draw_details("references", f"people wrote: {len(card.references)}", texts))
-    return "".join(parts) + "</li>\n"
-
-
-def _draw_words(line: Line) -> str:
-    if not any(line.changed):
-        return escape(line.candidate.text)
-    drawn = []
-    for (gap, word), changed in zip(spell(line.candidate), line.changed, strict=True):
-        text = escape(word.word)
-        drawn.append(gap + (f"<mark>{text}</mark>" if changed else text))
-    return "".join(drawn)
-
-
-def _draw_share(candidate: Candidate) -> str:
-    return "" if candidate.confidence is None else f" <small>{candidate.confidence:.0%}</small>"
-
-
-def _draw_details(name: str, summary: str, items: str) -> str:
-    return f'<details class="{name}"><summary>{summary}</summary><ol>{items}</ol></details>'
 
 
 def spell(candidate: Candidate) -> Iterator[tuple[str, Word]]:

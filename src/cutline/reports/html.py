@@ -1,64 +1,75 @@
-"""One HTML page in one file: style, scripts and data inside, and a policy that forbids all else.
+"""One HTML page in one file, made from a template, with a policy that forbids everything else.
 
-Enters: a title and the body, in pieces. Leaves: the page, in pieces too. Its policy names the hash
-of every style and script, so nothing that a caption says can run, and nothing is fetched.
+Templates are in `templates/`, style sheets and scripts in `assets/`. Jinja2 escapes every value,
+and the policy allows only the page's own style and script, by their hashes: no caption can run
+code, and nothing is fetched.
 """
 
-import json
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
-from html import escape
 from importlib.resources import files
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from cutline.io.outputs import GENERATOR
 from cutline.version import __version__
 
-THEME = (
-    '<label class="theme" hidden>Theme <select id="theme"><option value="">as the system'
-    '<option value="light">light<option value="dark">dark</select></label>'
-)
-"""Shown by the script that makes it work."""
 
-
-def draw_page(
-    title: str,
-    body: Iterable[str],
-    *,
-    styles: Iterable[str] = (),
-    scripts: Iterable[str] = (),
+def render_page(
+    template: str, title: str, *, gallery: bool = False, **context: Any
 ) -> Iterator[str]:
-    """The page, piece by piece. `styles` and `scripts` are names of files in `assets/`."""
-    style = "".join(_read(name) for name in ("page.css", *styles))
-    script = "".join(_read(name) for name in ("page.js", *scripts))
+    """The page in pieces, so that one of thousands of pictures need not be in memory at once.
+
+    `gallery` adds the style sheet and the script of `gallery.html`.
+    """
+    names = ("page", "gallery") if gallery else ("page",)
+    style, script = ("".join(_read(f"{name}.{kind}") for name in names) for kind in ("css", "js"))
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_sign(style)}; "
-        f"script-src {_sign(script)}; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
+        f"script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
     )
-    yield (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f'{GENERATOR}{__version__}">'
-        f"<title>{escape(title)}</title><style>{style}</style></head>\n"
-        f"<body><header><h1>{escape(title)}</h1>{THEME}</header>\n<main>\n"
+    return (
+        _environment()
+        .get_template(template)
+        .generate(
+            title=title,
+            style=Markup(style),
+            script=Markup(script),
+            policy=Markup(policy),
+            generator=Markup(GENERATOR),
+            version=__version__,
+            **context,
+        )
     )
-    yield from body
-    yield f"</main>\n<footer>made by cutline {__version__}</footer>\n"
-    yield f"<script>{script}</script>\n</body></html>\n"
 
 
-def embed(data: Any, name: str) -> str:
-    """Data for the page's scripts, under this class; no caption can end the element it is in."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return f'<script type="application/json" class="{name}">{text}</script>\n'
+def render(template: str, **context: Any) -> Markup:
+    """Part of a page."""
+    return Markup(_environment().get_template(template).render(context))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("cutline.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.filters["thousands"] = "{:,}".format
+    environment.filters["percent"] = "{:.0%}".format
+    return environment
 
 
 def _read(name: str) -> str:
     return (files("cutline.reports") / "assets" / name).read_text(encoding="utf8")
 
 
-def _sign(content: str) -> str:
+def _hash(content: str) -> str:
     return f"'sha256-{b64encode(sha256(content.encode()).digest()).decode()}'"

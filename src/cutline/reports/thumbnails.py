@@ -10,7 +10,6 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 from PIL import Image
@@ -35,15 +34,10 @@ class Thumbnail:
     width: int
     height: int
 
-    def draw(self, alt: str) -> str:
-        """As HTML."""
-        size = f'width="{self.width}" height="{self.height}"'
-        return f'<img src="{self.address}" alt="{escape(alt)}" {size}>'
-
 
 def draw_thumbnails(pictures: Iterable[Path]) -> Iterator[Thumbnail | ImageError]:
     """One for each picture, in order, drawn by threads; or what is wrong with the picture."""
-    return in_order(_try, pictures, workers=DECODERS)
+    return in_order(try_thumbnail, pictures, workers=DECODERS)
 
 
 def draw_thumbnail(picture: Path) -> Thumbnail:
@@ -67,7 +61,8 @@ def _find_size(picture: Path) -> tuple[int, int]:
     return 1, 1
 
 
-def _try(picture: Path) -> Thumbnail | ImageError:
+def try_thumbnail(picture: Path) -> Thumbnail | ImageError:
+    """A thumbnail, or what is wrong with the picture."""
     try:
         return draw_thumbnail(picture)
     except ImageError as error:

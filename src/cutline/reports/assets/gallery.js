@@ -271,7 +271,7 @@
     const number = (card) => Number(card.dataset[option.value] ?? NaN);
     const compare = {
       "": (a, b) => place.get(a) - place.get(b),
-      name: (a, b) => names.compare(a.firstChild.textContent, b.firstChild.textContent),
+      name: (a, b) => names.compare(a.firstElementChild.textContent, b.firstElementChild.textContent),
     }[option.value] ?? ((a, b) => { // what has no such number comes last, either way
       const [one, other] = [number(a), number(b)];
       return (isNaN(one) - isNaN(other)) || sign * (one - other) || place.get(a) - place.get(b);
