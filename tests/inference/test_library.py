@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from cutline.errors import CutlineError, DataError
 from cutline.inference.captioner import Captioner, load
@@ -512,6 +512,21 @@ def test_a_caption_that_is_too_unsure_is_left_out_and_said_to_be(go, tmp_path):
     assert events[-1].unsure == len(left) == sum(each < bound for each in sure)
     assert all("is less than" in str(line["left_out"]) for line in left)
     assert answered(events) == []
+
+
+def test_what_is_not_a_photograph_has_its_line_and_is_looked_at_once(tmp_path):
+    page = Image.new("RGB", (400, 300), "white")
+    for row in range(20):
+        ImageDraw.Draw(page).text((10, 14 * row), "def main(): return 42  # code", fill="black")
+    page.save(tmp_path / "code.png")
+    out = tmp_path / "captions.jsonl"
+
+    first, again = (list(caption_library(load(), tmp_path / "code.png", out)) for _ in range(2))
+
+    [line] = read(out)
+    assert (line["caption"], line["left_out"]) == (None, "not a photograph")
+    assert first[-1] == again[-1] == Finished(unsure=1)
+    assert (len(answered(first)), answered(again)) == (1, [])
 
 
 def test_names_of_any_bytes_have_their_line(captioner, album, tmp_path):

@@ -74,7 +74,10 @@ def read_answer(kept: Any) -> dict[str, Any]:
         told = json.loads(kept)
     except (TypeError, ValueError, RecursionError):
         told = None
-    fine = isinstance(told, dict) and isinstance(told.get("caption"), str)
+    if not isinstance(told, dict):
+        raise sqlite3.DatabaseError("malformed answer")
+    text = told.get("caption")
+    fine = isinstance(text, str) or (text is None and isinstance(told.get("left_out"), str))
     if not fine or not isinstance(told.get("confidence"), int | float) or "path" in told:
         raise sqlite3.DatabaseError("malformed answer")
     return told
