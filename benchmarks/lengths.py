@@ -17,7 +17,7 @@ from run import ROOT
 from cutline import load
 from cutline.datasets import open_dataset
 from cutline.metrics import score
-from cutline.text.style import FREE, Style
+from cutline.text.style import UNCONSTRAINED, Style
 from cutline.types import Caption, Example
 
 RESULTS = ROOT / "benchmarks" / "lengths.json"
@@ -42,7 +42,7 @@ def measure(examples: Sequence[Example]) -> dict[str, Any]:
         answers = captioner.caption_each([example.image for example in examples], style=style)
         return [answer.text for answer in answers if isinstance(answer, Caption)]
 
-    free = captions(FREE)
+    free = captions(UNCONSTRAINED)
     found: dict[str, Any] = {"pictures": len(free), "free": judge(examples, free)}
     for longest in LENGTHS:
         found[str(longest)] = {

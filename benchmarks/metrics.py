@@ -34,8 +34,8 @@ CUTLINE = """
 import sys
 from pathlib import Path
 from cutline.io.references import read_predictions, read_references
-from cutline.metrics import USUAL, score
-metrics = [*USUAL, *(["METEOR"] if sys.argv[3] == "meteor" else [])]
+from cutline.metrics import DEFAULT_METRICS, score
+metrics = [*DEFAULT_METRICS, *(["METEOR"] if sys.argv[3] == "meteor" else [])]
 predictions, references = read_predictions(Path(sys.argv[1])), read_references(Path(sys.argv[2]))
 print(score(predictions, references, metrics=metrics).scores, file=sys.stderr)
 """

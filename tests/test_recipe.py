@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cutline.datasets import open_dataset
-from cutline.datasets.catalog import OFFERS
+from cutline.datasets.catalog import DOWNLOADABLE
 from cutline.errors import RecipeError
 from cutline.recipe import FORMER, Recipe, complete, find, find_recipe, list_recipes
 
@@ -282,7 +282,7 @@ def test_the_recipes_and_the_data_sets_are_listed(run):
     assert (code, also) == (0, 0)
     assert [line.split()[0] for line in recipes.splitlines()] == list(list_recipes())
     assert "Concept attention on Flickr8k" in recipes
-    assert [line.split()[0] for line in data.splitlines()] == [*OFFERS, "--kind:"]
+    assert [line.split()[0] for line in data.splitlines()] == [*DOWNLOADABLE, "--kind:"]
     assert "annotations, " in data
 
 

@@ -37,7 +37,7 @@ PARTS = {
 }
 """Sections with one part only."""
 
-MIXED = "cutline.datasets:BESIDE"
+MIXED = "cutline.datasets:MIXTURE_ONLY"
 """What `[[source]]` may also be: sources of which there are no pairs of picture and caption."""
 SHARE = "cutline.datasets.mixture:Share"
 """What a source of pairs may say in `[[source]]` beside its own options."""

@@ -17,7 +17,7 @@ from conftest import ROOT
 from cutline.alttext.audit import State
 from cutline.alttext.edit import Captioned, Change, apply, as_sentence, check, fill
 from cutline.alttext.pages import read_page
-from cutline.alttext.urls import Absent, Inline, Local, Outside, Remote, Templated, locate
+from cutline.alttext.urls import Inline, Local, NotFound, Outside, Remote, Templated, locate
 from cutline.errors import CutlineError, DataError, FetchError, ImageError
 from cutline.types import Caption
 
@@ -71,43 +71,43 @@ def filled(site: Path, content: str | bytes, name: str = "page.html", text: str 
 @pytest.mark.parametrize(
     ("html", "state"),
     [
-        ('<img src="dog.png">', "lacking"),
-        ('<img src="dog.png" alt="A dog">', "told"),
+        ('<img src="dog.png">', "missing"),
+        ('<img src="dog.png" alt="A dog">', "present"),
         ('<img src="dog.png" alt="">', "decorative"),
         ('<img src="dog.png" alt>', "decorative"),
         ('<img src="dog.png" ALT=" ">', "decorative"),
-        ('<img src="dog.png" :alt="text">', "told"),
-        ('<img src="dog.png" [attr.alt]="text">', "told"),
-        ('<img src="dog.png" th:alt="#{text}">', "told"),
-        ('<img src="dog.png" alt="{{ text }}">', "told"),
-        ('<img src="dog.png" data-alt="text">', "lacking"),
-        ('<img src="dog.png" title="A dog">', "told"),
-        ('<img src="dog.png" aria-label="A dog">', "told"),
-        ('<img src="dog.png" aria-labelledby="d1">', "told"),
-        ('<img src="dog.png" title="">', "lacking"),
+        ('<img src="dog.png" :alt="text">', "present"),
+        ('<img src="dog.png" [attr.alt]="text">', "present"),
+        ('<img src="dog.png" th:alt="#{text}">', "present"),
+        ('<img src="dog.png" alt="{{ text }}">', "present"),
+        ('<img src="dog.png" data-alt="text">', "missing"),
+        ('<img src="dog.png" title="A dog">', "present"),
+        ('<img src="dog.png" aria-label="A dog">', "present"),
+        ('<img src="dog.png" aria-labelledby="d1">', "present"),
+        ('<img src="dog.png" title="">', "missing"),
         ('<img src="dog.png" role="presentation">', "decorative"),
         ('<img src="dog.png" role=none>', "decorative"),
         ('<img src="dog.png" aria-hidden="true">', "decorative"),
-        ('<img src="dog.png" aria-hidden="false">', "lacking"),
+        ('<img src="dog.png" aria-hidden="false">', "missing"),
         ('<img src="dog.png" hidden>', "decorative"),
         ('<img src="dog.png" style="color: red; display:none">', "decorative"),
-        ('<img src="dog.png" style="width:100px;height:20px">', "lacking"),
+        ('<img src="dog.png" style="width:100px;height:20px">', "missing"),
         ('<img src="dog.png" style="width:1px;height:1px">', "decorative"),
         ('<img src="dog.png" width=1 height="1px">', "decorative"),
-        ('<img src="dog.png" width="20" height="100%">', "lacking"),
+        ('<img src="dog.png" width="20" height="100%">', "missing"),
         ('<img src="tiny.png">', "decorative"),
         ('<img src="img/spacer.gif">', "decorative"),
         ('<img src="https://x.org/1x1.gif?id=3">', "decorative"),
-        ('<img src="pixel-art.png">', "absent"),
+        ('<img src="pixel-art.png">', "file_not_found"),
         ('<a href="x"><img src="dog.png"> Home</a>', "decorative"),
         ('<a href="x"><b>Home</b><br><img src="dog.png"></a>', "decorative"),
         ('<a href="x"><img src="dog.png">{{ title }}</a>', "decorative"),
         ('<a href="x" aria-label="Home"><img src="dog.png"></a>', "decorative"),
         ('<button><img src="dog.png">Save</button>', "decorative"),
-        ('<a href="x">&nbsp;<img src="dog.png">\n</a>', "lacking"),
-        ('<a name="x">Title<p><img src="dog.png">', "lacking"),
-        ('<a href="x">Title</a><img src="dog.png">', "lacking"),
-        ('<figure><img src="dog.png"><figcaption>D</figcaption></figure>', "lacking"),
+        ('<a href="x">&nbsp;<img src="dog.png">\n</a>', "missing"),
+        ('<a name="x">Title<p><img src="dog.png">', "missing"),
+        ('<a href="x">Title</a><img src="dog.png">', "missing"),
+        ('<figure><img src="dog.png"><figcaption>D</figcaption></figure>', "missing"),
         ("<img>", "templated"),
         ('<img src="{{ url }}">', "templated"),
         ('<img src="{% static \'dog.png\' %}">', "templated"),
@@ -118,16 +118,16 @@ def filled(site: Path, content: str | bytes, name: str = "page.html", text: str 
         ('<img src="dog.png" {{ attributes }}>', "unknown"),
         ('<img src="dog.png" v-bind="all">', "unknown"),
         ("<img src='dog.png' <?php the_attributes(); ?>>", "unknown"),
-        ("<img src='dog.png' {% if a %}alt='x'{% endif %}>", "told"),
-        ("<img src='dog.png' {% if a %}class='x'{% endif %}>", "lacking"),
+        ("<img src='dog.png' {% if a %}alt='x'{% endif %}>", "present"),
+        ("<img src='dog.png' {% if a %}class='x'{% endif %}>", "missing"),
         ("<img {% if a %}src='dog.png'{% else %}src='cat.png'{% endif %}>", "templated"),
         ('<img src="https://x.org/dog.png">', "remote"),
         ('<img src="//x.org/dog.png">', "remote"),
-        ('<img src="nowhere.png">', "absent"),
-        ('<img src="img">', "absent"),
-        ('<img src="spinner.gif" data-src="dog.png">', "lacking"),
-        ('<img srcset="nowhere.png 1x, dog.png 2x">', "absent"),
-        ('<img srcset="dog.png 1x, nowhere.png 2x">', "lacking"),
+        ('<img src="nowhere.png">', "file_not_found"),
+        ('<img src="img">', "file_not_found"),
+        ('<img src="spinner.gif" data-src="dog.png">', "missing"),
+        ('<img srcset="nowhere.png 1x, dog.png 2x">', "file_not_found"),
+        ('<img srcset="dog.png 1x, nowhere.png 2x">', "missing"),
     ],
 )  # fmt: skip
 def test_what_a_picture_lacks_is_told_from_its_tag(site, html, state):
@@ -137,17 +137,17 @@ def test_what_a_picture_lacks_is_told_from_its_tag(site, html, state):
 @pytest.mark.parametrize(
     ("markdown", "state"),
     [
-        ("![](dog.png)", "lacking"),
-        ("![A dog](dog.png)", "told"),
+        ("![](dog.png)", "missing"),
+        ("![A dog](dog.png)", "present"),
         ("![ ](dog.png)", "decorative"),
-        ('![](dog.png){: alt="A dog"}', "told"),
-        ('![](dog.png){: .wide title="a"}', "lacking"),
+        ('![](dog.png){: alt="A dog"}', "present"),
+        ('![](dog.png){: .wide title="a"}', "missing"),
         ("![](spacer.gif)", "decorative"),
         ("![](tiny.png)", "decorative"),
         ("![](https://x.org/a.png)", "remote"),
         ("![]({{ site.url }}/dog.png)", "templated"),
-        ("x <img src=dog.png>", "lacking"),
-        ("x <a href=y>![](dog.png)</a>", "lacking"),
+        ("x <img src=dog.png>", "missing"),
+        ("x <a href=y>![](dog.png)</a>", "missing"),
     ],
 )
 def test_what_a_picture_lacks_is_told_from_its_markdown(site, markdown, state):
@@ -189,12 +189,12 @@ def test_an_address_may_lead_elsewhere(site):
     assert at("data:image/svg+xml,%3Csvg%3E") == Inline(b"<svg>")
     assert at("data:image/png;base64,%%%") == Inline(b"")
     assert at("blob:x") == at("cid:part1") == at("${x}.png") == at("") == Templated()
-    assert isinstance(at("/dev/zero"), Absent)
+    assert isinstance(at("/dev/zero"), NotFound)
     assert isinstance(at("file:///dev/zero"), Outside)
-    assert isinstance(at("x" * 5000), Absent)
-    assert isinstance(at("a\0b.png"), Absent)
+    assert isinstance(at("x" * 5000), NotFound)
+    assert isinstance(at("a\0b.png"), NotFound)
     assert isinstance(at("//[::1"), Remote)
-    assert isinstance(at("[x].png"), Absent)
+    assert isinstance(at("[x].png"), NotFound)
 
 
 @pytest.mark.parametrize(
@@ -232,12 +232,12 @@ def test_a_large_file_is_no_spacer_whatever_its_name(site):
     Image.effect_noise((90, 90), 50).save(site / "space.png")
     Image.new("RGBA", (9, 9)).save(site / "dot.png")
 
-    assert state_of(site, "<img src=space.png>") == State.LACKING
+    assert state_of(site, "<img src=space.png>") == State.MISSING
     assert state_of(site, "<img src=dot.png>") == State.DECORATIVE
 
 
 def test_a_pages_base_counts_for_all_its_pictures(site):
-    assert state_of(site, '<base href="img/"><img src="hen.png">') == State.LACKING
+    assert state_of(site, '<base href="img/"><img src="hen.png">') == State.MISSING
     assert state_of(site, '<base href="https://x.org/"><img src="dog.png">') == State.REMOTE
     assert state_of(site, '<base href="{{ root }}"><img src="dog.png">') == State.TEMPLATED
 
@@ -531,7 +531,7 @@ def test_check_lists_what_is_missing_and_needs_no_model(run, published):
     ]
     assert err == "4 missing alt texts\n"
     assert [p.line for p in check([published]) if not isinstance(p, CutlineError)] == [2, 3, 3, 1]
-    assert run("alt", published / "b.md", "--check", "--json")[1].count('"lacking"') == 1
+    assert run("alt", published / "b.md", "--check", "--json")[1].count('"missing"') == 1
     (published / "b.md").write_text("![A cat](cat.png)")
     assert run("alt", published / "b.md", "--check")[0] == 0
     assert "--check cannot be combined with" in run("alt", published, "--check", "--apply")[2]
@@ -580,7 +580,13 @@ def test_json_has_a_line_for_every_picture(run, tiny, published):
     _, out, _ = run("alt", published, "--json", "--model", tiny)
 
     told = [json.loads(line) for line in out.splitlines()]
-    assert [each["state"] for each in told] == ["filled", "absent", "remote", "filled", "told"]
+    assert [each["state"] for each in told] == [
+        "filled",
+        "file_not_found",
+        "remote",
+        "filled",
+        "present",
+    ]
     assert told[0] == {
         "page": f"{published}/a.html", "line": 2, "path": "dog.png", "state": "filled",
         "alt": told[0]["alt"], "confidence": told[0]["confidence"],

@@ -23,8 +23,8 @@ import pytest
 
 from conftest import ROOT
 from cutline.datasets import download as fetching
-from cutline.datasets.catalog import DONE, OFFERS, get, get_all, plan
-from cutline.datasets.download import Fetched, Parcel, fetch
+from cutline.datasets.catalog import DONE, DOWNLOADABLE, get, get_all, plan
+from cutline.datasets.download import DownloadProgress, RemoteFile, fetch
 from cutline.datasets.unzip import unpack
 from cutline.errors import DataError, FetchError
 
@@ -121,13 +121,13 @@ def server() -> Iterator[Server]:
     thread.join()
 
 
-def parcel(server: Server, content: bytes = CONTENT, name: str = "file.zip") -> Parcel:
+def remote(server: Server, content: bytes = CONTENT, name: str = "file.zip") -> RemoteFile:
     md5 = hashlib.md5(content).hexdigest()
-    return Parcel(name, f"{server.address}/{name}", len(content), md5)
+    return RemoteFile(name, f"{server.address}/{name}", len(content), md5)
 
 
-def bring(parcel: Parcel, folder: Path) -> None:
-    for _ in fetch(parcel, folder, patience=0.5, pause=0.01):
+def bring(remote: RemoteFile, folder: Path) -> None:
+    for _ in fetch(remote, folder, patience=0.5, pause=0.01):
         pass
 
 
@@ -145,7 +145,7 @@ def bring(parcel: Parcel, folder: Path) -> None:
 def test_a_file_comes_whole_whatever_the_server_does(fault, server, tmp_path):
     server.fault = fault
 
-    bring(parcel(server), tmp_path)
+    bring(remote(server), tmp_path)
 
     assert (tmp_path / "file.zip").read_bytes() == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["file.zip"]
@@ -157,7 +157,7 @@ def test_a_file_that_cannot_come_whole_does_not_come(fault, server, tmp_path):
     (tmp_path / "file.zip.part").write_bytes(CONTENT[:1_000_000] if "range" in fault else b"")
 
     with pytest.raises(FetchError, match=r"file.zip (is not the file it should be|does not come)"):
-        bring(parcel(server), tmp_path)
+        bring(remote(server), tmp_path)
 
     assert not (tmp_path / "file.zip").exists()
 
@@ -165,7 +165,7 @@ def test_a_file_that_cannot_come_whole_does_not_come(fault, server, tmp_path):
 def test_only_what_is_missing_is_asked_for(server, tmp_path):
     (tmp_path / "file.zip.part").write_bytes(CONTENT[:2_000_000])
 
-    bring(parcel(server), tmp_path)
+    bring(remote(server), tmp_path)
 
     assert server.asked == ["bytes=2000000-"]
     assert (tmp_path / "file.zip").read_bytes() == CONTENT
@@ -176,8 +176,8 @@ def test_what_is_there_already_is_not_asked_for(server, tmp_path):
     (tmp_path / "other.zip.part").write_bytes(CONTENT)
     server.files["/other.zip"] = CONTENT
 
-    bring(parcel(server), tmp_path)
-    bring(parcel(server, name="other.zip"), tmp_path)
+    bring(remote(server), tmp_path)
+    bring(remote(server, name="other.zip"), tmp_path)
 
     assert server.asked == ["bytes=3000000-"]
     assert (tmp_path / "other.zip").read_bytes() == CONTENT
@@ -186,7 +186,7 @@ def test_what_is_there_already_is_not_asked_for(server, tmp_path):
 def test_a_part_of_another_file_is_thrown_away_and_the_file_comes(server, tmp_path):
     (tmp_path / "file.zip.part").write_bytes(b"x" * 1_000_000)
 
-    bring(parcel(server), tmp_path)
+    bring(remote(server), tmp_path)
 
     assert server.asked == ["bytes=1000000-", "whole"]
     assert (tmp_path / "file.zip").read_bytes() == CONTENT
@@ -196,7 +196,7 @@ def test_a_wrong_file_is_one_sentence_and_no_file(server, tmp_path):
     server.files["/file.zip"] = CONTENT[:-1] + b"?"
 
     with pytest.raises(FetchError, match=r"is not the file it should be: its MD5 is \w+, and must"):
-        bring(parcel(server), tmp_path)
+        bring(remote(server), tmp_path)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -205,7 +205,7 @@ def test_a_file_that_is_not_there_is_told_at_once(server, tmp_path):
     began = time.perf_counter()
 
     with pytest.raises(FetchError, match=r"absent.zip is not to be had: 404 Not Found"):
-        bring(parcel(server, name="absent.zip"), tmp_path)
+        bring(remote(server, name="absent.zip"), tmp_path)
 
     assert time.perf_counter() - began < 1
     assert len(server.asked) == 1
@@ -218,7 +218,7 @@ def test_a_server_that_is_gone_is_told_and_what_came_is_kept(server, tmp_path):
     (tmp_path / "file.zip.part").write_bytes(CONTENT[:5])
 
     with pytest.raises(FetchError, match=r"does not come: .*refused.* \(5 bytes are kept"):
-        bring(Parcel("file.zip", nobody, 10, "0" * 32), tmp_path)
+        bring(RemoteFile("file.zip", nobody, 10, "0" * 32), tmp_path)
 
     assert (tmp_path / "file.zip.part").read_bytes() == CONTENT[:5]
 
@@ -239,8 +239,8 @@ def files_end_at(size: int) -> Iterator[None]:
 
 def test_a_full_disk_is_told_and_what_came_is_kept(server, tmp_path):
     with files_end_at(1_000_000), pytest.raises(FetchError, match="File too large"):
-        bring(parcel(server), tmp_path)
-    bring(parcel(server), tmp_path)
+        bring(remote(server), tmp_path)
+    bring(remote(server), tmp_path)
 
     assert (tmp_path / "file.zip").read_bytes() == CONTENT
     assert server.asked[-1] == "bytes=1000000-"
@@ -323,15 +323,15 @@ def offered(server, monkeypatch) -> dict[str, bytes]:
         "/zips/train.zip": zipped({f"train2014/{n}.jpg": bytes(n) for n in range(30)}),
     }
     server.files.update(files)
-    parcels = {
-        path.rsplit("/", 1)[1].removesuffix(".zip"): Parcel(
+    remotes = {
+        path.rsplit("/", 1)[1].removesuffix(".zip"): RemoteFile(
             path.rsplit("/", 1)[1], path[1:], len(content), hashlib.md5(content).hexdigest()
         )
         for path, content in files.items()
     }
-    from cutline.datasets.catalog import Offer
+    from cutline.datasets.catalog import DownloadableDataset
 
-    monkeypatch.setitem(OFFERS, "small", Offer(server.address, parcels))
+    monkeypatch.setitem(DOWNLOADABLE, "small", DownloadableDataset(server.address, remotes))
     return files
 
 
@@ -373,7 +373,9 @@ def test_nothing_shows_under_its_final_name_before_it_is_whole(server, offered, 
 def test_contents_are_checked_where_the_archive_has_no_checksum(server, tmp_path):
     server.files["/text.zip"] = zipped({"token.txt": b"changed"})
     expected = hashlib.sha256(b"right").hexdigest()
-    text = Parcel("text.zip", f"{server.address}/text.zip", 9, contents=f"{expected}  token.txt\n")
+    text = RemoteFile(
+        "text.zip", f"{server.address}/text.zip", 9, contents=f"{expected}  token.txt\n"
+    )
 
     with pytest.raises(FetchError, match=r"is not what it should be: token.txt in it differs"):
         list(get(text, tmp_path))
@@ -389,8 +391,8 @@ def test_data_sets_and_parts_that_do_not_exist_are_answered_with_the_nearest(tmp
 
 
 def test_addresses_are_those_of_a_valid_certificate_or_of_the_mirror(tmp_path):
-    [official] = plan("coco2014", tmp_path, only=["val"]).parcels
-    [mirrored] = plan("coco2014", tmp_path, only=["val"], mirror="http://nas.local/coco").parcels
+    [official] = plan("coco2014", tmp_path, only=["val"]).files
+    [mirrored] = plan("coco2014", tmp_path, only=["val"], mirror="http://nas.local/coco").files
 
     assert official.address.startswith("https://s3.amazonaws.com/images.cocodataset.org/zips/")
     assert mirrored.address == "http://nas.local/coco/zips/val2014.zip"
@@ -412,10 +414,10 @@ def pictured(server, offered) -> Server:
 
 
 def _offer(server: Server, content: bytes) -> None:
-    train = OFFERS["small"].parcels["train"]
+    train = DOWNLOADABLE["small"].files["train"]
     server.files["/zips/train.zip"] = content
     md5 = hashlib.md5(content).hexdigest()
-    OFFERS["small"].parcels["train"] = replace(train, size=len(content), md5=md5)
+    DOWNLOADABLE["small"].files["train"] = replace(train, size=len(content), md5=md5)
 
 
 def test_the_plan_says_what_it_costs_and_fetches_nothing(run, pictured, tmp_path):
@@ -511,10 +513,10 @@ def test_a_file_where_the_folder_should_be_is_told_before_anything_starts(run, p
 
 def test_whatever_keeps_a_parcel_from_coming_is_told(server, offered, tmp_path):
     (tmp_path / "file").touch()
-    parcels = plan("small", tmp_path).missing
+    files = plan("small", tmp_path).missing
     [other] = plan("small", tmp_path, only=["train"]).missing
 
-    events = list(get_all(parcels, tmp_path / "file" / "x"))
+    events = list(get_all(files, tmp_path / "file" / "x"))
     events += get_all([replace(other, address="no address")], tmp_path)
 
     assert [type(event) for event in events] == [FetchError] * 4
@@ -524,7 +526,7 @@ def test_whatever_keeps_a_parcel_from_coming_is_told(server, offered, tmp_path):
 
 
 def test_a_mistake_of_our_own_is_not_hidden(server, tmp_path):
-    wrong = parcel(server)
+    wrong = remote(server)
     object.__setattr__(wrong, "name", None)  # as if somebody had not run mypy
 
     with pytest.raises(TypeError):
@@ -542,7 +544,7 @@ def test_archives_with_the_same_folder_do_not_get_in_each_others_way(tmp_path):
     archives = {f"{n}.zip": zipped({f"same/{n}.txt": b"x"}) for n in range(4)}
     together = threading.Barrier(len(archives))
 
-    def move(events: Iterator[Fetched]) -> None:
+    def move(events: Iterator[DownloadProgress]) -> None:
         together.wait()
         assert not list(events)  # all that is left is to move what is unpacked
 
@@ -552,7 +554,7 @@ def test_archives_with_the_same_folder_do_not_get_in_each_others_way(tmp_path):
             (folder / DONE).mkdir(parents=True)
             for name, content in archives.items():
                 (folder / DONE / name).write_bytes(content)
-            getting = [get(Parcel(name, "", 0), folder) for name in archives]
+            getting = [get(RemoteFile(name, "", 0), folder) for name in archives]
             for events in getting:
                 assert [next(events).name, next(events).name][1].startswith("unpacking")
             list(pool.map(move, getting))
@@ -611,7 +613,9 @@ def test_every_archive_that_cannot_be_unpacked_is_one_sentence(content, said, tm
 )
 def test_an_answer_that_is_something_else_is_not_kept(answer, said, server, tmp_path):
     expected = hashlib.sha256(b"right").hexdigest()
-    text = Parcel("text.zip", f"{server.address}/text.zip", 9, contents=f"{expected}  token.txt\n")
+    text = RemoteFile(
+        "text.zip", f"{server.address}/text.zip", 9, contents=f"{expected}  token.txt\n"
+    )
     server.files["/text.zip"] = answer
     with pytest.raises(FetchError, match=said):
         list(get(text, tmp_path))
@@ -624,7 +628,7 @@ def test_an_answer_that_is_something_else_is_not_kept(answer, said, server, tmp_
 
 def test_an_unpacking_that_the_disk_is_too_full_for_keeps_what_came(server, tmp_path):
     server.files["/zips.zip"] = content = zipped({"a.txt": b"a" * 9_000, "b.txt": bytes(2_000_000)})
-    zips = parcel(server, content, "zips.zip")
+    zips = remote(server, content, "zips.zip")
 
     with files_end_at(1_000_000), pytest.raises(FetchError, match=r"zips.zip .*File too large"):
         list(get(zips, tmp_path))
@@ -696,7 +700,7 @@ def test_a_server_that_goes_in_circles_is_one_line(server, tmp_path):
     server.fault = "goes in circles"
 
     with pytest.raises(FetchError, match="does not come: The HTTP server returned") as raised:
-        list(get(parcel(server), tmp_path))
+        list(get(remote(server), tmp_path))
 
     assert str(raised.value).isprintable()
 
@@ -706,7 +710,7 @@ def test_a_call_that_was_given_up_is_not_made_again(silent, tmp_path):
     address = f"http://127.0.0.1:{silent.getsockname()[1]}/a.zip"
     before, began = set(threading.enumerate()), time.perf_counter()
 
-    events = get_all([Parcel("a.zip", address, 9)], tmp_path, patience=0.3)
+    events = get_all([RemoteFile("a.zip", address, 9)], tmp_path, patience=0.3)
     next(events)
     events.close()
     assert time.perf_counter() - began < 3
@@ -719,7 +723,7 @@ def test_a_mirror_that_never_ends_is_stopped(server, tmp_path):
     """A file of 9 bytes, of which 30 MB come, and no length is said."""
     server.files["/file.zip"] = CONTENT * 10
     server.fault = "says nothing"
-    endless = Parcel("file.zip", f"{server.address}/file.zip", 9, "0" * 32)
+    endless = RemoteFile("file.zip", f"{server.address}/file.zip", 9, "0" * 32)
 
     with pytest.raises(FetchError, match="it has more than 10,000,009 bytes"):
         list(fetch(endless, tmp_path, pause=0.0))
@@ -730,7 +734,7 @@ def test_a_mirror_that_never_ends_is_stopped(server, tmp_path):
 @pytest.mark.parametrize("length", ["9" * 5_000, "²", "-5", "1" + "0" * 15])
 def test_a_length_that_is_none_is_no_traceback(server, tmp_path, length):
     server.fault = f"length {length}"
-    parcel = Parcel("file.zip", f"{server.address}/file.zip", len(CONTENT), "0" * 32)
+    remote = RemoteFile("file.zip", f"{server.address}/file.zip", len(CONTENT), "0" * 32)
 
     with pytest.raises(FetchError):
-        list(fetch(parcel, tmp_path, patience=0.2, pause=0.0))
+        list(fetch(remote, tmp_path, patience=0.2, pause=0.0))

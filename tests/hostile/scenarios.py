@@ -259,7 +259,7 @@ PARCEL = "Flickr8k_text.zip"
 
 
 def make_archive(path: Path) -> dict[str, object]:
-    """A zip of texts, and the parcel that it is."""
+    """A zip of texts, and its entry in the catalog."""
     chance = Random(0)
     texts = {f"{n}.txt": chance.randbytes(60_000).hex() for n in range(6)}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -271,13 +271,13 @@ def make_archive(path: Path) -> dict[str, object]:
 
 def offer_archive(mirror: Path) -> None:
     """Have `data get flickr8k-text --mirror` expect the archive in this folder."""
-    from cutline.datasets.catalog import OFFERS, Offer
-    from cutline.datasets.download import Parcel
+    from cutline.datasets.catalog import DOWNLOADABLE, DownloadableDataset
+    from cutline.datasets.download import RemoteFile
 
     mirror.mkdir(parents=True, exist_ok=True)
     about = make_archive(mirror / PARCEL)
-    parcel = Parcel(PARCEL, PARCEL, about["size"], contents=about["contents"])  # type: ignore[arg-type]
-    OFFERS["flickr8k-text"] = Offer("https://example.org/", {"text": parcel})
+    remote = RemoteFile(PARCEL, PARCEL, about["size"], contents=about["contents"])  # type: ignore[arg-type]
+    DOWNLOADABLE["flickr8k-text"] = DownloadableDataset("https://example.org/", {"text": remote})
 
 
 DRIVEN = (

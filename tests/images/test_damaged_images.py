@@ -18,7 +18,8 @@ from PIL import Image
 
 from conftest import ROOT, SHARED
 from cutline.errors import ImageError
-from cutline.images.load import FORMATS, View, open_image
+from cutline.images.formats import FORMATS
+from cutline.images.load import View, open_image
 from damage import SECONDS, drawn_pictures, icon_of, png_bomb, strange_files
 
 VIEW = View(size=32)

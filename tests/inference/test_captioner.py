@@ -13,7 +13,7 @@ from cutline import Caption, Captioner
 from cutline.errors import ImageError, ModelError
 from cutline.images.load import View
 from cutline.inference.captioner import captions_of, load
-from cutline.text.style import FREE, Style
+from cutline.text.style import UNCONSTRAINED, Style
 from cutline.text.vocabulary import MARKERS, Vocabulary
 from cutline.types import Written
 
@@ -34,7 +34,7 @@ class ColourEngine:
     def on_one_core(self):
         return self
 
-    def write(self, pixels: np.ndarray, style: Style = FREE) -> Written:
+    def write(self, pixels: np.ndarray, style: Style = UNCONSTRAINED) -> Written:
         self.batches.append(len(pixels))
         mean = pixels.astype(float).mean(axis=(1, 2))
         first = np.where(mean[:, 0] > mean[:, 2], 4, 5)
@@ -153,7 +153,7 @@ def test_a_caption_of_no_words_has_a_confidence():
 
 def test_a_candidate_that_does_not_exist_is_not_shown(red):
     class Lonely(ColourEngine):
-        def write(self, pixels: np.ndarray, style: Style = FREE) -> Written:
+        def write(self, pixels: np.ndarray, style: Style = UNCONSTRAINED) -> Written:
             words, log_probs, scores, *_ = super().write(pixels, style)
             return Written(words, log_probs, np.where([True, False], scores, -np.inf).astype("f4"))
 

@@ -61,7 +61,7 @@ def test_an_engine_searches_within_a_style(engine, pixels):
     assert max(map(len, _texts(engine, free))) > 12
     assert all(0 < len(text) <= 12 for text in short)
     assert not any(first in text.split() for text in without)
-    assert np.array_equal(engine.write(pixels, Style().at_any_length).words, free.words)
+    assert np.array_equal(engine.write(pixels, Style().without_length_limit).words, free.words)
 
 
 @pytest.mark.parametrize("style", [Style(max_chars=14), Style(avoid=frozenset(["a", "circle"]))])

@@ -32,7 +32,7 @@ from cutline.inference.library import (
 from cutline.metadata.undo_journal import undo
 from cutline.metadata.writer import read_captions, write
 from cutline.reports.captions import write_report
-from cutline.text.style import FREE
+from cutline.text.style import UNCONSTRAINED
 
 PICTURES = 30
 
@@ -82,7 +82,7 @@ class Counting:
     def on_one_core(self):
         return self
 
-    def write(self, pixels, style=FREE):
+    def write(self, pixels, style=UNCONSTRAINED):
         self.shown += len(pixels)
         return self._engine.write(pixels, style)
 
@@ -723,7 +723,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tiny, tmp_path):
 
 def test_an_error_while_captioning_leaves_the_journal_usable(captioner, album, tmp_path):
     class Failing(Counting):
-        def write(self, pixels, style=FREE):
+        def write(self, pixels, style=UNCONSTRAINED):
             if self.shown >= 8:
                 raise CutlineError("the engine stopped")
             return super().write(pixels, style)
@@ -745,7 +745,7 @@ class Meddling(Counting):
         super().__init__(captioner)
         self._meddle = meddle
 
-    def write(self, pixels, style=FREE):
+    def write(self, pixels, style=UNCONSTRAINED):
         self._meddle()
         return super().write(pixels, style)
 

@@ -17,7 +17,7 @@ from albums import content_of, draw_album, line, lines_of, write_lines
 from cutline.alttext.edit import Change, apply, fill
 from cutline.datasets.catalog import _move
 from cutline.datasets.coco import write_coco
-from cutline.datasets.download import Parcel, fetch
+from cutline.datasets.download import RemoteFile, fetch
 from cutline.datasets.shapes import Shapes
 from cutline.datasets.unzip import unpack
 from cutline.errors import CutlineError, DataError, FetchError
@@ -327,7 +327,7 @@ def test_what_is_fetched_is_appended_to_no_link(here, precious):
     (here / "file.part").symlink_to(precious)
 
     with pytest.raises(FetchError, match="it is a link"):
-        list(fetch(Parcel("file", (here / "source").as_uri(), 100), here, pause=0.0))
+        list(fetch(RemoteFile("file", (here / "source").as_uri(), 100), here, pause=0.0))
 
     assert precious.read_text() == ""
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cutline.metrics.calibration_error import Kept, risk_area, risk_coverage, roc_area
+from cutline.metrics.calibration_error import OperatingPoint, risk_area, risk_coverage, roc_area
 from cutline.metrics.hallucination import count_invented, find_invented
 from cutline.text.tokenizer import split_words
 
@@ -85,7 +85,11 @@ def test_the_area_is_the_share_of_pairs_in_order():
 def test_the_curve_keeps_the_surest_first_and_equals_together():
     curve = risk_coverage(np.array([0.2, 0.9, 0.5, 0.5]), np.array([False, True, True, False]))
 
-    assert curve == [Kept(0.25, 0.0, 0.9), Kept(0.75, 1 / 3, 0.5), Kept(1.0, 0.5, 0.2)]
+    assert curve == [
+        OperatingPoint(0.25, 0.0, 0.9),
+        OperatingPoint(0.75, 1 / 3, 0.5),
+        OperatingPoint(1.0, 0.5, 0.2),
+    ]
     assert risk_area(curve) == pytest.approx(0.5 / 3 + 0.25 / 2)
 
 

@@ -6,7 +6,7 @@ import pytest
 from cutline.errors import DataError
 from cutline.metrics import compare, measure
 from cutline.metrics.ngrams import Floats
-from cutline.metrics.significance import compare_paired, find_intervals
+from cutline.metrics.significance import bootstrap_intervals, compare_paired
 
 CAPTIONS = {"1": "a dog runs", "2": "two cats sleep", "3": "a man rides a bicycle"}
 REFERENCES = {id: [text, f"{text} outside"] for id, text in CAPTIONS.items()}
@@ -28,7 +28,7 @@ def draw(images: int, *, seed: int) -> Floats:
 def test_the_interval_of_a_mean_is_that_of_the_textbook():
     values = draw(400, seed=1)
 
-    [[low, high]] = find_intervals(mean, rows_of(values), draws=4000)
+    [[low, high]] = bootstrap_intervals(mean, rows_of(values), draws=4000)
 
     margin = 1.96 * values.std(ddof=1) / np.sqrt(400)
     assert low == pytest.approx(values.mean() - margin, abs=0.1 * margin)
@@ -39,14 +39,14 @@ def test_each_value_has_its_own_interval_around_it():
     values = draw(200, seed=2)
     rows = np.stack([values, 3 * values + 1, np.ones(200)], axis=-1)
 
-    one, other = find_intervals(lambda sums: sums[..., :2] / sums[..., 2:], rows, draws=300)
+    one, other = bootstrap_intervals(lambda sums: sums[..., :2] / sums[..., 2:], rows, draws=300)
 
     assert one[0] < values.mean() < one[1]
     assert other == pytest.approx(3 * one + 1)
 
 
 def test_the_interval_holds_the_truth_95_times_in_a_hundred():
-    found = [find_intervals(mean, rows_of(draw(80, seed=s)), draws=400)[0] for s in range(100)]
+    found = [bootstrap_intervals(mean, rows_of(draw(80, seed=s)), draws=400)[0] for s in range(100)]
 
     holding = sum(low <= 0.5 <= high for low, high in found)
 
@@ -112,7 +112,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_gives_others():
 
     first, again, elsewhere = (
         (
-            find_intervals(mean, one, draws=300, seed=seed),
+            bootstrap_intervals(mean, one, draws=300, seed=seed),
             compare_paired(mean, one, other, draws=300, seed=seed),
         )
         for seed in (0, 0, 1)
@@ -123,7 +123,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_gives_others():
 
 
 def test_one_draw_and_one_image_are_enough():
-    [[low, high]] = find_intervals(mean, rows_of(np.array([0.25])), draws=1)
+    [[low, high]] = bootstrap_intervals(mean, rows_of(np.array([0.25])), draws=1)
 
     assert low == high == 0.25
 

@@ -12,7 +12,7 @@ from cutline.models.search import (
     greedy,
     sample,
 )
-from cutline.text.style import ENDLESS
+from cutline.text.style import UNLIMITED
 from naive import END, PAD, START, UNKNOWN, every_caption
 
 A, B = UNKNOWN + 1, UNKNOWN + 2
@@ -159,7 +159,7 @@ def test_the_length_penalty_divides_by_the_words_and_the_end():
 LENGTHS = {A: 4, B: 7}
 
 
-def limits(longest: int = ENDLESS, avoided: tuple[int, ...] = (), words: int = 6) -> Limits:
+def limits(longest: int = UNLIMITED, avoided: tuple[int, ...] = (), words: int = 6) -> Limits:
     ids = torch.arange(words)
     lengths = torch.tensor([LENGTHS.get(word, 99 * (word > B)) for word in range(words)])
     return Limits(torch.isin(ids, torch.tensor(avoided)), lengths, torch.tensor(longest))

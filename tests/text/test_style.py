@@ -1,27 +1,27 @@
 import pytest
 
 from cutline.errors import DataError
-from cutline.text.style import ENDLESS, FREE, Style, read_words
+from cutline.text.style import UNCONSTRAINED, UNLIMITED, Style, read_words
 from cutline.text.tokenizer import join_words
 from cutline.text.vocabulary import MARKERS, Vocabulary
 
 
 def test_a_style_is_free_until_it_says_otherwise():
-    assert FREE.is_free
-    assert Style(sentence=True).is_free
-    assert not Style(max_chars=20).is_free
-    assert not Style(avoid=frozenset(["man"])).is_free
-    assert FREE.longest == Style(max_chars=20).at_any_length.longest == ENDLESS
+    assert UNCONSTRAINED.is_unconstrained
+    assert Style(sentence=True).is_unconstrained
+    assert not Style(max_chars=20).is_unconstrained
+    assert not Style(avoid=frozenset(["man"])).is_unconstrained
+    assert UNCONSTRAINED.longest == Style(max_chars=20).without_length_limit.longest == UNLIMITED
 
 
 def test_a_full_stop_takes_a_character_of_its_own():
     style = Style(max_chars=12, sentence=True)
 
-    assert style.has_room("a dog barks")
-    assert style.dress("a dog barks") == "A dog barks."
-    assert not style.has_room("a dog barks!")
-    assert style.dress("") == ""
-    assert FREE.dress("a dog barks") == "a dog barks"
+    assert style.is_short_enough("a dog barks")
+    assert style.format("a dog barks") == "A dog barks."
+    assert not style.is_short_enough("a dog barks!")
+    assert style.format("") == ""
+    assert UNCONSTRAINED.format("a dog barks") == "a dog barks"
 
 
 def test_words_are_avoided_as_the_model_writes_them():

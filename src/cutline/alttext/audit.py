@@ -1,8 +1,8 @@
-"""The pictures of a page: which have an alt text, which need none, which lack one.
+"""The images of a page: which have an alt text, which need none, and which lack one.
 
-Enters: a `View` of HTML or Markdown. Leaves: a `Picture` for each `<img>` and each `![](…)`, and
-the byte at which a missing alt text belongs. Which need none is as WAI's decision tree for images
-has it: https://www.w3.org/WAI/tutorials/images/decision-tree/
+A `PageText` of HTML or Markdown becomes a `Picture` for each `<img>` and each `![](…)`, with the
+byte offset at which a missing alt text belongs. Which images are decorative follows the decision
+tree of the W3C's Web Accessibility Initiative: https://www.w3.org/WAI/tutorials/images/decision-tree/
 """
 
 import re
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from cutline.alttext.html import Attribute, Dialect, Tag, Text, is_code, read_markup
 from cutline.alttext.markdown import read_markdown
-from cutline.alttext.page_text import View
-from cutline.alttext.urls import Absent, Inline, Local, Outside, Place, Remote, Templated, locate
+from cutline.alttext.page_text import PageText
+from cutline.alttext.urls import Inline, Local, NotFound, Outside, Place, Remote, Templated, locate
 
 SMALLEST = 2
 """Pixels: what is not wider or not higher is a spacer or counts visitors."""
@@ -27,17 +27,17 @@ LIGHT = 4096
 class State(StrEnum):
     """What is to be said of a picture in a page."""
 
-    TOLD = "told"
+    PRESENT = "present"
     """It has an alt text, or a name otherwise."""
     DECORATIVE = "decorative"
     """It needs none."""
     UNKNOWN = "unknown"
     """A template decides whether it has one."""
-    LACKING = "lacking"
+    MISSING = "missing"
     """It has none, and the picture can be looked at."""
     REMOTE = "remote"
     """It has none; the picture is another host's."""
-    ABSENT = "absent"
+    FILE_NOT_FOUND = "file_not_found"
     """It has none; there is no such file."""
     TEMPLATED = "templated"
     """It has none; which picture it is, a template decides."""
@@ -72,7 +72,7 @@ class Picture:
     @property
     def is_missing(self) -> bool:
         """Whether there is no alt text where one should be."""
-        fine = (State.TOLD, State.DECORATIVE, State.UNKNOWN, State.FILLED)
+        fine = (State.PRESENT, State.DECORATIVE, State.UNKNOWN, State.FILLED)
         return self.state not in fine
 
 
@@ -102,18 +102,18 @@ _CONTROL = re.compile(
 class Reader:
     """Finds the pictures of one page."""
 
-    def __init__(self, view: View, roots: tuple[Path, ...]) -> None:
-        self.view, self.roots, self.base = view, roots, ""
+    def __init__(self, page: PageText, roots: tuple[Path, ...]) -> None:
+        self.text, self.roots, self.base = page, roots, ""
 
     def read_markdown(self, text: str, dialect: Dialect) -> list[Picture]:
         """Both `![](…)` and the HTML among it, in the order in which they stand."""
         document = read_markdown(text, components=dialect.components)
         found = self.read_html(document.html, dialect)
         for image in document.images:
-            source = self.view.read(image.source)
+            source = self.text.read(image.source)
             state = None
             if image.text.strip() or re.search(r"\balt\s*=", image.attributes, re.I):
-                state = State.TOLD
+                state = State.PRESENT
             elif image.text:
                 state = State.DECORATIVE  # a lone blank says that there is nothing to say
             found.append(self.place(source, image.start, image.start + 2, "", state))
@@ -127,7 +127,7 @@ class Reader:
             if isinstance(part, Text):
                 link.read(text[part.start : part.end])
             elif part.name == "base" and not self.base:
-                self.base = unescape(self.view.read(part.get("href") or ""))
+                self.base = unescape(self.text.read(part.get("href") or ""))
             elif part.name == "img" and not part.is_end:
                 link.pictures.append(len(found))
                 found.append(self.judge(part))
@@ -144,7 +144,7 @@ class Reader:
         source = attribute.value or "" if attribute else ""
         if attribute and attribute.name.endswith("srcset"):
             source = source.strip(", \t\n\f\r").split()[0].rstrip(",") if source.strip(", ") else ""
-        source = unescape(self.view.read(source))
+        source = unescape(self.text.read(source))
         state, why = _look_at(tag)
         after_name = tag.start + len("<img")
         simple = attribute is not None and not tag.templates
@@ -161,22 +161,22 @@ class Reader:
         self, source: str, start: int, at: int, quote: str, state: State | None, why: str = ""
     ) -> Picture:
         """The picture, its address looked up if nothing else is known of it."""
-        line, byte = self.view.line_of(start), self.view.byte_of(at)
-        picture = Picture(self.view.path, line, source, State.LACKING, why, byte=byte, quote=quote)
+        line, byte = self.text.line_of(start), self.text.byte_of(at)
+        picture = Picture(self.text.path, line, source, State.MISSING, why, byte=byte, quote=quote)
         if state:
             return replace(picture, state=state)
-        place = locate(source, self.view.path, self.roots, base=self.base)
+        place = locate(source, self.text.path, self.roots, base=self.base)
         picture = replace(picture, place=place)
         if why := _why_decorative(place, source):
             return _leave(picture, why)
         match place:
             case Remote():
                 return replace(picture, state=State.REMOTE)
-            case Absent(path):
-                return replace(picture, state=State.ABSENT, why=f"there is no {path}")
+            case NotFound(path):
+                return replace(picture, state=State.FILE_NOT_FOUND, why=f"there is no {path}")
             case Outside(path):
                 why = f"{path} is outside of the site; its folder may be named with --root"
-                return replace(picture, state=State.ABSENT, why=why)
+                return replace(picture, state=State.FILE_NOT_FOUND, why=why)
             case Templated():
                 return replace(picture, state=State.TEMPLATED)
         return picture
@@ -216,10 +216,10 @@ def _look_at(tag: Tag) -> tuple[State | None, str]:
     for attribute in tag.attributes:
         if _ALT.fullmatch(attribute.name):
             if (attribute.value or "").strip():
-                return State.TOLD, ""
+                return State.PRESENT, ""
             return State.DECORATIVE, "its alt text is empty"
     if any((tag.get(name) or "").strip() for name in _NAMES):
-        return State.TOLD, "it has a name otherwise"
+        return State.PRESENT, "it has a name otherwise"
     hidden = tag.get("aria-hidden") == "true" or tag.get("hidden") is not None
     if hidden or (tag.get("role") or "").strip().lower() in ("presentation", "none"):
         return State.DECORATIVE, "it is marked so"

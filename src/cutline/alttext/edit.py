@@ -102,7 +102,7 @@ def fill(
             yield page
         else:
             pages.append(page)
-    wanted = (State.LACKING, State.REMOTE) if fetch else (State.LACKING,)
+    wanted = (State.MISSING, State.REMOTE) if fetch else (State.MISSING,)
     shown = (picture for page in pages for picture in page.pictures if picture.state in wanted)
     places = list(dict.fromkeys(picture.place for picture in shown))
     answers: Answers = {}

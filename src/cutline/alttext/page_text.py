@@ -17,7 +17,7 @@ from cutline.errors import DataError
 _CHARSET = re.compile(r"(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.I)
 
 
-class View:
+class PageText:
     """A file's bytes as text in which a sign is a byte, or two in UTF-16.
 
     Raises `DataError` for an encoding in which that cannot be.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cutline.alttext.audit import Picture, Reader
 from cutline.alttext.html import Dialect
-from cutline.alttext.page_text import View
+from cutline.alttext.page_text import PageText
 from cutline.errors import DataError
 
 HTML = (".html", ".htm", ".xhtml", ".shtml", ".php", ".phtml", ".vue", ".svelte")
@@ -46,12 +46,12 @@ def read_page(path: Path, roots: Sequence[Path] = ()) -> Page:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     kind = kind_of(path)
-    view = View(path, content, is_markdown=kind in MARKDOWN)
-    reader = Reader(view, tuple(roots) or (path.parent,))
-    dialect = Dialect(components=kind in (".vue", ".svelte", ".mdx"), prose=view.is_markdown)
-    read = reader.read_markdown if view.is_markdown else reader.read_html
-    pictures = read(view.text, dialect)
-    return Page(path, content, tuple(pictures), view.written_in)
+    text = PageText(path, content, is_markdown=kind in MARKDOWN)
+    reader = Reader(text, tuple(roots) or (path.parent,))
+    dialect = Dialect(components=kind in (".vue", ".svelte", ".mdx"), prose=text.is_markdown)
+    read = reader.read_markdown if text.is_markdown else reader.read_html
+    pictures = read(text.text, dialect)
+    return Page(path, content, tuple(pictures), text.written_in)
 
 
 def kind_of(path: Path) -> str:

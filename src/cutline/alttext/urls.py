@@ -1,7 +1,7 @@
 """What the address of a picture in a page means: a file, bytes in the page, another host, nothing.
 
 Enters: `img/a%20dog.jpg?v=3`, where the page lies, what the folders of the site are. Leaves: one of
-`Local`, `Inline`, `Remote`, `Absent`, `Outside`, `Templated`. Nothing is opened here, and no
+`Local`, `Inline`, `Remote`, `NotFound`, `Outside`, `Templated`. Nothing is opened here, and no
 file is found outside of the site: a stranger's page must not lead to `../../private.jpg`.
 """
 
@@ -40,7 +40,7 @@ class Remote:
 
 
 @dataclass(frozen=True)
-class Absent:
+class NotFound:
     """A file that is not there."""
 
     path: Path
@@ -58,7 +58,7 @@ class Templated:
     """Nobody knows before the template is filled."""
 
 
-Place = Local | Inline | Remote | Absent | Outside | Templated
+Place = Local | Inline | Remote | NotFound | Outside | Templated
 
 _CODE = re.compile(r"\{\{|\{%|\{!!|<\?|<%|\$\{|#\{|^\{")
 _PERHAPS_CODE = re.compile(r"^[@~]|\[\[|\{\w+\}|%[A-Z_]{3,}%")
@@ -115,7 +115,7 @@ def _find_file(source: str, page: Path, roots: Sequence[Path]) -> Place:
             outside.append(path)
     if _PERHAPS_CODE.search(source):
         return Templated()
-    return Outside(outside[0]) if outside else Absent(tried[0])
+    return Outside(outside[0]) if outside else NotFound(tried[0])
 
 
 def _lies_in(path: Path, folders: Sequence[Path], spell: Callable[[Path], str]) -> bool:

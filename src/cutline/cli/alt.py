@@ -118,7 +118,7 @@ def _take(change: "Change", *, do_apply: bool, as_json: bool) -> list[str]:
     wrong = [
         f"{_where(picture)}: {picture.why}"
         for picture in change.pictures
-        if picture.state in (State.ABSENT, State.UNREADABLE)
+        if picture.state in (State.FILE_NOT_FOUND, State.UNREADABLE)
     ]
     if do_apply:
         try:
@@ -176,14 +176,14 @@ def _print_json(pictures: Iterable[Picture]) -> None:
 
 
 _SUMMARY = (
-    (State.TOLD, "with alt text"),
+    (State.PRESENT, "with alt text"),
     (State.DECORATIVE, "decorative"),
     (State.UNKNOWN, "decided by a template"),
     (State.FILLED, ""),
     (State.UNSURE, "too unsure"),
     (State.REMOTE, "on other hosts (--fetch captions them)"),
     (State.TEMPLATED, "with an address in a template"),
-    (State.ABSENT, "not found"),
+    (State.FILE_NOT_FOUND, "not found"),
     (State.UNREADABLE, "unreadable"),
 )
 

@@ -12,7 +12,7 @@ from cutline.cli.options import json_option, out_option, overwrite_option, quiet
 from cutline.cli.progress import Bars, note, warn
 from cutline.cli.terminal import echo, plural
 from cutline.datasets import SOURCES
-from cutline.datasets.catalog import OFFERS, Plan, get_all
+from cutline.datasets.catalog import DOWNLOADABLE, Plan, get_all
 from cutline.datasets.catalog import plan as plan_download
 from cutline.errors import CutlineError, FetchError
 
@@ -40,8 +40,8 @@ def data() -> None:
 def list_all(as_json: bool) -> None:
     """List the data sets that can be downloaded, and the kinds that can be read."""
     sizes = {
-        name: {part: parcel.size for part, parcel in offer.parcels.items()}
-        for name, offer in OFFERS.items()
+        name: {part: remote.size for part, remote in dataset.files.items()}
+        for name, dataset in DOWNLOADABLE.items()
     }
     if as_json:
         echo(json.dumps({"datasets": sizes, "kinds": list(SOURCES)}, indent=2))
@@ -101,7 +101,7 @@ def get(
 def _get(todo: Plan, at_once: int) -> bool:
     """Download what is missing; returns whether a file failed."""
     bars, done, failed = Bars(), dict[str, int](), False
-    sizes = {parcel.name: parcel.size for parcel in todo.missing}
+    sizes = {remote.name: remote.size for remote in todo.missing}
     events = get_all(todo.missing, todo.folder, at_once=at_once)
     try:
         for event in events:
@@ -137,12 +137,12 @@ def _find_damaged(folder: Path) -> int:
 def _print_plan(todo: Plan, *, as_json: bool) -> None:
     files: list[dict[str, Any]] = [
         {
-            "name": parcel.name,
-            "size": parcel.size,
-            "present": todo.present(parcel),
-            "complete": parcel not in todo.missing,
+            "name": remote.name,
+            "size": remote.size,
+            "present": todo.present(remote),
+            "complete": remote not in todo.missing,
         }
-        for parcel in todo.parcels
+        for remote in todo.files
     ]
     if as_json:
         line = {"folder": str(todo.folder), "files": files, "to_download": todo.bytes_to_fetch}

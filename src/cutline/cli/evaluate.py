@@ -25,7 +25,7 @@ from cutline.errors import DataError, ModelError, needs_training
 from cutline.evaluation.tables import choose_metrics, tell_scores
 from cutline.io.atomic import write_text_file
 from cutline.io.outputs import require_output
-from cutline.metrics import USUAL
+from cutline.metrics import DEFAULT_METRICS
 from cutline.types import Example, Report
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def evaluate(
     if sheet:
         shown = [(each.example.image, each.text) for each in captioned[:100]]
         save_drawing(draw_sheet(shown), sheet)
-    named = only or ",".join(USUAL)
+    named = only or ",".join(DEFAULT_METRICS)
     chosen = choose_metrics(named, df="refs", train=None, leave_out=warn, watch=Bars().show)
     report = score_split(captioned, metrics=chosen, draws=draws)
     echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))

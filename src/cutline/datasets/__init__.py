@@ -23,7 +23,7 @@ SOURCES = {
     "shapes": "cutline.datasets.shapes:Shapes",
 }
 
-BESIDE = {
+MIXTURE_ONLY = {
     "sentences": "cutline.datasets.sentences:Sentences",
     "labels": "cutline.datasets.labels:Labels",
 }

@@ -15,29 +15,29 @@ from shutil import disk_usage, rmtree
 from threading import Event, Semaphore, Thread
 from urllib.parse import urlsplit
 
-from cutline.datasets.download import Fetched, Parcel, digest, fetch
+from cutline.datasets.download import DownloadProgress, RemoteFile, digest, fetch
 from cutline.datasets.unzip import unpack
 from cutline.errors import DataError, FetchError, nearest
 
 DONE = ".fetched"
-"""The folder that remembers which parcels are unpacked."""
-_Events = SimpleQueue[Fetched | Exception | None]
-"""Of parcels that come at the same time; one has ended where there is `None`."""
+"""The folder that remembers which files are unpacked."""
+_Events = SimpleQueue[DownloadProgress | Exception | None]
+"""Of files that come at the same time; one has ended where there is `None`."""
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A data set, in parcels, each an archive."""
+class DownloadableDataset:
+    """A data set, in files, each an archive."""
 
     base: str
-    parcels: dict[str, Parcel]
+    files: dict[str, RemoteFile]
     """By what is in them: annotations, train, val, test."""
     note: str = ""
 
 
-def _coco(name: str, size: int, md5: str | None = None) -> Parcel:
+def _coco(name: str, size: int, md5: str | None = None) -> RemoteFile:
     folder = "annotations" if name.startswith(("annotations", "image_info")) else "zips"
-    return Parcel(name, f"{folder}/{name}", size, md5)
+    return RemoteFile(name, f"{folder}/{name}", size, md5)
 
 
 _FLICKR8K = """\
@@ -47,8 +47,8 @@ e330ddd5156a4c2d2e2b67bc587e70e588f2d132bd8a10dc54dcb71e58115d8e  Flickr_8k.trai
 c0924146c131458ceba45da59670fe9520eadce1e5cafffa16a817672a9b1f17  Flickr_8k.testImages.txt
 """
 _COCO = "https://s3.amazonaws.com/images.cocodataset.org/"
-OFFERS = {
-    "coco2014": Offer(
+DOWNLOADABLE = {
+    "coco2014": DownloadableDataset(
         _COCO,
         {
             "annotations": _coco(
@@ -63,7 +63,7 @@ OFFERS = {
         },
         "Old copies of train2014 hold one damaged picture, COCO_train2014_000000262993.jpg.",
     ),
-    "coco2017": Offer(
+    "coco2017": DownloadableDataset(
         _COCO,
         {
             "annotations": _coco(
@@ -73,9 +73,13 @@ OFFERS = {
             "val": _coco("val2017.zip", 815_585_330, "442b8da7639aecaf257c1dceb8ba8c80"),
         },
     ),
-    "flickr8k-text": Offer(
+    "flickr8k-text": DownloadableDataset(
         "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/",
-        {"text": Parcel("Flickr8k_text.zip", "Flickr8k_text.zip", 2_340_801, contents=_FLICKR8K)},
+        {
+            "text": RemoteFile(
+                "Flickr8k_text.zip", "Flickr8k_text.zip", 2_340_801, contents=_FLICKR8K
+            )
+        },
         "Flickr8k's photographs are given on request by its authors (Hodosh, Young and "
         "Hockenmaier); put their folder Flicker8k_Dataset beside these files.",
     ),
@@ -87,8 +91,8 @@ class Plan:
     """What is to be fetched into a folder, and what that costs."""
 
     folder: Path
-    parcels: tuple[Parcel, ...]
-    missing: tuple[Parcel, ...]
+    files: tuple[RemoteFile, ...]
+    missing: tuple[RemoteFile, ...]
     note: str
 
     @property
@@ -106,13 +110,13 @@ class Plan:
         """On the disk."""
         return disk_usage(_find_existing(self.folder)).free
 
-    def present(self, parcel: Parcel) -> int:
-        """Bytes of a parcel that have come."""
-        names = (parcel.name, f"{parcel.name}.part")
+    def present(self, remote: RemoteFile) -> int:
+        """Bytes of a file that have arrived."""
+        names = (remote.name, f"{remote.name}.part")
         return max(p.stat().st_size if p.exists() else 0 for p in map(self._beside, names))
 
-    def _unpacked(self, parcel: Parcel) -> int:
-        inside = self._beside(f"{parcel.name}.unpacked")
+    def _unpacked(self, remote: RemoteFile) -> int:
+        inside = self._beside(f"{remote.name}.unpacked")
         return sum(path.stat().st_size for path in inside.rglob("*") if path.is_file())
 
     def _beside(self, name: str) -> Path:
@@ -121,12 +125,12 @@ class Plan:
 
 def plan(name: str, folder: Path, *, only: Sequence[str] = (), mirror: str | None = None) -> Plan:
     """What fetching a data set, or only some of its parts, would bring; asks nobody."""
-    if name not in OFFERS:
-        raise DataError(f"there is no data set {name!r} to fetch{nearest(name, OFFERS)}")
-    offer = OFFERS[name]
+    if name not in DOWNLOADABLE:
+        raise DataError(f"there is no data set {name!r} to fetch{nearest(name, DOWNLOADABLE)}")
+    dataset = DOWNLOADABLE[name]
     for part in only:
-        if part not in offer.parcels:
-            raise DataError(f"{name} has no part {part!r}{nearest(part, offer.parcels)}")
+        if part not in dataset.files:
+            raise DataError(f"{name} has no part {part!r}{nearest(part, dataset.files)}")
     if mirror and not _is_address(mirror):
         raise DataError(
             f"the mirror {mirror!r} is no address such as https://example.org/coco "
@@ -134,14 +138,14 @@ def plan(name: str, folder: Path, *, only: Sequence[str] = (), mirror: str | Non
         )
     if not (existing := _find_existing(folder)).is_dir():
         raise DataError(f"nothing can be put into {folder}: {existing} is a file")
-    base = (mirror or offer.base).rstrip("/") + "/"
-    parcels = tuple(
-        replace(parcel, address=base + parcel.address)
-        for part, parcel in offer.parcels.items()
+    base = (mirror or dataset.base).rstrip("/") + "/"
+    files = tuple(
+        replace(remote, address=base + remote.address)
+        for part, remote in dataset.files.items()
         if not only or part in only
     )
-    missing = tuple(p for p in parcels if not (folder / DONE / f"{p.name}.done").exists())
-    return Plan(folder, parcels, missing, offer.note)
+    missing = tuple(p for p in files if not (folder / DONE / f"{p.name}.done").exists())
+    return Plan(folder, files, missing, dataset.note)
 
 
 def _is_address(mirror: str) -> bool:
@@ -158,36 +162,36 @@ def _find_existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
-def get(parcel: Parcel, folder: Path, *, patience: float = 30.0) -> Iterator[Fetched]:
-    """Fetch a parcel, unpack it, forget the archive. Goes on where it was stopped.
+def get(remote: RemoteFile, folder: Path, *, patience: float = 30.0) -> Iterator[DownloadProgress]:
+    """Download an archive, unpack and delete it; resumes where it was stopped.
 
-    Raises `FetchError`, whatever keeps the parcel from coming.
+    Raises `FetchError` whenever that fails, whatever the reason.
     """
     beside = folder / DONE
-    archive, inside = beside / parcel.name, beside / f"{parcel.name}.unpacked"
+    archive, inside = beside / remote.name, beside / f"{remote.name}.unpacked"
     try:
-        yield from fetch(parcel, beside, patience=patience)
-        yield from _unpack(parcel, archive, inside)
+        yield from fetch(remote, beside, patience=patience)
+        yield from _unpack(remote, archive, inside)
         _move(inside, folder)
-        (beside / f"{parcel.name}.done").touch()
+        (beside / f"{remote.name}.done").touch()
         archive.unlink()
     except OSError as error:  # no room, no right to write
         place, reason = error.filename2 or error.filename or folder, error.strerror or error
-        raise FetchError(f"{parcel.name} cannot be brought into {place}: {reason}") from None
+        raise FetchError(f"{remote.name} cannot be brought into {place}: {reason}") from None
     except ValueError as error:  # no address
-        raise FetchError(f"{parcel.address} does not come: {error}") from None
+        raise FetchError(f"{remote.address} does not come: {error}") from None
 
 
 def get_all(
-    parcels: Sequence[Parcel], folder: Path, *, at_once: int = 3, patience: float = 30.0
-) -> Generator[Fetched | FetchError]:
-    """Get some parcels at a time; one that does not come does not keep the others."""
+    files: Sequence[RemoteFile], folder: Path, *, at_once: int = 3, patience: float = 30.0
+) -> Generator[DownloadProgress | FetchError]:
+    """Get some files at a time; one that does not come does not keep the others."""
     events: _Events = SimpleQueue()
     stopped, free = Event(), Semaphore(at_once)
     # daemons: whoever stops the program does not wait for a server that says nothing
     threads = [
         Thread(target=_bring, args=(coming, events, stopped, free), daemon=True)
-        for coming in (get(parcel, folder, patience=patience) for parcel in parcels)
+        for coming in (get(remote, folder, patience=patience) for remote in files)
     ]
     try:
         for thread in threads:
@@ -197,7 +201,7 @@ def get_all(
             event = events.get()
             if event is None:
                 under_way -= 1
-            elif isinstance(event, Fetched | FetchError):
+            elif isinstance(event, DownloadProgress | FetchError):
                 yield event
             else:
                 raise event  # a mistake of our own
@@ -207,8 +211,10 @@ def get_all(
             thread.join(1 / len(threads))  # those that have something in hand lay it down
 
 
-def _bring(coming: Iterator[Fetched], events: _Events, stopped: Event, free: Semaphore) -> None:
-    """When it is its turn, pass on a parcel's events, whatever it fails with, and that it ends."""
+def _bring(
+    coming: Iterator[DownloadProgress], events: _Events, stopped: Event, free: Semaphore
+) -> None:
+    """When it is its turn, pass on a file's events, whatever it fails with, and that it ends."""
     try:
         with free:
             if stopped.is_set():
@@ -223,14 +229,14 @@ def _bring(coming: Iterator[Fetched], events: _Events, stopped: Event, free: Sem
         events.put(None)
 
 
-def _unpack(parcel: Parcel, archive: Path, inside: Path) -> Iterator[Fetched]:
+def _unpack(remote: RemoteFile, archive: Path, inside: Path) -> Iterator[DownloadProgress]:
     """Unpack and check; an archive that is not what it should be is not kept."""
     try:
         for event in unpack(archive, inside):
             yield replace(event, name=f"unpacking {event.name}")
-        for expected, name in map(str.split, parcel.contents.splitlines()):
+        for expected, name in map(str.split, remote.contents.splitlines()):
             if not (inside / name).is_file() or digest(inside / name, "sha256") != expected:
-                raise FetchError(f"{parcel.address} is not what it should be: {name} in it differs")
+                raise FetchError(f"{remote.address} is not what it should be: {name} in it differs")
     except FetchError as error:
         if inside.exists():
             rmtree(inside)  # before the archive: nothing of it may outlive it
@@ -245,7 +251,7 @@ def _move(source: Path, target: Path) -> None:
         if path.is_file() and place.is_file() and not filecmp.cmp(path, place, shallow=False):
             raise FileExistsError(EEXIST, "another file of this name is there", str(place))
         try:
-            path.replace(place)  # tried, not asked before: another parcel may bring this folder now
+            path.replace(place)  # tried, not asked before: another archive may add this folder now
         except OSError:
             if not (path.is_dir() and place.is_dir()):
                 raise

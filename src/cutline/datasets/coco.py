@@ -80,7 +80,7 @@ class Coco:
         self.year, self.split = year, split
 
     def __iter__(self) -> Iterator[Example]:
-        return self.read().insist()
+        return self.read().require_valid()
 
     def read(self) -> Reading:
         """Examples in the order of the files: train, validation, test."""

@@ -1,8 +1,8 @@
-"""Large files over a poor line: resumed, checked, never half there under their final name.
+"""Downloads of large files over unreliable connections: resumed, checked, never left incomplete.
 
-Enters: a `Parcel`. Leaves: the file, whole and with the checksum it must have, or a `FetchError` of
-one sentence; on the way `Fetched` events. What has come so far stays in `NAME.part`, and the next
-call asks for the rest (HTTP ranges, RFC 9110, section 14). The checksum decides, not the server.
+A `RemoteFile` is downloaded as `NAME.part` and renamed when it is complete and its checksum is
+right; otherwise `FetchError` is raised, and the next call requests the missing bytes (HTTP ranges,
+RFC 9110, section 14). `DownloadProgress` events report how far it is.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ server that never ends must not fill the disk."""
 
 
 @dataclass(frozen=True)
-class Parcel:
+class RemoteFile:
     """One file to fetch."""
 
     name: str
@@ -51,8 +51,8 @@ class Parcel:
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """How much of a parcel is there, in bytes; `total` is 0 while nobody knows it."""
+class DownloadProgress:
+    """How much of a remote is there, in bytes; `total` is 0 while nobody knows it."""
 
     name: str
     done: int
@@ -60,60 +60,62 @@ class Fetched:
 
 
 def fetch(
-    parcel: Parcel, folder: Path, *, patience: float = PATIENCE, pause: float = 1.0
-) -> Iterator[Fetched]:
-    """Bring a parcel into a folder; goes on with what is there. Raises `FetchError`."""
-    final, part = folder / parcel.name, folder / f"{parcel.name}.part"
+    remote: RemoteFile, folder: Path, *, patience: float = PATIENCE, pause: float = 1.0
+) -> Iterator[DownloadProgress]:
+    """Bring a remote into a folder; goes on with what is there. Raises `FetchError`."""
+    final, part = folder / remote.name, folder / f"{remote.name}.part"
     folder.mkdir(parents=True, exist_ok=True)
     if final.exists():
-        yield Fetched(parcel.name, final.stat().st_size, final.stat().st_size)
+        yield DownloadProgress(remote.name, final.stat().st_size, final.stat().st_size)
         return
     fruitless, begun_anew = 0, False
     while True:
         before = _size(part)
         try:
-            for done, total in _receive(parcel, part, patience):
-                yield Fetched(parcel.name, done, total or parcel.size)
+            for done, total in _receive(remote, part, patience):
+                yield DownloadProgress(remote.name, done, total or remote.size)
         except (OSError, HTTPException) as error:
             if isinstance(error, HTTPError):
                 error.close()  # it is an answer, too, with its connection
-            _give_up_if_hopeless(parcel, error)
+            _give_up_if_hopeless(remote, error)
             fruitless = 0 if _size(part) > before else fruitless + 1
-            if fruitless and _is_whole(parcel, part):  # and the server said more would come
+            if fruitless and _is_whole(remote, part):  # and the server said more would come
                 break
             if fruitless >= TRIES:
                 raise FetchError(
-                    f"{parcel.address} does not come: {_reason(error)} ({_size(part):,} bytes are "
+                    f"{remote.address} does not come: {_reason(error)} ({_size(part):,} bytes are "
                     "kept; the same command goes on)"
                 ) from None
-            yield Fetched(parcel.name, _size(part), parcel.size)  # here, too, it may be stopped
+            yield DownloadProgress(
+                remote.name, _size(part), remote.size
+            )  # here, too, it may be stopped
             time.sleep(pause * fruitless)
             continue
-        wrong = _find_difference(parcel, part)
+        wrong = _find_difference(remote, part)
         if not wrong:
             break
         part.unlink()
         if begun_anew:  # once is chance, or a file that changed on the way
-            raise FetchError(f"{parcel.address} is not the file it should be: {wrong}")
+            raise FetchError(f"{remote.address} is not the file it should be: {wrong}")
         begun_anew = True
     part.replace(final)
 
 
-def _receive(parcel: Parcel, part: Path, patience: float) -> Iterator[tuple[int, int]]:
+def _receive(remote: RemoteFile, part: Path, patience: float) -> Iterator[tuple[int, int]]:
     """Append what is missing; bytes so far, and of the whole as the server says."""
     have = _size(part)
     headers = {"User-Agent": f"cutline/{__version__}", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        response = urlopen(Request(parcel.address, headers=headers), timeout=patience)
+        response = urlopen(Request(remote.address, headers=headers), timeout=patience)
     except HTTPError as error:
         if error.code == 416 and have:  # nothing is left to ask for: the checksum will say
             return
         raise
     with response:
         start, total = _place(response)
-        _refuse_endless(parcel, part, total)
+        _refuse_endless(remote, part, total)
         if start not in (0, have):
             raise HTTPException(f"byte {start} came where byte {have} was asked for")
         if start < have:  # a server that ignores ranges
@@ -123,7 +125,7 @@ def _receive(parcel: Parcel, part: Path, patience: float) -> Iterator[tuple[int,
             while piece := response.read(PIECE):
                 file.write(piece)
                 have += len(piece)
-                _refuse_endless(parcel, part, have)
+                _refuse_endless(remote, part, have)
                 yield have, total
     if have < total:
         raise HTTPException(f"the line broke after {have:,} of {total:,} bytes")
@@ -143,34 +145,34 @@ def _number(said: str) -> int:
     return int(said) if re.fullmatch("[0-9]{1,19}", said) else 0
 
 
-def _refuse_endless(parcel: Parcel, part: Path, size: int) -> None:
-    if size > parcel.most:
+def _refuse_endless(remote: RemoteFile, part: Path, size: int) -> None:
+    if size > remote.most:
         part.unlink(missing_ok=True)
         raise FetchError(
-            f"{parcel.address} is not the file it should be: it has more than {parcel.most:,} bytes"
+            f"{remote.address} is not the file it should be: it has more than {remote.most:,} bytes"
         )
 
 
-def _give_up_if_hopeless(parcel: Parcel, error: Exception) -> None:
+def _give_up_if_hopeless(remote: RemoteFile, error: Exception) -> None:
     """Trying again helps a broken line; it does not help a file that is not there."""
     if isinstance(error, HTTPError) and 400 <= error.code < 500 and error.code not in (408, 429):
-        raise FetchError(f"{parcel.address} is not to be had: {error.code} {error.reason}")
+        raise FetchError(f"{remote.address} is not to be had: {error.code} {error.reason}")
     if isinstance(error, OSError) and not isinstance(error, URLError) and error.filename:
         raise FetchError(f"{error.filename} cannot be written: {error.strerror}")
     if isinstance(error, OSError) and error.errno == 28:
-        raise FetchError(f"{parcel.name}: the disk is full; make room, the same command goes on")
+        raise FetchError(f"{remote.name}: the disk is full; make room, the same command goes on")
 
 
-def _find_difference(parcel: Parcel, part: Path) -> str:
+def _find_difference(remote: RemoteFile, part: Path) -> str:
     """What is not as it should be, or nothing."""
-    if parcel.md5 and (found := digest(part, "md5")) != parcel.md5:
-        return f"its MD5 is {found}, and must be {parcel.md5}"
+    if remote.md5 and (found := digest(part, "md5")) != remote.md5:
+        return f"its MD5 is {found}, and must be {remote.md5}"
     return ""
 
 
-def _is_whole(parcel: Parcel, part: Path) -> bool:
+def _is_whole(remote: RemoteFile, part: Path) -> bool:
     """Whether a checksum says so."""
-    return bool(parcel.md5) and part.exists() and not _find_difference(parcel, part)
+    return bool(remote.md5) and part.exists() and not _find_difference(remote, part)
 
 
 def digest(path: Path, kind: str) -> str:

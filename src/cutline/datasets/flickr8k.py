@@ -18,9 +18,9 @@ from pathlib import Path
 
 from cutline.datasets.validation import (
     Entry,
+    Fields,
     Problem,
     Reading,
-    Said,
     assemble,
     list_pictures,
     read_lines,
@@ -56,7 +56,7 @@ class Flickr8k:
         self.captions = captions
 
     def __iter__(self) -> Iterator[Example]:
-        return self.read().insist()
+        return self.read().require_valid()
 
     def read(self) -> Reading:
         """Examples in the order of the lists: train, validation, test."""
@@ -90,11 +90,11 @@ class Flickr8k:
         return next(filter(Path.is_file, places), places[-1])
 
 
-def _parse_name(line: str, *, split: str) -> list[Said]:
+def _parse_name(line: str, *, split: str) -> list[Fields]:
     return [(line.strip(), None, split)]
 
 
-def _parse_tab(line: str) -> list[Said]:
+def _parse_tab(line: str) -> list[Fields]:
     """`dog.jpg#2<TAB>A dog runs .` is `("dog.jpg", "A dog runs .", None)`."""
     key, tab, caption = line.partition("\t")
     if not tab:
@@ -102,7 +102,7 @@ def _parse_tab(line: str) -> list[Said]:
     return [(key.partition("#")[0].strip(), caption, None)]
 
 
-def _parse_comma(line: str) -> list[Said]:
+def _parse_comma(line: str) -> list[Fields]:
     """`dog.jpg,A dog runs .`, in quotes where the caption itself has a comma, or not."""
     try:
         picture, *caption = next(csv.reader([line], strict=True))

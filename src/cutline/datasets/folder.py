@@ -29,9 +29,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from unicodedata import normalize
 
-from cutline.datasets.validation import Entry, Problem, Reading, Said, assemble, read_lines
+from cutline.datasets.validation import Entry, Fields, Problem, Reading, assemble, read_lines
 from cutline.errors import DataError, nearest
-from cutline.images.find import is_picture
+from cutline.images.formats import is_picture
 from cutline.types import SPLITS, Example
 
 _SYNONYMS = {"dev": "validation", "val": "validation", "valid": "validation"}
@@ -51,7 +51,7 @@ class Folder:
         self.test = test
 
     def __iter__(self) -> Iterator[Example]:
-        return self.read().insist()
+        return self.read().require_valid()
 
     def read(self) -> Reading:
         """Examples in the order of the lines, or of the names where each picture has its file."""
@@ -155,7 +155,7 @@ def _read_json(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem
         yield Problem(file, None, str(error))
 
 
-def _parse_object(line: str, *, names: Mapping[str, str]) -> list[Said]:
+def _parse_object(line: str, *, names: Mapping[str, str]) -> list[Fields]:
     try:
         said = json.loads(line)
     except json.JSONDecodeError as error:
@@ -211,7 +211,7 @@ def _read_csv(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]
 
 def _parse_row(
     line: str, *, columns: list[str], separator: str, names: Mapping[str, str]
-) -> list[Said]:
+) -> list[Fields]:
     """Each line alone, so that a quote left open cannot swallow the lines after it."""
     try:
         cells = next(csv.reader([line], delimiter=separator, strict=True))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cutline.datasets import BESIDE
+from cutline.datasets import MIXTURE_ONLY
 from cutline.datasets.labels import Labels
 from cutline.datasets.sentences import Sentences
 from cutline.errors import DataError, RecipeError, nearest
@@ -78,13 +78,13 @@ def read_mixture(recipe: Recipe, data: Places) -> Mixture:
         return Mixture(tuple(recipe.build("source", _insist_on_one(data))))
     examples: list[Example] = []
     repeats: dict[str, int] = {}
-    beside: dict[str, list[Any]] = {kind: [] for kind in BESIDE}
+    beside: dict[str, list[Any]] = {kind: [] for kind in MIXTURE_ONLY}
     sources = []
     for options in recipe.mixed:
         name, kind, place = options["name"], options["kind"], _place(recipe, data, options["name"])
         share, own = split_share(options)
         chosen = {option: value for option, value in own.items() if option != "kind"}
-        if kind in BESIDE:
+        if kind in MIXTURE_ONLY:
             part = _find_beside(kind)(place, **chosen)
             beside[kind].append(part)
             sources.append({**options, "count": sum(1 for _ in part)})
@@ -124,7 +124,7 @@ def locate(recipe: Recipe, given: Sequence[str]) -> Places:
     return places
 
 
-def tell_places(data: Places) -> str:
+def describe_places(data: Places) -> str:
     """Where the data is, for sentences: a path, or every NAME=PATH."""
     if isinstance(data, Path):
         return str(data)

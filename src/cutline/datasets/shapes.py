@@ -66,7 +66,7 @@ class Shapes:
         self.seed = seed
 
     def __iter__(self) -> Iterator[Example]:
-        return self.read().insist()
+        return self.read().require_valid()
 
     def read(self) -> Reading:
         """Draw what is not yet there; what is drawn has no problems."""

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from cutline.datasets.download import Fetched
+from cutline.datasets.download import DownloadProgress
 from cutline.errors import FetchError
 from cutline.io.atomic import RefusedError, atomic_write, remove_partial_files, require_regular_file
 
@@ -25,7 +25,7 @@ ENCRYPTED = 1
 """The bit among a member's flags (APPNOTE.TXT, 4.4.4)."""
 
 
-def unpack(archive: Path, folder: Path) -> Iterator[Fetched]:
+def unpack(archive: Path, folder: Path) -> Iterator[DownloadProgress]:
     """Unpack an archive into a folder. Raises `FetchError` before anything hostile is written.
 
     What the disk refuses, such as room, is an `OSError`: the archive may be good.
@@ -41,7 +41,7 @@ def unpack(archive: Path, folder: Path) -> Iterator[Fetched]:
             for member in members:
                 done += member.file_size
                 if _write(opened, member, folder / member.filename):
-                    yield Fetched(archive.name, done, total)
+                    yield DownloadProgress(archive.name, done, total)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         raise FetchError(f"{archive} is damaged: {error}") from None
     except RefusedError as error:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from cutline.errors import DataError
-from cutline.images.find import is_picture
+from cutline.images.formats import is_picture
 from cutline.types import SPLITS, Example
 
 
@@ -49,7 +49,7 @@ class Reading:
     examples: tuple[Example, ...]
     problems: tuple[Problem, ...] = ()
 
-    def insist(self) -> Iterator[Example]:
+    def require_valid(self) -> Iterator[Example]:
         """The examples; `DataError` with the first fatal problem and the count of the others."""
         fatal = [problem for problem in self.problems if problem.is_fatal]
         if fatal:
@@ -66,7 +66,7 @@ class Readable(Protocol):
         """Examples and problems together; never raises because of what stands in the files."""
 
 
-Said = tuple[str, str | None, str | None]
+Fields = tuple[str, str | None, str | None]
 """Picture, caption, split: an entry without its place."""
 
 
@@ -94,7 +94,7 @@ def list_pictures(folder: Path) -> dict[str, Path]:
 
 
 def read_lines(
-    file: Path, parse: Callable[[str], Iterable[Said]], *, skip: int = 0
+    file: Path, parse: Callable[[str], Iterable[Fields]], *, skip: int = 0
 ) -> Iterator[Entry | Problem]:
     """Parse each line that is not blank; what `parse` raises as `DataError` becomes a problem.
 
@@ -157,7 +157,7 @@ def _by_place(problem: Problem) -> tuple[str, int]:
 
 
 def _parse_line(
-    file: Path, number: int, line: bytes, parse: Callable[[str], Iterable[Said]]
+    file: Path, number: int, line: bytes, parse: Callable[[str], Iterable[Fields]]
 ) -> Iterator[Entry | Problem]:
     try:
         for said in parse(line.decode("utf8").rstrip("\r")):

@@ -31,7 +31,7 @@ from cutline.inference.calibration import (
 )
 from cutline.inference.captioner import captions_of
 from cutline.inference.torch import TorchEngine
-from cutline.metrics.degeneration import Habits
+from cutline.metrics.degeneration import DegenerationStats
 from cutline.models.weights import cross_entropy, encode
 from cutline.text.vocabulary import PAD
 from cutline.types import Caption, Example, Report
@@ -61,7 +61,7 @@ class Inspection:
     like_black: float
     """The share of pictures whose caption is that of a black picture."""
     black_caption: str
-    habits: Habits
+    habits: DegenerationStats
     vocabulary: int
     surprise: float
     """Nats a word of people's captions, each word given those before it."""
@@ -153,7 +153,7 @@ def inspect(
         shuffled=_score(examples, [c.text for c in (*captions[1:], captions[0])]).scores[JUDGE],
         like_black=float(np.mean([caption.text == black.text for caption in captions])),
         black_caption=black.text,
-        habits=Habits.of([caption.words for caption in captions]),
+        habits=DegenerationStats.of([caption.words for caption in captions]),
         vocabulary=len(engine.vocabulary),
         surprise=_surprise(engine, examples, regions),
         blind=_surprise(engine, examples, regions.roll(1, dims=0)),

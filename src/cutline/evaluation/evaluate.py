@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cutline.errors import ImageError
 from cutline.inference.calibration import GOOD, JUDGE, weigh_evidence
 from cutline.inference.captioner import Captioner
-from cutline.metrics import USUAL, Metric, score
+from cutline.metrics import DEFAULT_METRICS, Metric, score
 from cutline.text.style import Style
 from cutline.types import Caption, Example, Report
 
@@ -38,7 +38,7 @@ def caption_split(captioner: Captioner, examples: Sequence[Example]) -> Iterator
 def score_split(
     captioned: Iterable[Captioned],
     *,
-    metrics: Sequence[str | Metric] = USUAL,
+    metrics: Sequence[str | Metric] = DEFAULT_METRICS,
     draws: int = 0,
 ) -> Report:
     """Scores of the captions against what people wrote."""

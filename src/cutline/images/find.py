@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cutline.errors import DataError, NoPictureError
+from cutline.images.formats import is_picture
 
 NOT_ALBUMS = frozenset(("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found"))
 """Folders of thumbnails and of rubbish, as network drives and systems make them."""
@@ -77,14 +78,3 @@ def _or_say(
         yield each
     if not found:
         yield path, NoPictureError(sentence)
-
-
-SUFFIXES = frozenset(
-    (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-)
-"""What pictures are called; one that is named outright is opened whatever it is called."""
-
-
-def is_picture(name: str) -> bool:
-    """Whether a file in a folder is taken for a picture; hidden ones are not."""
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES

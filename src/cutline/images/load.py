@@ -25,6 +25,7 @@ from PIL import Image, ImageFile
 
 from cutline.errors import ImageError, ModelError, nearest
 from cutline.images import headers
+from cutline.images.formats import FORMATS
 from cutline.images.headers import RefusalError
 
 FITS = ("squash", "crop")
@@ -265,8 +266,6 @@ def _scaled(values: npt.NDArray[Any], top: float) -> npt.NDArray[np.uint8]:
 # ----------------------------------------------------------------- which files, and how large
 
 
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "PPM", "JPEG2000")
-"""What is read: no format that starts a program (EPS), nor one decoded while it is opened (ICO)."""
 MOST_BYTES = 256 * 10**6
 EXACT = 25 * 10**6  # pixels up to which a picture is converted whole, beside others
 LONG = 100_000  # rows from which they count: no photograph has so many

@@ -18,7 +18,7 @@ from cutline.images.prefetch import Decoded, Undecoded, batches_of, decode, deco
 from cutline.inference.calibration import Calibration, weigh_evidence
 from cutline.inference.fallback import finish
 from cutline.inference.onnx import OnnxEngine
-from cutline.text.style import FREE, Style
+from cutline.text.style import UNCONSTRAINED, Style
 from cutline.text.tokenizer import join_words
 from cutline.text.vocabulary import PAD, Vocabulary
 from cutline.types import Caption, Concept, Written
@@ -55,7 +55,7 @@ class Engine(Protocol):
     def on_one_core(self) -> "Engine":
         """The same captioner for several calls at once, each of which takes one core."""
 
-    def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
+    def write(self, pixels: NDArray[np.uint8], style: Style = UNCONSTRAINED) -> Written:
         """Captions of pictures of shape (rows, size, size, 3), found within a style."""
 
 
@@ -76,13 +76,15 @@ class Captioner:
         return _threshold(self.card, "calibration")
 
     @overload
-    def caption(self, pictures: Source, *, best: int = 1, style: Style = FREE) -> Caption: ...
+    def caption(
+        self, pictures: Source, *, best: int = 1, style: Style = UNCONSTRAINED
+    ) -> Caption: ...
     @overload
     def caption(
-        self, pictures: Pictures, *, best: int = 1, style: Style = FREE
+        self, pictures: Pictures, *, best: int = 1, style: Style = UNCONSTRAINED
     ) -> list[Caption]: ...
     def caption(
-        self, pictures: Source | Pictures, *, best: int = 1, style: Style = FREE
+        self, pictures: Source | Pictures, *, best: int = 1, style: Style = UNCONSTRAINED
     ) -> Caption | list[Caption]:
         """Caption one picture, or each of a list.
 
@@ -100,7 +102,7 @@ class Captioner:
         return _insist(answer)
 
     def caption_each(
-        self, pictures: Iterable[Source], *, best: int = 1, style: Style = FREE
+        self, pictures: Iterable[Source], *, best: int = 1, style: Style = UNCONSTRAINED
     ) -> Iterator[Caption | ImageError]:
         """An answer for every picture, in order and as they come: its caption or what is wrong.
 
@@ -133,8 +135,8 @@ class Captioner:
     def _read(
         self, engine: Engine, pixels: NDArray[np.uint8], best: int, style: Style
     ) -> list[Caption]:
-        captions = self._find(engine, pixels, best, style.at_any_length)
-        long = [n for n, caption in enumerate(captions) if not style.has_room(caption.text)]
+        captions = self._find(engine, pixels, best, style.without_length_limit)
+        long = [n for n, caption in enumerate(captions) if not style.is_short_enough(caption.text)]
         shorter = self._find(engine, pixels[long], best, style) if long else []
         for place, caption in zip(long, shorter, strict=True):
             captions[place] = caption

@@ -17,7 +17,7 @@ from typing import Any
 from cutline.errors import DataError, ImageError
 from cutline.inference.captioner import Captioner
 from cutline.io.atomic import open_to_append, require_regular_file, write_text_file
-from cutline.text.style import FREE, Style
+from cutline.text.style import UNCONSTRAINED, Style
 
 NAME = re.compile(r"captions_[A-Za-z0-9-]+_[A-Za-z0-9.-]+_results\.json")
 
@@ -32,7 +32,7 @@ class Submitted:
 
 
 def submit(
-    captioner: Captioner, images: Path, folder: Path, out: Path, style: Style = FREE
+    captioner: Captioner, images: Path, folder: Path, out: Path, style: Style = UNCONSTRAINED
 ) -> Iterator[Submitted]:
     """Caption every image of a list (`image_info_test2014.json`); goes on with a journal.
 
@@ -51,7 +51,7 @@ def submit(
         raise DataError(f"{out} cannot be written: there is no folder {out.parent}")
     journal = out.with_name(f".{out.name}.journal")
     model = f"{captioner.card.get('fingerprint', '')}-{captioner.card.get('precision', 'fp32')}"
-    if style != FREE:
+    if style != UNCONSTRAINED:
         model += f" {json.dumps(style.as_json(), sort_keys=True)}"
     said = {i: c for i, c in _read_journal(journal, model).items() if i in listed}
     todo = [number for number in listed if number not in said]

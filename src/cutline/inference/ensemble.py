@@ -15,7 +15,7 @@ from cutline.images.load import View
 from cutline.inference.torch import TorchEngine
 from cutline.models.search import InitialState, State, StepOutput
 from cutline.models.weights import encode
-from cutline.text.style import FREE, Style
+from cutline.text.style import UNCONSTRAINED, Style
 from cutline.text.vocabulary import Vocabulary
 from cutline.types import Written
 
@@ -43,7 +43,7 @@ class EnsembleEngine:
         """Itself."""
         return self
 
-    def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
+    def write(self, pixels: NDArray[np.uint8], style: Style = UNCONSTRAINED) -> Written:
         """Captions of pictures of shape (rows, size, size, 3)."""
         device = next(self.members[0].model.decoder.parameters()).device
         seen = [encode(member.model.encoder, pixels).to(device) for member in self.members]

@@ -46,7 +46,7 @@ def _mend(caption: Caption, style: Style) -> Caption:
     """The caption and its candidates with `an` where a vowel follows, if the style has room."""
     words = mend_articles(caption.words)
     text = join_words(words)
-    fits = caption.text and style.has_room(text) and "an" not in style.avoid
+    fits = caption.text and style.is_short_enough(text) and "an" not in style.avoid
     others = tuple(_mend(other, style) for other in caption.alternatives)
     caption = replace(caption, alternatives=others)
     return replace(caption, words=words, text=text) if fits else caption
@@ -69,7 +69,7 @@ def _as_phrase(caption: Caption, style: Style) -> Caption:
         return caption
     text = phrase_of(concept.noun)
     *articles, noun = text.split()
-    if not style.has_room(text) or style.avoid & {*articles, noun}:
+    if not style.is_short_enough(text) or style.avoid & {*articles, noun}:
         return caption
     chance = log(concept.probability)
     return replace(
@@ -106,6 +106,6 @@ def phrase_of(noun: str) -> str:
 
 
 def _dress(caption: Caption, style: Style) -> Caption:
-    fitting = (other for other in caption.alternatives if style.has_room(other.text))
+    fitting = (other for other in caption.alternatives if style.is_short_enough(other.text))
     others = tuple(_dress(other, style) for other in fitting)
-    return replace(caption, text=style.dress(caption.text), alternatives=others)
+    return replace(caption, text=style.format(caption.text), alternatives=others)

@@ -22,7 +22,7 @@ from cutline.inference.corrections import key_of
 from cutline.inference.journal import Journal, Line, journal_of
 from cutline.io.atomic import atomic_write, require_writable
 from cutline.io.tables import WRITERS, import_parquet, read_rows
-from cutline.text.style import FREE, Style
+from cutline.text.style import UNCONSTRAINED, Style
 from cutline.types import Caption, leave_out_unsure
 from cutline.version import __version__
 
@@ -40,7 +40,7 @@ class Wanted:
     """Where each word looked, too."""
     min_confidence: float = 0.0
     """A caption with less is left away, and said to be."""
-    style: Style = FREE
+    style: Style = UNCONSTRAINED
     """How captions are to read."""
 
 
@@ -102,7 +102,7 @@ def caption_library(
         raise DataError(f"{out.name}: captions are written as {', '.join(WRITERS)}")
     if out.suffix == ".parquet":  # what is missing is said before pictures are captioned
         import_parquet()
-    style = {} if wanted.style == FREE else {"style": wanted.style.as_json()}
+    style = {} if wanted.style == UNCONSTRAINED else {"style": wanted.style.as_json()}
     asked = {"best": wanted.best, "gaze": wanted.gaze, **style, **model_of(captioner)}
     known = journal_of(out).exists()  # else the file is not known to be cutline's
     with Journal.open(out, json.dumps(asked, sort_keys=True)) as journal:

@@ -20,7 +20,7 @@ from cutline.errors import ModelError
 from cutline.images.load import View
 from cutline.models.onnx_format import FORMAT
 from cutline.models.onnx_runtime import ended_after, is_out_of_memory, onnxruntime, session_options
-from cutline.text.style import FREE, NO_CHOICE, Style
+from cutline.text.style import NEEDS_BEAM, UNCONSTRAINED, Style
 from cutline.text.vocabulary import PAD, Vocabulary
 from cutline.types import Written
 
@@ -87,13 +87,13 @@ class OnnxEngine:
             raise ModelError(f"{self.path} was replaced while it was in use: load it again")
         return single
 
-    def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
+    def write(self, pixels: NDArray[np.uint8], style: Style = UNCONSTRAINED) -> Written:
         """Captions of pictures of shape (rows, size, size, 3).
 
         Raises `ModelError` for a graph that does not run, does not end or writes what no captioner
         does.
         """
-        asked = {} if style.is_free else self._asked(style)
+        asked = {} if style.is_unconstrained else self._asked(style)
         seconds = self._patience * len(pixels)
         with ended_after(seconds) as options:
             try:
@@ -131,7 +131,7 @@ class OnnxEngine:
         if "avoid" not in taken:
             raise ModelError(f"{self.path} searches freely: export it again with this cutline")
         if style.max_chars is not None and "max_chars" not in taken:
-            raise ModelError(NO_CHOICE)
+            raise ModelError(NEEDS_BEAM)
         asked = {
             "avoid": style.avoided(self.vocabulary.words),
             "max_chars": np.array(style.longest, np.int64),

@@ -18,7 +18,7 @@ from cutline.models.device import resolve_device
 from cutline.models.search import Limits, can_limit_length
 from cutline.models.weights import CaptionModel, encode
 from cutline.recipe import Recipe
-from cutline.text.style import FREE, NO_CHOICE, Style
+from cutline.text.style import NEEDS_BEAM, UNCONSTRAINED, Style
 from cutline.text.vocabulary import Vocabulary
 from cutline.types import Written
 
@@ -56,27 +56,29 @@ class TorchEngine:
         """Itself."""
         return self
 
-    def write(self, pixels: NDArray[np.uint8], style: Style = FREE) -> Written:
+    def write(self, pixels: NDArray[np.uint8], style: Style = UNCONSTRAINED) -> Written:
         """Captions of pictures of shape (rows, size, size, 3)."""
         return self.read(encode(self.model.encoder, pixels), style)
 
     @torch.inference_mode()
-    def read(self, regions: Float[Tensor, "rows regions width"], style: Style = FREE) -> Written:
+    def read(
+        self, regions: Float[Tensor, "rows regions width"], style: Style = UNCONSTRAINED
+    ) -> Written:
         """Captions of pictures that were encoded before."""
         device = next(self.model.decoder.parameters()).device
         return self.read_with(self.model.decoder, regions.float().to(device), style)
 
     @torch.inference_mode()
-    def read_with(self, decoder: Any, regions: Tensor, style: Style = FREE) -> Written:
+    def read_with(self, decoder: Any, regions: Tensor, style: Style = UNCONSTRAINED) -> Written:
         """Captions by a decoder of somebody else's, found as this engine searches."""
-        limits = None if style.is_free else self._limits(style, regions.device)
+        limits = None if style.is_unconstrained else self._limits(style, regions.device)
         found = self._search(decoder, regions, limits=limits)
         named = predict_concepts(decoder, regions) or ()
         return Written(*(tensor.cpu().numpy() for tensor in (*found, *named)))
 
     def _limits(self, style: Style, device: torch.device) -> Limits:
         if style.max_chars is not None and not can_limit_length(self._search):
-            raise ModelError(NO_CHOICE)
+            raise ModelError(NEEDS_BEAM)
         return Limits(
             torch.from_numpy(style.avoided(self.vocabulary.words)).to(device),
             torch.tensor(self.vocabulary.lengths, device=device),

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from cutline.errors import CutlineError, DataError
-from cutline.images.find import is_picture
+from cutline.images.formats import is_picture
 from cutline.io.atomic import require_writable
 
 SOFTWARE = 0x0131

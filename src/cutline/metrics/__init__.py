@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from cutline.errors import DataError, RecipeError, nearest
 from cutline.metrics.diversity import Diversity, count_distinct
 from cutline.metrics.ngrams import Floats, Words
-from cutline.metrics.significance import Difference, compare_paired, find_intervals
+from cutline.metrics.significance import Difference, bootstrap_intervals, compare_paired
 from cutline.text.tokenizer import split_words
 from cutline.types import Report
 from cutline.version import __version__
@@ -29,9 +29,9 @@ METRICS = {
     "SPICE": "cutline.metrics.spice:Spice",
     "diversity": "cutline.metrics.diversity:Diversity",
 }
-USUAL = ("BLEU", "ROUGE-L", "CIDEr-D")
+DEFAULT_METRICS = ("BLEU", "ROUGE-L", "CIDEr-D")
 """What is measured unless somebody asks: quick, and with nothing to install."""
-TOKENISER = "ptb"
+TOKENIZER = "ptb"
 
 
 @runtime_checkable
@@ -85,7 +85,7 @@ class Measurement:
             for own, row in zip(per_image.values(), score(each.rows).tolist(), strict=True):
                 own |= zip(names, row, strict=True)
             if draws:
-                found = find_intervals(score, each.rows, draws=draws, seed=seed)
+                found = bootstrap_intervals(score, each.rows, draws=draws, seed=seed)
                 intervals |= zip(names, map(tuple, found.tolist()), strict=True)
         signatures = tuple(each.signature for each in self.measured)
         return Report(scores, per_image, signatures, intervals, self.counts)
@@ -106,7 +106,7 @@ def score(
     predictions: Mapping[str, str],
     references: Mapping[str, Sequence[str]],
     *,
-    metrics: Sequence[str | Metric] = USUAL,
+    metrics: Sequence[str | Metric] = DEFAULT_METRICS,
     partial: bool = False,
     draws: int = 0,
 ) -> Report:
@@ -124,7 +124,7 @@ def measure(
     predictions: Mapping[str, str],
     references: Mapping[str, Sequence[str]],
     *,
-    metrics: Sequence[str | Metric] = USUAL,
+    metrics: Sequence[str | Metric] = DEFAULT_METRICS,
     partial: bool = False,
 ) -> Measurement:
     """What each metric counts in each image; errors are those of `score`."""
@@ -176,7 +176,7 @@ def _check(pairs: Mapping[str, tuple[str, Sequence[str]]], metrics: Sequence[Met
 def _sign(metric: Metric, expected: Sequence[Sequence[Words]], given: int) -> str:
     images = f"{len(expected)}" if len(expected) == given else f"{len(expected)}/{given}"
     references = sum(map(len, expected)) / len(expected)
-    parts = {"tok": TOKENISER, **metric.settings, "images": images, "refs": f"{references:.1f}"}
+    parts = {"tok": TOKENIZER, **metric.settings, "images": images, "refs": f"{references:.1f}"}
     parts["cutline"] = __version__
     return "|".join([_name(metric), *(f"{key}:{value}" for key, value in parts.items())])
 

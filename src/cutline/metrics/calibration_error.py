@@ -15,7 +15,7 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class OperatingPoint:
     """What is left at one threshold."""
 
     coverage: float
@@ -35,16 +35,19 @@ def roc_area(confidence: Floats, right: Flags) -> float:
     return float(above + (surer[:, None] == others).mean() / 2)
 
 
-def risk_coverage(confidence: Floats, right: Flags) -> list[Kept]:
+def risk_coverage(confidence: Floats, right: Flags) -> list[OperatingPoint]:
     """The curve, from the surest caption alone to all of them; equals are kept together."""
     order = np.argsort(-confidence, kind="stable")
     sure, wrong = confidence[order], np.cumsum(~right[order])
     last = np.flatnonzero(np.append(np.diff(sure) != 0, True)[: len(sure)])
     total = len(sure)
-    return [Kept((n + 1) / total, float(wrong[n]) / (n + 1), float(sure[n])) for n in last.tolist()]
+    return [
+        OperatingPoint((n + 1) / total, float(wrong[n]) / (n + 1), float(sure[n]))
+        for n in last.tolist()
+    ]
 
 
-def risk_area(curve: list[Kept]) -> float:
+def risk_area(curve: list[OperatingPoint]) -> float:
     """The mean risk over all coverages, as steps: lower is better; NaN of no captions."""
     if not curve:
         return float("nan")

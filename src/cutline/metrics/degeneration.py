@@ -17,7 +17,7 @@ Sentences = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class DegenerationStats:
     """Shares of captions, or of a vocabulary."""
 
     captions: int
@@ -34,7 +34,7 @@ class Habits:
     """Different words used."""
 
     @classmethod
-    def of(cls, captions: Sentences) -> "Habits":
+    def of(cls, captions: Sentences) -> "DegenerationStats":
         """Count; there is a caption at least."""
         counts = Counter(map(" ".join, captions))
         text, times = counts.most_common(1)[0]

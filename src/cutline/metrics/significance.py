@@ -31,7 +31,7 @@ class Difference:
     """How often captions that were swapped at random differ as much, two-sided."""
 
 
-def find_intervals(score: Score, rows: Floats, *, draws: int = 1000, seed: int = 0) -> Floats:
+def bootstrap_intervals(score: Score, rows: Floats, *, draws: int = 1000, seed: int = 0) -> Floats:
     """The 95 % interval of each of a metric's values: (values, 2)."""
     drawn = [score(counts @ rows) for counts in _draw_images(len(rows), draws, seed)]
     return np.quantile(np.concatenate(drawn), [0.025, 0.975], axis=0).T

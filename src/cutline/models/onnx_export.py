@@ -46,7 +46,7 @@ from cutline.models.quantization import SMALL, quantise
 from cutline.models.search import Limits, can_limit_length
 from cutline.models.weights import CaptionModel, load_weights, part_of
 from cutline.recipe import Recipe
-from cutline.text.style import FREE
+from cutline.text.style import UNCONSTRAINED
 from cutline.types import Report, Written
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -198,7 +198,7 @@ def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
     pixels = torch.zeros(2, view.size, view.size, 3, dtype=torch.uint8)
     free = {
         "avoid": torch.zeros(len(whole.lengths), dtype=torch.bool),
-        "max_chars": torch.tensor(FREE.longest),
+        "max_chars": torch.tensor(UNCONSTRAINED.longest),
     }
     names = hasattr(whole.decoder, "concepts")
     with _quiet_exporter(), _unchecked():

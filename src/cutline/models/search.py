@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cutline.text.style import ENDLESS
+from cutline.text.style import UNLIMITED
 from cutline.text.vocabulary import END, PAD, START, UNKNOWN
 
 SEARCHES = {
@@ -77,7 +77,7 @@ class Limits(NamedTuple):
     lengths: Int[Tensor, " vocabulary"]
     """How many characters each word adds; 0 for markers."""
     longest: Int[Tensor, ""]
-    """How many characters a caption may have; `style.ENDLESS`: any number."""
+    """How many characters a caption may have; `style.UNLIMITED`: any number."""
 
 
 class SearchResult(NamedTuple):
@@ -335,7 +335,7 @@ def _choose_within(
     ended = torch.cat([rows + PAD, rows + END])[means.argmax(dim=-1, keepdim=True)]
 
     limited = torch.cat([ended, others], dim=1)
-    return torch.where(limits.longest < ENDLESS, limited, best[:, :width])
+    return torch.where(limits.longest < UNLIMITED, limited, best[:, :width])
 
 
 def _rank(found: SearchResult, length_penalty: float) -> SearchResult:

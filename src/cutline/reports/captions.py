@@ -11,7 +11,7 @@ from cutline import metrics
 from cutline.evaluation.tables import tell_scores
 from cutline.images.load import View
 from cutline.io.predictions import PictureLocator, Prediction, find_references, read_captions
-from cutline.metrics import USUAL, Metric
+from cutline.metrics import DEFAULT_METRICS, Metric
 from cutline.reports.gallery import JUDGE, Card, Drawn, Line, Order, write_gallery
 from cutline.types import Report
 
@@ -31,7 +31,7 @@ def write_report(
     *,
     images: Path | None = None,
     references: Mapping[str, Sequence[str]] | None = None,
-    scores: Sequence[str | Metric] = USUAL,
+    scores: Sequence[str | Metric] = DEFAULT_METRICS,
     view: View | None = None,
 ) -> Iterator[Drawn]:
     """Write the page of a file of captions; what is drawn is told on the way.

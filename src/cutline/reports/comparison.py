@@ -21,7 +21,7 @@ from cutline.io.predictions import (
     read_captions,
 )
 from cutline.io.references import name_of
-from cutline.metrics import USUAL, Metric
+from cutline.metrics import DEFAULT_METRICS, Metric
 from cutline.reports.gallery import JUDGE, Card, Drawn, Line, Order, write_gallery
 
 DRAWS = 1000
@@ -41,7 +41,7 @@ def write_comparison(
     *,
     images: Path | None = None,
     references: Mapping[str, Sequence[str]] | None = None,
-    scores: Sequence[str | Metric] = USUAL,
+    scores: Sequence[str | Metric] = DEFAULT_METRICS,
     view: View | None = None,
 ) -> Iterator[Drawn]:
     """Write the page of the pictures that both files name; what is drawn is told on the way.

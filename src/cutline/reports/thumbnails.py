@@ -15,7 +15,8 @@ from pathlib import Path
 from PIL import Image
 
 from cutline.errors import ImageError
-from cutline.images.load import FORMATS, View, open_image
+from cutline.images.formats import FORMATS
+from cutline.images.load import View, open_image
 from cutline.images.prefetch import DECODERS, in_order
 
 SIDE = 256
@@ -54,7 +55,7 @@ def draw_thumbnail(picture: Path) -> Thumbnail:
 def _find_size(picture: Path) -> tuple[int, int]:
     """Width and height, upright, from the file's head; a square where that does not tell."""
     with suppress(Exception), warnings.catch_warnings(action="ignore"):
-        with Image.open(picture, formats=FORMATS) as opened:
+        with Image.open(picture, formats=tuple(FORMATS)) as opened:
             width, height = opened.size
             lies = opened.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
         return (height, width) if lies else (width, height)

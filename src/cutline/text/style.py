@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from cutline.errors import DataError
 from cutline.text.tokenizer import split_words
 
-FEWEST = 10
+MIN_CHARS = 10
 """Characters that a caption may always have: in fewer nothing can be said of a picture."""
-ENDLESS = np.iinfo(np.int32).max
+UNLIMITED = np.iinfo(np.int32).max
 """Characters of a caption that may have any number."""
 
 Form = Literal["sentence", "phrase", "auto"]
 
-NO_CHOICE = (
+NEEDS_BEAM = (
     "this model keeps one caption in mind, so it has no shorter one to offer: maximal lengths need"
     ' `kind = "beam"` and a `width` of 2 or more in its [search]'
 )
@@ -46,32 +46,32 @@ class Style:
     """Caption pictures, too, that are no photographs: drawings, documents, screenshots."""
 
     def __post_init__(self) -> None:
-        if self.max_chars is not None and self.max_chars < FEWEST:
+        if self.max_chars is not None and self.max_chars < MIN_CHARS:
             raise DataError(
-                f"a caption of {self.max_chars} characters says nothing: {FEWEST} or more"
+                f"a caption of {self.max_chars} characters says nothing: {MIN_CHARS} or more"
             )
         object.__setattr__(self, "avoid", frozenset(map(_single, self.avoid)))
 
     @property
-    def is_free(self) -> bool:
+    def is_unconstrained(self) -> bool:
         """Whether the search may find whatever it likes."""
         return self.max_chars is None and not self.avoid
 
     @property
     def longest(self) -> int:
         """Characters of the words and the spaces between them, at most."""
-        return ENDLESS if self.max_chars in (None, ENDLESS) else self.max_chars - self.sentence
+        return UNLIMITED if self.max_chars in (None, UNLIMITED) else self.max_chars - self.sentence
 
     @property
-    def at_any_length(self) -> "Style":
+    def without_length_limit(self) -> "Style":
         """The same, for a search that is to find what it likes best first, however long."""
-        return self if self.max_chars is None else replace(self, max_chars=ENDLESS)
+        return self if self.max_chars is None else replace(self, max_chars=UNLIMITED)
 
     def as_json(self) -> dict[str, Any]:
         """Ready for `json.dumps`, and the same for the same style."""
         return {**asdict(self), "avoid": sorted(self.avoid)}
 
-    def has_room(self, text: str) -> bool:
+    def is_short_enough(self, text: str) -> bool:
         """Whether a caption is short enough, before it is dressed."""
         return len(text) <= self.longest
 
@@ -79,7 +79,7 @@ class Style:
         """For each of these words whether it is never to be written."""
         return np.array([word in self.avoid for word in words])
 
-    def dress(self, text: str) -> str:
+    def format(self, text: str) -> str:
         """A caption as it leaves the search, as a sentence if that is wanted."""
         return f"{text[0].upper()}{text[1:]}." if self.sentence and text else text
 
@@ -109,5 +109,5 @@ def _single(word: str) -> str:
     return parts[0]
 
 
-FREE = Style()
+UNCONSTRAINED = Style()
 """Captions as the model likes them."""

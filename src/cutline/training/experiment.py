@@ -17,12 +17,12 @@ import torch
 from torch import nn
 
 from cutline import metrics
-from cutline.datasets.mixture import Places, read_mixture, tell_places
+from cutline.datasets.mixture import Places, describe_places, read_mixture
 from cutline.errors import CutlineError, DataError, ModelError, TrainingError
 from cutline.inference.captioner import captions_of
 from cutline.inference.torch import TorchEngine
 from cutline.io.atomic import remove_partial_files, try_lock
-from cutline.metrics.degeneration import Habits
+from cutline.metrics.degeneration import DegenerationStats
 from cutline.models.checkpoint import (
     Checkpoint,
     create_folder,
@@ -112,7 +112,7 @@ class Experiment:
             raise ModelError(f"{folder} holds a run of another recipe; name another with --out")
         check_parts(recipe)
         self.recipe, self.data, self.folder = recipe, data, folder
-        self._where = tell_places(data)
+        self._where = describe_places(data)
         self.device = resolve_device(device)
         self.save_every, self.command = save_every, command
         self.trainings: list[Training] = recipe.trainings
@@ -348,7 +348,11 @@ class Experiment:
         else:
             standing.epochs_since += 1
         samples = tuple(pairs[:: max(1, len(pairs) // SAMPLES)][:SAMPLES])
-        warnings = Habits.of([caption.words for caption in captions]).warnings if captions else ()
+        warnings = (
+            DegenerationStats.of([caption.words for caption in captions]).warnings
+            if captions
+            else ()
+        )
         return Validated(epoch, ended.loss, report, samples, is_best, warnings)
 
     def _record(self, ended: Validated, step: int) -> tuple[str, ...]:
