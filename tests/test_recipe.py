@@ -61,7 +61,7 @@ def test_a_part_of_the_users_own_needs_no_registration():
         ),
         (
             with_option("decoder", kind="nowhere:Thing"),
-            "is 'nowhere:Thing', code of somebody's own",
+            "is 'nowhere:Thing', custom code",
         ),
         (with_option("decoder", hidden="many"), "decoder.hidden is 'many', but .* of type int"),
         (with_option("encoder", tiles=True), "encoder.tiles is True, but it must be of type int"),
@@ -131,15 +131,15 @@ def test_the_packages_recipes_have_names(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("section", "options", "sentence"),
     [
-        ("decoder", {"hidden": 10**6}, "decoder.hidden is 1000000; it may be from 1 to 16,384"),
+        ("decoder", {"hidden": 10**6}, "decoder.hidden is 1000000; it must be from 1 to 16,384"),
         ("decoder", {"hidden": 16**6_000}, "decoder.hidden is a very long number; it may be"),
-        ("decoder", {"hidden": -5}, "decoder.hidden is -5; it may be from 1"),
-        ("search", {"max_words": 0}, "search.max_words is 0; it may be from 1"),
+        ("decoder", {"hidden": -5}, "decoder.hidden is -5; it must be from 1"),
+        ("search", {"max_words": 0}, "search.max_words is 0; it must be from 1"),
         ("decoder", {"dropout": float("nan")}, "decoder.dropout is nan; it may be"),
         (
             "search",
             {"max_words": 10**9},
-            "search.max_words is 1000000000; it may be from 1 to 1,000",
+            "search.max_words is 1000000000; it must be from 1 to 1,000",
         ),
         ("training", {"epochs": 10**30}, "training.epochs is 1"),
         ("decoder", {"kind": ["a"]}, r"the kind of \[decoder\] is \['a'\], but it must be a name"),
@@ -262,11 +262,11 @@ def test_options_may_be_set_in_place_of_the_files(tmp_path):
     [
         ("training.epoch=5", "training has no option 'epoch'; did you mean 'epochs'?"),
         ("training.epochs=many", "training.epochs is 'many', but it must be of type int"),
-        ("epochs=5", "--set epochs=5: say section.option=value, such as training.epochs=5"),
-        ("training.epochs", "--set training.epochs: say section.option=value"),
+        ("epochs=5", "--set epochs=5: use section.option=value, such as training.epochs=5"),
+        ("training.epochs", "--set training.epochs: use section.option=value"),
         ("then.1.epochs=2", "--set then.1.epochs=2: there is no '1'"),
-        ("then.epochs=2", r"--set then.epochs=2: there are 1 \[\[then\]\], say which"),
-        ("training.epochs.more=2", "--set training.epochs.more=2: 'epochs' is no section"),
+        ("then.epochs=2", r"--set then.epochs=2: there are 1 \[\[then\]\]; say which"),
+        ("training.epochs.more=2", "--set training.epochs.more=2: 'epochs' is not a section"),
         ("traning.epochs=2", "a recipe has no section 'traning'; did you mean 'training'?"),
     ],
 )

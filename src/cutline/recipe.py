@@ -1,8 +1,8 @@
-"""Recipes: every part of a run by name, checked against the parts' own signatures.
+"""Recipes: TOML files that name the parts of a run and their options.
 
-There are no configuration classes. What a part accepts is what its constructor accepts, so a
-recipe is right when the constructors say so, and an error names the option that came close. A
-completed recipe has every default written out, so that a saved run never changes its meaning.
+There are no configuration classes. The options of a part are the parameters of its constructor,
+and an error suggests the nearest valid one. A completed recipe contains every default, so a saved
+run keeps its meaning if defaults change.
 """
 
 import inspect
@@ -22,25 +22,25 @@ FAMILIES = {
     "decoder": "cutline.models.decoders:DECODERS",
     "search": "cutline.models.search:SEARCHES",
 }
-"""Sections that choose one of several by `kind`; each table maps a name to `module:constructor`."""
+"""Sections with a `kind`; each table maps the kinds to `module:constructor`."""
 
-BEYOND_USE = "it holds a number of thousands of digits, or is nested too deeply"
+BEYOND_USE = "it has a number with thousands of digits, or is nested too deeply"
 
 THEN = "then"
-"""Further trainings, `[[then]]`: each goes on from the best epoch of the one before, with all that
-it does not say itself as in `[training]`."""
+"""Further trainings, `[[then]]`: each continues from the best epoch of the one before. Options that
+it does not give are those of `[training]`."""
 
 PARTS = {
     "view": "cutline.images.load:View",
     "vocabulary": "cutline.text.vocabulary:Vocabulary.of",
     "training": "cutline.training.trainer:Training",
 }
-"""Sections with one part only."""
+"""Sections without a `kind`."""
 
 MIXED = "cutline.datasets:MIXTURE_ONLY"
-"""What `[[source]]` may also be: sources of which there are no pairs of picture and caption."""
+"""Sources without pairs of image and caption, which `[[source]]` may have besides others."""
 SHARE = "cutline.datasets.mixture:Share"
-"""What a source of pairs may say in `[[source]]` beside its own options."""
+"""Options that a source of pairs has in `[[source]]` besides its own."""
 
 FORMER = {
     "together": "batch_by",
@@ -53,34 +53,35 @@ FORMER = {
     "clip": "max_grad_norm",
     "encoder_rate": "encoder_learning_rate",
 }
-"""What options of a training were called in 0.1.0, whose recipes and models still open."""
+"""Names that options of a training had in 0.1.0, whose recipes and models can still be read."""
 
 OF_A_MODEL = ("view", "encoder", "decoder", "search")
-"""What a training that starts from a model takes over from it, unless its recipe says otherwise."""
+"""Sections that are taken from the model to continue from, unless the recipe has them."""
 
 CLAIM = {"title", "paper", "command", "hours", "expected", "licence", "limits"}
-"""What a recipe says of itself: a recipe is a claim."""
+"""Keys that describe the recipe; the model's card repeats them."""
 
 
 MOST = {"hidden": 16_384, "embedding": 16_384, "layers": 48, "heads": 256, "tiles": 64}
 MOST |= {"max_words": 1_000, "width": 100, "samples": 1_000}
-ENDLESS = 10**12
-"""The greatest numbers of a recipe: beyond the largest networks, and short of what no machine
-holds; of options that are not named, what no option needs."""
+LARGEST = 10**12
+"""The largest values of options, beyond the largest networks but small enough for any machine's
+memory; `LARGEST` is for options not listed in `MOST`."""
 
 PACKAGED = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "recipes")
-"""Where the recipes of the package are: in an installed one, or in a clone of the repository."""
+"""The folder of recipes in an installed package, and that in a clone of the repository."""
 
 
 def list_recipes() -> dict[str, Path]:
-    """The recipes of the package, by name."""
+    """The packaged recipes by name."""
     return {path.stem: path for folder in PACKAGED for path in sorted(folder.glob("*.toml"))}
 
 
 def find_recipe(named: Path) -> Path:
-    """A file of one's own, or a recipe of the package: `fine-tune`, `recipes/shapes.toml`.
+    """The path of a recipe: a file, or a packaged recipe such as `fine-tune`.
 
-    Raises `RecipeError` when there is neither.
+    Packaged recipes are also found as `recipes/shapes.toml`. Raises `RecipeError` if there is
+    neither.
     """
     if named.is_file():
         return named
@@ -92,13 +93,13 @@ def find_recipe(named: Path) -> Path:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A run, described: a claim, and the options of every part."""
+    """The description of a run: every part and its options."""
 
     claim: Mapping[str, Any]
     sections: Mapping[str, Mapping[str, Any]]
     then: tuple[Mapping[str, Any], ...] = ()
     mixed: tuple[Mapping[str, Any], ...] = ()
-    """The sources of a mixture, `[[source]]`; section `source` is then the first with pairs."""
+    """Several sources, `[[source]]`; the section `source` is then the first one with pairs."""
 
     @classmethod
     def read(
@@ -110,15 +111,15 @@ class Recipe:
         overrides: Sequence[str] = (),
         trust: bool = False,
     ) -> "Recipe":
-        """Read and complete a TOML file; `RecipeError` says what is wrong and where.
+        """Read, complete and check a TOML file.
 
-        `overrides` are options that stand in the file's place: `training.epochs=5`, of a further
-        training `then.0.epochs=2` (the first is 0), of one of several sources
-        `source.NAME.repeat=3`.
+        `kind` replaces the file's source by one of this kind, with default options. `model` is the
+        recipe of the model to continue from; it provides the sections in `OF_A_MODEL` that the file
+        does not have. `overrides` replace options: `training.epochs=5`, `then.0.epochs=2` for the
+        first further training, `source.NAME.repeat=3` for one of several sources. With `trust` the
+        file may name custom code, which is imported.
 
-        `kind` is another source than the file's, with its defaults. Of the parts that are the
-        `model`'s from which a training starts, the file may be silent. With `trust` it may name
-        code of somebody's own, which is run.
+        Raises `RecipeError` that says what is wrong and where.
         """
         try:
             table = tomllib.loads(path.read_text(encoding="utf8"))
@@ -142,10 +143,10 @@ class Recipe:
 
     @classmethod
     def of(cls, table: Mapping[str, Any], *, trust: bool = False) -> "Recipe":
-        """Check every section against the signature of its part and write out the defaults.
+        """Check every section against its part's signature and add the defaults.
 
-        Only with `trust` may a `kind` be code of somebody's own (`module:Class`): a recipe that
-        came with a model or from elsewhere must not run what it likes.
+        A `kind` may be custom code (`module:Class`) only with `trust`: a recipe from elsewhere must
+        not run arbitrary code.
         """
         table, mixed = _take_mixture(table, trust=trust)
         known = CLAIM | FAMILIES.keys() | PARTS.keys() | {THEN}
@@ -159,38 +160,38 @@ class Recipe:
         sections = {name: complete(name, table.get(name, {})) for name in (*FAMILIES, *PARTS)}
         first, later = table.get("training", {}), table.get(THEN, [])
         if not isinstance(later, list) or not all(isinstance(each, Mapping) for each in later):
-            raise RecipeError(f"[[{THEN}]] must be sections, each a training")
+            raise RecipeError(f"[[{THEN}]] must be a list of sections, each a training")
         then = tuple(complete("training", {**_rename(first), **_rename(each)}) for each in later)
         return cls({name: table[name] for name in table if name in CLAIM}, sections, then, mixed)
 
     @property
     def names_code(self) -> bool:
-        """Whether a part is code of somebody's own, which was trusted when this was read."""
+        """Whether a part is custom code, which was trusted when the recipe was read."""
         kinds = [self.sections[name]["kind"] for name in FAMILIES]
         return any(":" in kind for kind in (*kinds, *(each["kind"] for each in self.mixed)))
 
     @property
     def trainings(self) -> list[Any]:
-        """The trainings of a run, one after the other."""
+        """The trainings of the run, in order."""
         part = find("training", {})
         return [part(**options) for options in (self.sections["training"], *self.then)]
 
     def build(self, section: str, *given: Any) -> Any:
-        """Construct the part of a section; `given` is what no recipe can know."""
+        """Construct the part of a section; `given` are arguments that a recipe does not contain."""
         return self.partial(section)(*given)
 
     def partial(self, section: str) -> Callable[..., Any]:
-        """The part of a section with its options filled in, still waiting for what is given."""
+        """The constructor of a section's part, with its options bound."""
         options = {name: v for name, v in self.sections[section].items() if name != "kind"}
         return partial(find(section, self.sections[section]), **options)
 
     def with_options(self, section: str, **options: Any) -> "Recipe":
-        """The same recipe, but for some options of a section."""
+        """A copy with other values for some options of a section."""
         changed = {**self.sections[section], **options}
         return replace(self, sections={**self.sections, section: changed})
 
     def as_json(self) -> dict[str, Any]:
-        """The same shape as the TOML file, every default written out."""
+        """The recipe as a table like that of the TOML file, with all defaults."""
         sections = {name: dict(options) for name, options in self.sections.items()}
         return {
             **self.claim,
@@ -201,11 +202,11 @@ class Recipe:
 
 
 def _override(table: dict[str, Any], text: str) -> None:
-    """Put one option into a recipe as it stands in TOML."""
+    """Set one option of a recipe's table."""
     key, equals, value = text.partition("=")
     *path, option = key.strip().split(".")
     if not equals or not path or not option:
-        raise RecipeError(f"--set {text}: say section.option=value, such as training.epochs=5")
+        raise RecipeError(f"--set {text}: use section.option=value, such as training.epochs=5")
     part: Any = table
     for name in path:
         if isinstance(part, list):
@@ -216,13 +217,13 @@ def _override(table: dict[str, Any], text: str) -> None:
         else:
             part = part.setdefault(name, {})
         if not isinstance(part, dict | list):
-            raise RecipeError(f"--set {text}: {name!r} is no section")
+            raise RecipeError(f"--set {text}: {name!r} is not a section")
     if isinstance(part, list):
-        raise RecipeError(f"--set {text}: there are {len(part)} [[{path[0]}]], say which")
+        raise RecipeError(f"--set {text}: there are {len(part)} [[{path[0]}]]; say which")
     try:
         part[option] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        part[option] = value.strip()  # a word needs no quotes on a command line
+        part[option] = value.strip()  # on a command line, strings need no quotes
 
 
 def _check_kinds(table: Mapping[str, Any], *, trust: bool) -> None:
@@ -235,13 +236,13 @@ def _check_kinds(table: Mapping[str, Any], *, trust: bool) -> None:
             raise RecipeError(f"the kind of [{name}] is {_show(kind)}, but it must be a name")
         if not trust and ":" in kind:
             raise RecipeError(
-                f"its {name} is {_show(kind)}, code of somebody's own, "
-                "which is run only when you say that you trust it (--trust)"
+                f"its {name} is {_show(kind)}, custom code, "
+                "which runs only if you trust it (--trust)"
             )
 
 
 def find(section: str, options: Mapping[str, Any]) -> Callable[..., Any]:
-    """The constructor that a section means: a known kind, or any `module:Class` of the user's."""
+    """The constructor of a section's part: of a known kind, or a custom `module:Class`."""
     if section in PARTS:
         return _import(PARTS[section])
     family, kind = _import(FAMILIES[section]), options["kind"]
@@ -252,13 +253,13 @@ def find(section: str, options: Mapping[str, Any]) -> Callable[..., Any]:
 
 
 def complete(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a section with every default written out."""
+    """The options of a section, with all defaults."""
     options = _rename(options) if section == "training" else options
     return _complete(find(section, options), section, options)
 
 
 def _rename(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a training by their names of today."""
+    """The options of a training under their current names."""
     return {FORMER.get(name, name): value for name, value in options.items()}
 
 
@@ -285,7 +286,7 @@ def _complete(part: Callable[..., Any], section: str, options: Mapping[str, Any]
 def _take_mixture(
     table: Mapping[str, Any], *, trust: bool
 ) -> tuple[Mapping[str, Any], tuple[dict[str, Any], ...]]:
-    """A recipe as if its first source of pairs were the only one; and all, if it has several."""
+    """The recipe with its first source of pairs as the only source, and the list of all sources."""
     if not isinstance(table.get("source"), list):
         return table, ()
     mixed = _complete_mixture(table["source"], trust=trust)
@@ -293,20 +294,20 @@ def _take_mixture(
 
 
 def _complete_mixture(given: list[Any], *, trust: bool) -> tuple[dict[str, Any], ...]:
-    """The sources of `[[source]]`, each with its name and every default written out."""
+    """The sources of `[[source]]`, each with its name and all defaults."""
     completed: list[dict[str, Any]] = []
     for options in given:
         name = options.get("name") if isinstance(options, Mapping) else None
         if not isinstance(name, str) or not name or "=" in name:
-            raise RecipeError("every [[source]] must have a `name`, by which --data finds it")
+            raise RecipeError("every [[source]] needs a `name`, which --data refers to")
         if name in {each["name"] for each in completed}:
-            raise RecipeError(f"two of [[source]] have the name {name!r}")
+            raise RecipeError(f"two [[source]] have the name {name!r}")
         if not isinstance(options.get("kind"), str):
             raise RecipeError(f"the source {name!r} must say which `kind`")
         if ":" in options["kind"] and not trust:
             raise RecipeError(
-                f"its source {name!r} is {options['kind']!r}, code of somebody's own, "
-                "which is run only when you say that you trust it (--trust)"
+                f"its source {name!r} is {options['kind']!r}, custom code, "
+                "which runs only if you trust it (--trust)"
             )
         own = {option: value for option, value in options.items() if option != "name"}
         completed.append({"name": name, **_complete_one(own)})
@@ -324,22 +325,22 @@ def _complete_one(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def split_share(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Of a source in a mixture: how often its pictures are shown, and its own options."""
+    """Split a source's options into those of `Share` and its own."""
     names = inspect.signature(_import(SHARE)).parameters
     share = {name: value for name, value in options.items() if name in names}
     return share, {n: v for n, v in options.items() if n not in names and n != "name"}
 
 
 def _find_pairs(mixed: tuple[dict[str, Any], ...]) -> dict[str, Any]:
-    """The first source of pairs, as if there were no other."""
+    """The own options of the first source of pairs."""
     for options in mixed:
         if options["kind"] not in _import(MIXED):
             return split_share(options)[1]
-    raise RecipeError("one [[source]] at least must be of captioned pictures")
+    raise RecipeError("at least one [[source]] must have pictures with captions")
 
 
 def _check_value(name: str, value: Any, parameter: inspect.Parameter) -> None:
-    """A `Literal` lists what is accepted; elsewhere the default shows what type is meant."""
+    """Check a value against a `Literal` annotation, or against the default's type and limits."""
     if get_origin(parameter.annotation) is Literal:
         accepted = get_args(parameter.annotation)
         if value not in accepted:
@@ -351,16 +352,16 @@ def _check_value(name: str, value: Any, parameter: inspect.Parameter) -> None:
         if not fits or isinstance(value, bool) != (meant is bool):
             raise RecipeError(f"{name} is {_show(value)}, but it must be of type {meant.__name__}")
         own = name.rpartition(".")[2]
-        least, most = (1, MOST[own]) if own in MOST else (-ENDLESS, ENDLESS)
-        if meant in (int, float) and not least <= value <= most:  # nor is it no number
-            raise RecipeError(f"{name} is {_show(value)}; it may be from {least:,} to {most:,}")
+        least, most = (1, MOST[own]) if own in MOST else (-LARGEST, LARGEST)
+        if meant in (int, float) and not least <= value <= most:  # false for NaN, too
+            raise RecipeError(f"{name} is {_show(value)}; it must be from {least:,} to {most:,}")
 
 
 def _show(value: Any) -> str:
-    """A value of somebody's in a sentence: of a number without end or a long text the beginning."""
+    """A value for an error message, cut off if it is long."""
     try:
         shown = repr(value)
-    except (ValueError, RecursionError):  # Python writes no number of more than 4,300 digits
+    except (ValueError, RecursionError):  # Python refuses to write more than 4,300 digits
         return "a very long number"
     return shown if len(shown) <= 80 else f"{shown[:80]}…"
 

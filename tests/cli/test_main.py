@@ -344,7 +344,7 @@ def test_code_of_a_strangers_recipe_is_not_run_unless_it_is_trusted(run, tmp_pat
     code, _, err = run(*asked)
 
     assert code == 1
-    assert "its encoder is 'stranger:Encoder', code of somebody's own" in err
+    assert "its encoder is 'stranger:Encoder', custom code" in err
     assert "--trust" in err
     assert not (tmp_path / "ran").exists()
     _, _, err = run(*asked, "--trust")

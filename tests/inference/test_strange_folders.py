@@ -47,7 +47,7 @@ def write_folder(folder: Path, *, card: str = "{}", filled: float | None = None)
         ("recipe.json", b"\xff", "is not JSON"),
         ("recipe.json", "[]", "is not a recipe"),
         ("recipe.json", {"encoder": {"kind": ["x"]}}, "the kind of [encoder] is ['x']"),
-        ("recipe.json", {"encoder": {"kind": "subprocess:Popen"}}, "code of somebody's own"),
+        ("recipe.json", {"encoder": {"kind": "subprocess:Popen"}}, "custom code"),
         ("recipe.json", {"decoder": {"kind": "show-and-tell", "hidden": 10**6}}, "1 to 16,384"),
         ("recipe.json", {"decoder": {"kind": "show-and-tell", "hidden": -5}}, "1 to 16,384"),
         ("recipe.json", {"search": {"kind": "beam", "max_words": 0}}, "1 to 1,000"),

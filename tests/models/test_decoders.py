@@ -53,6 +53,18 @@ def test_reading_word_by_word_agrees_with_reading_at_once(decoder, regions, word
 
 
 @torch.no_grad()
+def test_in_half_precision_the_probabilities_still_sum_to_one(decoder, regions, words):
+    with torch.autocast("cpu", torch.bfloat16):
+        at_once = decoder(regions, words)
+        picture, state, _ = decoder.start(regions)
+        step = decoder.step(words[:, 0], picture, state).log_probs
+
+    assert at_once.dtype == step.dtype == torch.float32
+    torch.testing.assert_close(at_once.exp().sum(dim=-1), torch.ones(3, 7))
+    torch.testing.assert_close(step.exp().sum(dim=-1), torch.ones(3))
+
+
+@torch.no_grad()
 def test_the_captions_of_a_picture_share_its_regions(decoder, regions, words):
     twice = words.repeat_interleave(2, 0)
     twice[1::2] = (twice[1::2] + 3) % VOCABULARY

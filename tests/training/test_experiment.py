@@ -126,6 +126,26 @@ def test_a_run_tells_what_happens_in_order(begin, tmp_path):
     assert [validated.epoch for validated in pick(Validated, events)] == [0, 1, 2]
 
 
+def test_an_experiment_has_all_its_attributes_before_it_runs(begin):
+    experiment = begin()
+    before = set(vars(experiment))
+
+    list(experiment.run())
+
+    assert set(vars(experiment)) == before
+
+
+@pytest.mark.parametrize(("processes", "is_refused"), [("1", False), ("2", True), ("16", True)])
+def test_a_launcher_of_several_processes_is_refused(processes, is_refused, begin, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", processes)
+
+    if is_refused:
+        with pytest.raises(TrainingError, match=f"a launcher started {processes} .*without torch"):
+            begin()
+    else:
+        begin()
+
+
 def test_a_run_leaves_a_model_that_writes_captions(begin):
     experiment = begin()
     events = list(experiment.run())
@@ -313,7 +333,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
     for_weights, for_resume = sizes["weights.safetensors"] // 1024, sizes["resume.pt"] // 1024
     small_disk(f"{for_weights // 2 if room == 'weights' else for_weights + for_resume // 2}k")
 
-    with pytest.raises(TrainingError, match=r"(No space left|want of room).* goes on") as error:
+    with pytest.raises(TrainingError, match=r"(No space left|lack of space).* resumes") as error:
         list(begin(out="disk/model").run())
     small_disk("64m")
     list(begin(out="disk/model").run())

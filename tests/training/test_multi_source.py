@@ -191,8 +191,8 @@ def test_a_mixed_run_says_what_it_names_and_leaves_a_model_that_captions(whole, 
 
     assert "learnt from 35 captioned and 8 labelled pictures" in told[0]
     assert told[1:] == [
-        "what is no photograph is refused, as learnt from 3 pictures",
-        "sentences of others are found for 8 labelled photographs",
+        "images that are not photographs are refused, as learnt from 3 of them",
+        "8 labelled photographs are paired with sentences of other pictures",
     ]
     assert begun[0].pictures == {"train": 35, "validation": 5, "test": 0}
     assert [each.training for each in begun] == [1, 2]
@@ -364,9 +364,13 @@ def test_a_model_of_another_decoder_begins_as_it_was(attending, home, recipe, wh
     count = len(start.vocabulary)
     assert vocabulary.words[:count] == start.vocabulary.words
 
-    decoder, told = build_decoder(counted, encoder, vocabulary, naming=naming, start=start)
+    decoder, told = build_decoder(counted, encoder, vocabulary, concepts=naming, start=start)
 
-    assert told.startswith("of a show-attend-tell all ") and "of this concept-attention" in told
+    assert (
+        told.startswith("all ")
+        and "of the show-attend-tell are reused" in told
+        and "of this concept-attention" in told
+    )
     regions = torch.rand(2, 1, WIDTH)
     words = torch.tensor([[1, 5, 6, 4], [1, 8, 4, 7]])
     said = decoder.eval()(regions, words)[..., :count].log_softmax(dim=-1)
@@ -387,7 +391,11 @@ def test_a_run_from_another_decoder_says_so_in_one_line(attending, home, recipe)
             break
 
     told = [event.sentence for event in pick(Notice, events)]
-    assert "of a show-attend-tell all" in told[-1] and "\n" not in told[-1]
+    assert (
+        told[-1].startswith("all ")
+        and "show-attend-tell are reused" in told[-1]
+        and "\n" not in told[-1]
+    )
 
 
 def test_a_decoder_that_has_what_the_new_one_lacks_is_an_error(home, recipe, whole):
@@ -406,7 +414,9 @@ def test_a_decoder_that_has_what_the_new_one_lacks_is_an_error(home, recipe, who
     foreign = type(start)(other, start.vocabulary, tensors, {})
 
     with pytest.raises(ModelError, match="the model to start from has .* this network lacks"):
-        build_decoder(recipe, recipe.build("encoder"), start.vocabulary, naming=None, start=foreign)
+        build_decoder(
+            recipe, recipe.build("encoder"), start.vocabulary, concepts=None, start=foreign
+        )
 
 
 def test_a_model_with_concepts_goes_on_with_its_own_nouns(whole, home, recipe):
@@ -421,7 +431,7 @@ def test_a_model_with_concepts_goes_on_with_its_own_nouns(whole, home, recipe):
             break
 
     told = pick(Notice, events)
-    assert "goes on so" in told[0].sentence
+    assert "stay those of the model to start from" in told[0].sentence
     words = read_concepts(home / "again", f"35 of {start.card['data']['sha256']}").head.words
     assert torch.equal(words, start.tensors["decoder.concepts.words"])
 
@@ -432,7 +442,7 @@ def test_without_a_classifier_nouns_are_learnt_from_captions_alone_and_it_is_sai
     first = next(event for event in run if isinstance(event, Notice))
     run.close()
 
-    assert first.sentence.startswith("no classifier of ImageNet's classes is at hand")
+    assert first.sentence.startswith("there is no ImageNet classifier")
 
 
 def test_a_file_without_a_classifier_is_told(home, recipe, tmp_path):
@@ -471,10 +481,12 @@ def test_a_step_shows_pictures_with_concepts_and_sentences_whose_concepts_are_th
     assert isinstance(seen.pictures, DecoderInput)
     assert len(words) == 2 * len(seen.pictures.regions)
     assert seen.pictures.concepts.words.shape == (len(seen.pictures.regions), 3)
-    assert seen.alone.sight.regions is None
-    assert len(seen.alone.words) == 8  # half as many as captions
-    assert seen.alone.weights.tolist() == 8 * [0.5]
-    for row, concepts in zip(seen.alone.words, seen.alone.sight.concepts.words, strict=True):
+    assert seen.sentences.inputs.regions is None
+    assert len(seen.sentences.words) == 8  # half as many as captions
+    assert seen.sentences.weights.tolist() == 8 * [0.5]
+    for row, concepts in zip(
+        seen.sentences.words, seen.sentences.inputs.concepts.words, strict=True
+    ):
         said = set(vocabulary.decode(row.tolist())) & set(naming.nouns)
         assert len(said) == 3
         assert len(said & {vocabulary.words[number] for number in concepts.tolist()}) == 2
@@ -497,7 +509,7 @@ def test_the_same_step_shows_the_same_and_another_epoch_something_else(planned):
 
     def flat(epoch: int) -> list[torch.Tensor]:
         (pictures, alone), words = plan(epoch)[1]()
-        return [pictures.regions, words, alone.words, *pictures.concepts, *alone.sight.concepts]
+        return [pictures.regions, words, alone.words, *pictures.concepts, *alone.inputs.concepts]
 
     assert all(torch.equal(one, other) for one, other in zip(flat(0), flat(0), strict=True))
     assert not all(
@@ -582,7 +594,7 @@ def test_tables_leave_out_what_is_not_among_the_nouns():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"decoder": {"kind": "show-and-tell"}}, "the source 'talk' has sentences only"),
+        ({"decoder": {"kind": "show-and-tell"}}, "the source 'talk' has only sentences"),
         ({"training": {"unfrozen_stages": 1}}, "training.unfrozen_stages must be 0"),
     ],
 )

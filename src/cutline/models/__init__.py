@@ -1,4 +1,4 @@
-"""Encoders, decoders, search; weights and checkpoints; export to one ONNX file."""
+"""Encoders, decoders and search; weights and checkpoints; export to a single ONNX file."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""One model from several of one kind: the mean of their weights (Wortsman et al. 2022)."""
+"""Weight averaging of several models ("model soups", Wortsman et al. 2022, arXiv 2203.05482)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +12,10 @@ from cutline.models.weights import fingerprint
 
 
 def mix(models: Sequence[Checkpoint]) -> Checkpoint:
-    """The mean of their weights; `ModelError` unless all have the same parts and words."""
+    """A model with the mean of these models' weights.
+
+    Raises `ModelError` unless all have the same encoder, decoder, view and vocabulary.
+    """
     first = models[0]
     for other in models[1:]:
         same = all(
@@ -20,7 +23,7 @@ def mix(models: Sequence[Checkpoint]) -> Checkpoint:
             for part in ("encoder", "decoder", "view")
         )
         if not same or first.vocabulary != other.vocabulary:
-            raise ModelError("weights can be averaged only of models with the same parts and words")
+            raise ModelError("only models with the same parts and vocabulary can be averaged")
     tensors = {
         name: torch.stack([model.tensors[name].float() for model in models]).mean(dim=0)
         for name in first.tensors
@@ -35,7 +38,7 @@ def mix(models: Sequence[Checkpoint]) -> Checkpoint:
 
 
 def save(mixed: Checkpoint, folder: Path) -> None:
-    """A new model folder."""
+    """Write a new model folder."""
     model = build(mixed)
     create_folder(folder, mixed.recipe, mixed.vocabulary)
     card = {**mixed.card, "fingerprint": fingerprint(model)}

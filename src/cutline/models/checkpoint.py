@@ -1,14 +1,14 @@
-"""A model is a folder; every file is written beside and renamed, and none is a pickle that runs.
+"""The model folder: how a trained model is stored.
 
-    recipe.json          every option of every part, defaults written out
-    vocabulary.txt       one word a line; line number = word id
-    weights.safetensors  encoder and decoder; in its metadata the vocabulary's hash and the card
-    card.json            scores, data, versions: the same card, for people
-    model.onnx           the one-file form (`cutline export`)
-    resume.pt            only to go on training
+    recipe.json          every option of every part, defaults included
+    vocabulary.txt       one word a line; the line number is the token id
+    weights.safetensors  encoder and decoder; its metadata has the vocabulary's hash and the card
+    card.json            the same card for people: scores, data, versions
+    model.onnx           the one-file model (`cutline export`)
+    resume.pt            the state of a run, to resume training
 
-Weights and card are one file and so change at one moment: whenever a run is killed, the folder
-holds the old model or the new one, whole.
+Every file is replaced atomically, and loading one executes no code. Weights and card are in one
+file and change together, so after a kill the folder holds either the old model or the new one.
 """
 
 import json
@@ -44,9 +44,9 @@ class Checkpoint:
 
 
 def create_folder(folder: Path, recipe: Recipe, vocabulary: Vocabulary) -> None:
-    """A new model folder with what never changes during a run."""
+    """Create a model folder with the files that stay the same during a run."""
     if folder.exists():
-        raise ModelError(f"{folder} exists already; name another with --out")
+        raise ModelError(f"{folder} exists already; choose another folder with --out")
     with new_folder(folder) as beside:
         told = json.dumps(recipe.as_json(), indent=2) + "\n"
         (beside / RECIPE).write_text(told, encoding="utf8")
@@ -54,7 +54,7 @@ def create_folder(folder: Path, recipe: Recipe, vocabulary: Vocabulary) -> None:
 
 
 def read_recipe(folder: Path, *, trust: bool = False) -> Recipe:
-    """The recipe of a model folder, every default as it was when the run began."""
+    """The recipe of a model folder, with the defaults of the time when its run started."""
     try:
         table = json.loads((folder / RECIPE).read_text(encoding="utf8"))
     except OSError as error:
@@ -73,7 +73,7 @@ def read_recipe(folder: Path, *, trust: bool = False) -> Recipe:
 def save_model(
     folder: Path, model: nn.Module, vocabulary: Vocabulary, card: Mapping[str, Any]
 ) -> None:
-    """Replace the folder's weights and card at one moment."""
+    """Replace the folder's weights and card in one atomic step."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"vocabulary": vocabulary.hash, "card": json.dumps(card)}
     with atomic_write(folder / WEIGHTS) as file:
@@ -82,23 +82,23 @@ def save_model(
 
 
 def save_card(folder: Path, card: Mapping[str, Any]) -> None:
-    """Replace the card that people read."""
+    """Replace the readable copy of the card."""
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     with atomic_write(folder / CARD) as file:
         file.write(text.encode("utf8"))
 
 
 def read_model(folder: Path, *, trust: bool = False) -> Checkpoint:
-    """A whole model, from its folder or from a file that `export` wrote.
+    """Read a model from its folder or from a file that `export` wrote.
 
-    Raises `ModelError` when something is missing, damaged or of another vocabulary, `RecipeError`
-    when it needs code of somebody's own and nobody said `trust`.
+    Raises `ModelError` if something is missing or damaged or does not match the vocabulary, and
+    `RecipeError` if the model needs custom code and `trust` is false.
     """
     if folder.suffix == ".onnx":
         return _read_graph(folder, trust=trust)
     recipe, vocabulary = read_recipe(folder, trust=trust), Vocabulary.load(folder / VOCABULARY)
     if not (folder / WEIGHTS).exists():
-        raise ModelError(f"{folder} has no {WEIGHTS} yet: its training has not ended an epoch")
+        raise ModelError(f"{folder} has no {WEIGHTS} yet: its training has not completed an epoch")
     try:
         with safe_open(folder / WEIGHTS, "pt") as file:
             metadata = file.metadata() or {}
@@ -117,7 +117,7 @@ def build(checkpoint: Checkpoint) -> CaptionModel:
         decoder = checkpoint.recipe.build("decoder", encoder.width, len(checkpoint.vocabulary))
     except (RuntimeError, ValueError, AssertionError, ArithmeticError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelError(f"the recipe's parts make no network: {reason}") from None
+        raise ModelError(f"the network of the recipe cannot be built: {reason}") from None
     model = CaptionModel(encoder, decoder)
     for part in ("encoder", "decoder"):
         load_weights(
@@ -127,28 +127,30 @@ def build(checkpoint: Checkpoint) -> CaptionModel:
 
 
 def save_resume(folder: Path, state: Mapping[str, Any]) -> None:
-    """Replace what a run needs to go on."""
+    """Save the state of a run."""
     try:
         with atomic_write(folder / RESUME) as file:
             torch.save(dict(state), file)
-    except RuntimeError:  # what torch makes of a disk that takes no more
-        raise OSError(f"{RESUME} could not be saved, perhaps for want of room") from None
+    except RuntimeError:  # torch raises this if the disk is full
+        raise OSError(f"{RESUME} could not be saved, perhaps for lack of space") from None
 
 
 def read_resume(folder: Path) -> dict[str, Any] | None:
-    """What a run needs to go on, or None when it has not begun; `ModelError` when damaged."""
+    """The saved state of a run, or None if there is none; `ModelError` if it is damaged."""
     path = folder / RESUME
     if not path.exists():
         return None
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # for a file that is none, torch raises nearly anything
+    except Exception as error:  # for damaged files torch raises almost anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{path} is damaged: {reason} (without it the run begins anew)") from None
+        raise ModelError(
+            f"{path} is damaged: {reason} (if you delete it, the run starts from the beginning)"
+        ) from None
 
 
 def _read_graph(path: Path, *, trust: bool) -> Checkpoint:
-    """What an exported file was made from: its weights by name, the rest from its metadata."""
+    """The checkpoint in an exported file: its weights by name, the rest from its metadata."""
     tensors = read_tensors(path)
     graph = onnx.load(path, load_external_data=False)
     metadata = {entry.key: entry.value for entry in graph.metadata_props}

@@ -1,15 +1,16 @@
-"""What a picture shows, as the plain nouns that people write, each with its probability.
+"""The concept head: predicts which common nouns describe an image, and whether it is a photograph.
 
-c = softmax(fc(mean of the regions))                 ImageNet's 1,000 classes
-s = standardised sqrt(mean of the regions)
-p[noun] = sigmoid(scale logit(sum of c over the noun's classes) + correct(s))
+c       = softmax(fc(mean of the regions))              `classify`: ImageNet's 1,000 classes
+s       = standardised square root of the mean of the regions
+p[noun] = sigmoid(scale[noun] logit(weighted sum of c over the noun's classes) + correct(s)[noun])
 
-The classes are few and fine (118 breeds of dog), people's nouns are coarse and many. The table says
-which classes a noun has; `correct`, a linear layer that starts from nothing, learns from captions
-and labels what the table lacks (people, rooms, giraffes). A decoder reads the likeliest as words
-beside the regions (You et al. 2016, arXiv 1603.03925) and may copy them (Yao et al. 2017, arXiv
-1708.05271), so that a noun it never met with a picture can be said. The same features tell whether
-the picture is a photograph at all.
+ImageNet's classes are few and specific (118 breeds of dog); the nouns that people write are general
+and many. The table `classes` says which classes belong to a noun. The linear layer `correct`, which
+starts at zero, learns from captions and labels what the table cannot express (people, rooms,
+giraffes).
+
+A decoder attends to the likeliest nouns (You et al. 2016, arXiv 1603.03925) and may copy them (Yao
+et al. 2017, arXiv 1708.05271), so it can use nouns that it never saw together with an image.
 """
 
 from collections.abc import Callable
@@ -22,21 +23,21 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 CLASSES = 1000
 CERTAIN = 1e-4
-"""No probability is nearer to 0 or 1: beyond, a logit says nothing more."""
+"""Probabilities are clamped to at least this distance from 0 and 1, which bounds their logits."""
 
 
 class Concepts(NamedTuple):
-    """The likeliest nouns of each picture; the first is always `person`, whether likely or not."""
+    """The likeliest nouns of each image; the first is always `person`, however unlikely."""
 
     words: Int[Tensor, "rows concepts"]
-    """Their numbers in the vocabulary."""
+    """Token ids of the nouns."""
     probabilities: Float[Tensor, "rows concepts"]
 
 
 class DecoderInput(NamedTuple):
-    """What a decoder is shown in training, where the concepts need not come from the regions.
+    """Regions with given concepts, for training: they need not be those predicted from the regions.
 
-    Without regions it learns from a sentence alone, whose nouns are the concepts.
+    Without regions the decoder learns from a sentence alone, whose nouns are the concepts.
     """
 
     regions: Float[Tensor, "rows regions width"] | None
@@ -49,14 +50,16 @@ class DecoderInput(NamedTuple):
 
     @property
     def device(self) -> torch.device:
-        """Where it is."""
+        """The device of the tensors."""
         return self.concepts.words.device
 
 
 class ConceptHead(nn.Module):
-    """Regions in, probabilities of `nouns` plain nouns out; noun 0 is `person`.
+    """Predicts the probabilities of `nouns` nouns from regions; noun 0 is `person`.
 
-    `words` holds each noun's number in the vocabulary, `classes` which classes it has.
+    `count` is the number of nouns that a decoder reads. The buffer `words` holds the nouns' token
+    ids, `classes` the weight of each ImageNet class for each noun; `middle` and `spread` are the
+    mean and standard deviation of the features.
     """
 
     words: Tensor
@@ -82,23 +85,23 @@ class ConceptHead(nn.Module):
     def forward(
         self, regions: Float[Tensor, "rows regions width"]
     ) -> tuple[Concepts, Float[Tensor, " rows"]]:
-        """The likeliest nouns, and the probability that the picture is a photograph."""
+        """The likeliest nouns, and the probability that the image is a photograph."""
         mean = regions.mean(dim=1)
         standard = self.standardise(mean)
         return self.top(self.logits(mean).sigmoid()), self.photograph(standard)[:, 0].sigmoid()
 
     def standardise(self, mean: Float[Tensor, "rows width"]) -> Float[Tensor, "rows width"]:
-        """Square roots (ReLUs leave long tails), less their mean, in units of their spread."""
+        """Standardise the features' square roots, since after a ReLU features have long tails."""
         return (mean.clamp(min=0).sqrt() - self.middle) / self.spread
 
     def logits(self, mean: Float[Tensor, "rows width"]) -> Float[Tensor, "rows nouns"]:
-        """Of each noun, how likely people name it."""
+        """The logit of each noun's probability."""
         share = self.classify(mean).softmax(dim=-1) @ self.classes
         known = share.clamp(CERTAIN, 1 - CERTAIN).logit()
         return self.scale * known + self.correct(self.standardise(mean))
 
     def top(self, probabilities: Float[Tensor, "rows nouns"]) -> Concepts:
-        """`person` and the likeliest others."""
+        """`person` and the `count` - 1 likeliest other nouns."""
         likely, places = probabilities[:, 1:].topk(self.count - 1, dim=-1)
         first = torch.zeros_like(probabilities[:, :1], dtype=torch.long)
         chosen = torch.cat([first, places + 1], dim=1)
@@ -106,7 +109,10 @@ class ConceptHead(nn.Module):
 
 
 def predict_concepts(decoder: Any, regions: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Words and probabilities of the concepts and that of being a photograph, if it names any."""
+    """The decoder's concepts (token ids, probabilities) and the probability of being a photograph.
+
+    None for a decoder without concepts.
+    """
     head = getattr(decoder, "concepts", None)
     if head is None:
         return None
@@ -126,11 +132,11 @@ def fit(
     batch: int = 1024,
     seed: int = 0,
 ) -> None:
-    """Learn `correct` and `scale` by logistic regression.
+    """Fit `correct` and `scale` by logistic regression, with AdamW.
 
-    `named` is the share of a picture's captions that say the noun, `known` how much each of these
-    counts (a label says nothing of the nouns that it is silent about). `decay` pulls `correct`
-    towards nothing, so that a noun with few pictures is left to its classes.
+    `means` are the means of the images' regions, `named` the targets from 0 to 1, and `known` the
+    weights of the targets: 0 where nothing is known about a noun. The weight decay `decay` keeps
+    `correct` near zero, so that a noun with few images relies on its classes.
     """
     head.correct.bias.data.fill_(-4.0)
     with torch.no_grad():
@@ -162,9 +168,10 @@ def fit_photograph_classifier(
     batch: int = 2048,
     seed: int = 0,
 ) -> None:
-    """Learn to tell photographs from drawings, documents and the like, by their regions' means.
+    """Fit the classifier of photographs against drawings, documents and other images.
 
-    Logistic regression, in which both kinds count the same, however many there are of each.
+    Logistic regression on the means of the images' regions; both classes have the same total
+    weight.
     """
     with torch.no_grad():
         standard = head.standardise(torch.cat([photographs, others]))
@@ -196,7 +203,7 @@ def _regress(
     batch: int,
     seed: int,
 ) -> None:
-    """Logistic regression on rows drawn at random; `decay` is of the weights, not of `others`."""
+    """Logistic regression on random batches; `decay` applies to `weights`, not to `others`."""
     drawn = torch.Generator().manual_seed(seed)
     groups: list[dict[str, Any]] = [
         {"params": weights, "weight_decay": decay / learning_rate},

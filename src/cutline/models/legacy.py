@@ -1,10 +1,10 @@
-"""Models of the classic image captioning projects become model folders.
+"""Converts models of the classic image captioning projects to model folders.
 
-They are a ResNet in an `nn.Sequential`, a linear layer (and a batch normalisation, in the tutorial
-by yunjey), an embedding, an LSTM and a linear layer: Show and Tell. Their first prediction, of the
-start marker after the picture, is left out; everything after it is the same. Tensors are matched by
-shape, since everybody names them differently, each match is told, and a model of which tensors are
-left over is refused: it is another, and would say something else here.
+Such a model is a Show and Tell: a ResNet in an `nn.Sequential`, a linear layer (with batch
+normalisation in yunjey's tutorial), an embedding, an LSTM and a linear layer. Its first prediction,
+of the start marker after the image, is dropped; everything after it is the same. Because projects
+name tensors differently, they are matched by shape, and each match is reported. A model with
+tensors that match nothing is refused: it has another architecture and would give other captions.
 """
 
 import re
@@ -24,18 +24,18 @@ from cutline.text.vocabulary import MARKERS, PAD, Vocabulary
 from cutline.version import __version__
 
 SEQUENTIAL = {"0": "conv1", "1": "bn1", **{str(n + 3): f"layer{n}" for n in range(1, 5)}}
-"""Where a ResNet's parts stand when it is taken to pieces: relu and maxpool are 2 and 3."""
+"""Positions of a ResNet's modules in an `nn.Sequential`; relu and maxpool are 2 and 3."""
 CLASSES = 1000
-"""Rows of a ResNet's own classifier, of ImageNet's classes, which no caption needs."""
+"""Rows of a ResNet's ImageNet classifier, which captioning does not need."""
 NAMED = 6
-"""Tensors named where none fits; a ResNet has hundreds."""
+"""The largest number of tensors named in an error message."""
 NEVER = -30.0
-"""The bias of a word that the old model did not have: it is never said."""
+"""The output bias of words that the old model did not have, so that they never occur."""
 
 
 @dataclass
 class ConvertedModel:
-    """A model, and how each of its tensors was found."""
+    """A converted model, and a sentence on how each tensor was matched."""
 
     model: CaptionModel
     recipe: Recipe
@@ -44,10 +44,11 @@ class ConvertedModel:
 
 
 def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") -> ConvertedModel:
-    """A captioner from the state dictionaries of a classic encoder and decoder, and its words.
+    """Convert the state dictionaries of a classic encoder and decoder.
 
-    `fit` is how its pictures were made square. Raises `ModelError` when a file holds whole modules,
-    whose code would have to be run, or tensors that do not fit together.
+    `words` is the vocabulary in the order of its ids, and `fit` how images were made square. Raises
+    `ModelError` if a file holds pickled modules, whose code would have to be run, or tensors that
+    do not match.
     """
     seen, told = _read(encoder), _read(decoder)
     matches: list[str] = []
@@ -87,7 +88,7 @@ def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") 
 
 
 def save(adopted: ConvertedModel, folder: Path, command: str) -> None:
-    """A new model folder."""
+    """Write a new model folder; `command` is recorded in its card."""
     create_folder(folder, adopted.recipe, adopted.vocabulary)
     view = adopted.recipe.build("view")
     card = {
@@ -112,8 +113,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         if "weights only" not in str(error).lower():
             raise
         raise ModelError(
-            f"{path} is a whole pickled module, which would run code to be read: load it where its "
-            f"code is and save `module.state_dict()` in its place"
+            f"{path} is a pickled module, and reading it would run its code: load it where that "
+            f"code is, and save `module.state_dict()` instead"
         ) from None
 
 
@@ -121,8 +122,8 @@ def _refuse_leftovers(tensors: Mapping[str, Tensor], path: Path) -> None:
     if left := sorted(tensors):
         count = f"{len(left)} tensor{'s' * (len(left) > 1)} that a Show and Tell does not have"
         raise ModelError(
-            f"{path} has {count}: {_some(left)}; without them it would say something else, unless "
-            f"its code never uses them: then save it without them"
+            f"{path} has {count}: {_some(left)}; without them its captions would differ; if "
+            f"its code never uses them, save it without them"
         )
 
 
@@ -131,7 +132,7 @@ def _some(names: list[str]) -> str:
 
 
 def _find_lstm(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Its four tensors, by the ends of their names, which are torch's own; they are taken out."""
+    """Remove and return the LSTM's four tensors, found by the names that torch gives them."""
     found, names = {}, dict[str, str]()
     for name in list(tensors):
         if match := re.search(r"((?:weight|bias)_[ih]h)(_l(\d+))?(_reverse)?$", name):
@@ -150,7 +151,7 @@ def _find_lstm(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
             f"{_some(sorted(tensors))}"
         )
     if found["weight_ih"].shape[0] != 4 * found["weight_hh"].shape[1]:
-        raise ModelError(f"{path} has a GRU or another memory in place of an LSTM")
+        raise ModelError(f"{path} has a GRU or another cell instead of an LSTM")
     return found
 
 
@@ -162,16 +163,17 @@ def _find_words(
     path: Path,
     matches: list[str],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Embedding, and weight and bias of the output layer, taken out; where shapes are alike, the
-    bias is the output layer's.
+    """Remove and return the embedding, and weight and bias of the output layer.
+
+    If both tables have the same shape, the output layer is the one named like the bias.
     """
     biases = [name for name, tensor in tensors.items() if tensor.shape == (words,)]
     tables = [n for n, t in tensors.items() if t.shape in ((words, width), (words, hidden))]
     if len(biases) != 1 or len(tables) != 2:
         sizes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
         raise ModelError(
-            f"{path} does not fit {words} words: an embedding of {words} x {width} and a layer of "
-            f"{words} x {hidden} were looked for among {sizes}"
+            f"{path} does not fit {words} words: it needs an embedding of {words} x {width} and a "
+            f"layer of {words} x {hidden}, but it has {sizes}"
         )
     [bias] = biases
     speak = next((n for n in tables if n.rpartition(".")[0] == bias.rpartition(".")[0]), tables[1])
@@ -184,9 +186,9 @@ def _find_words(
 def _find_resnet(
     tensors: dict[str, Tensor], path: Path
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Its tensors under torchvision's names, and all others but a classifier of ImageNet's.
+    """The ResNet's tensors under torchvision's names, and all others but an ImageNet classifier.
 
-    Many put the layer to the features where the classifier was.
+    Many models have the layer after the ResNet in place of its classifier.
     """
     first = next((n for n, t in tensors.items() if t.shape == (64, 3, 7, 7)), None)
     if first is None:
@@ -211,15 +213,16 @@ def _find_depth(resnet: Mapping[str, Tensor], path: Path) -> int:
     deep = any(name.endswith("conv3.weight") for name in resnet)
     found = [d for d, own in BLOCKS.items() if own == blocks and (d >= 50) == deep]
     if not found:
-        raise ModelError(f"{path} has a ResNet of {blocks} blocks, which is none of the usual ones")
+        raise ModelError(f"{path} has a ResNet of {blocks} blocks, which is not a standard depth")
     return found[0]
 
 
 def _find_layer(
     tensors: dict[str, Tensor], seen: int, width: int, path: Path, matches: list[str]
 ) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the layer after the ResNet, with a normalisation before or after it folded
-    in; they are taken out.
+    """Remove and return weight and bias of the layer after the ResNet.
+
+    A batch normalisation before or after the layer is folded in.
     """
     names = list(tensors)
     weights = [name for name in names if tensors[name].shape == (width, seen)]
@@ -236,7 +239,7 @@ def _find_layer(
         return weight, bias
     place, size = mean.rpartition(".")[0], norms[mean]
     scale, shift = _read_norm(_take(tensors, place), size, path)
-    # where both sizes are the same, it stands where its encoder made it
+    # if the sizes do not tell, the order of the tensors does
     is_before = size == seen and (seen != width or names.index(mean) < names.index(name))
     matches.append(
         f"{place}, a batch normalisation {'before' if is_before else 'after'} that layer, is "
@@ -248,7 +251,7 @@ def _find_layer(
 
 
 def _take(tensors: dict[str, Tensor], place: str) -> dict[str, Tensor]:
-    """The tensors of a part, taken out."""
+    """Remove and return the tensors of a module."""
     part = part_of(tensors, place)
     for name in part:
         del tensors[f"{place}.{name}"]
@@ -256,7 +259,7 @@ def _take(tensors: dict[str, Tensor], place: str) -> dict[str, Tensor]:
 
 
 def _read_norm(tensors: Mapping[str, Tensor], size: int, path: Path) -> tuple[Tensor, Tensor]:
-    """What a batch normalisation multiplies by and adds, once it has learnt."""
+    """The scale and shift of a trained batch normalisation."""
     plain = {"weight": torch.ones(size), "bias": torch.zeros(size)}
     norm = nn.BatchNorm1d(size)
     load_weights(norm, {**plain, **tensors}, path)
@@ -266,7 +269,7 @@ def _read_norm(tensors: Mapping[str, Tensor], size: int, path: Path) -> tuple[Te
 
 
 def _number_anew(words: list[str]) -> tuple[list[int | None], Vocabulary]:
-    """Our markers first: of each number now, the number before, or None for a new word."""
+    """The new vocabulary, markers first, and for each new id the old one, or None."""
     before = {word: number for number, word in enumerate(words)}
     absent = [marker for marker in MARKERS if marker not in before and marker != MARKERS[PAD]]
     if absent:

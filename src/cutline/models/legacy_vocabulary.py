@@ -1,7 +1,7 @@
-"""`vocab.pkl` of the classic image captioning project, read without executing it.
+"""Reads the `vocab.pkl` of the classic image captioning project without executing its code.
 
-A pickle is a program. This reader knows no function and no class but an empty one that stands for
-`Vocabulary`, so the program can build dictionaries, lists, numbers and texts, and nothing runs.
+A pickle is a program. This reader knows no functions, and no class but an empty stand-in for
+`Vocabulary`, so a pickle can build dictionaries, lists, numbers and strings but run nothing.
 """
 
 import io
@@ -14,14 +14,13 @@ from typing import Any
 from cutline.errors import ModelError
 
 LARGEST = 100 * 10**6
-"""Bytes; a vocabulary of a million words has a third of that."""
+"""Bytes; three times the size of a vocabulary of a million words."""
 
 
 def read_vocabulary(path: Path) -> list[str]:
-    """The words of a `vocab.pkl`, each at the place of its number.
+    """The words of a `vocab.pkl`, in the order of their ids.
 
-    The file holds an object, or a dictionary, with `word2idx` and perhaps `idx2word`. Raises
-    `ModelError` when it holds anything else.
+    The file must hold an object or a dictionary with `word2idx`. Raises `ModelError` otherwise.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -33,9 +32,9 @@ def read_vocabulary(path: Path) -> list[str]:
         raise
     except KeyError as error:
         raise ModelError(
-            f"{path} is not a pickled vocabulary: none has the instruction {error}"
+            f"{path} is not a pickled vocabulary: there is no instruction {error}"
         ) from None
-    except Exception as error:  # a damaged pickle raises nearly anything
+    except Exception as error:  # a damaged pickle raises almost anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(f"{path} is not a pickled vocabulary: {reason}") from None
     ids = (held if isinstance(held, Mapping) else getattr(held, "__dict__", {})).get("word2idx")
@@ -51,16 +50,17 @@ def _is_entry(word: object, number: object) -> bool:
 
 
 class _Reader(pickle._Unpickler):
-    """Builds plain containers; whatever else a pickle names is refused.
+    """Builds plain containers and refuses everything else that a pickle names.
 
-    It is the one in Python: for what a pickle numbers, the one in C makes a table as long as the
-    largest number, and for what a pickle measures, room before it looks whether that much is there.
+    It extends the unpickler written in Python. The one in C allocates a memo table as long as the
+    largest index in the pickle, and buffers of declared sizes before it checks that the data is
+    there.
     """
 
     dispatch = {
         code: load
         for code, load in pickle._Unpickler.dispatch.items()
-        if code != pickle.BYTEARRAY8[0]  # makes such room, too
+        if code != pickle.BYTEARRAY8[0]  # allocates a declared size, too
     }
 
     def __init__(self, file: io.BytesIO, path: Path) -> None:
@@ -69,7 +69,7 @@ class _Reader(pickle._Unpickler):
         self._stand_in = type("Vocabulary", (), {})
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        """What a name in the pickle may mean."""
+        """Resolve the few names that a pickled vocabulary needs."""
         if name == "Vocabulary":
             return self._stand_in
         if (module, name) in (("copyreg", "_reconstructor"), ("copy_reg", "_reconstructor")):
@@ -80,11 +80,11 @@ class _Reader(pickle._Unpickler):
             return OrderedDict
         named = f"{module}.{name}"[:80]
         raise ModelError(
-            f"{self._path} names {named!r}, which a vocabulary does not need: nothing of it was run"
+            f"{self._path} names {named!r}, which a vocabulary does not need; nothing was executed"
         )
 
     def _rebuild(self, kind: type, *_: object) -> object:
-        """How old pickles make an object, for our stand-in only."""
+        """How old pickles create objects; only for the stand-in."""
         if kind is not self._stand_in:
-            raise ModelError(f"{self._path} makes other objects than a vocabulary")
+            raise ModelError(f"{self._path} creates objects other than a vocabulary")
         return kind()

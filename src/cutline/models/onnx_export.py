@@ -1,20 +1,20 @@
-"""A model folder becomes ONE onnx file: pixels in, captions out, usable from any language.
+"""Exports a model to one ONNX file: pixels in, captions out, for use from any language.
 
 Inputs  `pixels`     uint8 (rows, size, size, 3), RGB
-        `avoid`      bool (vocabulary): words never to be written; none when it is left away
-        `max_chars`  int64 (): characters of a caption at most; any when it is left away
-Outputs `words`      int64 (rows, candidates, time): word ids, the best candidate first
-        `log_probs`  float (rows, candidates, time): of each word given those before it
-        `scores`     float (rows, candidates): what the candidates are ranked by
-        `gaze`       float (rows, candidates, time, regions): where each word looked
-        `concepts`   int64 (rows, concepts): nouns that the picture shows, as word ids; the first
-                     is always `person`
-        `chances`    float (rows, concepts): the probability of each
-        `photograph` float (rows): the probability that the picture is a photograph
+        `avoid`      bool (vocabulary): words that must not occur; optional
+        `max_chars`  int64 (): the largest number of characters of a caption; optional
+Outputs `words`      int64 (rows, candidates, time): token ids, the best candidate first
+        `log_probs`  float (rows, candidates, time): of each word, given those before it
+        `scores`     float (rows, candidates): the ranking scores of the candidates
+        `gaze`       float (rows, candidates, time, regions): attention weights
+        `concepts`   int64 (rows, concepts): predicted nouns as token ids; the first is always
+                     `person`
+        `chances`    float (rows, concepts): their probabilities
+        `photograph` float (rows): the probability that the image is a photograph
 
-The last three are there only if the decoder names concepts. The graph holds the encoder with its
-normalisation, the decoder, and the beam search traced from `search.py`. Vocabulary, view and card
-are in the file's metadata, so that it needs nothing beside.
+The last three exist only if the decoder has concepts. The graph contains the encoder with its
+input normalisation, the decoder, and the search traced from `search.py`. Vocabulary, view, recipe
+and card are in the file's metadata, so it needs no other file.
 """
 
 import json
@@ -51,15 +51,15 @@ from cutline.types import Report, Written
 
 Precision = Literal["fp32", "fp16", "int8"]
 EXPORTER = "2.13"
-"""The first torch whose exporter is known to turn our loop into one that runs."""
-MEASURED = 128
-"""Pictures on which the ranges of 8 bits are measured."""
+"""The oldest torch whose exporter is known to convert the search loop correctly."""
+CALIBRATION_IMAGES = 128
+"""Images used to measure the ranges of activations for 8 bits."""
 AT_ONCE = 4
-"""Of them; every activation of theirs is kept for a moment."""
+"""Images in a batch; all their activations are in memory at the same time."""
 
 
 class WholeCaptioner(nn.Module):
-    """Everything between a picture and its word ids."""
+    """Encoder, decoder and search as one module."""
 
     def __init__(self, model: CaptionModel, recipe: Recipe, lengths: list[int]) -> None:
         super().__init__()
@@ -87,17 +87,20 @@ def export(
     precision: Precision = "fp32",
     pixels: Iterable[NDArray[np.uint8]] = (),
 ) -> None:
-    """Write the one-file form.
+    """Write a one-file model.
 
-    With `fp16` weights are stored in half precision and compute in single; with `int8` the graph
-    computes in 8 bits, in ranges measured on `pixels`, batches of training pictures as the model
-    sees them. Raises `ModelError` without them.
+    With `fp16` weights are stored in half precision and computed with in single precision. With
+    `int8` the graph computes in 8 bits, with ranges measured on `pixels`, batches of training
+    images (`calibration_batches`).
+
+    Raises `ModelError` for `int8` without `pixels`, if torch is too old, or if `path` cannot be
+    written.
     """
     batches = list(pixels) if precision == "int8" else []
     if precision == "int8" and not batches:
-        raise ModelError("8 bits need pictures to measure their ranges with: name training data")
+        raise ModelError("8 bits need pictures to measure ranges on; give the training data")
     if (version := TorchVersion(torch.__version__)) < EXPORTER:
-        raise ModelError(f"exporting needs torch {EXPORTER} or newer, and this is {version}")
+        raise ModelError(f"export needs torch {EXPORTER} or newer, but this is {version}")
     if not path.parent.is_dir():
         raise ModelError(f"{path} cannot be written: there is no folder {path.parent}")
     checkpoint = _fold(checkpoint)
@@ -125,10 +128,10 @@ def export(
 
 
 def calibration_batches(checkpoint: Checkpoint, data: Path) -> Iterator[NDArray[np.uint8]]:
-    """Batches of training pictures, drawn evenly from the data, as the model sees them."""
+    """Batches of training images, evenly spaced in the data, (images, size, size, 3)."""
     source, view = checkpoint.recipe.build("source", data), checkpoint.recipe.build("view")
     images = [example.image for example in source if example.split == "train"]
-    places = np.linspace(0, len(images) - 1, min(MEASURED, len(images))).astype(int)
+    places = np.linspace(0, len(images) - 1, min(CALIBRATION_IMAGES, len(images))).astype(int)
     for batch in decode_ahead((images[place] for place in places), view, batch=AT_ONCE):
         readable = [picture for picture in batch if isinstance(picture, np.ndarray)]
         if readable:
@@ -136,7 +139,7 @@ def calibration_batches(checkpoint: Checkpoint, data: Path) -> Iterator[NDArray[
 
 
 def _fold(checkpoint: Checkpoint) -> Checkpoint:
-    """The same model without normalisations, which the graph would lose and could not name."""
+    """Fold batch normalisations, whose tensors the exporter would merge and rename."""
     table = checkpoint.recipe.as_json()
     if table["encoder"].get("folded", True):
         return checkpoint
@@ -149,13 +152,13 @@ def _fold(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def record_scores(path: Path, split: str, report: Report) -> None:
-    """Write the scores of a split into the card of a one-file model; all else stays as it is."""
+    """Write the scores of a split into the card of a one-file model."""
     scores = _card_of(onnx.load(path)).get("scores", {})
     record(path, {"scores": {**scores, split: report.as_json()}})
 
 
 def record(path: Path, entries: Mapping[str, Any]) -> None:
-    """Write entries into the card of a one-file model; all else stays as it is."""
+    """Add entries to the card of a one-file model, replacing those of the same names."""
     graph = onnx.load(path)
     set_metadata(graph, {"card": json.dumps({**_card_of(graph), **entries})})
     with atomic_write(path) as file:
@@ -168,16 +171,16 @@ def _card_of(graph: onnx.ModelProto) -> dict[str, Any]:
 
 
 def set_metadata(graph: onnx.ModelProto, metadata: dict[str, str]) -> None:
-    """Put named texts beside a graph, in place of those of the same names."""
+    """Add metadata to a graph, replacing entries of the same names."""
     kept = {entry.key: entry.value for entry in graph.metadata_props}
     del graph.metadata_props[:]
     helper.set_model_props(graph, {**kept, **metadata})
 
 
 def halve_weights(graph: onnx.ModelProto) -> None:
-    """Store the big weights in half precision; the graph widens them again as it is loaded.
+    """Store large weights in half precision, with casts to single precision in the graph.
 
-    The scales of whole numbers stay: half precision has none of their smallest.
+    The scales of quantised weights are kept: the smallest are below the range of half precision.
     """
     widen = []
     for tensor in list(graph.graph.initializer):
@@ -214,17 +217,17 @@ def _trace(whole: WholeCaptioner, view: View) -> onnx.ModelProto:
     assert program is not None
     graph: onnx.ModelProto = program.model_proto
     rows = graph.graph.input[0].type.tensor_type.shape.dim[0]
-    if not rows.dim_param:  # a decoder that calls len() on a tensor does this
-        raise ModelError(f"the graph would take {rows.dim_value} pictures at a time and no others")
-    for name, value in free.items():  # what an input is when it is left away
+    if not rows.dim_param:  # happens if a decoder calls len() on a tensor
+        raise ModelError(f"the graph would accept only batches of {rows.dim_value} pictures")
+    for name, value in free.items():  # the default of an optional input
         graph.graph.initializer.append(numpy_helper.from_array(value.numpy(), name))
     if not can_limit_length(whole.search):
-        del graph.graph.input[-1]  # no caption's length can be asked for
+        del graph.graph.input[-1]  # this search cannot limit a caption's length
     return graph
 
 
 def _keep_all(graph: onnx.ModelProto, model: nn.Module) -> None:
-    """Weights that the exporter found needless (a bias of zeros) stay, for whoever reads them."""
+    """Keep weights that the exporter removed (a bias of zeros), so that models can be read back."""
     present = {tensor.name for tensor in graph.graph.initializer}
     for name, tensor in model.state_dict().items():
         if name not in present:
@@ -233,7 +236,7 @@ def _keep_all(graph: onnx.ModelProto, model: nn.Module) -> None:
 
 @contextmanager
 def _unchecked() -> Iterator[None]:
-    """Whoever lets jaxtyping check shapes does not want the checks in the graph."""
+    """Disable jaxtyping's shape checks, which would become part of the graph."""
     before = config.jaxtyping_disable
     config.update("jaxtyping_disable", True)
     try:
@@ -244,7 +247,7 @@ def _unchecked() -> Iterator[None]:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The exporter warns of torchvision, which we do not use, and of its own coming changes."""
+    """Silence the exporter's warnings about torchvision and about its own future changes."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

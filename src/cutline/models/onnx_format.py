@@ -1,4 +1,4 @@
-"""What a one-file model says of its own form, for what writes it and what reads it."""
+"""The version of the one-file format, shared by the code that writes and reads it."""
 
 FORMAT = "1"
-"""Of the one-file form; raised when an older cutline could not read it."""
+"""Raised when older versions of cutline cannot read a new file."""

@@ -1,10 +1,10 @@
-"""onnxruntime, with its reports to its maker switched off, its memory limited, and its runs ended.
+"""onnxruntime without telemetry, and with limits on memory and time.
 
-This is the only module that imports it. From version 1.29 on, its wheels report each session to
-Microsoft unless `ORT_DISABLE_TELEMETRY` is set before it is first imported (its `Privacy.md`).
-`cutline/__init__.py` sets that; every process that we start inherits it. Where somebody imported
-onnxruntime before cutline, it has begun already: then all but what it sent at its start is
-switched off here.
+This is the only module that imports onnxruntime. From version 1.29 on, its wheels report each
+session to Microsoft unless `ORT_DISABLE_TELEMETRY` is set before the first import (see its
+`Privacy.md`). `cutline/__init__.py` sets the variable, and child processes inherit it. If
+onnxruntime was imported before cutline, its telemetry has already started; it is then disabled here
+for everything that follows.
 """
 
 import os
@@ -20,13 +20,13 @@ if hasattr(onnxruntime, "disable_telemetry_events"):
     onnxruntime.disable_telemetry_events()
 
 SILENT = 4
-"""Of onnxruntime's log: what a stranger's graph is called must not reach the terminal raw."""
+"""Log severity: names in an untrusted graph must not reach the terminal unescaped."""
 MEMORY = 2 * 2**30
-"""Bytes that graphs may take for each core of the machine, and once more: a batch takes a tenth."""
+"""Bytes for each core of the machine, plus once more; a batch needs a tenth of that."""
 
 
 def session_options() -> Any:
-    """Options of a session that says nothing, and takes its memory from what all may have."""
+    """Options of a session that logs nothing and allocates from the shared, limited arena."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = SILENT
     options.add_session_config_entry("session.use_env_allocators", "1")
@@ -34,12 +34,12 @@ def session_options() -> Any:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a graph was ended because it asked for more than that."""
+    """Whether a run failed because it exceeded the memory limit."""
     return "BFCArena" in str(error)
 
 
 def _limit_memory() -> None:
-    """Once a process: sessions share an arena that does not grow beyond a limit."""
+    """Register the arena, limited in size, that all sessions of the process share."""
     kinds, types = onnxruntime.OrtAllocatorType, onnxruntime.OrtMemType
     place = onnxruntime.OrtMemoryInfo("Cpu", kinds.ORT_ARENA_ALLOCATOR, 0, types.DEFAULT)
     most = MEMORY * (1 + (os.cpu_count() or 1))
@@ -51,10 +51,11 @@ _limit_memory()
 
 @contextmanager
 def ended_after(seconds: float) -> Iterator[Any]:
-    """Options of one run of a graph, which is ended when it takes so many seconds.
+    """Options for one run of a graph, which is terminated after `seconds`.
 
-    Both by the clock and by the processor: neither a busy machine nor several runs at once end one
-    that is merely slow. What is ended raises an error of onnxruntime's in the run itself.
+    Both wall-clock and processor time must exceed the limit, so that neither a busy machine nor
+    concurrent runs terminate a run that is merely slow. A terminated run raises onnxruntime's own
+    error.
     """
     options, over = onnxruntime.RunOptions(), threading.Event()
     options.log_severity_level = SILENT

@@ -1,10 +1,11 @@
-"""A graph that computes in single precision becomes one that computes in 8 bits.
+"""Static post-training quantisation of an ONNX graph to 8 bits.
 
-Static quantisation after training (Jacob et al. 2018, arXiv 1712.05877): a number r is kept as a
-whole number q with r = scale * (q - zero). Weights are int8 with a scale for each output channel,
-activations uint8 within the range that pictures gave them, biases int32. The graph says so with
-pairs of QuantizeLinear and DequantizeLinear, which runtimes fuse into kernels of whole numbers.
-onnxruntime's own quantiser does not look into loops, and the decoder is in one.
+Following Jacob et al. 2018 (arXiv 1712.05877, equation 1), a real number r is represented by an
+integer q with r = scale * (q - zero). Weights are int8 with a scale for each output channel,
+activations uint8 with ranges measured on images, biases int32. Pairs of QuantizeLinear and
+DequantizeLinear in the graph express this, and runtimes fuse them into integer kernels.
+
+onnxruntime's own quantiser does not enter loop bodies, but the decoder is in one.
 """
 
 from collections import Counter
@@ -18,35 +19,36 @@ from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 from cutline.models.onnx_runtime import onnxruntime
 
 SMALL = 4096
-"""Weights with fewer numbers stay as they are: they cost nothing."""
+"""Weights with at most this many values are not quantised; they cost little."""
 HEAVY = ("Conv", "Gemm")
+"""Operators whose weights are quantised."""
 
 
 class Range(NamedTuple):
-    """What an activation may be; 0 is always in it, and is kept exactly."""
+    """The range of an activation, which always includes 0; 0 is represented exactly."""
 
     low: float
     high: float
 
     @property
     def scale(self) -> np.float32:
-        """The difference between neighbouring whole numbers."""
+        """The difference between values of neighbouring integers."""
         return np.float32(max(self.high - self.low, 1e-6) / 255)
 
     @property
     def zero(self) -> np.uint8:
-        """The whole number that stands for 0."""
+        """The integer that represents 0."""
         return np.uint8(np.rint(-self.low / self.scale))
 
 
 def quantise(model: ModelProto, pixels: Iterable[NDArray[np.uint8]]) -> None:
-    """Let a graph compute in 8 bits, with the ranges that these batches of pictures have in it."""
-    kept = _Kept(model)
+    """Quantise a graph in place, with activation ranges measured on batches of images."""
+    store = _Weights(model)
     main, *loops = (graph for graph, _ in graphs(model))
-    outer = _Graph(main, kept)
-    inner = [_Graph(body, kept, outside=outer.measured) for body in loops]
+    outer = _Graph(main, store)
+    inner = [_Graph(body, store, outside=outer.measured) for body in loops]
     ranges = measure_ranges(model, [each.own for each in (outer, *inner)], pixels)
-    for each in (*inner, outer):  # what is inside first: rewriting a graph copies its nodes
+    for each in (*inner, outer):  # bodies first: rewriting a graph copies its nodes
         each.rewrite(ranges)
     _drop_unused(model)
 
@@ -54,7 +56,7 @@ def quantise(model: ModelProto, pixels: Iterable[NDArray[np.uint8]]) -> None:
 def measure_ranges(
     model: ModelProto, tensors: Sequence[Sequence[str]], pixels: Iterable[NDArray[np.uint8]]
 ) -> dict[str, Range]:
-    """The least and the greatest number of some tensors of the graph and of its loops' bodies."""
+    """The minimum and maximum of tensors of the graph and of its loops' bodies."""
     watched = ModelProto()
     watched.CopyFrom(model)
     outputs = {}
@@ -78,7 +80,7 @@ def measure_ranges(
 
 
 def graphs(model: ModelProto) -> Iterator[tuple[GraphProto, NodeProto | None]]:
-    """The main graph, and the body of each loop with its node."""
+    """The main graph, then the body of each loop with the loop's node."""
     yield model.graph, None
     for node in model.graph.node:
         if node.op_type == "Loop":
@@ -86,7 +88,7 @@ def graphs(model: ModelProto) -> Iterator[tuple[GraphProto, NodeProto | None]]:
 
 
 def _watch(main: GraphProto, graph: GraphProto, loop: NodeProto | None, name: str) -> str:
-    """Make a tensor an output; one inside a loop is handed out for all turns, one after another."""
+    """Make a tensor an output; one in a loop is output for all iterations, concatenated."""
     seen = name
     if loop is not None:
         seen, inside = f"{name}.seen", f"{name}.each"
@@ -98,13 +100,16 @@ def _watch(main: GraphProto, graph: GraphProto, loop: NodeProto | None, name: st
 
 
 class _Graph:
-    """One graph, and what of it is to be kept in 8 bits; what is kept stands in the main graph.
+    """Quantises one graph: the main one or the body of a loop.
 
-    A loop's body may read what is `outside` in 8 bits already.
+    Quantised weights are stored in the main graph. `outside` names activations of the main graph
+    that are quantised already, which a loop's body may read.
     """
 
-    def __init__(self, graph: GraphProto, kept: "_Kept", *, outside: Sequence[str] = ()) -> None:
-        self.graph, self.kept = graph, kept
+    def __init__(
+        self, graph: GraphProto, store: "_Weights", *, outside: Sequence[str] = ()
+    ) -> None:
+        self.graph, self.store = graph, store
         self._made_by = {output: node for node in graph.node for output in node.output}
         self._relu_of = {n.input[0]: n.output[0] for n in graph.node if n.op_type == "Relu"}
         found: list[str] = []
@@ -114,19 +119,19 @@ class _Graph:
             elif self._is_residual(node):
                 found += [*node.input, self._relu_of.get(node.output[0], node.output[0])]
         self.measured = list(dict.fromkeys(found))
-        """The activations that are read in 8 bits."""
+        """The activations that operators read in 8 bits."""
         self.own = [name for name in self.measured if name not in outside]
-        """Those that this graph turns into 8 bits."""
+        """Those of them that this graph quantises."""
 
     def rewrite(self, ranges: dict[str, Range]) -> None:
-        """Put every measured activation and every heavy weight in 8 bits."""
+        """Quantise every measured activation and every large weight."""
         nodes: list[NodeProto] = []
         for name in self.own:
-            if name not in self._made_by:  # it is given, or comes from outside the loop
+            if name not in self._made_by:  # an input, or from outside the loop
                 nodes += self._through_8_bits(name, ranges)
         for node in self.graph.node:
             if self._is_heavy(node):
-                nodes += self.kept.narrow(node, ranges[node.input[0]])
+                nodes += self.store.narrow(node, ranges[node.input[0]])
             for place, name in enumerate(node.input):
                 if name in self.measured:
                     node.input[place] = f"{name}.wide"
@@ -137,12 +142,12 @@ class _Graph:
         self.graph.node.extend(nodes)
 
     def _is_heavy(self, node: NodeProto) -> bool:
-        if node.op_type not in HEAVY or not all(n in self.kept.weights for n in node.input[1:]):
+        if node.op_type not in HEAVY or not all(n in self.store.weights for n in node.input[1:]):
             return False
         how = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         usual = how.get("alpha", 1.0) == how.get("beta", 1.0) == how.get("transB", 1) == 1
         plain = node.op_type == "Conv" or ("transB" in how and usual and not how.get("transA"))
-        return plain and self.kept.weights[node.input[1]].size > SMALL
+        return plain and self.store.weights[node.input[1]].size > SMALL
 
     def _is_residual(self, node: NodeProto) -> bool:
         makers = [self._made_by.get(name) for name in node.input]
@@ -153,15 +158,15 @@ class _Graph:
     def _through_8_bits(self, name: str, ranges: dict[str, Range]) -> list[NodeProto]:
         if name not in self.own:
             return []
-        how = self.kept.add(name, scale=ranges[name].scale, zero=ranges[name].zero)
+        how = self.store.add(name, scale=ranges[name].scale, zero=ranges[name].zero)
         return [
             helper.make_node("QuantizeLinear", [name, *how], [f"{name}.uint8"]),
             helper.make_node("DequantizeLinear", [f"{name}.uint8", *how], [f"{name}.wide"]),
         ]
 
 
-class _Kept:
-    """The weights, and what they and the ranges become."""
+class _Weights:
+    """The weights of the main graph, and the quantised tensors that replace them."""
 
     def __init__(self, model: ModelProto) -> None:
         self._main, self._uses = model.graph, Counter[str]()
@@ -169,7 +174,7 @@ class _Kept:
         self.weights = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
 
     def add(self, name: str, **parts: NDArray[np.generic] | np.generic) -> list[str]:
-        """Keep the parts of a tensor, once; their names."""
+        """Store the parts of a tensor, once, and return their names."""
         for part, values in parts.items():
             if f"{name}.{part}" not in self._present:
                 self._present.add(f"{name}.{part}")
@@ -178,17 +183,19 @@ class _Kept:
         return [f"{name}.{part}" for part in parts]
 
     def narrow(self, node: NodeProto, entering: Range) -> list[NodeProto]:
-        """Weight and bias of a heavy node as whole numbers, and the nodes that widen them."""
+        """Quantise weight and bias of a node; returns the nodes that dequantise them."""
         weight, *bias = (self.weights[name] for name in node.input[1:])
         steps = np.abs(weight).max(axis=tuple(range(1, weight.ndim))).clip(1e-12) / 127
-        for values in bias:  # which must fit into 31 bits, also where the weights are next to none
+        for values in bias:  # must fit into 31 bits even if the weights are almost 0
             steps = np.maximum(steps, np.abs(values) / (2.0**30 * entering.scale))
         whole = np.rint(weight / steps.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
         widen = [self._widen(node, 1, node.input[1], int8=whole, scale=steps.astype(np.float32))]
-        for values in bias:  # in the unit of the sums that it is added to
+        for values in bias:  # with the scale of the sums that they are added to
             unit = steps * entering.scale
             own = np.rint(values / unit).astype(np.int32)
-            name = "again." * self._uses[node.input[2]] + node.input[2]  # each use has its unit
+            name = (
+                "again." * self._uses[node.input[2]] + node.input[2]
+            )  # each use has its own scale
             widen.append(self._widen(node, 2, name, int32=own, scale=unit.astype(np.float32)))
         return widen
 
@@ -198,14 +205,14 @@ class _Kept:
         self._uses[node.input[place]] += 1
         wide = f"{node.input[place]}.wide.{self._uses[node.input[place]]}"
         whole = next(iter(parts.values()))
-        zero = np.zeros(len(whole), whole.dtype)  # runtimes do not fuse without it
+        zero = np.zeros(len(whole), whole.dtype)  # required for fusion
         kept = self.add(name, **parts, zero=zero)
         node.input[place] = wide
         return helper.make_node("DequantizeLinear", kept, [wide], axis=0)
 
 
 def _drop_unused(model: ModelProto) -> None:
-    """Forget the weights that only their narrow forms stand for now."""
+    """Remove weights that quantised ones replace."""
     used = {name for graph, _ in graphs(model) for node in graph.node for name in node.input}
     present = {tensor.name for tensor in model.graph.initializer}
     for tensor in list(model.graph.initializer):

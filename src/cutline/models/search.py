@@ -1,9 +1,8 @@
-"""Find the captions that a decoder thinks likely: greedy, beam and sampled search.
+"""Decoding: greedy search, beam search and sampling.
 
-Search knows nothing of networks. It drives anything that says which words may come next (a
-`StepDecoder`), so a test can drive it with a table of probabilities. What is carried from word to
-word keeps its shape, so that `export` turns this very code into a loop of the ONNX graph, which
-ends as early as the loop here.
+Search works with any `StepDecoder`, which predicts the next word; tests use one that reads a table
+of probabilities. All tensors keep their shapes from word to word, so that `export` can turn this
+same code into a loop of the ONNX graph, which ends as early as the loop here.
 """
 
 from collections.abc import Callable
@@ -23,74 +22,74 @@ SEARCHES = {
 }
 
 State = tuple[Tensor, ...]
-"""What a decoder remembers; the first axis of every tensor is one row a caption, or a picture."""
+"""What a decoder keeps from step to step; the first axis of every tensor is caption or image."""
 
 LogProbs = Float[Tensor, "rows vocabulary"]
 WordIds = Int[Tensor, " rows"]
 
 
 class StepOutput(NamedTuple):
-    """What a decoder says after it has read a word."""
+    """A decoder's output after reading a word."""
 
     log_probs: LogProbs
-    """Of each next word."""
+    """Log-probabilities of the next word."""
     gaze: Float[Tensor, "rows regions"]
-    """Where it looked: a share for each region, 1 in sum."""
+    """Attention weights over the regions; each row sums to 1."""
     state: State
-    """What it remembers now."""
+    """The state after the word."""
 
 
 class InitialState(NamedTuple):
-    """What a decoder knows before the first word."""
+    """A decoder's state before the first word."""
 
     picture: State
-    """What all captions of a picture share."""
+    """Tensors that all captions of an image share; one row for each image."""
     state: State
-    """What it remembers of a caption."""
+    """The state of a caption; one row for each image, repeated by search for each caption."""
     regions: int
-    """How many it tells apart when it says where it looked."""
+    """The number of regions that `gaze` refers to."""
 
 
 @runtime_checkable
 class StepDecoder(Protocol):
-    """Anything that reads one word and says how likely each next word is."""
+    """Anything that reads one word at a time and predicts the next."""
 
     def start(self, regions: Any, max_words: int) -> InitialState:
-        """Look at the pictures; captions of at most so many words will be written.
+        """Read the images; captions will have at most `max_words` words.
 
-        Usually these are the regions of pictures; whatever else a decoder reads has their `shape`
-        and `device`.
+        `regions` are (images, regions, width), or another object with such a `shape` and a
+        `device`.
         """
 
     def step(self, words: WordIds, picture: State, state: State) -> StepOutput:
-        """Read one word in each row; every picture has as many rows, one after another.
+        """Read one word in each row; an image's captions are consecutive rows, equally many each.
 
-        The tensors of a state keep their shapes from step to step.
+        The tensors of the state must keep their shapes.
         """
 
 
 class Limits(NamedTuple):
-    """What no caption may be, however likely."""
+    """Constraints on captions."""
 
     avoided: Bool[Tensor, " vocabulary"]
-    """Words that are never written."""
+    """Words that must not occur."""
     lengths: Int[Tensor, " vocabulary"]
-    """How many characters each word adds; 0 for markers."""
+    """The number of characters that each word adds; 0 for markers."""
     longest: Int[Tensor, ""]
-    """How many characters a caption may have; `style.UNLIMITED`: any number."""
+    """The largest number of characters; `style.UNLIMITED` for no limit."""
 
 
 class SearchResult(NamedTuple):
-    """Captions as tensors, the best candidate of each picture first."""
+    """Captions as tensors; the best candidate of each image comes first."""
 
     words: Int[Tensor, "images candidates time"]
-    """Word ids; after the end marker only padding."""
+    """Token ids; only padding after the end marker."""
     log_probs: Float[Tensor, "images candidates time"]
     """Log-probability of each word given those before it; 0 for padding."""
     scores: Float[Tensor, "images candidates"]
-    """What the candidates are ranked by; -inf for a candidate that does not exist."""
+    """Ranking scores of the candidates; -inf where there are fewer."""
     gaze: Float[Tensor, "images candidates time regions"]
-    """Where the decoder looked for each word; 0 for padding."""
+    """Attention weights of each word; 0 for padding."""
 
 
 @torch.no_grad()
@@ -101,9 +100,9 @@ def greedy(
     max_words: int = 20,
     limits: Limits | None = None,
 ) -> SearchResult:
-    """Take the likeliest word at every step: one candidate a picture.
+    """Take the likeliest word at every step; one candidate for each image.
 
-    A caption that grows too long breaks off; a `beam` of two or more has a shorter one then.
+    A caption that reaches the length limit is cut off; `beam` with two beams or more avoids that.
     """
 
     def choose(likely: LogProbs, *_: Tensor) -> NextWords:
@@ -126,12 +125,13 @@ def sample(
     generator: torch.Generator | None = None,
     limits: Limits | None = None,
 ) -> SearchResult:
-    """Draw every word from the model's own distribution, `samples` candidates a picture.
+    """Sample every word from the model's distribution; `samples` candidates for each image.
 
-    `temperature` below 1 prefers likely words; `top_k` draws among the k likeliest words only (0:
-    among all), `top_p` among the fewest that hold this share of the probability (Holtzman et al.
-    2020). With `every_word` markers may be drawn too, as the model has it, for training to see. The
-    log-probabilities reported are the model's own, before all of that; gradients flow through them.
+    A `temperature` below 1 favours likely words. `top_k` restricts sampling to the k likeliest
+    words (0: no restriction), `top_p` to the smallest set of words with that probability (nucleus
+    sampling, Holtzman et al. 2020, arXiv 1904.09751). With `every_word` markers can be sampled too,
+    which training needs. The returned log-probabilities are the model's, before these changes, and
+    are differentiable.
     """
 
     def choose(likely: LogProbs, *_: Tensor) -> NextWords:
@@ -162,14 +162,14 @@ def beam(
     length_penalty: float = 0.0,
     limits: Limits | None = None,
 ) -> SearchResult:
-    """Keep the `width` likeliest captions of each picture at every step.
+    """Keep the `width` likeliest partial captions of each image at every step.
 
-    The candidates are ranked by log-probability / length ** `length_penalty`, the end marker
-    counted (0: by probability alone; 1: by the mean word's). Where `limits` says how long a caption
-    may be, one of the `width` is the best that has ended so far, so that it is there when those
-    that go on have become too long.
+    Finished candidates are ranked by log-probability / length ** `length_penalty`, where length
+    includes the end marker (0: by probability; 1: by the mean log-probability of a word). If
+    `limits` has a length limit, one of the `width` beams holds the best finished caption so far, in
+    case all others exceed the limit.
     """
-    if width == 1:  # no path to compare with another: far cheaper
+    if width == 1:  # the same captions, much cheaper
         found = greedy(decoder, regions, max_words=max_words, limits=limits)
         return _rank(found, length_penalty)
 
@@ -194,34 +194,34 @@ def beam(
         choose,
         max_words=max_words,
         paths=width,
-        others=-torch.inf,  # every beam starts alike, so only the first may branch
+        others=-torch.inf,  # all beams start equal, so only the first may branch
         limits=limits,
     )
     return _rank(found, length_penalty)
 
 
 def can_limit_length(search: Callable[..., SearchResult]) -> bool:
-    """Whether it is a beam with a caption to fall back on when another becomes too long."""
+    """Whether a search can keep captions short: whether it is a beam search of width 2 or more."""
     options = getattr(search, "keywords", {})
     return getattr(search, "func", search) is beam and options.get("width", 2) > 1
 
 
 def pick_rows(state: State, rows: Int[Tensor, " picked"]) -> State:
-    """The same memory with its rows reordered, repeated or dropped."""
+    """Select rows of every tensor of a state."""
     return tuple(tensor.index_select(0, rows) for tensor in state)
 
 
 class NextWords(NamedTuple):
-    """How each row goes on."""
+    """The next word of each row."""
 
     words: WordIds
     log_probs: Float[Tensor, " rows"]
     rows: Int[Tensor, " rows"] | None = None
-    """Whose path each of these words follows; None: its own."""
+    """The row that each word continues; None: its own."""
 
 
 ChooseWords = Callable[[LogProbs, Float[Tensor, " rows"], Int[Tensor, "rows time"]], NextWords]
-"""Of how likely each next word is, of each path's log-probability so far, and of its words."""
+"""(log-probabilities of the next words, total log-probability of each row, its words) → words."""
 
 
 def _search(
@@ -235,9 +235,9 @@ def _search(
     every_word: bool = False,
     limits: Limits | None = None,
 ) -> SearchResult:
-    """Write `paths` captions of each picture, a word at a time, until all have ended.
+    """Generate `paths` captions of each image, one word at a time, until all have ended.
 
-    `others` is the log-probability that the paths of a picture but its first begin with.
+    `others` is the initial log-probability of all paths of an image but the first.
     """
     images, device = regions.shape[0], regions.device
     picture, state, looked_at = decoder.start(regions, max_words)
@@ -253,7 +253,7 @@ def _search(
         likely, looked, state = decoder.step(last, picture, path[2:])
         likely = _allow(likely, last, words, limits, every_word=every_word)
         chosen, gained, followed = choose(likely, totals, words)
-        chosen = chosen.masked_fill(gained == -torch.inf, PAD)  # nothing is left to say
+        chosen = chosen.masked_fill(gained == -torch.inf, PAD)  # no word is allowed
         path = (totals, words, *path[:2], looked, *state)
         if followed is not None:
             path = pick_rows(path, followed)
@@ -280,7 +280,7 @@ def _search(
 
 
 def _repeat(goes_on: Callable[..., Tensor], step: Callable[..., State], carried: State) -> State:
-    """A while loop; in an exported graph it is one too."""
+    """A while loop, which becomes a loop of the graph when it is exported."""
     if torch.compiler.is_compiling():
         from torch._higher_order_ops.while_loop import while_loop  # no public name yet
 
@@ -298,13 +298,15 @@ def _allow(
     *,
     every_word: bool,
 ) -> LogProbs:
-    """What may come next: no marker but `end`, nothing beyond the limits, after the end padding."""
+    """Mask what must not follow: other markers than the end, words beyond the limits or the end."""
     ids = torch.arange(likely.shape[-1], device=likely.device)
     forbidden = (ids == PAD) | (ids == START) | (ids == UNKNOWN)
     if every_word:
         forbidden = torch.zeros_like(forbidden)
     if limits is not None:
-        written = limits.lengths[words].sum(dim=-1, keepdim=True) - 1  # no space before the first
+        written = (
+            limits.lengths[words].sum(dim=-1, keepdim=True) - 1
+        )  # the first word has no space before it
         forbidden = forbidden | limits.avoided | (limits.lengths > limits.longest - written)
     only_padding = torch.where(ids == PAD, 0.0, -torch.inf).to(likely.dtype)
     allowed = likely.masked_fill(forbidden, -torch.inf)
@@ -316,9 +318,10 @@ def _choose_within(
     branches: Float[Tensor, "images branches"],
     lengths: Int[Tensor, "images width"],
 ) -> Int[Tensor, "images width"]:
-    """The likeliest branches; where lengths are limited, the best that has ended, and others.
+    """The likeliest branches; with a length limit, the best finished one and unfinished ones.
 
-    Best is what has the likeliest mean word: by the probability of the whole `a man` would win.
+    The best has the highest mean log-probability of a word: by total probability, `a man` would
+    always win.
     """
     width = lengths.shape[1]
     vocabulary = branches.shape[1] // width

@@ -27,16 +27,16 @@ Seen = Pixels | Float[Tensor, "rows regions width"] | DecoderInput
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Anything that turns pixels into regions of a declared width."""
+    """Anything that turns pixels into regions; `width` is the length of their feature vectors."""
 
     width: int
 
     def __call__(self, pixels: Pixels) -> Float[Tensor, "rows regions width"]:
-        """Look at the pictures: RGB between 0 and 255."""
+        """Encode images; `pixels` are RGB between 0 and 255."""
 
 
 class CaptionModel(nn.Module):
-    """Pixels and the words so far in, log-probabilities of the next word out."""
+    """An encoder and a decoder: images and words in, log-probabilities of the next words out."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
@@ -45,18 +45,21 @@ class CaptionModel(nn.Module):
     def forward(
         self, seen: Seen, words: Int[Tensor, "captions time"]
     ) -> Float[Tensor, "captions time vocabulary"]:
-        """Score whole captions, as in training; what is stored is seen through `nn.Identity`."""
+        """Score whole captions, as in training.
+
+        For cached features, `encoder` is `nn.Identity` and `seen` holds the regions.
+        """
         return self.decoder(self.encoder(seen), words)
 
     def train(self, mode: bool = True) -> "CaptionModel":
-        """The encoder's batch statistics stay those of its first training, also while it learns."""
+        """Set the decoder's mode; the encoder stays in eval mode and keeps its batch statistics."""
         super().train(mode)
         self.encoder.eval()
         return self
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a weights file, in single precision; `ModelError` when it has none."""
+    """Read a file's named tensors, in single precision; `ModelError` if it is not such a file."""
     try:
         if path.suffix == ".onnx":
             return _read_onnx(path)
@@ -66,19 +69,21 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"there are no weights at {path}") from None
-    except Exception as error:  # for a file that is none, the readers raise nearly anything
+    except Exception as error:  # for damaged files the readers raise almost anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(f"{path} is not a safe file of weights: {reason}") from None
     if not isinstance(tensors, Mapping) or not all(map(torch.is_tensor, tensors.values())):
-        raise ModelError(f"{path} holds something else than named tensors")
+        raise ModelError(f"{path} holds something other than named tensors")
     return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path | str) -> None:
-    """Put tensors into a module; every one must be there and fit.
+    """Copy tensors into a module; names and shapes must match exactly.
 
-    A module with `own_tensors` takes from a checkpoint what is its own (no classifier, say);
-    counters that only training reads are passed over. `ModelError` says what does not fit.
+    A module may define `own_tensors` to select its tensors from a checkpoint (without the
+    classifier, for example). The counters of batch normalisation are ignored.
+
+    Raises `ModelError` that names `origin` and the tensors that do not match.
     """
     own = _without_counters(module.state_dict())
     given = _without_counters(getattr(module, "own_tensors", dict)(tensors))
@@ -98,10 +103,11 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], origin: Path 
 def extend_vocabulary(
     tensors: Mapping[str, Tensor], module: nn.Module, words: int
 ) -> dict[str, Tensor]:
-    """A decoder's tensors for `words` words, from those of one that knew fewer.
+    """Extend a decoder's tensors to a vocabulary of `words` words.
 
-    Every tensor with a row for each word gets rows for the new ones: the mean of all others
-    (Hewitt 2021), with which a new word is at first no likelier than an average one.
+    Every tensor with a row for each word gets new rows that are the mean of the others (Hewitt
+    2021, "Initializing new word embeddings for pretrained language models"), so that at first a new
+    word is about as likely as an average one. `module` is the decoder with the new vocabulary.
     """
     own = module.state_dict()
 
@@ -117,9 +123,9 @@ def extend_vocabulary(
 def add_missing_tensors(
     tensors: Mapping[str, Tensor], module: nn.Module, origin: Path | str
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """A smaller module's tensors beside those that only `module` has, and the names of the latter.
+    """Add `module`'s own tensors where `tensors` has none; returns all, and the names of the added.
 
-    `ModelError` when the smaller one has any that `module` lacks.
+    Raises `ModelError` if `tensors` has any that `module` lacks.
     """
     own = _without_counters(module.state_dict())
     foreign = _without_counters(tensors).keys() - own.keys()
@@ -130,8 +136,9 @@ def add_missing_tensors(
 
 
 def unfreeze(encoder: nn.Module, *, stages: int) -> None:
-    """Let the last stages of an encoder learn and nothing else of it; `ModelError` when it has
-    fewer.
+    """Unfreeze the last `stages` stages of an encoder and freeze the rest.
+
+    Raises `ModelError` if it has fewer stages.
     """
     encoder.requires_grad_(False)
     known: Sequence[nn.Module] = getattr(encoder, "stages", ())
@@ -144,13 +151,13 @@ def unfreeze(encoder: nn.Module, *, stages: int) -> None:
 
 
 def part_of(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
-    """The tensors of one part of a whole captioner, under the part's own names."""
+    """The tensors of one part, `encoder` or `decoder`, without the part's prefix."""
     start = part + "."
     return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
 
 
 def fingerprint(module: nn.Module) -> str:
-    """SHA-256 over the names and values of a module's tensors, in hexadecimal digits."""
+    """The SHA-256 of a module's tensors and their names, as hexadecimal digits."""
     digest = hashlib.sha256()
     for name, tensor in sorted(_without_counters(module.state_dict()).items()):
         digest.update(name.encode())
@@ -159,7 +166,7 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def _read_onnx(path: Path) -> dict[str, Tensor]:
-    """The weights inside an exported captioner under their own names, narrow ones widened."""
+    """The weights in an exported model under their original names, in single precision."""
     graph = onnx.load(path, load_external_data=False).graph
     weights = {t.name: torch.from_numpy(to_array(t).copy()) for t in graph.initializer}
     widened = {}
@@ -192,12 +199,13 @@ def _count(names: set[str]) -> str:
 def encode(
     encoder: nn.Module, pictures: np.ndarray, precision: str = "no"
 ) -> Float[Tensor, "rows regions width"]:
-    """What an encoder sees in pictures of shape (rows, height, across, 3), as single precision.
+    """Encode images of shape (rows, height, width, 3); the regions are in single precision.
 
-    With `precision` bf16 or fp16 it computes in that: three times as fast where a processor can.
+    `precision` is what the encoder computes in: `no` (single), `bf16` or `fp16`. On processors with
+    support for it, bf16 is three times as fast.
     """
     device = next(chain(encoder.parameters(), encoder.buffers()), torch.empty(0)).device
-    pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)  # channels stay innermost
+    pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2)  # a channels-last view
     kind = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     with torch.autocast(device.type, kind, enabled=precision != "no"):
         return encoder(pixels).float().cpu()
@@ -211,15 +219,15 @@ def cross_entropy(
     smoothing: float = 0.0,
     weights: Float[Tensor, " rows"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean negative log-probability of the words, padding left out, in nats a word.
+    """Mean negative log-probability of the words in nats, padding excluded.
 
-    With label smoothing (Szegedy et al. 2016, section 7) a share `smoothing` of the target is
-    spread evenly over the whole vocabulary. `weights` is what the words of each row count.
+    With label smoothing (Szegedy et al. 2016, arXiv 1512.00567, section 7) the fraction `smoothing`
+    of the target is spread evenly over the vocabulary. `weights` are the weights of the rows.
     """
-    written = words != pad
-    surprise = -log_probs.gather(-1, words[..., None]).squeeze(-1)
+    is_word = words != pad
+    loss = -log_probs.gather(-1, words[..., None]).squeeze(-1)
     if smoothing:
-        surprise = (1 - smoothing) * surprise - smoothing * log_probs.mean(dim=-1)
+        loss = (1 - smoothing) * loss - smoothing * log_probs.mean(dim=-1)
     if weights is not None:
-        surprise = surprise * weights[:, None]
-    return torch.where(written, surprise, 0.0).sum() / written.sum()
+        loss = loss * weights[:, None]
+    return torch.where(is_word, loss, 0.0).sum() / is_word.sum()

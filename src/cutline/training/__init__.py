@@ -1,4 +1,4 @@
-"""Recipes are trained here: what is shown, losses, the loop, a run that can be resumed."""
+"""Training: inputs, losses, the training loop, and whole runs that can be resumed."""
 
 from typing import TYPE_CHECKING
 

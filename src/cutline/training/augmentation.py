@@ -1,7 +1,6 @@
-"""Pictures shown differently each time, in ways that leave their captions true.
+"""Image augmentations that keep the captions true: horizontal flips and random crops.
 
-Enters: a square of pixels, or what people wrote. Leaves: the square mirrored or a part of it.
-Whoever calls owns the random numbers, so that a resumed run sees the same again.
+Callers pass the random generator, so a resumed run repeats the same augmentations.
 """
 
 from collections.abc import Iterable
@@ -11,27 +10,27 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SIDES = frozenset({"left", "right", "leftmost", "rightmost"})
-"""Words that a mirrored picture would make a lie."""
+"""Words that a horizontal flip would make wrong."""
 
 Pixels = NDArray[np.uint8]
 
 
 def may_be_mirrored(words: Iterable[str]) -> bool:
-    """Whether captions of these words stay true in a mirror: they name no side."""
+    """Whether captions with these words stay true after a flip: none names a side."""
     return SIDES.isdisjoint(words)
 
 
 def mirror(pixels: Pixels) -> Pixels:
-    """Left becomes right; `pixels` are (..., height, width, colours)."""
+    """Flip an image, or a batch of them, (..., height, width, channels), left to right."""
     return np.ascontiguousarray(pixels[..., ::-1, :])
 
 
-def random_crop(pixels: Pixels, most: float, chance: np.random.Generator) -> Pixels:
-    """A part of the picture at its full size: of either side at most this share is left out."""
+def random_crop(pixels: Pixels, share: float, random: np.random.Generator) -> Pixels:
+    """Crop at most `share` of the height and of the width, and resize back to the full size."""
     height, width = pixels.shape[:2]
-    kept = 1 - most * chance.random(2)
+    kept = 1 - share * random.random(2)
     across, down = kept * (width, height)
-    left, top = chance.random(2) * (width - across, height - down)
+    left, top = random.random(2) * (width - across, height - down)
     box = (left, top, left + across, top + down)
     part = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, box)
     return np.asarray(part)

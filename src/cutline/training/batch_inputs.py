@@ -1,9 +1,9 @@
-"""What a training is shown: batches of regions or of pixels, and the words that people wrote.
+"""The inputs of a training: batches of regions or pixels, each with its captions.
 
-Enters: the examples of a run and one training's options. Leaves: the plan of an epoch, and what a
-model sees in validation pictures. A frozen encoder's regions are stored once, mirrored ones too if
-they are asked for; for one that learns, pictures are read from disk and varied each time. All that
-is random follows from seed, epoch and batch, so a resumed run is shown the same.
+With a frozen encoder every image is encoded once and its regions are read from disk
+(`CachedFeatures`), those of the flipped image too if needed. An encoder that learns gets pixels,
+read and augmented anew each time (`OnlinePixels`). Everything random is derived from seed, epoch
+and batch number, so a resumed run gets the same batches.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -36,14 +36,14 @@ from cutline.training.trainer import Plan, Training
 from cutline.types import Example
 
 AT_ONCE = 8
-"""Validation pictures encoded together."""
+"""Images encoded together."""
 
 LoadBatch = Callable[[NDArray[np.int64], NDArray[np.bool_], np.random.Generator], Any]
-"""Training pictures by number, which of them mirrored, as the model is to see them."""
+"""(indices of training images, which of them to flip, random generator) → the model's input."""
 
 
 class EncoderInput(NamedTuple):
-    """How pictures are turned into what the model is shown."""
+    """What turns image files into regions: the encoder, its view, and the folder of the cache."""
 
     encoder: nn.Module
     view: View
@@ -51,14 +51,14 @@ class EncoderInput(NamedTuple):
 
 
 class CachedFeatures:
-    """Regions of a frozen encoder, from disk."""
+    """Regions of a frozen encoder, read from disk."""
 
-    def __init__(self, sight: EncoderInput, options: Training) -> None:
+    def __init__(self, source: EncoderInput, options: Training) -> None:
         self._stores = [
             FeatureStore(
-                sight.cache,
-                sight.encoder,
-                sight.view,
+                source.cache,
+                source.encoder,
+                source.view,
                 mirrored=mirrored,
                 precision=options.precision,
             )
@@ -66,47 +66,47 @@ class CachedFeatures:
         ]
 
     def prepare(self, train: Sequence[Example], validation: Sequence[Example]) -> Iterator[Encoded]:
-        """Encode what is not stored yet."""
+        """Encode the images that are not stored yet."""
         plain, *mirrored = self._stores
         yield from plain.encode([example.image for example in (*train, *validation)])
         for store in mirrored:
             for event in store.encode([example.image for example in train]):
-                yield replace(event, damaged=())  # told once, by the store before
+                yield replace(event, damaged=())  # the first store has reported these
 
     def keep_readable(self, examples: Sequence[Example]) -> list[Example]:
-        """Without those whose picture is damaged."""
-        seen = self._stores[0].load([example.image for example in examples])
-        return [e for e, regions in zip(examples, seen, strict=True) if regions is not None]
+        """The examples whose image can be read."""
+        stored = self._stores[0].load([example.image for example in examples])
+        return [e for e, regions in zip(examples, stored, strict=True) if regions is not None]
 
     def make_batch_loader(self, train: Sequence[Example]) -> LoadBatch:
-        """Show these pictures' regions."""
+        """A function that gives batches of these images' regions."""
         images = [example.image for example in train]
         sides = [store.load(images) for store in self._stores]
 
-        def show(
-            rows: NDArray[np.int64], mirrored: NDArray[np.bool_], _: np.random.Generator
+        def load_batch(
+            rows: NDArray[np.int64], flipped: NDArray[np.bool_], _: np.random.Generator
         ) -> Tensor:
-            chosen = [sides[int(side)][row] for row, side in zip(rows, mirrored, strict=True)]
+            chosen = [sides[int(side)][row] for row, side in zip(rows, flipped, strict=True)]
             return torch.stack([regions for regions in chosen if regions is not None]).float()
 
-        return show
+        return load_batch
 
     def encode(self, examples: Sequence[Example], _: nn.Module) -> Tensor:
-        """The regions of pictures, in half precision."""
+        """The regions of images, (images, regions, width), in half precision."""
         seen = self._stores[0].load([example.image for example in examples])
         return torch.stack([regions for regions in seen if regions is not None])
 
 
 class OnlinePixels:
-    """Pixels, read from disk every time, for an encoder that learns."""
+    """Pixels, read and augmented every time, for an encoder that learns."""
 
-    def __init__(self, sight: EncoderInput, options: Training) -> None:
-        self.view, self._options = sight.view, options
+    def __init__(self, source: EncoderInput, options: Training) -> None:
+        self.view, self._options = source.view, options
+        self._damaged: set[Path] = set()
 
     def prepare(self, train: Sequence[Example], validation: Sequence[Example]) -> Iterator[Encoded]:
-        """Look which pictures cannot be read."""
+        """Read every image once, to find those that are damaged."""
         examples = [*train, *validation]
-        self._damaged: set[Path] = set()
         done = 0
         for batch in decode_ahead((e.image for e in examples), self.view, batch=AT_ONCE):
             wrong = [
@@ -119,27 +119,27 @@ class OnlinePixels:
             yield Encoded(done, len(examples), tuple(str(error) for _, error in wrong))
 
     def keep_readable(self, examples: Sequence[Example]) -> list[Example]:
-        """Without those whose picture is damaged."""
+        """The examples whose image can be read."""
         return [example for example in examples if example.image not in self._damaged]
 
     def make_batch_loader(self, train: Sequence[Example]) -> LoadBatch:
-        """Show these pictures, each a little differently every time."""
+        """A function that gives batches of these images' pixels, augmented."""
 
-        def show(
-            rows: NDArray[np.int64], mirrored: NDArray[np.bool_], chance: np.random.Generator
+        def load_batch(
+            rows: NDArray[np.int64], flipped: NDArray[np.bool_], random: np.random.Generator
         ) -> Tensor:
             varied = []
-            for row, side in zip(rows, mirrored, strict=True):
+            for row, side in zip(rows, flipped, strict=True):
                 pixels = open_image(train[row].image, self.view)
                 if self._options.random_crop:
-                    pixels = random_crop(pixels, self._options.random_crop, chance)
+                    pixels = random_crop(pixels, self._options.random_crop, random)
                 varied.append(mirror(pixels) if side else pixels)
             return torch.from_numpy(np.stack(varied)).permute(0, 3, 1, 2)
 
-        return show
+        return load_batch
 
     def encode(self, examples: Sequence[Example], encoder: nn.Module) -> Tensor:
-        """The regions of pictures as the encoder sees them now."""
+        """The regions of images, (images, regions, width), by the encoder as it is now."""
         pictures = decode_ahead((e.image for e in examples), self.view, batch=AT_ONCE)
         readable = ([p for p in batch if not isinstance(p, ImageError)] for batch in pictures)
         seen = [encode(encoder, np.stack(batch), self._options.precision) for batch in readable]
@@ -151,10 +151,10 @@ TrainingInputs = CachedFeatures | OnlinePixels
 
 @runtime_checkable
 class BatchSource(Protocol):
-    """What shows training pictures to a model."""
+    """Anything that gives batches of training images."""
 
     def make_batch_loader(self, train: Sequence[Example]) -> LoadBatch:
-        """Show these pictures."""
+        """A function that gives batches of these images."""
 
 
 def plan_training(
@@ -165,10 +165,10 @@ def plan_training(
     *,
     repeats: NDArray[np.int64] | None = None,
 ) -> Plan:
-    """The batches of every epoch of a training; `repeats`: how often each picture is shown."""
+    """The batches of every epoch; `repeats` is how often each image occurs in one."""
     captions = encode_captions(train, vocabulary)
     allowed = np.array([_may_be_mirrored(example) for example in train])
-    show = inputs.make_batch_loader(train)
+    load_batch = inputs.make_batch_loader(train)
     pictures, most = options.batch_by == "picture", options.captions_per_image
 
     def load(rows: NDArray[np.int64], epoch: int, number: int) -> tuple[Any, Tensor]:
@@ -180,7 +180,7 @@ def plan_training(
         mirrored = allowed[batch.images] & (
             chance.random(len(batch.images)) < options.horizontal_flip
         )
-        return show(batch.images, mirrored, chance), torch.from_numpy(batch.words)
+        return load_batch(batch.images, mirrored, chance), torch.from_numpy(batch.words)
 
     def plan(epoch: int) -> Sequence[Callable[[], tuple[Any, Tensor]]]:
         size, when = options.captions_a_step, {"seed": options.seed, "epoch": epoch}

@@ -1,10 +1,10 @@
-"""The concepts of a run: which nouns it names, how likely each is in every training picture.
+"""Fitting the concept head of a run: which nouns it knows, and their probabilities.
 
-Enters: training pictures with captions, labelled pictures, ImageNet's classifier. Leaves: a fitted
-`ConceptHead`, for each training picture the probabilities that a head gives which has not seen
-it (cross-fitting): those of its own head would be surer than any that the decoder meets later; and
-labelled photographs with the sentences that were found for them. All of it is kept in the run's
-folder, so a run that goes on reads the very same.
+The head is fitted to captions, labels and ImageNet's classifier. The probabilities that the decoder
+is trained with come from cross-fitting: each training image is judged by a head that was fitted
+without it, since a head is overconfident on its own training images. Labelled photographs are
+paired with sentences (`pseudo_pairs`). The results are saved in the run's folder, so that a resumed
+run uses the same.
 """
 
 from collections import Counter
@@ -35,38 +35,39 @@ from cutline.types import Example
 FILE, FOUND = "concepts.safetensors", "found.jsonl"
 PERSON = "person"
 NAMED_IN = 12
-"""A noun that captions of so many training pictures name is one to look for."""
+"""A noun becomes a concept if the captions of so many training images name it."""
 CERTAIN_CAPTIONS = 2
-"""What so many of a picture's captions say is there for certain."""
+"""A noun that so many of an image's captions name is certainly there."""
 ALSO = 0.5
-"""What a class counts for a noun that is not its first."""
+"""The weight of a class for a noun other than its first."""
 FOLDS, STEPS, DECAY = 4, 300, 0.1
+"""Folds of the cross-fitting, optimizer steps and weight decay of each fit."""
 PERHAPS, SURE = 0.3, 0.5
-"""More likely, a person may be there, and a noun is."""
+"""Probabilities above which a person is possible, and a noun certain enough to be named."""
 REFUSED_WRONGLY = 1e-3
-"""The share of unseen photographs that the refusal's threshold takes for something else."""
+"""The fraction of held-out photographs that the threshold wrongly refuses."""
 Classifier = tuple[Tensor, Tensor]
-"""Weight and bias of ImageNet's 1,000 classes."""
+"""Weight and bias of the linear layer for ImageNet's 1,000 classes."""
 
 
 @dataclass(frozen=True)
 class FittedConcepts:
-    """What is known of the training pictures' concepts."""
+    """The fitted head, and the concepts of the training images."""
 
     head: ConceptHead
     nouns: tuple[str, ...]
     probabilities: Float[Tensor, "pictures nouns"]
-    """Of the captioned pictures, then of those that `found` has."""
+    """First those of the captioned images, then those of the images in `found`."""
     named: Float[Tensor, "captioned nouns"]
-    """The share of a picture's captions that name the noun, 1 where two do."""
+    """How certainly each image's captions name each noun, from 0 to 1."""
     found: tuple[Example, ...] = ()
-    """Labelled photographs with sentences that were written of others."""
+    """Labelled photographs with sentences written about other images."""
     refusal: float | None = None
-    """Below this probability a picture is refused as no photograph."""
+    """Images whose probability of being a photograph is below this are refused."""
 
 
 def noun_scores(example: Example) -> dict[str, float]:
-    """How certainly its captions say each noun; `person` for any word that says somebody."""
+    """How certainly an example's captions name each noun; `person` for any word for a person."""
     counts: Counter[str] = Counter()
     for words in map(split_words, example.captions):
         counts.update(set(nouns_of(words)) | ({PERSON} if names_person(words) else set()))
@@ -75,8 +76,9 @@ def noun_scores(example: Example) -> dict[str, float]:
 
 
 def select_nouns(said: Sequence[Mapping[str, float]], vocabulary: Vocabulary) -> tuple[str, ...]:
-    """`person`, then by alphabet what enough pictures name and what ImageNet's classes are, of
-    words that the vocabulary has.
+    """`person`, then in alphabetical order the nouns to predict.
+
+    These are the nouns of `NAMED_IN` images and of ImageNet's classes that are in the vocabulary.
     """
     counts = Counter(noun for each in said for noun in each)
     candidates = {noun for noun in counts if counts[noun] >= NAMED_IN}
@@ -88,7 +90,7 @@ def select_nouns(said: Sequence[Mapping[str, float]], vocabulary: Vocabulary) ->
 def tabulate(
     said: Sequence[Mapping[str, float]], nouns: Sequence[str]
 ) -> Float[Tensor, "pictures nouns"]:
-    """What is said of each picture, a column a noun."""
+    """The scores of `noun_scores` as a table, a row for each image."""
     places = {noun: place for place, noun in enumerate(nouns)}
     table = torch.zeros(len(said), len(nouns))
     for row, each in enumerate(said):
@@ -101,7 +103,7 @@ def tabulate(
 def build_head(
     nouns: Sequence[str], vocabulary: Vocabulary, width: int, count: int, known: Classifier | None
 ) -> ConceptHead:
-    """A head that knows ImageNet's classes, if it is given them, and nothing else yet."""
+    """An unfitted head, with the layer for ImageNet's classes if it is given."""
     head = ConceptHead(width, len(nouns), count=count)
     head.words.copy_(torch.tensor(vocabulary.encode(nouns)))
     if known:
@@ -112,7 +114,7 @@ def build_head(
 
 
 def _connect(nouns: Sequence[str]) -> Tensor:
-    """Which classes each noun has: 1 where it is the class's first, less for others and wider."""
+    """Each class's weight for each noun: 1 for its first noun, less for others and hypernyms."""
     table = torch.zeros(CLASSES, len(nouns))
     columns = {noun: column for column, noun in enumerate(nouns)}
     for row, own in enumerate(read_classes()):
@@ -123,7 +125,7 @@ def _connect(nouns: Sequence[str]) -> Tensor:
 
 
 def read_classifier(tensors: Mapping[str, Tensor], width: int) -> Classifier | None:
-    """ImageNet's classifier in the tensors of an encoder (`fc`) or of a model with concepts."""
+    """ImageNet's classifier from an encoder's tensors (`fc`) or a model with concepts, if any."""
     for name in ("fc", "decoder.concepts.classify"):
         weight, bias = tensors.get(f"{name}.weight"), tensors.get(f"{name}.bias")
         if weight is not None and bias is not None and weight.shape == (CLASSES, width):
@@ -132,7 +134,7 @@ def read_classifier(tensors: Mapping[str, Tensor], width: int) -> Classifier | N
 
 
 class ConceptTargets(NamedTuple):
-    """Pictures to fit a head to: pooled regions, what they show, and how much each entry counts."""
+    """Images to fit a head to: mean regions, targets, and the weight of each target."""
 
     means: Float[Tensor, "pictures width"]
     named: Float[Tensor, "pictures nouns"]
@@ -142,9 +144,11 @@ class ConceptTargets(NamedTuple):
 def label_targets(
     labelled: Sequence[Labelled], means: Tensor, nouns: Sequence[str], *, silence: float
 ) -> ConceptTargets:
-    """What labels teach: what they name is there, also in wider words; a noun of theirs that is not
-    said counts `silence` of an absence if it is said of another picture of the same folder, other
-    nouns and people of whom nothing is said nothing.
+    """Targets from labels.
+
+    Labelled nouns and their hypernyms are present, with weight 1. A noun that labels of the same
+    folder name for other images is absent with weight `silence`. Other nouns have weight 0, and so
+    has `person` where the label does not say.
     """
     wider = [frozenset().union(*map(widen, each.nouns)) for each in labelled]
     named = tabulate([dict.fromkeys(own, 1.0) for own in wider], nouns)
@@ -168,7 +172,7 @@ def fit_concept_head(
     *,
     seed: int,
 ) -> FittedConcepts:
-    """Fit a head to all pictures, and for each quarter of the pairs one to all others."""
+    """Fit a head to all images, and for each of `FOLDS` parts of the pairs one to all others."""
     every = ConceptTargets(*(torch.cat(parts) for parts in zip(pairs, *others, strict=True)))
     root = every.means.clamp(min=0).sqrt()
     blank.middle.copy_(root.mean(dim=0))
@@ -184,18 +188,18 @@ def fit_concept_head(
     return FittedConcepts(_fit(blank, every, seed), tuple(nouns), probabilities, pairs.named)
 
 
-def _fit(blank: ConceptHead, lesson: ConceptTargets, seed: int) -> ConceptHead:
-    if not len(lesson.means):
+def _fit(blank: ConceptHead, targets: ConceptTargets, seed: int) -> ConceptHead:
+    if not len(targets.means):
         return blank
     head = deepcopy(blank)
-    batch = min(1024, len(lesson.means))
-    fit(head, *lesson, decay=DECAY, steps=STEPS, batch=batch, seed=seed)
+    batch = min(1024, len(targets.means))
+    fit(head, *targets, decay=DECAY, steps=STEPS, batch=batch, seed=seed)
     return head.requires_grad_(False)
 
 
 @torch.no_grad()
 def predict_nouns(head: ConceptHead, means: Tensor) -> Tensor:
-    """The probability of every noun in pictures of which the regions' mean is given."""
+    """The probability of every noun, from the mean of each image's regions."""
     return torch.cat([head.logits(some).sigmoid() for some in means.split(4096)])
 
 
@@ -206,7 +210,7 @@ def reuse_concepts(
     means: Tensor,
     said: Sequence[Mapping[str, float]],
 ) -> FittedConcepts:
-    """The nouns and the head of a model that names concepts, and what it says of these pictures."""
+    """The nouns and the head of a model with concepts, and its predictions for these images."""
     own = part_of(tensors, "decoder.concepts")
     number, width = own["correct.weight"].shape
     head = ConceptHead(width, number, count=count).requires_grad_(False)
@@ -223,9 +227,10 @@ def find_pseudo_pairs(
     *,
     seed: int,
 ) -> tuple[tuple[Example, ...], Float[Tensor, "found nouns"]]:
-    """The labelled photographs without people for which two sentences or more are found, and the
-    probabilities of their nouns. A person is taken to be absent where a label says so, or else
-    where the head does.
+    """Pair labelled photographs without people with sentences.
+
+    Returns the photographs for which at least two sentences are found, and the probabilities of
+    their nouns. Whether a person is there is decided by the label, or else by the head.
     """
     found, rows = [], []
     for source, labelled, means in sources:
@@ -246,8 +251,10 @@ def find_pseudo_pairs(
 def fit_refusal(
     head: ConceptHead, photographs: Tensor, others: Tensor, unseen: Tensor, *, seed: int
 ) -> float:
-    """Fit what tells photographs from other pictures, given the means of their regions. Returns the
-    probability below which a picture is refused: one in a thousand of the `unseen` photographs is.
+    """Fit the classifier of photographs against other images, and return its threshold.
+
+    All three tensors hold the mean of each image's regions. The threshold is the probability below
+    which one in a thousand of the held-out photographs `unseen` lies, between 0.05 and 0.5.
     """
     head.photograph.requires_grad_(True)
     fit_photograph_classifier(head, photographs, others, seed=seed)
@@ -258,20 +265,20 @@ def fit_refusal(
     return min(max(least, 0.05), 0.5)
 
 
-def save_concepts(naming: FittedConcepts, folder: Path, data: str) -> None:
-    """Keep it in a run's folder; `data` is the fingerprint of what it was learnt from."""
-    lines = [{"image": str(each.image), "captions": each.captions} for each in naming.found]
+def save_concepts(concepts: FittedConcepts, folder: Path, data: str) -> None:
+    """Save to a run's folder; `data` identifies the data that the head was fitted to."""
+    lines = [{"image": str(each.image), "captions": each.captions} for each in concepts.found]
     write_text_file(format_jsonl(lines), folder / FOUND)
-    tensors = {f"head.{name}": t.contiguous() for name, t in naming.head.state_dict().items()}
-    tensors |= {"probabilities": naming.probabilities, "named": naming.named}
-    metadata = {"nouns": "\n".join(naming.nouns), "data": data, "count": str(naming.head.count)}
-    metadata |= {} if naming.refusal is None else {"refusal": repr(naming.refusal)}
+    tensors = {f"head.{name}": t.contiguous() for name, t in concepts.head.state_dict().items()}
+    tensors |= {"probabilities": concepts.probabilities, "named": concepts.named}
+    metadata = {"nouns": "\n".join(concepts.nouns), "data": data, "count": str(concepts.head.count)}
+    metadata |= {} if concepts.refusal is None else {"refusal": repr(concepts.refusal)}
     with atomic_write(folder / FILE) as file:
         file.write(save(tensors, metadata))
 
 
 def read_concepts(folder: Path, data: str) -> FittedConcepts | None:
-    """What a run's folder keeps, if it does; `DataError` if it learnt it from other data."""
+    """What `save_concepts` wrote, or None; `DataError` if it was fitted to other data."""
     path = folder / FILE
     if not path.exists():
         return None
@@ -280,9 +287,11 @@ def read_concepts(folder: Path, data: str) -> FittedConcepts | None:
             metadata = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ModelError(f"{path} is damaged: {error} (without it, it is made anew)") from None
+        raise ModelError(
+            f"{path} is damaged: {error} (if you delete it, it is computed again)"
+        ) from None
     if metadata["data"] != data:
-        raise DataError(f"the data has changed since {folder} began")
+        raise DataError(f"the data has changed since the run in {folder} started")
     own = part_of(tensors, "head")
     number, width = own["correct.weight"].shape
     head = ConceptHead(width, number, count=int(metadata["count"])).requires_grad_(False)
@@ -292,12 +301,12 @@ def read_concepts(folder: Path, data: str) -> FittedConcepts | None:
         tuple(metadata["nouns"].split("\n")),
         tensors["probabilities"],
         tensors["named"],
-        tuple(_read_found(folder / FOUND)),
+        tuple(_read_pseudo_pairs(folder / FOUND)),
         float(metadata["refusal"]) if "refusal" in metadata else None,
     )
 
 
-def _read_found(file: Path) -> Iterator[Example]:
+def _read_pseudo_pairs(file: Path) -> Iterator[Example]:
     for _, said in read_jsonl(file) if file.exists() else ():
         image = Path(said["image"])
         yield Example(f"found/{image}", image, tuple(said["captions"]), "train")

@@ -1,9 +1,8 @@
-"""For a training loop of one's own: pictures with captions, in batches, each caption once an epoch.
+"""A torch `DataLoader` of images with captions, for custom training loops.
 
-Enters: the examples of a split, a vocabulary, a view. Leaves: torch's `DataLoader`, a pass over
-which is an epoch. The loader of the classic project went another way: it drew a length at random
-and then a batch of captions of that length, with replacement, and called so many draws an epoch,
-so that some captions came often and others never.
+A pass over it is an epoch and contains every caption once. (The loader of the classic project drew
+a caption length at random and then captions of that length with replacement, so that in an epoch
+some captions occurred often and others never.)
 """
 
 import warnings
@@ -30,11 +29,11 @@ class Loaded(NamedTuple):
     """A batch: `for pixels, words, lengths in loader`."""
 
     pixels: UInt8[Tensor, "rows 3 size size"]
-    """RGB between 0 and 255, as encoders take them: they normalise by themselves."""
+    """RGB between 0 and 255; encoders normalise them."""
     words: Int[Tensor, "rows time"]
     """`<start>`, the words, `<end>`, then `<pad>` up to the longest of the batch."""
     lengths: Int[Tensor, " rows"]
-    """Words of each caption, its markers included."""
+    """The number of tokens of each caption, markers included."""
 
 
 def open_loader(
@@ -48,26 +47,30 @@ def open_loader(
     epoch: int = 0,
     workers: int = 0,
 ) -> DataLoader[Loaded]:
-    """Batches of captions with their pictures; each pass is an epoch, the first of them `epoch`.
+    """Open a loader of captions with their images; the first pass over it is epoch `epoch`.
 
-    In a pass every caption comes once, among others of about its length. Which come together and
-    in which order follows from `seed` and the epoch's number; without `shuffle` it is the order of
-    the examples. `workers` are processes that read pictures ahead; 0 reads them as they are needed.
-    A picture that cannot be read is left out of its batch, with a warning that names it; a batch
-    without any raises `ImageError`. `DataError` when there are no captions.
+    An epoch contains every caption once, in batches of similar length. The batches and their order
+    are determined by `seed` and the epoch; without `shuffle` captions keep the order of the
+    examples. `workers` is the number of processes that load images ahead; with 0 images are loaded
+    as they are needed.
+
+    An unreadable image is left out of its batch with a warning. Raises `ImageError` if no image of
+    a batch can be read, and `DataError` if there are no captions or `batch_size` is below 1.
     """
     captions = _Captions(examples, vocabulary, view)
     if batch_size < 1 or not len(captions):
         raise DataError(f"{len(captions)} captions in batches of {batch_size}: at least 1 of 1")
     plan = _Epochs(captions.lengths, batch_size, shuffle=shuffle, seed=seed, epoch=epoch)
-    own_chance = torch.Generator().manual_seed(seed)  # else a pass would draw from everybody's
+    own_chance = torch.Generator().manual_seed(
+        seed
+    )  # a pass must not draw from the global generator
     return DataLoader(
         captions, batch_size=None, sampler=plan, num_workers=workers, generator=own_chance
     )
 
 
 class _Captions(Dataset[Loaded]):
-    """All captions; the numbers of some of them give a batch."""
+    """All captions; indexing with an array of caption numbers gives a batch."""
 
     def __init__(self, examples: Sequence[Example], vocabulary: Vocabulary, view: View) -> None:
         self._images = [example.image for example in examples]
@@ -95,7 +98,7 @@ class _Captions(Dataset[Loaded]):
 
 
 class _Epochs(Sampler[Rows]):
-    """The plan of one epoch after the other."""
+    """The batches of one epoch after another, as arrays of caption numbers."""
 
     def __init__(
         self, lengths: Rows, batch_size: int, *, shuffle: bool, seed: int, epoch: int
@@ -107,7 +110,7 @@ class _Epochs(Sampler[Rows]):
         return -(-len(self._lengths) // self._batch_size)
 
     def __iter__(self) -> Iterator[Rows]:
-        """A generator, since torch makes two iterators of a pass with workers, and starts one."""
+        """A generator: with workers torch makes two iterators for a pass and starts only one."""
         epoch, self._epoch = self._epoch, self._epoch + 1
         if self._shuffle:
             size, seed = self._batch_size, self._seed

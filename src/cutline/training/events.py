@@ -1,4 +1,4 @@
-"""What a run tells on its way, beside its steps and the pictures that it encodes."""
+"""Events of a run, besides `Step` (trainer) and `Encoded` (feature store)."""
 
 from dataclasses import dataclass
 
@@ -7,35 +7,37 @@ from cutline.types import Caption, Example, Report
 
 @dataclass(frozen=True)
 class TrainingStarted:
-    """The data is read; a training begins or goes on."""
+    """The data is read, and a training starts or resumes."""
 
     pictures: dict[str, int]
-    """How many of each split."""
+    """Images by split."""
     words: int
-    """In the vocabulary."""
+    """The size of the vocabulary."""
     step: int
+    """Steps that are done, in all trainings."""
     steps: int
-    """Where the run is, and where this training ends if it is not stopped early."""
+    """The same at the end of this training, unless it stops early."""
     training: int = 1
+    """Which of the recipe's trainings this is, counted from 1."""
     trainings: int = 1
 
 
 @dataclass(frozen=True)
 class Validated:
-    """An epoch is over and its captions are scored."""
+    """An epoch is over and its captions of the validation split are scored."""
 
     epoch: int
     loss: float
     report: Report | None
-    """None with fewer than two validation pictures: CIDEr-D means nothing then."""
+    """None with fewer than two validation images, for which CIDEr-D is meaningless."""
     samples: tuple[tuple[Example, Caption], ...]
     is_best: bool
     warnings: tuple[str, ...] = ()
-    """What looks wrong with the captions, and what could not be written of how the run goes."""
+    """Problems with the captions, and files of the run that could not be written."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that whoever trains should know."""
+    """A sentence for the user."""
 
     sentence: str

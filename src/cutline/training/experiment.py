@@ -1,13 +1,15 @@
-"""One run: a recipe and a folder of data go in, a model folder comes out, events on the way.
+"""A whole run: a recipe and data in, a model folder out, events on the way.
 
-A run is one training or several, each going on from the best epoch of the one before. The same call
-goes on with a run that was stopped or killed: `resume.pt` is replaced whole every so often, and
-everything after it happens again, to the last bit. Nothing here prints.
+A run is one training or several in sequence; each continues from the best epoch of the previous
+one. Calling `run` again resumes a run that was stopped or killed: `resume.pt` is replaced
+atomically every so often, and everything after the last save is repeated to the last bit. Nothing
+here prints or draws.
 """
 
+import os
 import platform
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,7 @@ import torch
 from torch import nn
 
 from cutline import metrics
-from cutline.datasets.mixture import Places, describe_places, read_mixture
+from cutline.datasets.mixture import Mixture, Places, describe_places, read_mixture
 from cutline.errors import CutlineError, DataError, ModelError, TrainingError
 from cutline.inference.captioner import captions_of
 from cutline.inference.torch import TorchEngine
@@ -54,42 +56,72 @@ from cutline.training.initialization import (
     uses_concepts,
 )
 from cutline.training.multi_source import build_objective, plan_mixture
-from cutline.training.trainer import EpochEnd, Step, Trainer, Training
+from cutline.training.trainer import EpochEnd, Plan, Step, Trainer, Training
 from cutline.types import SPLITS, Caption, Example, Report
 from cutline.version import __version__
 
 CHOSEN_BY = "CIDEr-D"
+"""The validation metric that decides which epoch is the best."""
 SAMPLES = 3
+"""Validation images whose captions are part of `Validated`."""
 VALIDATION_BATCH = 64
-MEASURED = 8_000
-"""Of more training pictures, so many tell how regions are spread: COCO's would fill 23 GB."""
+STATISTICS_IMAGES = 8_000
+"""Training images used to estimate the features' mean and standard deviation (all of COCO would
+need 23 GB)."""
 
 
 Event = Encoded | TrainingStarted | Step | Validated | Notice
 
 
 @dataclass
-class _Standing:
-    """How the run stands after its last epoch."""
+class _Progress:
+    """How far the run has come. `resume.pt` holds these fields under `standing`."""
 
     best: float | None = None
+    """The best validation score so far."""
     epochs_since: int = 0
+    """Epochs since that score."""
     training: int = 0
-    """Which of the recipe's trainings is under way."""
+    """Index of the current training in the recipe."""
     steps: int = 0
+    """Steps of the finished trainings."""
     epochs: int = 0
-    """Of the trainings that are over."""
+    """Epochs of the finished trainings."""
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What the recipe's sources hold, and its hash."""
+
+    mixture: Mixture
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """One training of the run, ready to start."""
+
+    trainer: Trainer
+    plan: Plan
+    engine: TorchEngine
+    inputs: TrainingInputs
+    validation: Sequence[Example]
+    card: Mapping[str, Any]
+    """The entries of the model's card that describe its data."""
+    progress: _Progress
 
 
 class Experiment:
-    """A recipe on its way to a model folder.
+    """A run of a recipe, which produces the model in `folder`.
 
-    `data` is a path, or of a mixture each source's by its name. `weights` are the encoder's
-    (default: those of the packaged model); with `start` both parts are that model's, and the
-    vocabulary too, to which new words are added. `classifier` is a file with ImageNet's classifier,
-    for a decoder with concepts (default: that of `weights` or of the model). `save_every` is in
-    seconds.
-    Raises `ModelError` when `folder` holds a run of another recipe.
+    `data` is a path or, for a recipe with several sources, a path for each source's name. `weights`
+    is a file with the encoder's weights (default: those of the packaged model). `start` is a model
+    to continue from: its encoder, decoder and vocabulary, extended by new words. `classifier` is a
+    file with ImageNet's classifier, for a decoder with concepts (default: the one in `weights` or
+    in the model). `device` is a name that `resolve_device` accepts, `save_every` is in seconds.
+
+    Raises `ModelError` if `folder` holds a run of another recipe, and `TrainingError` if a launcher
+    started several processes.
     """
 
     def __init__(
@@ -106,31 +138,34 @@ class Experiment:
         save_every: float = 60.0,
         command: str = "",
     ) -> None:
-        if folder.exists() and not is_same_recipe(
-            read_recipe(folder, trust=recipe.names_code), recipe
-        ):
-            raise ModelError(f"{folder} holds a run of another recipe; name another with --out")
+        _require_single_process()
+        if folder.exists():
+            before = read_recipe(folder, trust=recipe.names_code)
+            if not is_same_recipe(before, recipe):
+                raise ModelError(
+                    f"{folder} holds a run of another recipe; choose another folder with --out"
+                )
         check_parts(recipe)
         self.recipe, self.data, self.folder = recipe, data, folder
-        self._where = describe_places(data)
         self.device = resolve_device(device)
         self.save_every, self.command = save_every, command
         self.trainings: list[Training] = recipe.trainings
         self.start = start
-        self.encoder = load_encoder(recipe, weights, self.start).to(self.device)
+        self.encoder = load_encoder(recipe, weights, start).to(self.device)
         self.encoder_hash = fingerprint(self.encoder)
         self.weights = describe_weights(self.encoder, weights, start)
-        self.classifier = partial(
+        self._find_classifier = partial(
             find_classifier, self.encoder, named=classifier, weights=weights, start=start
         )
         cache = cache or Path.home() / ".cache" / "cutline"
-        self.sight = EncoderInput(self.encoder, recipe.build("view"), cache)
+        self._encoder_input = EncoderInput(self.encoder, recipe.build("view"), cache)
+        self._places = describe_places(data)
 
     def run(self) -> Generator[Event]:
-        """Train to the end; what happens is yielded. Closing the iterator saves where it is.
+        """Train to the end, yielding events. Closing the iterator saves the run's state.
 
-        Raises `TrainingError` where the disk is full or gone; the same run then goes on. So it does
-        where another process trains in the same folder.
+        Raises `TrainingError` if the disk is full or gone (the same call then resumes), or if
+        another process trains in the same folder.
         """
         lock = self.folder.with_name(f".{self.folder.name}.lock")
         try:
@@ -138,215 +173,218 @@ class Experiment:
             with try_lock(lock) as alone:
                 if not alone:
                     raise TrainingError(
-                        f"another cutline is training in {self.folder}: let that end, or name "
-                        "another folder with --out"
+                        f"another cutline is training in {self.folder}: wait until it ends, or "
+                        "choose another folder with --out"
                     )
                 yield from self._run()
         except OSError as error:
-            where, why = error.filename or self.folder, error.strerror or error
-            kept = "what was saved before is whole, and the same command goes on"
-            raise TrainingError(f"{where} cannot be written or read: {why}; {kept}") from None
+            path, reason = error.filename or self.folder, error.strerror or error
+            raise TrainingError(
+                f"{path} cannot be written or read: {reason}; everything saved so far is intact, "
+                "and the same command resumes the run"
+            ) from None
 
     def _run(self) -> Generator[Event]:
-        self.mixture = read_mixture(self.recipe, self.data)
-        self._fingerprint = self.mixture.fingerprint()
+        mixture = read_mixture(self.recipe, self.data)
+        data = _Data(mixture, mixture.fingerprint())
         remove_partial_files(self.folder)
         state = read_resume(self.folder)
-        standing = _Standing(**state["standing"]) if state else _Standing()
-        while standing.training < len(self.trainings):
-            yield from self._run_training(standing, state)
-            standing.training, standing.epochs_since, state = standing.training + 1, 0, None
+        progress = _Progress(**state["standing"]) if state else _Progress()
+        while progress.training < len(self.trainings):
+            stage = yield from self._prepare(data, progress, state)
+            yield from self._train(stage)
+            progress.steps += stage.trainer.step
+            progress.epochs += stage.trainer.epoch
+            progress.training, progress.epochs_since, state = progress.training + 1, 0, None
 
-    def _run_training(self, standing: _Standing, state: dict[str, Any] | None) -> Generator[Event]:
-        number, options = standing.training, self.trainings[standing.training]
+    def _prepare(
+        self, data: _Data, progress: _Progress, state: dict[str, Any] | None
+    ) -> Generator[Event, None, _Stage]:
+        """Read the images, build the model, and restore the state of a resumed run."""
+        number, options = progress.training, self.trainings[progress.training]
         best = read_model(self.folder, trust=True) if number else None
         if best:
             load_weights(self.encoder, part_of(best.tensors, "encoder"), self.folder)
-        inputs: TrainingInputs = (OnlinePixels if options.unfrozen_stages else CachedFeatures)(
-            self.sight, options
-        )
-        examples = self.mixture.examples
-        splits = {s: [e for e in examples if e.split == s] for s in SPLITS}
+        kind = OnlinePixels if options.unfrozen_stages else CachedFeatures
+        inputs: TrainingInputs = kind(self._encoder_input, options)
+        splits = {s: [e for e in data.mixture.examples if e.split == s] for s in SPLITS}
         yield from inputs.prepare(splits["train"], splits["validation"])
         train, validation = (inputs.keep_readable(splits[s]) for s in ("train", "validation"))
         if not train:
-            raise DataError(f"{self._where} has no training pictures that can be read")
+            raise DataError(f"{self._places} has no training pictures that can be read")
         start = best or self.start
-        vocabulary = build_vocabulary(self.recipe, train, self.mixture, start)
-        naming = None
+        vocabulary = build_vocabulary(self.recipe, train, data.mixture, start)
+        concepts = None
         if uses_concepts(self.recipe):
-            naming = yield from self._name_things(train, validation, inputs, vocabulary, options)
-        found = naming.found if naming and options.objective != "self-critical" else ()
+            concepts = yield from self._fit_concepts(
+                data, train, validation, inputs, vocabulary, options
+            )
+        found = concepts.found if concepts and options.objective != "self-critical" else ()
         yield from inputs.prepare(found, ())
         if lost := len(found) - len(inputs.keep_readable(found)):
             raise DataError(
-                f"{lost} labelled photographs cannot be read any more that {self.folder} began with"
+                f"{lost} of the labelled photographs that the run in {self.folder} started with "
+                "can no longer be read"
             )
         torch.manual_seed(options.seed)
-        self.engine, told = self._build_engine(train, inputs, vocabulary, naming, start)
-        yield from [Notice(told)] if told and not best else []
-        shown = [*train, *found]
-        plan = plan_mixture(inputs, shown, vocabulary, options, self.mixture, naming)
-        trainer = self._build_trainer(options, train, steps_an_epoch=len(plan(0)))
+        engine, notice = self._build_engine(train, inputs, vocabulary, concepts, start)
+        yield from [Notice(notice)] if notice and not best else []
+        plan = plan_mixture(inputs, [*train, *found], vocabulary, options, data.mixture, concepts)
+        trainer = self._build_trainer(
+            options, engine, train, data.mixture, steps_an_epoch=len(plan(0))
+        )
         counts = dict(zip(SPLITS, map(len, (train, validation, splits["test"])), strict=True))
-        paired = {"found": len(naming.found)} if naming and naming.found else {}
-        self._data = {**counts, **paired, "sha256": self._fingerprint}
-        self._refusal = naming.refusal if naming else None
+        card = _describe_data(data, counts, concepts)
         if state:
-            self._check(state["given"])
+            self._check(state["given"], card)
             trainer.load_state_dict(state["trainer"])
         yield TrainingStarted(
             counts,
-            len(self.engine.vocabulary),
-            standing.steps + trainer.step,
-            standing.steps + trainer.steps,
+            len(vocabulary),
+            progress.steps + trainer.step,
+            progress.steps + trainer.steps,
             number + 1,
             len(self.trainings),
         )
-        yield from self._train(trainer, trainer.run(plan), standing, inputs, validation)
-        standing.steps += trainer.step
-        standing.epochs += trainer.epoch
+        return _Stage(trainer, plan, engine, inputs, validation, card, progress)
 
-    def _name_things(
+    def _fit_concepts(
         self,
+        data: _Data,
         train: Sequence[Example],
         validation: Sequence[Example],
         inputs: TrainingInputs,
         vocabulary: Vocabulary,
         options: Training,
     ) -> Generator[Event, None, FittedConcepts]:
-        """The concepts of the run: found once and kept in its folder."""
-        data = f"{len(train)} of {self._fingerprint}"
-        naming = read_concepts(self.folder, data)
-        found = naming or (
+        """The concepts of the run, fitted once and kept in its folder."""
+        origin = f"{len(train)} of {data.fingerprint}"
+        known = read_concepts(self.folder, origin)
+        concepts = known or (
             yield from prepare_concepts(
                 self.recipe,
                 train,
                 validation,
                 vocabulary,
-                self.mixture,
-                FeaturePooler(inputs, self.sight, options),
+                data.mixture,
+                FeaturePooler(inputs, self._encoder_input, options),
                 options,
-                classifier=self.classifier,
+                classifier=self._find_classifier,
                 start=self.start,
             )
         )
-        self.recipe = self.recipe.with_options("decoder", nouns=len(found.nouns))
-        self._keep_words(vocabulary)
-        if naming is None:
-            save_concepts(found, self.folder, data)
-        return found
+        self.recipe = self.recipe.with_options("decoder", nouns=len(concepts.nouns))
+        self._create_folder(vocabulary)
+        if known is None:
+            save_concepts(concepts, self.folder, origin)
+        return concepts
 
     def _build_engine(
         self,
         train: Sequence[Example],
         inputs: TrainingInputs,
         vocabulary: Vocabulary,
-        naming: FittedConcepts | None,
+        concepts: FittedConcepts | None,
         start: Checkpoint | None,
     ) -> tuple[TorchEngine, str]:
-        """The model at its beginning; what there is to tell of it."""
-        self._keep_words(vocabulary)
-        decoder, told = build_decoder(
-            self.recipe, self.encoder, vocabulary, naming=naming, start=start
+        """The model before its first step, and a sentence about it for the user, if any."""
+        self._create_folder(vocabulary)
+        decoder, notice = build_decoder(
+            self.recipe, self.encoder, vocabulary, concepts=concepts, start=start
         )
         if not start and hasattr(decoder, "adapt"):
-            some = train[:: -(-len(train) // MEASURED)]
+            some = train[:: -(-len(train) // STATISTICS_IMAGES)]
             decoder.adapt(inputs.encode(some, self.encoder))
-        return TorchEngine(CaptionModel(self.encoder, decoder), self.recipe, vocabulary), told
+        return TorchEngine(CaptionModel(self.encoder, decoder), self.recipe, vocabulary), notice
 
-    def _keep_words(self, vocabulary: Vocabulary) -> None:
-        """Make the run's folder, or see that it has these words."""
+    def _create_folder(self, vocabulary: Vocabulary) -> None:
+        """Create the run's folder, or check that the existing one has this vocabulary."""
         if not self.folder.exists():
             create_folder(self.folder, self.recipe, vocabulary)
         elif Vocabulary.load(self.folder / "vocabulary.txt") != vocabulary:
-            raise DataError(f"the captions of {self._where} have changed since {self.folder} began")
+            raise DataError(
+                f"the captions of {self._places} have changed since the run in {self.folder} "
+                "started"
+            )
 
     def _build_trainer(
-        self, options: Training, train: Sequence[Example], *, steps_an_epoch: int
+        self,
+        options: Training,
+        engine: TorchEngine,
+        train: Sequence[Example],
+        mixture: Mixture,
+        *,
+        steps_an_epoch: int,
     ) -> Trainer:
-        decoder, vocabulary = self.engine.model.decoder, self.engine.vocabulary
         unfreeze(self.encoder, stages=options.unfrozen_stages)
-        shown = (
-            self.encoder if options.unfrozen_stages else nn.Identity()
-        )  # stored regions are seen already
+        # cached features have been through the encoder already
+        encoder = self.encoder if options.unfrozen_stages else nn.Identity()
         objective = build_objective(
             options,
             train,
-            vocabulary,
-            self.mixture,
+            engine.vocabulary,
+            mixture,
             max_words=self.recipe.sections["search"]["max_words"],
         )
         return Trainer(
-            CaptionModel(shown, decoder),
+            CaptionModel(encoder, engine.model.decoder),
             options,
             objective,
             steps_an_epoch=steps_an_epoch,
             device=str(self.device),
         )
 
-    def _check(self, given: dict[str, Any]) -> None:
-        """A run goes on only with what it began with."""
-        if given["data"] != self._data:
-            raise DataError(f"{self._where} has changed since {self.folder} began")
+    def _check(self, given: Mapping[str, Any], card: Mapping[str, Any]) -> None:
+        """A run resumes only with the data and the encoder that it started with."""
+        if given["data"] != card["data"]:
+            raise DataError(f"{self._places} has changed since the run in {self.folder} started")
         if given["encoder"] != self.encoder_hash:
-            raise ModelError(f"{self.folder} began with other weights of its encoder")
+            raise ModelError(f"the run in {self.folder} started with other weights of its encoder")
 
-    def _train(
-        self,
-        trainer: Trainer,
-        events: Iterator[Step | EpochEnd],
-        standing: _Standing,
-        inputs: TrainingInputs,
-        validation: Sequence[Example],
-    ) -> Generator[Event]:
-        saved, patience = time.monotonic(), max(1, trainer.options.patience)
-        self._history = History(self.folder / HISTORY, standing.steps + trainer.step)
+    def _train(self, stage: _Stage) -> Generator[Event]:
+        trainer, progress = stage.trainer, stage.progress
+        events, saved = trainer.run(stage.plan), time.monotonic()
+        patience = max(1, trainer.options.patience)
+        history = History(self.folder / HISTORY, progress.steps + trainer.step)
         try:
-            while standing.epochs_since < patience and (event := next(events, None)):
+            while progress.epochs_since < patience and (event := next(events, None)):
                 if isinstance(event, Step):
-                    event = replace(event, number=standing.steps + event.number)
-                    self._history.add(event)
+                    event = replace(event, number=progress.steps + event.number)
+                    history.add(event)
                     yield event
                 else:
-                    shown = trainer.shown
-                    encoder = shown.encoder if trainer.options.unfrozen_stages else self.encoder
-                    self.engine.model = CaptionModel(encoder, shown.decoder)
-                    validated = self._end_epoch(event, standing, inputs, validation)
-                    problems = self._record(validated, standing.steps + trainer.step)
+                    validated = self._end_epoch(event, stage)
+                    problems = self._record(validated, history, progress.steps + trainer.step)
                     yield replace(validated, warnings=(*validated.warnings, *problems))
                 if isinstance(event, EpochEnd) or time.monotonic() - saved >= self.save_every:
-                    self._save(trainer, standing)
+                    self._save(stage, history)
                     saved = time.monotonic()
-        except GeneratorExit:  # whoever listens has had enough; a step is whole at every `yield`
-            self._save(trainer, standing)
+        except GeneratorExit:  # the caller closed the iterator: at every `yield` a step is complete
+            self._save(stage, history)
             raise
         finally:
-            self._history.close()
+            history.close()
 
-    def _end_epoch(
-        self,
-        ended: EpochEnd,
-        standing: _Standing,
-        inputs: TrainingInputs,
-        validation: Sequence[Example],
-    ) -> Validated:
-        """Score the epoch, and keep its weights if they are the best so far."""
-        captions = self._caption(inputs, validation)
-        pairs = list(zip(validation, captions, strict=True))
+    def _end_epoch(self, ended: EpochEnd, stage: _Stage) -> Validated:
+        """Caption and score the validation split; save the weights if they are the best so far."""
+        model, progress = stage.trainer.validation_model, stage.progress
+        encoder = model.encoder if stage.trainer.options.unfrozen_stages else self.encoder
+        stage.engine.model = CaptionModel(encoder, model.decoder).eval()
+        captions = _caption(stage)
+        pairs = list(zip(stage.validation, captions, strict=True))
         predictions = {example.id: caption.text for example, caption in pairs}
-        references = {example.id: example.captions for example in validation}
+        references = {example.id: example.captions for example in stage.validation}
         report = metrics.score(predictions, references, partial=True) if len(pairs) > 1 else None
         score = report.scores[CHOSEN_BY] if report else None
-        is_best = score is None or standing.best is None or score > standing.best
-        is_best |= standing.best == score == 0  # words not learnt yet say nothing of the epoch
-        epoch = standing.epochs + ended.epoch
+        is_best = score is None or progress.best is None or score > progress.best
+        is_best |= progress.best == score == 0  # a model that has not learnt yet: keep the latest
+        epoch = progress.epochs + ended.epoch
         if is_best:
-            standing.best, standing.epochs_since = score, 0
-            card = self._card(epoch, ended.loss, report)
-            save_model(self.folder, self.engine.model, self.engine.vocabulary, card)
+            progress.best, progress.epochs_since = score, 0
+            card = self._card(stage, epoch, ended.loss, report)
+            save_model(self.folder, stage.engine.model, stage.engine.vocabulary, card)
         else:
-            standing.epochs_since += 1
+            progress.epochs_since += 1
         samples = tuple(pairs[:: max(1, len(pairs) // SAMPLES)][:SAMPLES])
         warnings = (
             DegenerationStats.of([caption.words for caption in captions]).warnings
@@ -355,46 +393,41 @@ class Experiment:
         )
         return Validated(epoch, ended.loss, report, samples, is_best, warnings)
 
-    def _record(self, ended: Validated, step: int) -> tuple[str, ...]:
-        """Keep what the epoch gave; what goes wrong is told, and the run goes on."""
+    def _record(self, ended: Validated, history: History, step: int) -> tuple[str, ...]:
+        """Write the epoch to disk; a failure becomes a warning, and the run continues."""
         scores = ended.report.scores if ended.report else {}
         samples = tuple(Sample(str(e.image), c.text, e.captions) for e, c in ended.samples)
         epoch = Epoch(ended.epoch, step, ended.loss, scores, ended.is_best, samples)
         try:
             keep_epoch(self.folder, epoch)
-            self._history.flush()
+            history.flush()
         except (CutlineError, OSError) as error:
             return (f"the epoch is not recorded: {error}",)
         return ()
 
-    def _caption(self, inputs: TrainingInputs, examples: Sequence[Example]) -> list[Caption]:
-        model = self.engine.model.eval()
-        captions = []
-        for start in range(0, len(examples), VALIDATION_BATCH):
-            regions = inputs.encode(examples[start : start + VALIDATION_BATCH], model.encoder)
-            captions += captions_of(self.engine.read(regions), self.engine.vocabulary)
-        return captions
-
-    def _save(self, trainer: Trainer, standing: _Standing) -> None:
-        self._history.flush()
-        given = {"data": self._data, "encoder": self.encoder_hash}
-        state = {"trainer": trainer.state_dict(), "standing": asdict(standing), "given": given}
+    def _save(self, stage: _Stage, history: History) -> None:
+        history.flush()
+        state = {
+            "trainer": stage.trainer.state_dict(),
+            "standing": asdict(stage.progress),
+            "given": {"data": stage.card["data"], "encoder": self.encoder_hash},
+        }
         save_resume(self.folder, state)
 
-    def _card(self, epoch: int, loss: float, report: Report | None) -> dict[str, Any]:
+    def _card(
+        self, stage: _Stage, epoch: int, loss: float, report: Report | None
+    ) -> dict[str, Any]:
         return {
-            **{name: told for name, told in self.recipe.claim.items() if name != "expected"},
+            **{name: value for name, value in self.recipe.claim.items() if name != "expected"},
             "source": dict(self.recipe.sections["source"]),
-            "data": self._data,
-            **({"refusal": {"threshold": self._refusal}} if self._refusal else {}),
-            **({"sources": list(self.mixture.sources)} if self.mixture.sources else {}),
+            **stage.card,
             "scores": {"validation": report.as_json()} if report else {},
             "epoch": epoch + 1,
             "training_loss": loss,
             "command": self.command,
-            "fingerprint": fingerprint(self.engine.model),
+            "fingerprint": fingerprint(stage.engine.model),
             "started_from": self.start.card.get("fingerprint") if self.start else None,
-            "view": self.engine.view.as_dict(),
+            "view": stage.engine.view.as_dict(),
             "encoder": {"weights": self.weights, "sha256": self.encoder_hash},
             "versions": {
                 "cutline": __version__,
@@ -402,3 +435,35 @@ class Experiment:
                 "python": platform.python_version(),
             },
         }
+
+
+def _require_single_process() -> None:
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if processes.isdecimal() and int(processes) > 1:
+        raise TrainingError(
+            f"cutline trains in one process, but a launcher started {processes} (WORLD_SIZE); "
+            "start it without torchrun or accelerate launch"
+        )
+
+
+def _describe_data(
+    data: _Data, counts: Mapping[str, int], concepts: FittedConcepts | None
+) -> dict[str, Any]:
+    """What the model's card says of the data."""
+    found = {"found": len(concepts.found)} if concepts and concepts.found else {}
+    card: dict[str, Any] = {"data": {**counts, **found, "sha256": data.fingerprint}}
+    if concepts and concepts.refusal:
+        card["refusal"] = {"threshold": concepts.refusal}
+    if data.mixture.sources:
+        card["sources"] = list(data.mixture.sources)
+    return card
+
+
+def _caption(stage: _Stage) -> list[Caption]:
+    """Captions of the validation images."""
+    encoder, captions = stage.engine.model.encoder, []
+    for start in range(0, len(stage.validation), VALIDATION_BATCH):
+        some = stage.validation[start : start + VALIDATION_BATCH]
+        written = stage.engine.read(stage.inputs.encode(some, encoder))
+        captions += captions_of(written, stage.engine.vocabulary)
+    return captions

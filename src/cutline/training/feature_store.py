@@ -1,12 +1,12 @@
-"""Stored features: a picture is encoded once for all its captions and all epochs.
+"""A cache of image features on disk: each image is encoded once for all captions and epochs.
 
-Enters: pictures, an encoder, a view. Leaves: their regions, in half precision, on disk and mapped
-into memory. A store belongs to one encoder (its options and the hash of its weights) and one view,
-and holds the pictures as they are or all of them mirrored.
-It is two files that only ever grow: `regions.f16`, one picture after another, and `index.jsonl`, a
-line a picture with its size and time of change, written after its regions. So a killed run loses at
-most a batch, a picture that has changed since is noticed and encoded again, and several runs may
-fill one store: each batch is written under a lock.
+A store belongs to one encoder (its options and the hash of its weights) and one view, and holds the
+images either as they are or all flipped. Regions are stored in half precision and memory-mapped.
+
+It consists of two files that are only appended to: `regions.f16`, one image after another, and
+`index.jsonl`, a line for each image with its file's size and modification time, written after its
+regions. So a killed run loses at most a batch, a changed image is encoded again, and several runs
+may share a store: each batch is written under a lock.
 """
 
 import hashlib
@@ -33,32 +33,32 @@ from cutline.training.augmentation import mirror
 
 
 class Pooled(nn.Module):
-    """An encoder whose regions are one: their mean, 4 KB a picture in place of 200."""
+    """An encoder with a single region, the mean of all: 4 KB an image instead of 200."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder, self.described = encoder, _describe(encoder)
 
     def forward(self, pixels: Tensor) -> Float[Tensor, "rows 1 width"]:
-        """The mean of the regions of each picture."""
+        """The mean of each image's regions."""
         return self.encoder(pixels).mean(dim=1, keepdim=True)
 
 
-PICTURES_A_BATCH = 8  # with more, eager ResNets get slower per picture: they run out of cache
+PICTURES_A_BATCH = 8  # with more, ResNets are slower per image on a CPU, whose cache is full
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Some more pictures are stored."""
+    """Another batch of images is encoded."""
 
     done: int
     total: int
     damaged: tuple[str, ...]
-    """One sentence for each picture that could not be read, of this batch or (first) before."""
+    """A sentence for every unreadable image, of this batch or, in the first event, known before."""
 
 
 class FeatureStore:
-    """The regions of pictures as one encoder sees them through one view."""
+    """The regions of images by one encoder and one view."""
 
     def __init__(
         self,
@@ -80,11 +80,11 @@ class FeatureStore:
             self._index = _read_index(self._journal)
 
     def missing(self, images: Sequence[Path]) -> list[Path]:
-        """Those that are not stored yet, or have changed since."""
+        """The images that are not stored yet, or have changed since."""
         return [i for i in images if self._index.get(_name(i), {}).get("state") != _state(i)]
 
     def encode(self, images: Sequence[Path]) -> Iterator[Encoded]:
-        """Store what is missing of these pictures, a batch at a time."""
+        """Encode those images that are missing, a batch at a time."""
         images = list(dict.fromkeys(images))
         todo = self.missing(images)
         starts = range(0, len(todo), PICTURES_A_BATCH)
@@ -100,7 +100,7 @@ class FeatureStore:
             yield Encoded(done, len(images), damaged)
 
     def load(self, images: Sequence[Path]) -> list[Tensor | None]:
-        """Regions of each picture, (regions, width) in half precision; None for a damaged one."""
+        """The regions of each image, (regions, width) in half precision; None for a damaged one."""
         entries = [self._index[_name(image)] for image in images]
         shape = next((entry["shape"] for entry in entries if "shape" in entry), None)
         if shape is None:
@@ -114,7 +114,7 @@ class FeatureStore:
         return tuple(entry["error"] for entry in entries if "error" in entry)
 
     def _append(self, images: list[Path], pictures: list[Decoded]) -> None:
-        """Regions first, then the journal: what the journal names is whole."""
+        """Write regions before the index, so that everything in the index is complete."""
         entries: dict[str, dict[str, Any]] = {_name(i): {"state": _state(i)} for i in images}
         readable = {}
         for image, picture in zip(entries, pictures, strict=True):
@@ -134,7 +134,7 @@ class FeatureStore:
         self._index |= entries
 
     def _append_rows(self, regions: Tensor) -> int:
-        """Write the rows; the number of the first. A row that a kill cut off is overwritten."""
+        """Append rows and return the index of the first; an incomplete last row is overwritten."""
         row_bytes = regions[0].numel() * regions.element_size()
         row = self._regions.stat().st_size // row_bytes
         _cut_off(self._regions, row * row_bytes)
@@ -143,7 +143,7 @@ class FeatureStore:
 
 
 def _describe(encoder: nn.Module) -> str:
-    """The options of an encoder that neither its weights nor its layers show."""
+    """The encoder's options that are visible in neither its weights nor its layers."""
     options = {
         name: value
         for name, value in vars(encoder).items()
@@ -159,12 +159,12 @@ def _key(encoder: nn.Module, view: View, **more: bool | str) -> str:
 
 
 def _name(image: Path) -> str:
-    """A picture's name in the journal, from wherever it is called."""
-    return os.path.abspath(image)  # noqa: PTH100  resolve() would follow links to other names
+    """An image's name in the index: its absolute path."""
+    return os.path.abspath(image)  # noqa: PTH100  resolve() would follow links
 
 
 def _state(image: Path) -> list[int]:
-    """What changes when a file changes: its size in bytes and its time of change."""
+    """Size in bytes and modification time in nanoseconds, which change with the file."""
     try:
         status = image.stat()
     except OSError:
@@ -173,7 +173,7 @@ def _state(image: Path) -> list[int]:
 
 
 def _read_index(journal: Path) -> dict[str, dict[str, Any]]:
-    """The last line of each picture counts; a last line that a kill cut off does not."""
+    """The index; later lines replace earlier ones, and an incomplete last line is removed."""
     if require_regular_file(journal) is None:
         return {}
     with open_to_append(journal) as file:

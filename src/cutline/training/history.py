@@ -1,4 +1,4 @@
-"""What a run leaves of its steps and epochs: `history.jsonl` and `epochs.jsonl` of its folder."""
+"""The log of a run: `history.jsonl` (steps) and `epochs.jsonl` in its folder."""
 
 import io
 import json
@@ -16,7 +16,7 @@ HISTORY, EPOCHS = "history.jsonl", "epochs.jsonl"
 
 @dataclass(frozen=True)
 class Sample:
-    """What was written under one validation picture."""
+    """The caption of one validation image."""
 
     picture: str
     caption: str
@@ -30,7 +30,7 @@ class Epoch:
     epoch: int
     """Counted from 0."""
     step: int
-    """After which it ended."""
+    """The last step of the epoch."""
     loss: float
     scores: Mapping[str, float] = field(default_factory=dict)
     is_best: bool = False
@@ -38,7 +38,7 @@ class Epoch:
 
 
 class History:
-    """The loss of every step, a line each; what came after the point of resuming is cut off."""
+    """Appends a line for every step; steps after the point where a run resumes are removed."""
 
     def __init__(self, path: Path, step: int) -> None:
         lines = path.read_text().splitlines() if path.exists() else []
@@ -47,26 +47,26 @@ class History:
         self._file = io.BufferedWriter(open_to_append(path))
 
     def add(self, step: Any) -> None:
-        """A step, as a dataclass."""
+        """Append a step, which is a dataclass."""
         self._file.write(json.dumps(asdict(step)).encode() + b"\n")
 
     def flush(self) -> None:
-        """Have what was added in the file."""
+        """Write everything added so far to the file."""
         self._file.flush()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 def keep_epoch(folder: Path, epoch: Epoch) -> None:
-    """Add an epoch to the folder's; those after it are of a run that was killed, and go."""
+    """Append an epoch; later ones, left by a run that was killed, are removed."""
     kept = [one for one in read_epochs(folder) if one.epoch < epoch.epoch]
     write_text_file(format_jsonl(asdict(one) for one in [*kept, epoch]), folder / EPOCHS)
 
 
 def read_epochs(folder: Path) -> list[Epoch]:
-    """Every epoch of the folder, none where it has none; `DataError` for a file that is no such."""
+    """The epochs recorded in a folder, if any; `DataError` if the file is not valid."""
     found = []
     for number, line in _read(folder / EPOCHS):
         try:
@@ -83,7 +83,7 @@ def read_epochs(folder: Path) -> list[Epoch]:
 
 
 def _read(path: Path) -> Iterable[tuple[int, Any]]:
-    """The lines with their numbers; half a line, as a killed run leaves it, ends the file."""
+    """Numbered lines; an incomplete line, as a killed run leaves it, ends the file."""
     try:
         yield from read_jsonl(path)
     except FileNotFoundError:

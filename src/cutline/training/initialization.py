@@ -1,7 +1,7 @@
-"""What a training starts from: an encoder with its weights, words, a decoder that may know some.
+"""The start of a training: the encoder's weights, the vocabulary, the concepts and the decoder.
 
-Enters: a recipe, and perhaps a file of weights and a model. Leaves: the parts of the model to come,
-with what is known of each. A model of another decoder gives what both have.
+They come from the recipe and, where given, from a file of weights or from a model to continue from.
+If that model has another kind of decoder, the tensors that both kinds share are taken over.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -51,25 +51,27 @@ from cutline.training.trainer import Training
 from cutline.types import Example
 
 AT_ONCE = 64
-"""Training pictures whose regions are read together."""
+"""Training images whose regions are read together."""
 
 
 class InitialDecoder(NamedTuple):
-    """A decoder at its beginning, and in one sentence what is new in it, if anything is."""
+    """A decoder before its first step, and a sentence on which of its tensors are new, if any."""
 
     decoder: Any
-    told: str
+    notice: str
 
 
 class FeaturePooler:
-    """How the run sees pictures that it needs the mean of only."""
+    """The mean of an image's regions, for images of which the run needs no more."""
 
-    def __init__(self, inputs: TrainingInputs, sight: EncoderInput, options: Training) -> None:
-        self.inputs, self.sight, self.precision = inputs, sight, options.precision
-        self.encoder: Any = sight.encoder
+    def __init__(
+        self, inputs: TrainingInputs, encoder_input: EncoderInput, options: Training
+    ) -> None:
+        self.inputs, self.source, self.precision = inputs, encoder_input, options.precision
+        self.encoder: Any = encoder_input.encoder
 
     def pool(self, examples: Sequence[Example]) -> Tensor:
-        """The mean of the regions of training pictures, (pictures, width)."""
+        """The mean of the regions of training images, (images, width)."""
         starts = range(0, len(examples), AT_ONCE)
         seen = (self.inputs.encode(examples[at : at + AT_ONCE], self.encoder) for at in starts)
         means = [regions.float().mean(dim=1) for regions in seen]
@@ -78,9 +80,9 @@ class FeaturePooler:
     def pool_labelled(
         self, labels: Labels
     ) -> Generator[Encoded | Notice, None, tuple[list[Labelled], Tensor]]:
-        """Those of a source that can be read, and the same of them; it is kept on disk.
+        """The readable images of a source, and the mean of their regions, which is cached on disk.
 
-        If sentences are to be found for them, their regions are, which the decoder will be shown.
+        If the source asks for sentences, all regions are cached, because the decoder needs them.
         """
         labelled = list(labels)
         images = [each.image for each in labelled]
@@ -91,8 +93,8 @@ class FeaturePooler:
             seen = {example.image for example in readable}
             kept, means = [each for each in labelled if each.image in seen], self.pool(readable)
         else:
-            pooled, view = Pooled(self.encoder), self.sight.view
-            store = FeatureStore(self.sight.cache, pooled, view, precision=self.precision)
+            pooled, view = Pooled(self.encoder), self.source.view
+            store = FeatureStore(self.source.cache, pooled, view, precision=self.precision)
             yield from store.encode(images)
             both = list(zip(labelled, store.load(images), strict=True))
             kept = [each for each, mean in both if mean is not None]
@@ -104,12 +106,12 @@ class FeaturePooler:
 
 
 def uses_concepts(recipe: Recipe) -> bool:
-    """Whether its decoder has concepts: the signature is the schema."""
+    """Whether the recipe's decoder has concepts, by its options."""
     return "nouns" in recipe.sections["decoder"]
 
 
 def is_same_recipe(one: Recipe, other: Recipe) -> bool:
-    """Whether both say the same; how many nouns there are to name, a run itself finds out."""
+    """Whether two recipes are equal, except for the number of nouns, which the run determines."""
     one, other = (
         recipe.with_options("decoder", nouns=0) if uses_concepts(recipe) else recipe
         for recipe in (one, other)
@@ -118,19 +120,18 @@ def is_same_recipe(one: Recipe, other: Recipe) -> bool:
 
 
 def check_parts(recipe: Recipe) -> None:
-    """`RecipeError` where the parts of a recipe, each right by itself, do not go together."""
+    """Raise `RecipeError` if parts of a recipe are valid alone but not together."""
     if uses_concepts(recipe):
         if any(options.unfrozen_stages for options in recipe.trainings):
             raise RecipeError(
-                "a decoder with concepts reads them from an encoder that stays as it is: "
-                "training.unfrozen_stages must be 0"
+                "a decoder with concepts needs a frozen encoder: training.unfrozen_stages must be 0"
             )
         return
     for options in recipe.mixed:
         if options["kind"] in ("sentences", "labels"):
             raise RecipeError(
-                f"the source {options['name']!r} has {options['kind']} only, which a decoder with "
-                'concepts can learn from: decoder.kind = "concept-attention"'
+                f"the source {options['name']!r} has only {options['kind']}, which need a decoder "
+                'with concepts: decoder.kind = "concept-attention"'
             )
 
 
@@ -147,7 +148,7 @@ def load_encoder(recipe: Recipe, weights: Path | None, start: Checkpoint | None)
 def describe_weights(
     encoder: nn.Module, weights: Path | None, start: Checkpoint | None
 ) -> str | None:
-    """What the card says of where the encoder's weights are from."""
+    """The name of the file that the encoder's weights came from, for the model's card."""
     if not _has_weights(encoder):
         return None
     if start and not weights:
@@ -158,17 +159,17 @@ def describe_weights(
 def find_classifier(
     encoder: Any, *, named: Path | None, weights: Path | None, start: Checkpoint | None
 ) -> Classifier | None:
-    """ImageNet's classifier: of the file `named` for it, of the encoder's, or of the model.
+    """ImageNet's classifier, from the file `named`, from the encoder's weights, or from the model.
 
-    `ModelError` when the file named has none.
+    Raises `ModelError` if the file `named` has none.
     """
     width = encoder.width
     if named:
         found = read_classifier(read_tensors(named), width)
         if not found:
             raise ModelError(
-                f"{named} has no classifier of ImageNet's 1,000 classes for {width} features: "
-                "it is fc.weight and fc.bias of an ImageNet encoder"
+                f"{named} has no classifier of ImageNet's 1,000 classes for {width} features, "
+                "which are the tensors fc.weight and fc.bias of an ImageNet model"
             )
         return found
     if weights:
@@ -179,7 +180,7 @@ def find_classifier(
 def build_vocabulary(
     recipe: Recipe, train: Sequence[Example], mixture: Mixture, start: Checkpoint | None
 ) -> Vocabulary:
-    """The words of the training captions and sentences, after those of the model to start from."""
+    """The words of the model to continue from, then new ones of the captions and sentences."""
     captions = (caption for example in train for caption in example.captions)
     if start:
         vocabulary = start.vocabulary.grown(captions, **recipe.sections["vocabulary"])
@@ -198,66 +199,72 @@ def prepare_concepts(
     validation: Sequence[Example],
     vocabulary: Vocabulary,
     mixture: Mixture,
-    eyes: FeaturePooler,
+    pooler: FeaturePooler,
     options: Training,
     *,
     classifier: Callable[[], Classifier | None],
     start: Checkpoint | None,
 ) -> Generator[Encoded | Notice, None, FittedConcepts]:
-    """What the training pictures show, by the head of the model to start from or by a new one."""
-    said, means = [noun_scores(example) for example in train], eyes.pool(train)
+    """Concepts of the training images, by the head of the model to continue from or a new one."""
+    said, means = [noun_scores(example) for example in train], pooler.pool(train)
     count = recipe.sections["decoder"]["concepts"]
     adopted = start if start and "decoder.concepts.words" in start.tensors else None
     labelled = []
     for source in mixture.labels:
         if not adopted or source.sentences or not source.photographs:
-            labelled.append((source, *(yield from eyes.pool_labelled(source))))
+            labelled.append((source, *(yield from pooler.pool_labelled(source))))
     real = [(source, *_pick(own, means, True)) for source, own, means in labelled]
     others = [_pick(own, means, False)[1] for _, own, means in labelled]
     if adopted:
-        naming = reuse_concepts(adopted.tensors, adopted.vocabulary, count, means, said)
-        naming = replace(naming, refusal=adopted.card.get("refusal", {}).get("threshold"))
-        yield Notice(f"the model to start from names {len(naming.nouns)} nouns, and goes on so")
+        concepts = reuse_concepts(adopted.tensors, adopted.vocabulary, count, means, said)
+        concepts = replace(concepts, refusal=adopted.card.get("refusal", {}).get("threshold"))
+        yield Notice(
+            f"the concepts stay those of the model to start from: {len(concepts.nouns)} nouns"
+        )
     else:
         nouns, known = select_nouns(said, vocabulary), classifier()
         if known is None:
             yield Notice(
-                "no classifier of ImageNet's classes is at hand (--classifier WEIGHTS), so nouns "
-                "are learnt from captions and labels alone"
+                "there is no ImageNet classifier (--classifier WEIGHTS), so nouns are learnt from "
+                "captions and labels alone"
             )
-        blank = build_head(nouns, vocabulary, eyes.encoder.width, count, known)
-        lessons = [
+        blank = build_head(nouns, vocabulary, pooler.encoder.width, count, known)
+        targets = [
             label_targets(own, some, nouns, silence=each.silence) for each, own, some in real
         ]
         pairs = ConceptTargets(means, table := tabulate(said, nouns), torch.ones_like(table))
-        naming = fit_concept_head(blank, nouns, pairs, lessons, seed=options.seed)
-        more = sum(len(lesson.means) for lesson in lessons)
+        concepts = fit_concept_head(blank, nouns, pairs, targets, seed=options.seed)
+        more = sum(len(one.means) for one in targets)
         yield Notice(
             f"{len(nouns)} nouns, learnt from {len(train)} captioned and {more} labelled pictures"
         )
     if any(map(len, others)):
         photographs = torch.cat([means, *(some for _, _, some in real)])
         drawn = torch.cat(others)
-        unseen = eyes.pool(validation)
-        least = fit_refusal(naming.head, photographs, drawn, unseen, seed=options.seed)
-        naming = replace(naming, refusal=least)
-        yield Notice(f"what is no photograph is refused, as learnt from {len(drawn)} pictures")
+        unseen = pooler.pool(validation)
+        least = fit_refusal(concepts.head, photographs, drawn, unseen, seed=options.seed)
+        concepts = replace(concepts, refusal=least)
+        yield Notice(
+            f"images that are not photographs are refused, as learnt from {len(drawn)} of them"
+        )
     if pairing := [each for each in real if each[0].sentences]:
         texts = (text for each in mixture.sentences if each.for_labels for text in each)
         finder = Finder(texts, vocabulary)
         found, likely = find_pseudo_pairs(
-            pairing, naming.head, naming.nouns, finder, seed=options.seed
+            pairing, concepts.head, concepts.nouns, finder, seed=options.seed
         )
-        probabilities = torch.cat([naming.probabilities, likely])
-        naming = replace(naming, found=found, probabilities=probabilities)
-        yield Notice(f"sentences of others are found for {len(found)} labelled photographs")
-    return naming
+        probabilities = torch.cat([concepts.probabilities, likely])
+        concepts = replace(concepts, found=found, probabilities=probabilities)
+        yield Notice(
+            f"{len(found)} labelled photographs are paired with sentences of other pictures"
+        )
+    return concepts
 
 
 def _pick(
     labelled: Sequence[Labelled], means: Tensor, photographs: bool
 ) -> tuple[list[Labelled], Tensor]:
-    """Of a source the photographs, or what is none."""
+    """The photographs of a source, or its other images."""
     chosen = [each.photograph == photographs for each in labelled]
     return [each for each, is_one in zip(labelled, chosen, strict=True) if is_one], means[chosen]
 
@@ -267,31 +274,31 @@ def build_decoder(
     encoder: Any,
     vocabulary: Vocabulary,
     *,
-    naming: FittedConcepts | None,
+    concepts: FittedConcepts | None,
     start: Checkpoint | None,
 ) -> InitialDecoder:
-    """The recipe's decoder, with what it can take from the model to start from."""
+    """The recipe's decoder, with the tensors that it can take from the model to continue from."""
     decoder = recipe.build("decoder", encoder.width, len(vocabulary))
     fitted = {}
-    if naming:
-        load_weights(decoder.concepts, naming.head.state_dict(), "the concepts of this run")
+    if concepts:
+        load_weights(decoder.concepts, concepts.head.state_dict(), "the concepts of this run")
         decoder.concepts.requires_grad_(False)
         decoder.people.copy_(torch.tensor([word in PERSON_WORDS for word in vocabulary.words]))
-        fitted = {f"concepts.{name}": t for name, t in naming.head.state_dict().items()}
+        fitted = {f"concepts.{name}": t for name, t in concepts.head.state_dict().items()}
         fitted["people"] = decoder.people
         if decoder.veto.any():
             fitted["veto"] = decoder.veto
     if not start:
         return InitialDecoder(decoder, "")
-    told, origin = "", "the model to start from"
+    notice, origin = "", "the model to start from"
     before, now = start.recipe.sections["decoder"]["kind"], recipe.sections["decoder"]["kind"]
     known = extend_vocabulary(part_of(start.tensors, "decoder"), decoder, len(vocabulary)) | fitted
     if before != now:
         known, new = add_missing_tensors(known, decoder, origin)
         taken = len(known) - len(new) - len(fitted)
-        told = f"of a {before} all {taken} tensors are taken; {len(new)} of this {now} are new"
+        notice = f"all {taken} tensors of the {before} are reused; {len(new)} of this {now} are new"
     load_weights(decoder, known, origin)
-    return InitialDecoder(decoder, told)
+    return InitialDecoder(decoder, notice)
 
 
 def _has_weights(encoder: nn.Module) -> bool:

@@ -1,8 +1,7 @@
-"""What training makes small.
+"""Loss functions: cross-entropy and self-critical training.
 
-`CrossEntropy`: how surprised the decoder is by what people wrote. `SelfCritical`: how much worse
-than its other captions of the picture those are that it drew. Both are called with a model in
-training, what it sees, and all captions of these pictures; a loss comes back.
+Each is called with the model, its input, the token ids of the reference captions, and the progress
+of the run from 0 to 1, and returns a scalar.
 """
 
 from collections.abc import Sequence
@@ -26,56 +25,56 @@ from cutline.text.vocabulary import END, PAD, START, UNKNOWN
 
 
 class TextOnlyBatch(NamedTuple):
-    """Sentences without pictures: what stands for these, the words, and what each row counts."""
+    """Sentences without images: concepts in place of regions, token ids, and weights of rows."""
 
-    sight: DecoderInput
+    inputs: DecoderInput
     words: Int[Tensor, "rows time"]
     weights: Float[Tensor, " rows"]
 
 
 class MixedBatch(NamedTuple):
-    """A batch of pictures, and sentences that are read beside it."""
+    """A batch of images, and a batch of sentences without images."""
 
     pictures: Tensor | DecoderInput
-    alone: TextOnlyBatch
+    sentences: TextOnlyBatch
 
 
 Sentence = list[str]
-"""Words, the end marker among them."""
-WRONG = -1
-"""A drawn marker: no word of a reference is like it."""
+"""Words, with the end marker as the last."""
+MARKER = -1
+"""Stands for a sampled start or unknown marker, which matches no word of a reference."""
 
 
 @runtime_checkable
 class TrainableModel(Protocol):
-    """What an objective needs of a model: an encoder, a decoder, and both at once."""
+    """What a loss needs of a model."""
 
     encoder: nn.Module
     decoder: nn.Module
 
     def __call__(self, seen: Tensor | DecoderInput, words: Tensor) -> Tensor:
-        """Log-probabilities of each next word."""
+        """Log-probabilities of the next word at every position."""
 
 
 class CrossEntropy:
-    """Mean negative log-probability of what people wrote (Vinyals et al. 2015, equation 13).
+    """Mean negative log-probability of the reference words (Vinyals et al. 2015, equation 13).
 
-    With `sampled` above 0 a growing share of the words that the decoder reads, up to this share at
-    the end of the run, are its own guesses (scheduled sampling, Bengio et al. 2015); all are
-    guessed at once from what people wrote before them (Mihaylova & Martins 2019), so that every
-    decoder can do it.
+    `smoothing` is the label smoothing. With `sampled` above 0 some input words are replaced by the
+    decoder's own samples, a fraction that grows linearly to `sampled` at the end of the run
+    (scheduled sampling, Bengio et al. 2015). All are sampled in one pass that reads the reference
+    (Mihaylova & Martins 2019), which works with every decoder.
     """
 
     def __init__(self, *, smoothing: float = 0.0, sampled: float = 0.0) -> None:
         self.smoothing, self.sampled = smoothing, sampled
 
     def __call__(
-        self, model: TrainableModel, seen: Tensor | DecoderInput, words: Tensor, done: float
+        self, model: TrainableModel, seen: Tensor | DecoderInput, words: Tensor, progress: float
     ) -> Tensor:
-        """The loss of one batch; `done` is the share of the run that is over."""
+        """The loss of a batch, in nats a word."""
         read, expected = words[:, :-1], words[:, 1:]
         if self.sampled:
-            read = self._with_guesses(model, seen, read, self.sampled * done)
+            read = self._with_guesses(model, seen, read, self.sampled * progress)
         return cross_entropy(model(seen, read), expected, smoothing=self.smoothing)
 
     @torch.no_grad()
@@ -90,28 +89,31 @@ class CrossEntropy:
 
 
 class WithSentences:
-    """Another objective, and beside it the surprise at sentences without pictures."""
+    """Another loss plus the cross-entropy of sentences without images."""
 
     def __init__(self, objective: Any, *, smoothing: float = 0.0) -> None:
         self.objective, self.smoothing = objective, smoothing
 
     def __call__(
-        self, model: TrainableModel, seen: MixedBatch, words: Tensor, done: float
+        self, model: TrainableModel, seen: MixedBatch, words: Tensor, progress: float
     ) -> Tensor:
-        """The sum of both losses."""
-        loss: Tensor = self.objective(model, seen.pictures, words, done)
-        sight, read, weights = seen.alone
-        told = model.decoder(sight, read[:, :-1])
-        return loss + cross_entropy(told, read[:, 1:], smoothing=self.smoothing, weights=weights)
+        """The sum of both losses of a batch."""
+        loss: Tensor = self.objective(model, seen.pictures, words, progress)
+        inputs, read, weights = seen.sentences
+        log_probs = model.decoder(inputs, read[:, :-1])
+        return loss + cross_entropy(
+            log_probs, read[:, 1:], smoothing=self.smoothing, weights=weights
+        )
 
 
 class SelfCritical:
-    """Captions that beat the others drawn for their picture become likelier (REINFORCE).
+    """Self-critical sequence training: REINFORCE on sentence scores of sampled captions.
 
-    Rennie et al. 2017 (arXiv 1612.00563) with the mean of the other samples as baseline (Luo 2020,
-    arXiv 2003.09971). Rewards are `rewards`' weighted sum of sentence scores, on the vocabulary's
-    words with the end marker among them: otherwise a caption is rewarded for not ending. What
-    `metrics.hallucination` finds in a caption lessens it.
+    Rennie et al. 2017 (arXiv 1612.00563), with the mean reward of an image's other samples as the
+    baseline (Luo 2020, arXiv 2003.09971). The reward is the weighted sum of the metrics in
+    `rewards`, less `invented_person` and `invented_object` for people and objects that no reference
+    names (`metrics.hallucination`). Captions are scored with their end marker; otherwise unfinished
+    ones would be rewarded.
     """
 
     def __init__(
@@ -141,8 +143,10 @@ class SelfCritical:
         invented_person: float = 0.0,
         invented_object: float = 0.0,
     ) -> "SelfCritical":
-        """Rewards of CIDEr-D, with the document frequencies of each picture's captions (as word ids
-        without markers), and of BLEU-4 and METEOR, weighed.
+        """The loss whose rewards are CIDEr-D, weighted BLEU-4 and weighted METEOR.
+
+        `captions` are the reference captions of each training image as token ids without markers,
+        from which CIDEr-D takes its document frequencies.
         """
         ended = [[[*(vocabulary[w] for w in c), vocabulary[END]] for c in own] for own in captions]
         rewards: list[tuple[Metric, float]] = [(CiderD.from_references(ended), 1.0)]
@@ -158,16 +162,16 @@ class SelfCritical:
         )
 
     def __call__(
-        self, model: TrainableModel, seen: Tensor | DecoderInput, words: Tensor, done: float
+        self, model: TrainableModel, seen: Tensor | DecoderInput, words: Tensor, progress: float
     ) -> Tensor:
-        """The loss of one batch. Rows of `words` are pictures x captions."""
+        """The loss of a batch; rows of `words` are images x captions per image."""
         assert isinstance(model.decoder, StepDecoder)
         drawn, log_probs, *_ = sample(
             model.decoder,
             model.encoder(seen),
             samples=self.samples,
             max_words=self.max_words,
-            every_word=True,  # markers never drawn would keep what is taken from bad words
+            every_word=True,  # never sampled, markers would collect what bad words lose
         )
         rewards = self._reward(drawn, words.view(len(drawn), -1, words.shape[1]))
         others = (rewards.sum(dim=1, keepdim=True) - rewards) / (self.samples - 1)
@@ -180,24 +184,24 @@ class SelfCritical:
         written: Int[Tensor, "pictures each longest"],
     ) -> Float[Tensor, "pictures samples"]:
         references = [
-            [caption for caption in map(self._spell, own) if caption]
+            [caption for caption in map(self._to_words, own) if caption]
             for own in written[:, :, 1:].tolist()
         ]
         wrong = (drawn == START) | (drawn == UNKNOWN)
-        said = drawn.masked_fill(wrong, WRONG).tolist()
-        predictions = [self._spell(words) for own in said for words in own]
+        said = drawn.masked_fill(wrong, MARKER).tolist()
+        predictions = [self._to_words(words) for own in said for words in own]
         repeated = [own for own in references for _ in range(drawn.shape[1])]
         total = np.zeros(len(predictions))
         for metric, weight in self.rewards:
             total += weight * metric.score(metric.statistics(predictions, repeated))[:, -1]
         if self.invented_person or self.invented_object:
-            total -= self._fine(predictions, repeated)
+            total -= self._hallucination_penalty(predictions, repeated)
         return torch.from_numpy(total).float().view(drawn.shape[:2])
 
-    def _fine(
+    def _hallucination_penalty(
         self, predictions: Sequence[Sentence], references: Sequence[Sequence[Sentence]]
     ) -> NDArray[np.float64]:
-        """What each prediction loses for people and things that no reference names."""
+        """The penalty of each prediction for people and objects that no reference names."""
         found = [find_invented(*both) for both in zip(predictions, references, strict=True)]
         return np.array(
             [
@@ -207,6 +211,6 @@ class SelfCritical:
             ]
         )
 
-    def _spell(self, ids: Sequence[int]) -> Sentence:
+    def _to_words(self, ids: Sequence[int]) -> Sentence:
         words = (word for word in ids if word != PAD)
-        return ["" if word == WRONG else self.vocabulary[word] for word in words]
+        return ["" if word == MARKER else self.vocabulary[word] for word in words]

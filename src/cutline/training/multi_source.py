@@ -1,9 +1,9 @@
-"""What a mixed training is shown: pictures with their concepts, and sentences without pictures.
+"""Training on several sources: images with concepts, and sentences without images.
 
-Enters: the plan of the pictures alone, what is known of their concepts, sentences. Leaves: a plan
-whose batches have both. A sentence's concepts are the nouns that it names, with probabilities drawn
-from those that nouns in captions really have, among what heads wrongly see in some real picture.
-All that is random follows from seed, epoch and batch.
+Every batch of images is paired with a batch of sentences. A sentence's concepts are simulated: the
+nouns that it names get probabilities sampled from those of nouns that captions name, and false
+positives are those of some training image. Everything random is derived from seed, epoch and batch
+number.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,13 +37,13 @@ from cutline.training.trainer import Objective, Plan, Training
 from cutline.types import Example
 
 SHORTEST, LONGEST = 4, 18
-"""Words of the sentences that are learnt from."""
+"""The shortest and longest sentence to learn from, in words."""
 UNKNOWN_WORDS = 1
-"""So many words of a sentence may be none of the vocabulary's."""
+"""The largest number of unknown words in a sentence."""
 LIKELY, UNLIKELY = 0.5, 0.05
-"""Probabilities that stand in where no training picture has what would tell them."""
+"""Defaults for probabilities of which the training images have no sample."""
 SENTENCES, DRAWN = 1, 2
-"""What keeps random numbers of one purpose from those of another."""
+"""Parts of seeds, so that different purposes have independent random numbers."""
 
 
 def plan_mixture(
@@ -52,17 +52,19 @@ def plan_mixture(
     vocabulary: Vocabulary,
     options: Training,
     mixture: Mixture,
-    naming: FittedConcepts | None,
+    concepts: FittedConcepts | None,
 ) -> Plan:
-    """The batches of every epoch; those of a single source without concepts as they ever were."""
+    """The batches of every epoch, for any number of sources, with or without concepts."""
     repeats = None
     if mixture.repeats:
         repeats = np.array([mixture.repeats.get(example.id, 1) for example in train])
-    shown = WithConcepts(inputs, naming) if naming else inputs
+    shown = WithConcepts(inputs, concepts) if concepts else inputs
     plan = plan_training(shown, train, vocabulary, options, repeats=repeats)
-    if naming is None or not mixture.sentences or not options.sentences:
+    if concepts is None or not mixture.sentences or not options.sentences:
         return plan
-    return _add_sentences(plan, _Pool.of(mixture.sentences, vocabulary, naming), naming, options)
+    return _add_sentences(
+        plan, _Pool.of(mixture.sentences, vocabulary, concepts), concepts, options
+    )
 
 
 def build_objective(
@@ -73,7 +75,7 @@ def build_objective(
     *,
     max_words: int,
 ) -> Objective:
-    """The loss of this training, with that of sentences beside it where there are any."""
+    """The loss of a training, plus that of sentences without images if there are any."""
     objective: Objective = CrossEntropy(
         smoothing=options.label_smoothing, sampled=options.scheduled_sampling
     )
@@ -94,22 +96,22 @@ def build_objective(
 
 
 class WithConcepts:
-    """Material that also says which concepts each training picture has."""
+    """Training inputs with the concepts of each training image."""
 
-    def __init__(self, inputs: BatchSource, naming: FittedConcepts) -> None:
-        self.inputs, self.naming = inputs, naming
+    def __init__(self, inputs: BatchSource, concepts: FittedConcepts) -> None:
+        self.inputs, self.concepts = inputs, concepts
 
     def make_batch_loader(self, train: Sequence[Example]) -> LoadBatch:
-        """Show these pictures, in the order in which their concepts are known."""
-        show, naming = self.inputs.make_batch_loader(train), self.naming
+        """A function that gives batches of these images, which are in the order of `concepts`."""
+        load_batch, concepts = self.inputs.make_batch_loader(train), self.concepts
 
-        def show_both(
-            rows: NDArray[np.int64], mirrored: NDArray[np.bool_], chance: np.random.Generator
+        def load_both(
+            rows: NDArray[np.int64], flipped: NDArray[np.bool_], random: np.random.Generator
         ) -> DecoderInput:
-            concepts = naming.head.top(naming.probabilities[torch.from_numpy(rows)])
-            return DecoderInput(show(rows, mirrored, chance), concepts)
+            top = concepts.head.top(concepts.probabilities[torch.from_numpy(rows)])
+            return DecoderInput(load_batch(rows, flipped, random), top)
 
-        return show_both
+        return load_both
 
 
 @dataclass(frozen=True)
@@ -118,19 +120,19 @@ class _Pool:
 
     captions: EncodedCaptions
     things: Sequence[NDArray[np.int64]]
-    """Which nouns each sentence names, but `person`."""
+    """The nouns each sentence names, except `person`."""
     people: NDArray[np.bool_]
-    """Which name a person."""
+    """Whether each sentence names a person."""
     counts: Sequence[int]
-    """How many are of each source."""
+    """The number of sentences of each source."""
     weights: NDArray[np.float32]
     shares: Sequence[float]
 
     @classmethod
     def of(
-        cls, sources: Sequence[Sentences], vocabulary: Vocabulary, naming: FittedConcepts
+        cls, sources: Sequence[Sentences], vocabulary: Vocabulary, concepts: FittedConcepts
     ) -> "_Pool":
-        places = {noun: place for place, noun in enumerate(naming.nouns) if place}
+        places = {noun: place for place, noun in enumerate(concepts.nouns) if place}
         texts: list[str] = []
         things, people, counts = [], [], []
         for source in sources:
@@ -154,7 +156,7 @@ class _Pool:
         return cls(captions, things, np.array(people), counts, weights, shares)
 
     def plan(self, steps: int, options: Training, epoch: int) -> list[NDArray[np.int64]]:
-        """Which sentences come together: of each source its share at every step, drawn anew."""
+        """The sentences of every step: each source's share, sampled anew in every epoch."""
         sizes = [max(1, round(share * options.captions_a_step)) for share in self.shares]
         starts = np.cumsum([0, *self.counts])
         chance = np.random.default_rng((options.seed, epoch, SENTENCES, DRAWN))
@@ -169,25 +171,25 @@ class _Pool:
         return [drawn[rows] for rows in planned]
 
 
-class _Imagined:
-    """Concepts as a head might see them in a picture of which there is a sentence only."""
+class _SimulatedConcepts:
+    """Simulates what a concept head would predict for the image of a sentence."""
 
-    def __init__(self, naming: FittedConcepts) -> None:
-        self.head = naming.head
-        named = naming.named
-        seen = naming.probabilities[: len(named)]
+    def __init__(self, concepts: FittedConcepts) -> None:
+        self.head = concepts.head
+        named = concepts.named
+        seen = concepts.probabilities[: len(named)]
         self.there = _values(seen[named >= 0.5], LIKELY)
         self.with_people = _values(seen[named[:, 0] >= 1, 0], LIKELY)
         self.without_people = _values(seen[named[:, 0] == 0, 0], UNLIKELY)
         wrong = seen.masked_fill(named > 0, 0.0)
         wrong[:, 0] = 0.0
-        values, places = wrong.topk(min(naming.head.count, wrong.shape[1]), dim=1)
+        values, places = wrong.topk(min(concepts.head.count, wrong.shape[1]), dim=1)
         self.wrong, self.wrong_places = values.numpy(), places.numpy()
 
     def __call__(
         self, things: NDArray[np.int64], somebody: bool, chance: np.random.Generator
     ) -> NDArray[np.float32]:
-        """The probability of every noun."""
+        """The simulated probability of every noun."""
         likely = np.zeros(len(self.head.words), np.float32)
         row = chance.integers(len(self.wrong))
         likely[self.wrong_places[row]] = self.wrong[row]
@@ -200,26 +202,31 @@ def _values(known: Tensor, otherwise: float) -> NDArray[np.float32]:
     return known.flatten().numpy() if known.numel() else np.array([otherwise], np.float32)
 
 
-def _add_sentences(pictures: Plan, pool: _Pool, naming: FittedConcepts, options: Training) -> Plan:
-    imagine = _Imagined(naming)
+def _add_sentences(
+    pictures: Plan, pool: _Pool, concepts: FittedConcepts, options: Training
+) -> Plan:
+    simulate = _SimulatedConcepts(concepts)
 
     def load(
-        show: Callable[[], tuple[Any, Tensor]], rows: NDArray[np.int64], epoch: int, number: int
+        load_images: Callable[[], tuple[Any, Tensor]],
+        rows: NDArray[np.int64],
+        epoch: int,
+        number: int,
     ) -> tuple[MixedBatch, Tensor]:
         chance = np.random.default_rng((options.seed, epoch, number, SENTENCES))
-        likely = [imagine(pool.things[row], bool(pool.people[row]), chance) for row in rows]
-        concepts: Concepts = naming.head.top(torch.from_numpy(np.stack(likely)))
+        likely = [simulate(pool.things[row], bool(pool.people[row]), chance) for row in rows]
+        top: Concepts = concepts.head.top(torch.from_numpy(np.stack(likely)))
         words = torch.from_numpy(pick_batch(pool.captions, rows).words)
         weights = torch.from_numpy(options.sentences * pool.weights[rows]).float()
-        seen, told = show()
-        return MixedBatch(seen, TextOnlyBatch(DecoderInput(None, concepts), words, weights)), told
+        seen, captions = load_images()
+        return MixedBatch(seen, TextOnlyBatch(DecoderInput(None, top), words, weights)), captions
 
     def plan(epoch: int) -> Sequence[Callable[[], tuple[MixedBatch, Tensor]]]:
-        shown = pictures(epoch)
-        drawn = pool.plan(len(shown), options, epoch)
+        images = pictures(epoch)
+        sentences = pool.plan(len(images), options, epoch)
         return [
-            partial(load, show, rows, epoch, number)
-            for number, (show, rows) in enumerate(zip(shown, drawn, strict=True))
+            partial(load, load_images, rows, epoch, number)
+            for number, (load_images, rows) in enumerate(zip(images, sentences, strict=True))
         ]
 
     return plan

@@ -1,8 +1,8 @@
-"""Sentences found for labelled photographs: pairs where nobody wrote a caption.
+"""Pseudo-captions: sentences about other images, matched to labelled photographs.
 
-Enters: the nouns that labels name and a head is sure of, and sentences written of other pictures.
-Leaves: for each photograph the sentences that name nothing else, likeliest first. Sentences with a
-person are never found, so that these pairs balance captioned data that is mostly of people.
+A sentence matches a photograph if all the nouns it names are labels of the photograph or nouns that
+the concept head is sure of. Sentences about people never match, so the pairs balance captioned data
+that is mostly about people.
 """
 
 from collections import Counter, defaultdict
@@ -16,26 +16,24 @@ from cutline.text.tokenizer import split_words
 from cutline.text.vocabulary import Vocabulary
 
 SHORTEST, LONGEST = 5, 14
-"""Words of the sentences that may be found."""
+"""The shortest and longest sentence that may match, in words."""
 ALSO_SURE = 0.6
-"""What a noun counts that the head is sure of and no label says; one that a label says counts 1."""
+"""The score of a noun that the head is sure of and no label names; that of a label is 1."""
 GUESSED, EACH_WORD, CHANCE = 0.5, 0.05, 0.4
-"""What a word costs that no label can tell, what any word costs, and how far chance may decide."""
+"""The cost of a word that labels cannot confirm and of any word, and the weight of chance."""
 FOUND_BEFORE = 0.2
-"""What a sentence costs for each photograph that it was found for: else many photographs of cars
-get the same few, and the decoder learns these by heart."""
+"""The cost of a sentence for each photograph that it was matched to. Without it many photographs
+of cars get the same few sentences, which the decoder then memorises."""
 UNTOLD = """
     red blue green white black yellow brown orange pink purple gray grey silver two three four five
     six seven several many bunch old young wooden flying kite riding
 """
-"""Colours, numbers and deeds, which no label tells."""
-
-
+"""Colours, numbers and actions, which labels do not name."""
 SOMEBODY = """
     he she they him her them his hers their theirs himself herself themselves someone somebody
     anyone anybody everyone everybody i me my we us our you your who
 """
-"""Words of sentences about people that name none."""
+"""Words that show that a sentence without a noun for a person is about people."""
 
 
 class _Sentence(NamedTuple):
@@ -45,10 +43,10 @@ class _Sentence(NamedTuple):
 
 
 class Finder:
-    """Sentences by the nouns in them."""
+    """Sentences, indexed by the nouns they name."""
 
     def __init__(self, sentences: Iterable[str], vocabulary: Vocabulary) -> None:
-        """Only those of a fit length whose every word the vocabulary has."""
+        """Keep the sentences of suitable length whose words are all in the vocabulary."""
         known = frozenset(vocabulary.words) - frozenset(SOMEBODY.split())
         guesses = frozenset(UNTOLD.split())
         self._sentences: list[_Sentence] = []
@@ -69,9 +67,9 @@ class Finder:
     def find(
         self, labels: Collection[str], sure: Collection[str], count: int, *, seed: Sequence[int]
     ) -> list[str]:
-        """At most `count` sentences that name a label, and nothing but labels and sure nouns.
+        """Up to `count` sentences that name a label, and only labels and nouns in `sure`.
 
-        What was found before is less likely to be found again.
+        The best match comes first. Sentences that were matched before score lower.
         """
         labels = {noun for noun in labels if kind_of(noun) != "person"}
         told = frozenset(sure) - labels

@@ -1,9 +1,9 @@
-"""The training loop. It yields what happened; whoever runs it decides what to print or keep.
+"""The training loop, as an iterator of events.
 
-Enters: a model, batches, options. Leaves: a `Step` for every optimizer step and an `EpochEnd`
-after every pass over the data. Whatever decides the next step (weights, optimizer, random numbers,
-position) is in `Trainer.state_dict`, so a run that is resumed has the losses, to the last bit, of
-one that never stopped.
+It yields a `Step` for every optimizer step and an `EpochEnd` after every pass over the data; the
+caller decides what to print or save. `Trainer.state_dict` holds everything that determines the next
+step (weights, optimizer, random numbers, position), so a resumed run has the same losses, to the
+last bit, as one that never stopped.
 """
 
 import math
@@ -24,53 +24,53 @@ from cutline.models.weights import CaptionModel
 
 @dataclass(frozen=True)
 class Training:
-    """The options of a run."""
+    """The options of a training: section `[training]` of a recipe."""
 
     epochs: int = 20
     captions_a_step: int = 128
     batch_by: Literal["length", "picture"] = "length"
-    """Batches of captions of one length, or of all captions of some pictures, whose regions a
-    decoder with attention then sees once."""
+    """Batches of captions of similar length, or of all captions of some images. The latter computes
+    an image's regions once for all its captions."""
     captions_per_image: int = 0
-    """Where they come together by picture: so many of its captions, drawn anew each time; 0: all.
-    Self-critical training compares with all of them."""
+    """With `batch_by = "picture"`: how many of an image's captions to sample each time; 0 for all,
+    which self-critical training needs."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 1e-3
-    """At its highest: it rises over `warmup` (a share of the run), then follows `schedule`."""
+    """The peak: reached after `warmup`, a fraction of the run; then `schedule` applies."""
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = 0.02
     weight_decay: float = 0.0
     max_grad_norm: float = 5.0
-    """Gradients longer than this are shortened to it."""
+    """Gradients are clipped to this norm."""
     objective: Literal["cross-entropy", "self-critical"] = "cross-entropy"
     label_smoothing: float = 0.0
-    """Label smoothing: the share of the target that is spread over the whole vocabulary."""
+    """The fraction of the target that is spread over the whole vocabulary."""
     scheduled_sampling: float = 0.0
-    """Scheduled sampling: the share of words read that are the decoder's own, at the end."""
+    """The fraction of input words that are the decoder's own predictions at the end of the run."""
     samples: int = 5
-    """Self-critical: captions drawn of each picture."""
+    """Self-critical training: captions sampled for each image."""
     bleu: float = 0.0
     meteor: float = 0.0
-    """Self-critical: what BLEU-4 and METEOR count in the reward, where CIDEr-D counts 1."""
+    """Self-critical training: weights of BLEU-4 and METEOR in the reward; that of CIDEr-D is 1."""
     invented_person: float = 0.0
-    """Self-critical: what a person whom no reference names takes from the reward."""
+    """Self-critical training: what is subtracted for a person that no reference names."""
     invented_object: float = 0.0
-    """The same for each other thing that no reference names."""
+    """The same for every other object that no reference names."""
     sentences: float = 1.0
-    """What sentences without pictures count, beside each source's own weight; 0: not at all."""
+    """Weight of sentences without images, times their source's own weight; 0 leaves them out."""
     dropout: bool = True
-    """Drop out what the decoder's own `dropout` says. Self-critical training does better without:
-    captions are then drawn as they will be written."""
+    """Apply the decoder's `dropout`. Self-critical training does better without: captions are then
+    sampled from the model as it is used."""
     unfrozen_stages: int = 0
-    """How many of the encoder's last stages learn too; 0: it is frozen, and its regions stored."""
+    """How many of the encoder's last stages learn; with 0 it is frozen, and its features cached."""
     encoder_learning_rate: float = 2e-5
-    """The encoder's own learning rate, where it learns."""
+    """The peak learning rate of the encoder's unfrozen stages."""
     horizontal_flip: float = 0.0
-    """The share of pictures shown mirrored, unless a caption says left or right."""
+    """The fraction of images flipped, except those whose captions say left or right."""
     random_crop: float = 0.0
-    """How much of either side of a picture may be left out, where the encoder learns."""
+    """The largest fraction of height and width to crop, if the encoder learns."""
     ema_decay: float = 0.0
-    """Validate and keep the moving average of the weights: what stays of it at every step."""
+    """Decay of the moving average of the weights, which is then validated and saved; 0 for none."""
     patience: int = 5
     """Stop after this many epochs without a better validation score."""
     precision: Literal["no", "bf16", "fp16"] = "no"
@@ -80,7 +80,9 @@ class Training:
         if self.objective == "self-critical" and self.batch_by != "picture":
             raise RecipeError('self-critical training needs `batch_by = "picture"`')
         if self.captions_per_image < 0:
-            raise RecipeError(f"training.captions_per_image is {self.captions_per_image}")
+            raise RecipeError(
+                f"training.captions_per_image must be 0 or more, not {self.captions_per_image}"
+            )
         if self.captions_per_image and self.batch_by != "picture":
             raise RecipeError('training.captions_per_image needs `batch_by = "picture"`')
         if self.objective == "self-critical" and self.captions_per_image:
@@ -97,7 +99,9 @@ class Training:
             "ema_decay",
         ):
             if not 0 <= getattr(self, name) < 1 + (name == "horizontal_flip"):
-                raise RecipeError(f"training.{name} is a share: {getattr(self, name)} is none")
+                raise RecipeError(
+                    f"training.{name} must be a fraction from 0 to 1, not {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True)
@@ -112,30 +116,33 @@ class Step:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """One pass over the data."""
+    """The end of a pass over the data."""
 
     epoch: int
     loss: float
-    """Mean of the epoch's steps."""
+    """The mean over the epoch's steps."""
 
 
 Batch = tuple[Any, Tensor]
-"""What the model sees (regions, pixels, or tuples of tensors) and the words people wrote, markers
-included."""
+"""The model's input (regions, pixels, or nested tuples of tensors) and the token ids of the
+reference captions, markers included."""
 
 
 Plan = Callable[[int], Sequence[Callable[[], Batch]]]
-"""The batches of an epoch, each read when it is called, and while the one before is learnt."""
+"""Epoch number → its batches, each loaded when called, while the model learns from the last."""
 
 
 Objective = Callable[[Any, Any, Tensor, float], Tensor]
-"""What is made small: of a model, what it sees, words, and the share of the run that is over."""
+"""The loss: (model, its input, token ids, progress of the run from 0 to 1) → scalar."""
 
 
 class Trainer:
-    """A model in training: steps forward, and can be put away and taken up again.
+    """Trains a model, and saves and restores the state of the run.
 
-    What of the model learns is what asks for gradients: the decoder, and stages of the encoder.
+    The parameters that learn are those with `requires_grad`: the decoder and some stages of the
+    encoder. `device` is a name that `resolve_device` accepts.
+
+    Raises `RecipeError` for `precision = "fp16"` on a CPU.
     """
 
     def __init__(
@@ -171,17 +178,20 @@ class Trainer:
         self.step, self.epoch, self.epoch_loss = 0, 0, 0.0
 
     @property
-    def shown(self) -> CaptionModel:
-        """The model to validate and to keep: the average of its weights where one is made."""
+    def validation_model(self) -> CaptionModel:
+        """The model to validate and save: with `ema_decay` the moving average of the weights."""
         return cast(CaptionModel, self._averaged.module) if self._averaged else self.model
 
     @property
     def steps(self) -> int:
-        """Where the run ends if nobody stops it early."""
+        """The number of steps, unless the run is stopped early."""
         return self.options.epochs * self.steps_an_epoch
 
     def run(self, plan: Plan) -> Iterator[Step | EpochEnd]:
-        """Train to the last epoch; `plan(epoch)` gives the batches of an epoch, each on demand."""
+        """Train to the last epoch, on the batches of `plan(epoch)`.
+
+        Raises `TrainingError` if a loss or gradient is not finite.
+        """
         while self.epoch < self.options.epochs:
             done = self.step - self.epoch * self.steps_an_epoch
             began = time.perf_counter()
@@ -194,7 +204,7 @@ class Trainer:
             yield ended
 
     def state_dict(self) -> dict[str, Any]:
-        """All that decides the next step."""
+        """Everything that determines the next step."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -208,7 +218,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to where `state_dict` was taken."""
+        """Restore what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.epoch = state["step"], state["epoch"]
@@ -224,17 +234,17 @@ class Trainer:
     def _learn(self, seen: Any, words: Tensor) -> float:
         self.model.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = group["highest"] * self._pace()
+            group["lr"] = group["highest"] * self._rate_factor()
         seen, words = _move((seen, words), self.device)
         with self._autocast():
             loss = self.objective(self.model, seen, words, self.step / self.steps)
         self.optimizer.zero_grad()
-        self._insist(value := loss.item(), "loss")
+        self._require_finite(value := loss.item(), "loss")
         self._scaler.scale(loss).backward()
         self._scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.max_grad_norm)
-        if not self._scaler.is_enabled():  # a scaler skips such steps by itself
-            self._insist(float(norm), "length of the gradient")
+        if not self._scaler.is_enabled():  # the scaler skips such steps
+            self._require_finite(float(norm), "norm of the gradient")
         self._scaler.step(self.optimizer)
         self._scaler.update()
         if self._averaged is not None:
@@ -253,21 +263,23 @@ class Trainer:
 
     @torch.no_grad()
     def _blend(self, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Any) -> None:
-        """Early steps weigh less than `ema_decay` would let them: (1 + n) / (10 + n) is kept at
-        most, else a short run would be a quarter of what it was at its first step.
+        """Update the moving average with decay min(`ema_decay`, (1 + n) / (10 + n)) at step n.
+
+        With the full decay from the start, a short run's average would still contain a quarter of
+        the initial weights.
         """
         kept = min(self.options.ema_decay, (1 + int(count)) / (10 + int(count)))
         torch._foreach_lerp_(list(averaged), list(current), 1 - kept)
 
-    def _insist(self, value: float, what: str) -> None:
+    def _require_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
             raise TrainingError(
-                f"the {what} at step {self.step} is {value}; the model of the best epoch is kept: "
-                "begin again with a lower learning_rate and another --out"
+                f"the {what} at step {self.step} is {value}; the model of the best epoch is kept; "
+                "start again with a lower learning_rate and another --out"
             )
 
-    def _pace(self) -> float:
-        """The share of the highest learning rate that this step takes."""
+    def _rate_factor(self) -> float:
+        """The learning rate of this step, as a fraction of its peak."""
         done = self.step / self.steps
         if done < self.options.warmup:
             return (done + 1e-3) / (self.options.warmup + 1e-3)
@@ -279,7 +291,7 @@ class Trainer:
 
 
 def _move(batch: Any, device: torch.device) -> Any:
-    """The same tuple, or tuple of tuples, with all its tensors on a device."""
+    """The batch, a tensor or nested tuples of tensors, on a device."""
     if isinstance(batch, Tensor):
         return batch.to(device)
     if isinstance(batch, tuple):
@@ -289,13 +301,13 @@ def _move(batch: Any, device: torch.device) -> Any:
 
 
 def _read_ahead(batches: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
-    """Every batch, each read by a thread of its own while the one before is learnt."""
+    """Load each batch in a thread while the caller uses the one before it."""
     with ThreadPoolExecutor(1) as pool:
-        before = None
+        previous = None
         for load in batches:
-            coming = pool.submit(load)
-            if before:
-                yield before.result()
-            before = coming
-        if before:
-            yield before.result()
+            following = pool.submit(load)
+            if previous:
+                yield previous.result()
+            previous = following
+        if previous:
+            yield previous.result()

@@ -1,8 +1,9 @@
-"""Decoders: regions and the words so far in, the next word's log-probabilities out.
+"""Decoders: image regions and the words so far in, log-probabilities of the next word out.
 
-Each file is one alternative. All answer the same two questions: `forward` scores whole captions at
-once (training; several captions of a picture follow each other, and it is given once), `start` and
-`step` read them word by word (search). Both must agree.
+Each module is one architecture, and all have the same interface. `forward` scores whole captions
+at once, for training; the captions of one image are consecutive rows, and its regions are passed
+once. `start` and `step` read one word at a time, for search (`search.StepDecoder`). Both give the
+same log-probabilities, in single precision whatever the network computes in.
 """
 
 DECODERS = {

@@ -1,18 +1,26 @@
-"""Show, Attend and Tell that also reads what the picture shows, in words, and may copy them.
+"""Show, Attend and Tell with attention to predicted nouns, which it may also copy.
 
-k[i]   = Wn E c[i] sqrt(p[i]) + Wp p[i]        `name`: concept i, a noun c[i] of probability p[i]
-d[t]   = gate(h) sum of beta[t, i] k[i]        soft attention over concepts, as z[t] over regions
-h[t]   = LSTM(E y[t-1], h[t-1], z[t] + d[t])
-o[t]   = E y[t-1] + Lt [h[t], z[t] + d[t]]     what the next word is told from
-score  = Lo o[t], for each concept's word also (Wc o[t]) . k[i] + r (whether it was said), and
-         for each word for a person also -s max(0, l - logit p[0])
+A classifier (`models.concepts`) predicts nouns of the image, the concepts c[i] with probabilities
+p[i]. The decoder attends to them as it attends to regions (You et al. 2016, arXiv 1603.03925), and
+may copy one as the next word (Yao et al. 2017, arXiv 1708.05271), so it can use nouns that it never
+saw together with an image. With the symbols of `show_attend_tell`:
 
-Attention over concepts is You et al. 2016 (arXiv 1603.03925), copying Yao et al. 2017 (arXiv
-1708.05271). The last term, not there in training, keeps people out of captions of pictures that
-show none: p[0] is the probability of a person; s and l are chosen on validation pictures. All that
-is new starts from nothing, so that a trained Show, Attend and Tell begins as it was. A sentence
-without a picture is learnt from through its concepts; one learnt vector then stands for all
-regions.
+k[i]   = Wn E c[i] sqrt(p[i]) + Wp [p[i], sqrt(p[i])]   `name` and `sure`: a concept as a vector
+d[t]   = tanh(Wd h[t-1]) sum of beta[t,i] k[i]          `ask`, soft attention to concepts; `open`
+h[t]   = LSTM(E y[t-1], h[t-1], z[t] + d[t])            `remember`
+o[t]   = E y[t-1] + Lt [h[t], z[t] + d[t]]              `tell`
+
+The scores, whose softmax gives the next word, are the sum of
+
+Lo o[t]                                 for every word: `speak`
+(Wc o[t]) . k[i] / sqrt(width) + r      for each concept's word: `copy`; r (`again`) counts only if
+                                        the caption has the word already
+-s max(0, l - logit p[0])               for each word for a person, except in training
+
+The last term keeps people out of captions of images without any: p[0] is the probability of a
+person, and s and l (`veto`) are chosen on the validation split. The layers that Show, Attend and
+Tell does not have start with no effect, so a trained one can be continued. A sentence without an
+image is learnt through the concepts it names, with one learnt vector (`blind`) as its only region.
 """
 
 import torch
@@ -25,10 +33,10 @@ from cutline.models.search import InitialState, State, StepOutput
 
 
 class ConceptAttention(ShowAttendTell):
-    """`concepts` nouns of each picture, out of `nouns` that the model can name.
+    """Reads the `concepts` likeliest of the `nouns` that the model knows.
 
-    `people` is 1 for words that say a person; `veto` holds s and l, which are `nobody` and
-    `nobody_below`. What is learnt for r is made less by `repeated`, when it is not learnt.
+    The buffer `people` is 1 for words that name a person; `veto` holds s and l, given as `nobody`
+    and `nobody_below`. Except in training, `repeated` is subtracted from the learnt r.
     """
 
     people: Tensor
@@ -61,7 +69,7 @@ class ConceptAttention(ShowAttendTell):
         self.blind = nn.Parameter(torch.zeros(hidden))
         self.register_buffer("people", torch.zeros(vocabulary_size))
         self.register_buffer("veto", torch.tensor([nobody, nobody_below]))
-        nn.init.eye_(self.name.weight).data.mul_(0.5)  # a concept is found where its word is
+        nn.init.eye_(self.name.weight).data.mul_(0.5)  # a concept is near its word's embedding
         for layer in (self.open, self.copy):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -71,9 +79,10 @@ class ConceptAttention(ShowAttendTell):
         regions: Float[Tensor, "pictures regions width"] | DecoderInput,
         words: Int[Tensor, "rows time"],
     ) -> Float[Tensor, "rows time vocabulary"]:
-        """Log-probabilities of each next word, given the picture and all the words before it.
+        """Log-probabilities of the next word at every position (teacher forcing).
 
-        Every picture has as many captions, one after another: rows = pictures x captions.
+        Every image has the same number of captions, in consecutive rows: rows = pictures x
+        captions per picture.
         """
         (seen, named, concepts, nobody), (hidden, cell, _), _ = self.start(regions)
         each = len(words) // concepts.shape[0]
@@ -91,18 +100,18 @@ class ConceptAttention(ShowAttendTell):
     def start(
         self, regions: Float[Tensor, "rows regions width"] | DecoderInput, max_words: int = 0
     ) -> InitialState:
-        """The regions as seen, the concepts by name, and a memory of the regions' mean."""
-        sight = (
+        """The projected regions, the concepts as vectors, and the LSTM's state."""
+        given = (
             regions
             if isinstance(regions, DecoderInput)
             else DecoderInput(regions, self.predict_concepts(regions))
         )
-        words, probabilities = sight.concepts
-        if sight.regions is None:
+        words, probabilities = given.concepts
+        if given.regions is None:
             seen = self.blind.expand(words.shape[0], 1, -1)
             hidden, cell = self.begin(seen.mean(dim=1)).tanh().chunk(2, dim=1)
         else:
-            (seen,), (hidden, cell), _ = super().start(sight.regions)
+            (seen,), (hidden, cell), _ = super().start(given.regions)
         root = probabilities[..., None].sqrt()
         sure = self.sure(torch.cat([probabilities[..., None], root], dim=2).flatten(0, 1))
         name = self.name((self.read(words) * root).flatten(0, 1))
@@ -113,12 +122,12 @@ class ConceptAttention(ShowAttendTell):
         return InitialState((seen, named, words, nobody), (hidden, cell, said), seen.shape[1])
 
     def predict_concepts(self, regions: Float[Tensor, "rows regions width"]) -> Concepts:
-        """What the pictures show; nothing is learnt through it."""
+        """The likeliest concepts of the images, without gradients."""
         with torch.no_grad():
             return self.concepts(regions)[0]
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> StepOutput:
-        """Read one word a row; log-probabilities of the next, and the memory after it."""
+        """Read one word in every row and predict the next."""
         (seen, named, concepts, nobody), (hidden, cell, said) = picture, state
         word, (looked, gaze) = self.dropout(self.read(words)), self._find(seen, named, hidden)
         hidden, cell = self.remember(torch.cat([word, looked], dim=1), (hidden, cell))
@@ -134,7 +143,7 @@ class ConceptAttention(ShowAttendTell):
         named: Float[Tensor, "pictures concepts hidden"],
         hidden: Float[Tensor, "rows hidden"],
     ) -> tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows regions"]]:
-        """What each row finds in its picture's regions and concepts, and in which regions."""
+        """The attended features of every row, and its attention weights over the regions."""
         looked, gaze = self._look(seen, hidden)
         wanted = self.ask(hidden).view(named.shape[0], -1, named.shape[2])
         alike = wanted @ named.transpose(1, 2) / named.shape[2] ** 0.5
@@ -149,8 +158,8 @@ class ConceptAttention(ShowAttendTell):
         concepts: Int[Tensor, "pictures concepts"],
         said: Float[Tensor, "rows time concepts"],
     ) -> Float[Tensor, "rows time vocabulary"]:
-        """How well each word would go on; a concept's word may be copied."""
-        rows, time, _ = read.shape  # flat, as in `start`
+        """The scores of every next word, with those of copying a concept added."""
+        rows, time, _ = read.shape  # flattened, as in `start`
         known = self.dropout(read.flatten(0, 1) + self.tell(told.flatten(0, 1)))
         scores = self.speak(known).float().view(rows, time, -1)
         wanted = self.copy(known).view(named.shape[0], -1, named.shape[2])
@@ -164,7 +173,7 @@ class ConceptAttention(ShowAttendTell):
     def _choose(
         self, scores: Float[Tensor, "rows time vocabulary"], nobody: Float[Tensor, " pictures"]
     ) -> Float[Tensor, "rows time vocabulary"]:
-        """Log-probabilities of the next word; people are unlikely where nobody seems to be."""
+        """Log-probabilities of the next word, after the penalty on words for people."""
         less = nobody[:, None, None] * self.people
         likely = scores.view(nobody.shape[0], -1, scores.shape[-1]) - less
         return likely.view_as(scores).log_softmax(dim=-1)

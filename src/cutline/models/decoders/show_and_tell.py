@@ -1,8 +1,15 @@
-"""Show and Tell (Vinyals et al. 2015, arXiv 1411.4555): an LSTM whose first input is the picture.
+"""Show and Tell (Vinyals et al. 2015, arXiv 1411.4555): an LSTM that sees the image once.
 
-x[-1]  = CNN(I)         (10)  `see`: the picture enters once, before the first word
-x[t]   = We S[t]        (11)  `read`: then the words, beginning with the start marker
-p[t+1] = LSTM(x[t])     (12)  `remember`, and `speak` says how likely each next word is
+The image takes the place of a word: it is the LSTM's first input, and the words of the caption
+follow. After each of them the LSTM's output gives the distribution of the next word. With the image
+I, the words S[1], S[2], ... and the start marker S[0], the paper's equations are these layers:
+
+x[-1]  = CNN(I)         (10)  `see`, a linear layer over the mean of the encoder's regions
+x[t]   = We S[t]        (11)  `read`, the word embedding
+p[t+1] = LSTM(x[t])     (12)  `remember`, the LSTM (4-8), then `speak` and a softmax (9)
+
+Everything the decoder knows of the image must pass through the LSTM's memory. Show, Attend and Tell
+(`show_attend_tell`) removes that bottleneck.
 """
 
 import torch
@@ -16,7 +23,10 @@ Memory = tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]
 
 
 class ShowAndTell(Standardised):
-    """One LSTM layer between an embedding and a linear layer (figure 3)."""
+    """An embedding, one LSTM layer and a linear layer (figure 3 of the paper).
+
+    `embedding` and `hidden` are the widths of the word embedding and of the LSTM.
+    """
 
     def __init__(
         self,
@@ -34,15 +44,16 @@ class ShowAndTell(Standardised):
         self.speak = nn.Linear(hidden, vocabulary_size)
         self.dropout = nn.Dropout(dropout)
         open_forget_gate(self.remember)
-        nn.init.normal_(self.see.weight, std=regions_width**-0.5)  # as loud as a word
+        nn.init.normal_(self.see.weight, std=regions_width**-0.5)  # as large as a word's embedding
         nn.init.zeros_(self.see.bias)
 
     def forward(
         self, regions: Float[Tensor, "pictures regions width"], words: Int[Tensor, "rows time"]
     ) -> Float[Tensor, "rows time vocabulary"]:
-        """Log-probabilities of each next word, given the picture and all the words before it.
+        """Log-probabilities of the next word at every position (teacher forcing).
 
-        Every picture has as many captions, one after another: rows = pictures x captions.
+        Every image has the same number of captions, in consecutive rows: rows = pictures x
+        captions per picture.
         """
         each = len(words) // len(regions)
         hidden, cell = (part.repeat_interleave(each, 0) for part in self._remember(regions))
@@ -53,20 +64,20 @@ class ShowAndTell(Standardised):
         return self._next_word(torch.stack(remembered, dim=1))
 
     def adapt(self, regions: Float[Tensor, "pictures regions width"]) -> None:
-        """Measure the training pictures' features once, so that `see` learns from standard ones.
+        """Take mean and standard deviation from the training images, for `standardise`.
 
-        Subtracting and dividing is linear, and so is `see`: equation 10 stays what it is.
+        Equation 10 stays the same: standardising is linear, and so is `see`.
         """
         self.measure(regions.mean(dim=1, dtype=torch.float32))
 
     def start(
         self, regions: Float[Tensor, "rows regions width"], max_words: int = 0
     ) -> InitialState:
-        """The memory after the picture, before the first word; it is not looked at again."""
+        """The LSTM's state after the image; the image itself is not needed again."""
         return InitialState((), self._remember(regions), 1)
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> StepOutput:
-        """Read one word a row; log-probabilities of the next, and the memory after it."""
+        """Read one word in every row and predict the next."""
         state = self.remember(self.dropout(self.read(words)), state)
         return StepOutput(self._next_word(state[0]), torch.ones_like(state[0][:, :1]), state)
 
@@ -76,4 +87,4 @@ class ShowAndTell(Standardised):
         return memory
 
     def _next_word(self, hidden: Float[Tensor, "... hidden"]) -> Float[Tensor, "... vocabulary"]:
-        return self.speak(self.dropout(hidden)).log_softmax(dim=-1)
+        return self.speak(self.dropout(hidden)).float().log_softmax(dim=-1)

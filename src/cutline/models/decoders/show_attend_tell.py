@@ -1,13 +1,21 @@
-"""Show, Attend and Tell (Xu et al. 2015, arXiv 1502.03044): each word looks at the picture again.
+"""Show, Attend and Tell (Xu et al. 2015, arXiv 1502.03044): an LSTM with attention to regions.
 
-a[i]   = the picture's regions                 (1)    `see`
-z[t]   = sum of alpha[t, i] a[i]               (13)   `_look`: soft attention, gated (4.2.1)
-h[t]   = LSTM(E y[t-1], h[t-1], z[t])          (1-3)  `remember`
-p[t]   ~ exp(Lo(E y[t-1] + Lh h[t] + Lz z[t])) (7)    `speak`
+Before every word the decoder looks at the image again: it weighs the image's regions by how well
+they match its state (soft attention) and reads their weighted mean. With the regions a[i], the
+words y[t] and the state h[t], the paper's equations are these layers:
 
-One difference: what a word looks for is compared with the regions by a scaled product (Vaswani et
-al. 2017, eq. 1), not by a small network for every pair of them, so that all captions of a picture
-share its regions and attention is two matrix products.
+e[t,i]     = f(a[i], h[t-1])                     (4)    `look_for`, the query of the state
+alpha[t,i] = softmax over i of e[t,i]            (5)    `_look`, the attention weights
+z[t]       = beta[t] sum of alpha[t,i] a[i]      (13)   `_look`, with the gate beta of 4.2.1, `gate`
+h[t]       = LSTM(E y[t-1], h[t-1], z[t])        (1-3)  `read`, the embedding E, and `remember`
+p[t]       ~ exp(Lo(E y[t-1] + Lh h[t] + Lz z[t]))  (7) `tell`, Lh and Lz together; `speak`, Lo
+
+The state before the first word comes from the mean of the regions (3.1.2, `begin`).
+
+One difference from the paper: f is a scaled dot product of query and region (Vaswani et al. 2017,
+arXiv 1706.03762, equation 1) instead of a small network applied to every pair. Attention is then
+two matrix products, and all captions of an image share its regions. `see` projects the regions to
+the width of the state.
 """
 
 import torch
@@ -19,10 +27,11 @@ from cutline.models.search import InitialState, State, StepOutput
 
 
 class ShowAttendTell(Standardised):
-    """An LSTM that looks at the regions anew before every word.
+    """An LSTM that attends to the image's regions before every word.
 
-    `gated` weighs what was found by a gate of its own (4.2.1); with `att2in` it enters the memory's
-    new content only, and not its gates (Rennie et al. 2017, arXiv 1612.00563, equation 6).
+    `gated` multiplies the attended features by the gate beta (4.2.1). With `att2in` they enter the
+    LSTM's cell input only, not its gates (Rennie et al. 2017, arXiv 1612.00563, equation 6).
+    `embedding` and `hidden` are the widths of the word embedding and of the LSTM.
     """
 
     def __init__(
@@ -53,9 +62,10 @@ class ShowAttendTell(Standardised):
     def forward(
         self, regions: Float[Tensor, "pictures regions width"], words: Int[Tensor, "rows time"]
     ) -> Float[Tensor, "rows time vocabulary"]:
-        """Log-probabilities of each next word, given the picture and all the words before it.
+        """Log-probabilities of the next word at every position (teacher forcing).
 
-        Every picture has as many captions, one after another: rows = pictures x captions.
+        Every image has the same number of captions, in consecutive rows: rows = pictures x
+        captions per picture.
         """
         (seen,), (hidden, cell), _ = self.start(regions)
         each = len(words) // len(regions)
@@ -70,15 +80,15 @@ class ShowAttendTell(Standardised):
     def start(
         self, regions: Float[Tensor, "rows regions width"], max_words: int = 0
     ) -> InitialState:
-        """The regions as seen, and a memory of their mean."""
+        """The projected regions, and the LSTM's state from their mean."""
         standard = self.standardise(regions).flatten(0, 1)
-        # flat, because of a layer on more axes the exporter would store a turned copy
+        # flattened: for a linear layer on three axes the exporter stores a transposed copy
         seen = self.dropout(self.see(standard).view(*regions.shape[:2], -1).relu())
         hidden, cell = self.begin(seen.mean(dim=1)).tanh().chunk(2, dim=1)
         return InitialState((seen,), (hidden, cell), seen.shape[1])
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> StepOutput:
-        """Read one word a row; log-probabilities of the next, and the memory after it."""
+        """Read one word in every row and predict the next."""
         (seen,), (hidden, cell) = picture, state
         word, (looked, gaze) = self.dropout(self.read(words)), self._look(seen, hidden)
         hidden, cell = self.remember(torch.cat([word, looked], dim=1), (hidden, cell))
@@ -88,7 +98,7 @@ class ShowAttendTell(Standardised):
     def _look(
         self, seen: Float[Tensor, "pictures regions hidden"], hidden: Float[Tensor, "rows hidden"]
     ) -> tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows regions"]]:
-        """What each row finds in its picture, and where; rows = pictures x captions."""
+        """The attended features of every row and its attention weights over the regions."""
         wanted = self.look_for(hidden).view(seen.shape[0], -1, seen.shape[2])
         alike = wanted @ seen.transpose(1, 2) / seen.shape[2] ** 0.5
         gaze = alike.softmax(dim=-1)
@@ -103,7 +113,11 @@ class ShowAttendTell(Standardised):
 
 
 class Att2In(nn.Module):
-    """An LSTM cell whose gates see the word only; what was found competes for the content."""
+    """The LSTM cell of Att2in (Rennie et al. 2017, arXiv 1612.00563, equation 6).
+
+    The gates see the word and the previous state. The attended features enter the cell input only,
+    which is the larger of two candidates (maxout).
+    """
 
     def __init__(self, entry: int, hidden: int) -> None:
         super().__init__()
@@ -111,14 +125,14 @@ class Att2In(nn.Module):
         self.word = nn.Linear(entry - hidden, 5 * hidden)
         self.found = nn.Linear(hidden, 2 * hidden)
         self.before = nn.Linear(hidden, 5 * hidden)
-        nn.init.ones_(self.word.bias[hidden : 2 * hidden])  # the forget gate begins open
+        nn.init.ones_(self.word.bias[hidden : 2 * hidden])  # open the forget gate at first
 
     def forward(
         self,
         entry: Float[Tensor, "rows word_and_found"],
         memory: tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]],
     ) -> tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]:
-        """The memory after a word (first) and what was found (last)."""
+        """The next state; an input row is the word's embedding, then the attended features."""
         hidden, cell = memory
         word, found = entry.split([entry.shape[1] - self.hidden, self.hidden], dim=1)
         gates = self.word(word) + self.before(hidden)

@@ -1,14 +1,20 @@
-"""A Transformer decoder (Vaswani et al. 2017, arXiv 1706.03762) over the picture's regions.
+"""The Transformer's decoder (Vaswani et al. 2017, arXiv 1706.03762) over the image's regions.
 
-x     = sqrt(d) E y + PE          (3.4, 3.5)  `read` and `place`
-x    += MultiHead(x, earlier x)   (3.2.2)     each layer: what was written
-x    += MultiHead(x, regions)     (3.2.3)                 where to look
-x    += FFN(x)                    (3.3)                   what follows
-p     = softmax(E x)              (3.4)       the embedding speaks, too
+There is no recurrent state: every word attends to all earlier words and to the regions. With the
+words y, the embedding E of width d and the positional encoding PE, the paper's sections are these
+layers:
 
-Two differences: every part reads its input normalised ("pre-norm", Xiong et al. 2020, arXiv
-2002.04745), which trains without a long warm-up, and in search what was written stays in memory as
-keys and values, one place a word, so that a step reads one word.
+x  = sqrt(d) E y + PE           (3.4, 3.5)    `read` and `place`
+x += MultiHead(x, earlier x)    (3.2.2)       in every layer: masked self-attention,
+x += MultiHead(x, regions)      (3.2.3)       attention to the regions,
+x += FFN(x)                     (3.3)         and a feed-forward network (equation 2)
+p  = softmax(E x)               (3.4)         the output layer shares the embedding's weights
+
+MultiHead is scaled dot-product attention (equation 1) in several heads.
+
+Two differences from the paper. Each sublayer normalises its input, not its output ("pre-norm",
+Xiong et al. 2020, arXiv 2002.04745), which trains without a long warm-up. And search keeps the keys
+and values of earlier words (a key-value cache), so that a step computes one word only.
 """
 
 from collections.abc import Iterator
@@ -24,11 +30,15 @@ from cutline.models.decoders.normalization import Standardised
 from cutline.models.search import InitialState, State, StepOutput
 
 LONGEST = 64
-"""Words of a caption that have a place."""
+"""The longest caption, in words: positions with an encoding."""
 
 
 class Transformer(Standardised):
-    """Layers that look at what was written, then at the picture, then think."""
+    """`layers` layers of self-attention, attention to the regions and a feed-forward network.
+
+    `embedding` is the width of the model, d in the paper, and `hidden` that of the feed-forward
+    network.
+    """
 
     def __init__(
         self,
@@ -59,9 +69,10 @@ class Transformer(Standardised):
     def forward(
         self, regions: Float[Tensor, "pictures regions width"], words: Int[Tensor, "rows time"]
     ) -> Float[Tensor, "rows time vocabulary"]:
-        """Log-probabilities of each next word, given the picture and all the words before it.
+        """Log-probabilities of the next word at every position (teacher forcing).
 
-        Every picture has as many captions, one after another: rows = pictures x captions.
+        Every image has the same number of captions, in consecutive rows: rows = pictures x
+        captions per picture.
         """
         x = self._enter(words, self.place[: words.shape[1]])
         for layer, (keys, values) in self._with_regions(self._look(regions)):
@@ -71,9 +82,9 @@ class Transformer(Standardised):
     def start(
         self, regions: Float[Tensor, "pictures regions width"], max_words: int = LONGEST
     ) -> InitialState:
-        """Keys and values of the regions for every layer, and room for those of the words.
+        """Keys and values of the regions for every layer, and an empty cache for the words.
 
-        Raises `RecipeError` for more words than have a place.
+        Raises `RecipeError` for more than `LONGEST` words.
         """
         if max_words > LONGEST:
             raise RecipeError(f"this decoder writes at most {LONGEST} words, not {max_words}")
@@ -84,7 +95,7 @@ class Transformer(Standardised):
         return InitialState(self._look(regions), state, count)
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> StepOutput:
-        """Read one word a row; log-probabilities of the next, and the memory after it."""
+        """Read one word in every row and predict the next."""
         written, *memory = state
         x = self._enter(words, self.place[written])
         remembered: list[Tensor] = []
@@ -98,7 +109,7 @@ class Transformer(Standardised):
 
     def _look(self, regions: Float[Tensor, "pictures regions width"]) -> State:
         standard = self.standardise(regions).flatten(0, 1)
-        # flat, because of a layer on more axes the exporter would store a turned copy
+        # flattened: for a linear layer on three axes the exporter stores a transposed copy
         seen = self.dropout(self.seen(self.see(standard).relu()))
         shape = (*regions.shape[:2], -1)
         return tuple(
@@ -125,7 +136,7 @@ class Transformer(Standardised):
 
 
 class _Layer(nn.Module):
-    """Self-attention, attention to regions, a network of two layers; each adds to its input."""
+    """Self-attention, attention to the regions and a feed-forward network, each with a residual."""
 
     def __init__(self, width: int, hidden: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -148,13 +159,15 @@ class _Layer(nn.Module):
         keys: Float[Tensor, "pictures regions width"],
         values: Float[Tensor, "pictures regions width"],
     ) -> Float[Tensor, "rows time width"]:
-        """All words of a caption at once; each sees those before it."""
+        """All words of the captions at once; each attends to itself and those before it."""
         near = self.norm_written(x)
         query, key, value = (self._split(part(near)) for part in (self.query, self.key, self.value))
         found = scaled_dot_product_attention(query, key, value, is_causal=True)
         x = x + self.dropout(self.written(_join(found)))
         wanted = self.region_query(self.norm_looked(x))
-        shared = wanted.reshape(keys.shape[0], -1, wanted.shape[2])  # a picture's captions
+        shared = wanted.reshape(
+            keys.shape[0], -1, wanted.shape[2]
+        )  # the captions of one image attend together
         query, key, value = map(self._split, (shared, keys, values))
         found = scaled_dot_product_attention(query, key, value)
         x = x + self.dropout(self.looked(_join(found).view_as(x)))
@@ -174,7 +187,10 @@ class _Layer(nn.Module):
         Float[Tensor, "rows longest width"],
         Float[Tensor, "rows longest width"],
     ]:
-        """One word; where it looked, and the keys and values of all words up to it."""
+        """One word a row: its output, its attention to the regions, and the extended cache.
+
+        `written` is the number of words before it in each row.
+        """
         near = self.norm_written(x)
         places = torch.arange(keys.shape[1], device=x.device)
         here = (places == written[:, None])[..., None]
@@ -211,6 +227,6 @@ def _join(x: Float[Tensor, "rows heads time part"]) -> Float[Tensor, "rows time 
 
 
 def _places(count: int, width: int) -> Float[Tensor, "count width"]:
-    """Sines and cosines of growing wavelength, one for each place in a caption (3.5)."""
+    """Positional encodings (3.5): sines and cosines of increasing wavelength."""
     turns = torch.arange(count)[:, None] / 10000 ** (torch.arange(0, width, 2) / width)
     return torch.stack([turns.sin(), turns.cos()], dim=2).flatten(1)[:, :width]

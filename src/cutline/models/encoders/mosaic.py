@@ -1,6 +1,6 @@
-"""A picture as a coarse mosaic of mean colours: nothing learnt, no weights.
+"""A mosaic of mean colours: an encoder without weights.
 
-Enough to tell drawn shapes apart, so that a whole run takes seconds in a test or a notebook.
+It is enough to tell drawn shapes apart, so that a whole run takes seconds in a test or notebook.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 
 class Mosaic(nn.Module):
-    """One region a picture: the ink of `tiles` x `tiles` tiles, from 0 (white) to 1."""
+    """One region for each image: the mean darkness of `tiles` x `tiles` tiles, 0 (white) to 1."""
 
     white: Tensor
 
@@ -22,6 +22,6 @@ class Mosaic(nn.Module):
     def forward(
         self, pixels: Float[Tensor, "rows 3 height across"] | UInt8[Tensor, "rows 3 height across"]
     ) -> Float[Tensor, "rows 1 width"]:
-        """The mosaic of each picture; `pixels` are RGB between 0 and 255."""
+        """The mosaic of each image; `pixels` are RGB between 0 and 255."""
         tiles = adaptive_avg_pool2d(1 - pixels / self.white, self.tiles)
         return tiles.flatten(1)[:, None]

@@ -1,8 +1,14 @@
-"""Deep Residual Learning (He et al. 2016, arXiv 1512.03385): ResNet-18, 34, 50, 101 and 152.
+"""ResNet (He et al. 2016, arXiv 1512.03385): deep residual networks of 18 to 152 layers.
 
-The tensors have torchvision's names, so that any torchvision checkpoint fits. `stride_on` says
-where a bottleneck block halves the picture: on its first 1x1 convolution, as in the paper and in
-Keras and Caffe weights ("v1"), or on the 3x3 one, as in torchvision ("v1.5").
+A block computes y = F(x) + x (equation 1), or F(x) + Ws x where the shape changes (2); F is two or
+three convolutions. After the stem come four stages of such blocks (table 1), of which the last
+three halve the resolution, so an image of 224 x 224 pixels becomes a grid of 7 x 7 regions. The
+classifier is left out, and so is the average before it unless `pool` is set: attention needs the
+grid.
+
+The tensors have torchvision's names, so its checkpoints can be loaded. `stride_on` says which
+convolution of a bottleneck block halves the resolution: the first 1x1, as in the paper and in Keras
+and Caffe weights ("v1"), or the 3x3, as in torchvision ("v1.5").
 """
 
 from collections.abc import Callable, Mapping
@@ -26,17 +32,18 @@ MEAN = (0.485, 0.456, 0.406)
 EPSILON = 1e-5
 STD = (0.229, 0.224, 0.225)
 NORM_AFTER = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "0": "1"}
-"""Which normalisation follows which convolution, in a block and in a shortcut."""
+"""The batch normalisation after each convolution, in the stem, in blocks and in shortcuts."""
 StrideOn = Literal["1x1", "3x3"]
 
 
 class ResNet(nn.Module):
-    """A residual network without its classifier: the picture as a grid of regions.
+    """A residual network without its classifier: an image in, a grid of regions out.
 
-    With `pool` the grid is averaged into one region, which is all that Show and Tell reads. A
-    `folded` network has biases in place of its batch normalisations: for a frozen encoder the same
-    function, smaller and faster.
-    Raises `RecipeError` for a depth that does not exist.
+    With `pool` the grid is averaged to one region, which is all that Show and Tell reads. In a
+    `folded` network biases replace the batch normalisations: the same function if the encoder is
+    frozen, smaller and faster.
+
+    Raises `RecipeError` for an unknown `depth`.
     """
 
     mean: Tensor
@@ -80,7 +87,7 @@ class ResNet(nn.Module):
     def forward(
         self, pixels: Float[Tensor, "rows 3 height across"] | UInt8[Tensor, "rows 3 height across"]
     ) -> Float[Tensor, "rows regions width"]:
-        """The regions from the top left, line by line; `pixels` are RGB between 0 and 255."""
+        """The regions, row by row from the top left; `pixels` are RGB between 0 and 255."""
         x = (pixels - self.mean) / self.std
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
@@ -89,14 +96,15 @@ class ResNet(nn.Module):
 
     @property
     def stages(self) -> list[nn.Module]:
-        """What a picture goes through, first to last, as far as it can be learnt by parts."""
+        """The stages in order, the stem first, so that the last ones can be fine-tuned."""
         stem = nn.ModuleList([self.conv1, self.bn1])
         return [stem, self.layer1, self.layer2, self.layer3, self.layer4]
 
     def own_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What of a checkpoint is this encoder's: no classifier, and folded if it is.
+        """The tensors of a checkpoint that this network has, folded if the network is.
 
-        An exported graph also names the constants that every picture is normalised with.
+        The classifier is left out, and so are the constants of the input's normalisation, which
+        exported graphs contain.
         """
         foreign = ("fc.weight", "fc.bias", "mean", "std")
         own = {name: tensor for name, tensor in tensors.items() if name not in foreign}
@@ -104,10 +112,10 @@ class ResNet(nn.Module):
 
 
 def fold(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same network without batch normalisation: its scale and shift go into the convolutions.
+    """Fold the batch normalisations of a ResNet's tensors into its convolutions.
 
-    With the running mean m and variance v of the training data, gamma (Wx - m) / sqrt(v + eps) +
-    beta is itself a convolution with a bias (Ioffe & Szegedy 2015, section 3.1).
+    With the running mean m and variance v, gamma (Wx - m) / sqrt(v + eps) + beta is itself a
+    convolution with a bias (Ioffe & Szegedy 2015, arXiv 1502.03167, section 3.1).
     """
     folded = {}
     for name, weight in tensors.items():
@@ -124,7 +132,7 @@ def fold(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Basic(nn.Module):
-    """Two 3x3 convolutions beside a shortcut (figure 5, left)."""
+    """A block of two 3x3 convolutions and a shortcut (figure 5, left)."""
 
     def __init__(self, entry: int, width: int, stride: int, folded: bool) -> None:
         super().__init__()
@@ -137,14 +145,14 @@ class Basic(nn.Module):
         self.downsample = _shortcut(entry, width, stride, folded)
 
     def forward(self, x: Float[Tensor, "rows entry high wide"]) -> Float[Tensor, "rows out h w"]:
-        """The input, changed by what the convolutions found."""
+        """F(x) plus the shortcut, then a ReLU."""
         change = self.relu1(self.bn1(self.conv1(x)))
         change = self.bn2(self.conv2(change))
         return self.relu2(change + self.downsample(x))
 
 
 class Bottleneck(nn.Module):
-    """A 3x3 convolution between two 1x1 ones, beside a shortcut (figure 5, right)."""
+    """A block of a 1x1, a 3x3 and a 1x1 convolution and a shortcut (figure 5, right)."""
 
     def __init__(
         self, entry: int, width: int, stride: int, stride_on: StrideOn, folded: bool
@@ -163,7 +171,7 @@ class Bottleneck(nn.Module):
         self.downsample = _shortcut(entry, 4 * width, stride, folded)
 
     def forward(self, x: Float[Tensor, "rows entry high wide"]) -> Float[Tensor, "rows out h w"]:
-        """The input, changed by what the convolutions found."""
+        """F(x) plus the shortcut, then a ReLU."""
         change = self.relu1(self.bn1(self.conv1(x)))
         change = self.relu2(self.bn2(self.conv2(change)))
         change = self.bn3(self.conv3(change))
@@ -173,7 +181,7 @@ class Bottleneck(nn.Module):
 def _stage(
     block: Callable[..., nn.Module], entry: int, width: int, growth: int, count: int, *, stride: int
 ) -> nn.Sequential:
-    """`count` blocks of one width, of which the first may halve the picture."""
+    """`count` blocks of the same width; the first may halve the resolution."""
     rest = [block(width * growth, width, 1) for _ in range(count - 1)]
     return nn.Sequential(block(entry, width, stride), *rest)
 
