@@ -85,7 +85,7 @@ def test_code_of_the_users_own_is_run_when_it_is_trusted_only():
     own = with_option("decoder", kind=address)
 
     assert Recipe.of(own, trust=True).sections["decoder"]["kind"] == address
-    with pytest.raises(RecipeError, match="run only when you say that you trust it"):
+    with pytest.raises(RecipeError, match="runs only if you trust it"):
         Recipe.of(own)
     with pytest.raises(RecipeError, match="cannot import 'nowhere:Thing'"):
         Recipe.of(with_option("decoder", kind="nowhere:Thing"), trust=True)
@@ -132,10 +132,10 @@ def test_the_packages_recipes_have_names(tmp_path, monkeypatch):
     ("section", "options", "sentence"),
     [
         ("decoder", {"hidden": 10**6}, "decoder.hidden is 1000000; it must be from 1 to 16,384"),
-        ("decoder", {"hidden": 16**6_000}, "decoder.hidden is a very long number; it may be"),
+        ("decoder", {"hidden": 16**6_000}, "decoder.hidden is a very long number; it must be"),
         ("decoder", {"hidden": -5}, "decoder.hidden is -5; it must be from 1"),
         ("search", {"max_words": 0}, "search.max_words is 0; it must be from 1"),
-        ("decoder", {"dropout": float("nan")}, "decoder.dropout is nan; it may be"),
+        ("decoder", {"dropout": float("nan")}, "decoder.dropout is nan; it must be"),
         (
             "search",
             {"max_words": 10**9},
@@ -199,15 +199,18 @@ def test_a_recipe_may_mix_sources():
 @pytest.mark.parametrize(
     ("sources", "sentence"),
     [
-        ([{"kind": "shapes"}], "every .*source.* must have a `name`"),
+        ([{"kind": "shapes"}], "every .*source.* needs a `name`"),
         ([{"name": "a", "kind": "shapes"}, {"name": "a", "kind": "coco"}], "have the name 'a'"),
         ([{"name": "a"}], "the source 'a' must say which `kind`"),
         ([{"name": "a", "kind": "sentenses"}], "'sentenses'; did you mean 'sentences'?"),
-        ([{"name": "a", "kind": "sentences"}], "one .*source.* at least must be of captioned"),
+        (
+            [{"name": "a", "kind": "sentences"}],
+            "at least one .*source.* must have pictures with captions",
+        ),
         ([{"name": "a", "kind": "sentences", "wieght": 1}], "'wieght'; did you mean 'weight'?"),
         ([{"name": "a", "kind": "shapes", "repeat": "often"}], "source.repeat is 'often'"),
-        ([{"name": "a", "kind": "os:system"}], "its source 'a' is 'os:system', code of somebody's"),
-        ([3], "every .*source.* must have a `name`"),
+        ([{"name": "a", "kind": "os:system"}], "its source 'a' is 'os:system', custom code"),
+        ([3], "every .*source.* needs a `name`"),
     ],
 )
 def test_what_is_wrong_with_a_mixture_is_told(sources, sentence):
