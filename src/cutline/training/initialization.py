@@ -250,15 +250,22 @@ def prepare_concepts(
     if pairing := [each for each in real if each[0].sentences]:
         texts = (text for each in mixture.sentences if each.for_labels for text in each)
         finder = Finder(texts, vocabulary)
-        found, likely = find_pseudo_pairs(
-            pairing, concepts.head, concepts.nouns, finder, seed=options.seed
-        )
-        probabilities = torch.cat([concepts.probabilities, likely])
-        concepts = replace(concepts, found=found, probabilities=probabilities)
-        yield Notice(
-            f"{len(found)} labelled photographs are paired with sentences of other pictures"
-        )
+        concepts = _add_pseudo_pairs(concepts, pairing, finder, seed=options.seed)
+        count = len(concepts.found)
+        yield Notice(f"{count} labelled photographs are paired with sentences of other pictures")
     return concepts
+
+
+def _add_pseudo_pairs(
+    concepts: FittedConcepts,
+    sources: Sequence[tuple[Labels, Sequence[Labelled], Tensor]],
+    finder: Finder,
+    *,
+    seed: int,
+) -> FittedConcepts:
+    found, likely = find_pseudo_pairs(sources, concepts.head, concepts.nouns, finder, seed=seed)
+    probabilities = torch.cat([concepts.probabilities, likely])
+    return replace(concepts, found=found, probabilities=probabilities)
 
 
 def _pick(
