@@ -37,6 +37,7 @@ def data() -> None:
 
 @data.command(name="list")
 @json_option("data sets with their parts, and kinds")
+@quiet_option
 def list_all(as_json: bool) -> None:
     """List the data sets that can be downloaded, and the kinds that can be read."""
     sizes = {

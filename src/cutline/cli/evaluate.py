@@ -322,6 +322,7 @@ def _as_id(id: str) -> int | str:
 @click.command()
 @model_or_argument
 @json_option("the card as it is stored")
+@quiet_option
 def card(model: Path | None, as_json: bool) -> None:
     """Show the card of a model: training data, scores, licence and limitations."""
     from cutline.inference.captioner import load

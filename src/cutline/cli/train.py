@@ -146,6 +146,7 @@ def _other_arguments(overrides: tuple[str, ...], *, start: Path | None, **given:
 
 @click.command()
 @json_option("titles by name")
+@quiet_option
 def recipes(as_json: bool) -> None:
     """List the built-in recipes, which `cutline train` takes by name."""
     titles = {
