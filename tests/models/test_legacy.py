@@ -163,7 +163,7 @@ def test_what_does_not_fit_is_one_sentence(classic):
     folder, encoder, decoder, words = classic
     files = folder / "encoder-5.pkl", folder / "decoder-5.pkl"
 
-    with pytest.raises(ModelError, match=r"decoder-5.pkl does not fit 11 words: it needs an embedding"):
+    with pytest.raises(ModelError, match=r"decoder-5.pkl does not fit 11 words: it needs an emb"):
         adopt(*files, [*words, "more"])
     with pytest.raises(ModelError, match=r"the old vocabulary has no <end>"):
         adopt(*files, [w if w != "<end>" else "stop" for w in words])

@@ -4,7 +4,7 @@ They come from the recipe and, where given, from a file of weights or from a mod
 If that model has another kind of decoder, the tensors that both kinds share are taken over.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -207,7 +207,7 @@ def prepare_concepts(
 ) -> Generator[Encoded | Notice, None, FittedConcepts]:
     """Concepts of the training images, by the head of the model to continue from or a new one."""
     said, means = [noun_scores(example) for example in train], pooler.pool(train)
-    count = recipe.sections["decoder"]["concepts"]
+    number = recipe.sections["decoder"]["concepts"]
     adopted = start if start and "decoder.concepts.words" in start.tensors else None
     labelled = []
     for source in mixture.labels:
@@ -216,37 +216,32 @@ def prepare_concepts(
     real = [(source, *_pick(own, means, True)) for source, own, means in labelled]
     others = [_pick(own, means, False)[1] for _, own, means in labelled]
     if adopted:
-        concepts = reuse_concepts(adopted.tensors, adopted.vocabulary, count, means, said)
+        concepts = reuse_concepts(adopted.tensors, adopted.vocabulary, number, means, said)
         concepts = replace(concepts, refusal=adopted.card.get("refusal", {}).get("threshold"))
         yield Notice(
             f"the concepts stay those of the model to start from: {len(concepts.nouns)} nouns"
         )
     else:
-        nouns, known = select_nouns(said, vocabulary), classifier()
+        known = classifier()
         if known is None:
             yield Notice(
                 "there is no ImageNet classifier (--classifier WEIGHTS), so nouns are learnt from "
                 "captions and labels alone"
             )
-        blank = build_head(nouns, vocabulary, pooler.encoder.width, count, known)
-        targets = [
-            label_targets(own, some, nouns, silence=each.silence) for each, own, some in real
-        ]
-        pairs = ConceptTargets(means, table := tabulate(said, nouns), torch.ones_like(table))
-        concepts = fit_concept_head(blank, nouns, pairs, targets, seed=options.seed)
-        more = sum(len(one.means) for one in targets)
+        concepts = _fit_new_concepts(said, means, real, vocabulary, known, number, options.seed)
+        more = sum(len(some) for _, _, some in real)
         yield Notice(
-            f"{len(nouns)} nouns, learnt from {len(train)} captioned and {more} labelled pictures"
+            f"{len(concepts.nouns)} nouns, learnt from {len(train)} captioned and {more} labelled "
+            "pictures"
         )
-    if any(map(len, others)):
+    if count := sum(map(len, others)):
         photographs = torch.cat([means, *(some for _, _, some in real)])
-        drawn = torch.cat(others)
         unseen = pooler.pool(validation)
-        least = fit_refusal(concepts.head, photographs, drawn, unseen, seed=options.seed)
-        concepts = replace(concepts, refusal=least)
-        yield Notice(
-            f"images that are not photographs are refused, as learnt from {len(drawn)} of them"
+        threshold = fit_refusal(
+            concepts.head, photographs, torch.cat(others), unseen, seed=options.seed
         )
+        concepts = replace(concepts, refusal=threshold)
+        yield Notice(f"images that are not photographs are refused, as learnt from {count} of them")
     if pairing := [each for each in real if each[0].sentences]:
         texts = (text for each in mixture.sentences if each.for_labels for text in each)
         finder = Finder(texts, vocabulary)
@@ -254,6 +249,25 @@ def prepare_concepts(
         count = len(concepts.found)
         yield Notice(f"{count} labelled photographs are paired with sentences of other pictures")
     return concepts
+
+
+def _fit_new_concepts(
+    said: Sequence[Mapping[str, float]],
+    means: Tensor,
+    labelled: Sequence[tuple[Labels, Sequence[Labelled], Tensor]],
+    vocabulary: Vocabulary,
+    known: Classifier | None,
+    count: int,
+    seed: int,
+) -> FittedConcepts:
+    nouns = select_nouns(said, vocabulary)
+    blank = build_head(nouns, vocabulary, means.shape[1], count, known)
+    targets = [
+        label_targets(own, some, nouns, silence=source.silence) for source, own, some in labelled
+    ]
+    table = tabulate(said, nouns)
+    pairs = ConceptTargets(means, table, torch.ones_like(table))
+    return fit_concept_head(blank, nouns, pairs, targets, seed=seed)
 
 
 def _add_pseudo_pairs(
