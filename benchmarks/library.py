@@ -25,7 +25,7 @@ from PIL import Image
 from run import ROOT, machine
 
 from cutline.inference.captioner import load
-from cutline.inference.library import Answered, Finished, Listed, caption_library
+from cutline.inference.library import Finished, PictureDone, Scanned, caption_library
 
 RESULTS = ROOT / "benchmarks" / "library.json"
 FEW = 1_000
@@ -100,9 +100,9 @@ def watch(tree: Path, model: Path | None) -> Any:
     began = time.perf_counter()
     for event in caption_library(captioner, [str(tree)], out, recursive=True):
         match event:
-            case Listed(found, None) if found % EVERY == 0:
+            case Scanned(found, None) if found % EVERY == 0:
                 yield {"listed": found, **_now(began)}
-            case Answered(done=done) if done % EVERY == 0:
+            case PictureDone(done=done) if done % EVERY == 0:
                 yield {"captioned": done, **_now(began)}
             case Finished(captioned):
                 yield {"finished": captioned, **_now(began)}

@@ -1,16 +1,16 @@
 """A COCO list becomes a file that the evaluation server takes, also after a kill."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from PIL import Image
 
-from cutline.inference.coco_results import NAME, check
+from cutline.inference.captioner import load
+from cutline.inference.coco_results import NAME, check, submit
+from cutline.text.style import Style
 
 OUT = "captions_test2014_cutline_results.json"
 
@@ -47,32 +47,62 @@ def test_every_image_has_its_caption_in_the_servers_form(run, listed, tiny):
     assert sorted(p.name for p in listed.iterdir()) == [OUT, "info.json", "test2014"]
 
 
+SLOWLY = """
+import sys, time
+from cutline.cli.main import main
+from cutline.inference.captioner import Captioner
+original = Captioner.caption_each
+def slowly(self, *given, **more):
+    for answer in original(self, *given, **more):
+        print("one", file=sys.stderr, flush=True)
+        time.sleep(0.15)
+        yield answer
+Captioner.caption_each = slowly
+main()
+"""
+
+
+def caption_slowly(arguments, *, kill_after):
+    """How many pictures were captioned before the process was killed, or ended."""
+    count = 0
+    command = [sys.executable, "-c", SLOWLY, *map(str, arguments)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            count += line == "one\n"
+            if count >= kill_after:
+                process.send_signal(signal.SIGKILL)
+    return count
+
+
 @pytest.mark.slow
-def test_killed_it_goes_on_and_ends_the_same(run, listed, tiny):
+def test_killed_it_resumes_and_ends_the_same(run, listed, tiny):
     run(*options(listed, tiny))
     whole = (listed / OUT).read_text()
     (listed / OUT).unlink()
-    journal = listed / f".{OUT}.journal"
 
-    for wanted in (8, 24):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cutline", *map(str, options(listed, tiny))],
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            if journal.exists() and journal.read_bytes().count(b"\n") >= wanted:
-                os.kill(process.pid, signal.SIGKILL)
-            time.sleep(0.001)
-        process.wait()
-    if journal.exists():
-        with journal.open("ab") as file:
-            file.write(b'[3, "half a li')
-    code, _, _ = run(*options(listed, tiny))
+    counts = []
+    for kill_after in (12, 12, 100):
+        assert not (listed / OUT).exists()
+        counts.append(caption_slowly(options(listed, tiny), kill_after=kill_after))
 
-    assert code == 0
     assert (listed / OUT).read_text() == whole
-    assert not journal.exists()
+    assert counts[-1] < 40 <= sum(counts)
+    assert sorted(p.name for p in listed.iterdir()) == [OUT, "info.json", "test2014"]
+
+
+def test_two_at_once_and_a_journal_of_another_kind_are_one_sentence(run, listed, tiny):
+    journal = listed / f".{OUT}.journal"
+    images = (listed / "info.json", listed / "test2014", listed / OUT)
+    first = submit(load(tiny), *images)
+    next(first)
+
+    assert "another cutline is using" in run(*options(listed, tiny))[2]
+    first.close()
+    assert not (listed / OUT).exists()
+    journal.write_text('{"model": "of 0.1.0"}\n[1, "a dog"]\n')
+    code, _, err = run(*options(listed, tiny))
+
+    assert (code, "delete it, and all pictures are captioned again" in err) == (1, True)
 
 
 def test_a_damaged_picture_is_named_and_mended_next_time(run, listed, tiny):
@@ -158,15 +188,23 @@ def test_a_place_where_nothing_can_be_written_or_read_is_one_sentence(run, liste
 @pytest.mark.slow
 def test_captions_of_two_models_are_not_mixed(run, listed, tiny):
     picture = sorted((listed / "test2014").iterdir())[5]
+    whole = picture.read_bytes()
     picture.write_bytes(b"")  # so that the journal stays
-    run(*options(listed, tiny))
-    before = (listed / OUT).read_text()
+    assert run(*options(listed, tiny))[0] == 1
+    by_tiny = json.loads((listed / OUT).read_text())
+    picture.write_bytes(whole)
 
-    code, _, err = run(*[a for a in options(listed, tiny) if a not in ("--model", tiny)])
+    code, _, _ = run(*[a for a in options(listed, tiny) if a not in ("--model", tiny)])
 
-    assert code == 1
-    assert f".{OUT}.journal holds captions of another model or style: go on" in err
-    assert (listed / OUT).read_text() == before
+    results = json.loads((listed / OUT).read_text())
+    style = Style(any_picture=True)
+    pictures = sorted((listed / "test2014").iterdir())
+    assert code == 0
+    assert [e["caption"] for e in results] == [
+        c.text for c in load().caption(pictures, style=style)
+    ]
+    assert len(by_tiny) == 40
+    assert results != by_tiny
 
 
 def test_an_image_may_have_one_caption_only(tmp_path):
@@ -183,4 +221,4 @@ def test_a_list_that_is_none_is_one_sentence(run, tiny, tmp_path):
     code, _, err = run("submit", tmp_path / "a.png", "--model", tiny, "--out", tmp_path / OUT)
 
     assert code == 1
-    assert "a.png is not a list of COCO's images" in err
+    assert "a.png is not a COCO image list" in err

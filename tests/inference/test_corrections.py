@@ -13,7 +13,7 @@ from albums import SUFFIXES, draw_album
 from cutline.errors import DataError
 from cutline.images.load import View
 from cutline.inference.captioner import Captioner
-from cutline.inference.journal import journal_of
+from cutline.inference.journal import journal_path
 from cutline.inference.library import Finished, caption_library
 from cutline.metadata.exiftool import ExifTool, find_exiftool
 from cutline.metadata.undo_journal import undo
@@ -158,7 +158,7 @@ def test_a_journal_of_before_knows_what_was_written_by_its_answers(album):
     out = Path("captions.jsonl")
     go(out)
     change(out, "png", "Grandma's dog")
-    with sqlite3.connect(journal_of(out)) as base:
+    with sqlite3.connect(journal_path(out)) as base:
         base.execute("DROP TABLE written")
     base.close()
 
@@ -175,11 +175,11 @@ def test_a_strangers_journal_with_other_answers_is_one_sentence(album, answer):
     out = Path("captions.jsonl")
     go(out)
     before = out.read_bytes()
-    with sqlite3.connect(journal_of(out)) as base:
+    with sqlite3.connect(journal_path(out)) as base:
         base.execute("UPDATE answers SET answer = ?", (answer,))
     base.close()
 
-    with pytest.raises(DataError, match="is damaged .* captioned anew"):
+    with pytest.raises(DataError, match="is damaged .* captioned again"):
         go(out)
 
     assert out.read_bytes() == before
@@ -263,7 +263,7 @@ def test_a_strangers_rollback_journal_deletes_no_file(album, command):
     name, magic = bytes(precious), bytes.fromhex("d9d505f920a163d7")
     head = (magic + struct.pack(">5I", 0, 0, 1, 512, 4096)).ljust(512, b"\0")
     end = struct.pack(">I", 1) + name + struct.pack(">2I", len(name), sum(name)) + magic
-    Path(f"{journal_of(out)}-journal").write_bytes(head + end)
+    Path(f"{journal_path(out)}-journal").write_bytes(head + end)
 
     with pytest.raises(DataError, match="was not made by cutline: delete it"):
         go(out) if command == "caption" else read_captions(out)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cutline.errors import DataError
-from cutline.inference.journal import Journal, journal_of, renewing
+from cutline.inference.journal import CaptionJournal, journal_path, reuse_answers
 from cutline.inference.journal_schema import TABLES
 
 VIEW = """
@@ -35,20 +35,20 @@ def stranger(out):
     out.parent.mkdir()
 
     def make(script: str, *rows: tuple[object, ...]) -> Path:
-        with closing(sqlite3.connect(journal_of(out))) as base:
+        with closing(sqlite3.connect(journal_path(out))) as base:
             base.executescript(script)
             for row in rows:
                 base.execute("INSERT INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             base.commit()
-        return journal_of(out)
+        return journal_path(out)
 
     return make
 
 
 def list_again(out: Path, picture: Path) -> list[object]:
-    with Journal.open(out, "asked") as journal:
-        list(journal.note([(str(picture), None)], again=False, settled=0.0))
-        return list(journal.lines())
+    with CaptionJournal.open(out, "asked") as journal:
+        list(journal.register([(str(picture), None)], again=False, settled=0.0))
+        return list(journal.rows())
 
 
 @pytest.mark.parametrize("script", [VIEW, TRIGGER, "CREATE TABLE pictures (path)"])
@@ -90,7 +90,7 @@ def test_nothing_is_opened_through_a_link(end, stranger, out, tmp_path):
 
     with pytest.raises(DataError, match="is a link"):
         list_again(out, out.parent / "dog.png")
-    with pytest.raises(DataError), renewing(out) as renew:
+    with pytest.raises(DataError), reuse_answers(out) as renew:
         renew(b"old", b"new")
 
     assert precious.read_bytes() == b"precious"
@@ -98,7 +98,7 @@ def test_nothing_is_opened_through_a_link(end, stranger, out, tmp_path):
 
 def test_a_pipe_is_not_waited_for(stranger, out):
     stranger(TABLES).unlink()
-    os.mkfifo(journal_of(out))
+    os.mkfifo(journal_path(out))
 
     with pytest.raises(DataError, match="not a regular file"):
         list_again(out, out.parent / "dog.png")
@@ -122,7 +122,7 @@ def test_no_file_is_deleted_because_a_journal_names_it(stranger, out, tmp_path):
 
     with pytest.raises(DataError, match="was not made by cutline"):
         list_again(out, out.parent / "dog.png")
-    with pytest.raises(DataError), renewing(out) as renew:
+    with pytest.raises(DataError), reuse_answers(out) as renew:
         renew(b"old", b"new")
 
     assert precious.read_bytes() == b"precious"
@@ -133,7 +133,7 @@ def test_the_journal_of_a_killed_run_is_still_taken_up(out):
     picture = out.parent / "dog.png"
     picture.write_bytes(b"a picture")
     list_again(out, picture)
-    Path(f"{journal_of(out)}-journal").write_bytes(b"")  # as SQLite leaves it
+    Path(f"{journal_path(out)}-journal").write_bytes(b"")  # as SQLite leaves it
 
     [line] = list_again(out, picture)
 

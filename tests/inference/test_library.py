@@ -22,10 +22,10 @@ from cutline.errors import CutlineError, DataError
 from cutline.inference.captioner import Captioner, load
 from cutline.inference.library import (
     WATCH_EVERY,
-    Answered,
+    CaptionOptions,
     Finished,
-    Listed,
-    Wanted,
+    PictureDone,
+    Scanned,
     caption_library,
     watch,
 )
@@ -59,7 +59,7 @@ def captioner(tiny) -> Captioner:
 def go(captioner, album, tmp_path):
     """Caption the album into a file; the events."""
 
-    def go(*wanted: Wanted, **options: object) -> list[object]:
+    def go(*wanted: CaptionOptions, **options: object) -> list[object]:
         out = tmp_path / "captions.jsonl"
         return list(
             caption_library(captioner, [str(album)], out, *wanted, recursive=True, **options)
@@ -93,8 +93,8 @@ def read(out: Path) -> list[dict[str, object]]:
     return [{name: told for name, told in line.items() if name != "date"} for line in lines]
 
 
-def answered(events: list[object]) -> list[Answered]:
-    return [event for event in events if isinstance(event, Answered)]
+def answered(events: list[object]) -> list[PictureDone]:
+    return [event for event in events if isinstance(event, PictureDone)]
 
 
 def captioned(events: list[object]) -> list[str]:
@@ -121,7 +121,7 @@ def test_the_same_again_looks_at_no_picture_and_changes_nothing(go, tmp_path):
     events = go()
 
     assert answered(events) == []
-    assert Listed(PICTURES, PICTURES) in events
+    assert Scanned(PICTURES, PICTURES) in events
     assert (tmp_path / "captions.jsonl").read_bytes() == before
 
 
@@ -167,7 +167,7 @@ def test_pictures_into_which_their_captions_were_put_are_not_captioned_again(go,
 def test_another_wish_is_another_answer_and_the_first_is_kept(go):
     go()
 
-    more, again = go(Wanted(best=2)), go()
+    more, again = go(CaptionOptions(best=2)), go()
 
     assert len(answered(more)) == PICTURES
     assert answered(again) == []
@@ -221,7 +221,7 @@ def test_what_could_not_be_read_is_tried_again_without_asking(captioner, album, 
 def test_who_stops_listening_has_a_file_of_what_is_done(captioner, album, tmp_path):
     out = tmp_path / "captions.jsonl"
     events = caption_library(captioner, [str(album)], out)
-    list(islice((e for e in events if isinstance(e, Answered)), 5))
+    list(islice((e for e in events if isinstance(e, PictureDone)), 5))
     events.close()
 
     done = len(read(out))
@@ -242,10 +242,10 @@ def test_a_folder_that_vanishes_is_one_sentence_and_what_was_done_is_kept(
 
     def pull() -> None:
         for event in caption_library(captioner, paths, out):
-            if isinstance(event, Answered) and event.done == 3:
+            if isinstance(event, PictureDone) and event.done == 3:
                 album.rename(away)
 
-    with pytest.raises(DataError, match=r"album can no longer be read .*the same call goes on"):
+    with pytest.raises(DataError, match=r"album can no longer be read .*the same call resumes"):
         pull()
     before = len([line for line in read(out) if "caption" in line])
     away.rename(album)
@@ -266,9 +266,9 @@ def test_a_folder_among_others_that_vanishes_is_one_sentence_and_the_rest_goes_o
 
     problems = []
     for event in caption_library(captioner, [album], out, recursive=True):
-        if isinstance(event, Answered) and event.done == 25:
+        if isinstance(event, PictureDone) and event.done == 25:
             (album / "below").rename(away)
-        problems += [event.problem] if isinstance(event, Answered) and event.problem else []
+        problems += [event.problem] if isinstance(event, PictureDone) and event.problem else []
     failed = read(out)
     away.rename(album / "below")
     rest = list(caption_library(captioner, [album], out, recursive=True))
@@ -422,7 +422,7 @@ def test_a_disk_that_fills_later_leaves_the_captions_of_before(
     events = list(caption_library(captioner, [str(album)], out, recursive=True))
 
     assert full == before
-    assert events[0] == Listed(PICTURES)
+    assert events[0] == Scanned(PICTURES)
     assert len(answered(events)) == PICTURES - 10
     assert events[-1] == Finished(captioned=PICTURES)
     assert list(disk.glob(".*.part")) == []
@@ -433,7 +433,7 @@ def test_a_full_disk_is_one_sentence_and_it_goes_on_when_there_is_room(
 ):
     disk = small_disk("48k")
     out = disk / "captions.jsonl"
-    wanted = Wanted(best=2)
+    wanted = CaptionOptions(best=2)
     with pytest.raises(DataError, match=r"(full|No space left).* kept"):
         list(caption_library(captioner, [str(album)], out, wanted, recursive=True))
     small_disk("4m")
@@ -506,7 +506,7 @@ def test_a_caption_that_is_too_unsure_is_left_out_and_said_to_be(go, tmp_path):
     sure = [float(str(line["confidence"])) for line in go() and read(tmp_path / "captions.jsonl")]
     bound = sorted(sure)[10] + 1e-6
 
-    events = go(Wanted(min_confidence=bound))
+    events = go(CaptionOptions(min_confidence=bound))
 
     left = [line for line in read(tmp_path / "captions.jsonl") if line["caption"] is None]
     assert events[-1].unsure == len(left) == sum(each < bound for each in sure)
@@ -588,7 +588,7 @@ def test_a_picture_that_is_named_twice_counts_once(captioner, album, tmp_path):
     again = list(caption_library(captioner, named, tmp_path / "captions.jsonl"))
 
     assert [(event.done, event.total) for event in answered(first)] == [(1, 2), (2, 2)]
-    assert Listed(2, 2) in again
+    assert Scanned(2, 2) in again
 
 
 def test_without_pyarrow_no_picture_is_captioned_first(captioner, album, tmp_path, monkeypatch):
@@ -605,14 +605,14 @@ def test_an_empty_folder_is_watched_until_something_appears(captioner, album, tm
     folder, out = tmp_path / "inbox", tmp_path / "captions.jsonl"
     folder.mkdir()
     events = watch(captioner, [str(folder)], out, every=0.05)
-    assert next(events) == Listed(0, 0)
+    assert next(events) == Scanned(0, 0)
 
     (album / "01.png").rename(folder / "01.png")
     os.utime(folder / "01.png", (0, 0))  # it came long ago
 
     assert next(event for event in events if isinstance(event, Finished)).captioned == 1
     (folder / "01.png").unlink()
-    assert next(event for event in events if event == Listed(0, 0))
+    assert next(event for event in events if event == Scanned(0, 0))
     events.close()
 
 
@@ -763,7 +763,7 @@ def test_a_picture_that_changes_while_it_is_captioned_is_captioned_next_time(
     events = list(caption_library(meddling, [str(album)], out, recursive=True))
 
     told = [event.problem for event in answered(events) if event.path == str(changing)]
-    assert told == [f"{changing} was changed while it was captioned: run this again"]
+    assert told == [f"{changing} changed while it was captioned: run this again"]
     assert [line["path"] for line in read(out) if "error" in line] == [str(changing)]
 
     go()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from albums import content_of, draw_album, line, lines_of, write_lines
 from cutline.errors import DataError
-from cutline.inference.journal import journal_of
+from cutline.inference.journal import journal_path
 from cutline.io.atomic import write_text_file
 from cutline.io.outputs import is_made_by_cutline, require_output, require_page_output
 from cutline.metadata.writer import write
@@ -127,9 +127,9 @@ def test_pages_drawings_and_models_are_known_by_what_is_in_them(here):
 
 
 def test_a_file_of_captions_is_known_by_its_journal(here):
-    journal_of(Path("captions.jsonl")).touch()
+    journal_path(Path("captions.jsonl")).touch()
 
-    own = journal_of(Path("captions.jsonl")).is_file()
+    own = journal_path(Path("captions.jsonl")).is_file()
     require_output(Path("captions.jsonl"), [Path("photo.jpg")], own=own)
 
     with pytest.raises(DataError, match="is read here"):

@@ -14,7 +14,7 @@ from conftest import ROOT
 from cutline.errors import CutlineError, DataError
 from cutline.images.load import View
 from cutline.inference.captioner import load
-from cutline.inference.library import Wanted, caption_library
+from cutline.inference.library import CaptionOptions, caption_library
 from cutline.io.predictions import (
     Candidate,
     PictureLocator,
@@ -236,7 +236,7 @@ def test_every_file_of_a_library_becomes_a_page(suffix, captioner, album, tmp_pa
     if sure.confidence < unsure.confidence:
         sure, unsure = unsure, sure
     out = tmp_path / f"captions{suffix}"
-    list(caption_library(captioner, [str(album)], out, Wanted(min_confidence=bound)))
+    list(caption_library(captioner, [str(album)], out, CaptionOptions(min_confidence=bound)))
 
     told = read_captions(out)
     list(write_report(out, tmp_path / "page.html"))

@@ -121,11 +121,11 @@ def caption(
     captioner = load(model, threads=threads, device=device)
     least = min_confidence or 0.0
     if out:
-        from cutline.inference.library import Wanted, caption_library, watch
+        from cutline.inference.library import CaptionOptions, caption_library, watch
 
-        wanted = Wanted(best=best, gaze=gaze or form == "html", min_confidence=least, style=style)
+        options = CaptionOptions(best, gaze or form == "html", least, style)
         given = {"recursive": recursive, "retry_failed": retry_failed}
-        events = (watch if watched else caption_library)(captioner, paths, out, wanted, **given)
+        events = (watch if watched else caption_library)(captioner, paths, out, options, **given)
         code = _show(events, out)
         sys.exit(_pass_on(captioner, out, form, code, paths, apply=apply, as_json=as_json))
     found = list(find_pictures(paths, recursive=recursive))
@@ -166,15 +166,15 @@ def _check_options(paths: tuple[str, ...], out: Path | None, *, again: bool, wat
 
 def _show(events: Generator["Event"], out: Path) -> int:
     """Show the progress of a library; Ctrl-C leaves a file with the captions so far."""
-    from cutline.inference.library import Answered, Finished, Listed
+    from cutline.inference.library import Finished, PictureDone, Scanned
 
     bars, failed, reported, summary = Bars(), 0, set[str](), ""  # --watch reports nothing twice
     with stop_after_the_event() as stop, closing(events):
         for event in events:
             match event:
-                case Listed(found, int(known)) if known and not summary:
+                case Scanned(found, int(known)) if known and not summary:
                     note(f"{out}: {known} of {found} pictures are done already")
-                case Answered(problem=problem, done=done, total=total):
+                case PictureDone(problem=problem, done=done, total=total):
                     if problem and problem not in reported:
                         reported.add(problem)
                         warn(problem)
@@ -211,11 +211,11 @@ def _check_outputs(
     out: Path, form: str | None, inputs: Sequence[Path | None], *, overwrite: bool
 ) -> None:
     """Raises `DataError` for a file that is an input, or that no journal knows as cutline's."""
-    from cutline.inference.journal import journal_of
+    from cutline.inference.journal import journal_path
     from cutline.io.outputs import require_output, require_page_output
 
     files = [given for given in inputs if given is not None and not given.is_dir()]
-    require_output(out, files, overwrite=overwrite, own=journal_of(out).is_file())
+    require_output(out, files, overwrite=overwrite, own=journal_path(out).is_file())
     if form == "html":
         require_page_output(out.with_name(PAGE), files, overwrite=overwrite)
 

@@ -49,17 +49,22 @@ def submit(
     from cutline.inference.captioner import load
     from cutline.inference.coco_results import check
     from cutline.inference.coco_results import submit as caption_listed
-    from cutline.inference.journal import journal_of
+    from cutline.inference.journal import journal_path
+    from cutline.inference.library import PictureDone, Scanned
 
     avoided = click.get_current_context().params.get("avoid")  # the style has only its words
-    begun = journal_of(out).is_file() or None
+    begun = journal_path(out).is_file() or None
     require_output(out, [listed, model, avoided], overwrite=overwrite, own=begun)
     captioner = load(model, threads=threads, device=device)
     bars = Bars()
     for event in caption_listed(captioner, listed, images or listed.parent, out, style):
-        if event.wrong:
-            warn(event.wrong)
-        bars.show("captioning", event.done, event.total)
+        match event:
+            case Scanned(found, int(known)):
+                bars.show("captioning", known, found)
+            case PictureDone(problem=problem, done=done, total=total):
+                if problem:
+                    warn(problem)
+                bars.show("captioning", done, total)
     problems = check(json.loads(out.read_text(encoding="utf8")), listed)
     for problem in problems:
         warn(f"{out}: {problem}")

@@ -1,80 +1,74 @@
-"""Captions of a COCO image list in the form that COCO's evaluation server takes.
+"""Captions of a COCO image list, in the format of COCO's evaluation server.
 
-One JSON list of `{"image_id": 1, "caption": "..."}`, every image of the list once, in a file named
-`captions_[set]_[algorithm]_results.json`. What is written so far stands in a journal beside the
-file, a line each; the same call goes on after it, and the file appears when all is there.
+The results are a JSON list of `{"image_id": 1, "caption": "..."}`, one for each image of the list,
+in a file named `captions_[set]_[algorithm]_results.json`. It is written when every image has an
+answer; until then the answers are in the journal of `library`.
 """
 
 import json
-import os
 import re
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cutline.errors import DataError, ImageError
+from cutline.errors import DataError
 from cutline.inference.captioner import Captioner
-from cutline.io.atomic import open_to_append, require_regular_file, write_text_file
+from cutline.inference.journal import CaptionJournal
+from cutline.inference.library import CaptionOptions, Event, Finished, caption_into
+from cutline.io.atomic import write_text_file
 from cutline.text.style import UNCONSTRAINED, Style
 
 NAME = re.compile(r"captions_[A-Za-z0-9-]+_[A-Za-z0-9.-]+_results\.json")
 
 
-@dataclass(frozen=True)
-class Submitted:
-    """So many of the images have their line; `wrong` says why the last one's caption is empty."""
-
-    done: int
-    total: int
-    wrong: str | None = None
-
-
 def submit(
     captioner: Captioner, images: Path, folder: Path, out: Path, style: Style = UNCONSTRAINED
-) -> Iterator[Submitted]:
-    """Caption every image of a list (`image_info_test2014.json`); goes on with a journal.
+) -> Generator[Event]:
+    """Caption every image of a list such as `image_info_test2014.json`; the same call resumes.
 
-    Raises `DataError` for a list or a name of the file that the server would not take, and for a
-    journal of another model or style.
+    An image that cannot be read gets an empty caption and is tried again by the next call. Raises
+    `DataError` for a list that cannot be read, a file name that the server does not accept, and a
+    missing folder, and like `caption_library`.
     """
     if not NAME.fullmatch(out.name):
         raise DataError(
             f"{out.name}: the evaluation server takes captions_SET_ALGORITHM_results.json, for "
             "example captions_test2014_cutline_results.json"
         )
-    listed = read_images(images)
+    pictures = {id: str(folder / name) for id, name in read_images(images).items()}
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder} with the pictures of {images.name}")
-    if not out.parent.is_dir():
-        raise DataError(f"{out} cannot be written: there is no folder {out.parent}")
-    journal = out.with_name(f".{out.name}.journal")
-    model = f"{captioner.card.get('fingerprint', '')}-{captioner.card.get('precision', 'fp32')}"
-    if style != UNCONSTRAINED:
-        model += f" {json.dumps(style.as_json(), sort_keys=True)}"
-    said = {i: c for i, c in _read_journal(journal, model).items() if i in listed}
-    todo = [number for number in listed if number not in said]
-    pictures = (folder / listed[number] for number in todo)
-    answers = captioner.caption_each(pictures, style=style)
-    with open_to_append(journal) as file:
-        if not file.seek(0, os.SEEK_END):
-            file.write(json.dumps({"model": model}).encode() + b"\n")
-        for number, answer in zip(todo, answers, strict=True):
-            wrong = str(answer) if isinstance(answer, ImageError) else None
-            said[number] = "" if isinstance(answer, ImageError) else answer.text
-            if wrong is None:  # a picture that cannot be read is tried again next time
-                file.write(json.dumps([number, said[number]]).encode() + b"\n")
-            yield Submitted(len(said), len(listed), wrong)
-    results = [{"image_id": number, "caption": said[number]} for number in listed]
-    write_text_file([json.dumps(results)], out)
-    if all(said.values()):
-        journal.unlink()
-    yield Submitted(len(said), len(listed))
+    output, options = _CocoResults(out, pictures), CaptionOptions(style=style)
+    found = ((picture, None) for picture in pictures.values())
+    yield from caption_into(output, captioner, found, [str(folder)], options, retry_failed=True)
+    if output.is_whole:
+        CaptionJournal.remove(out)
+
+
+class _CocoResults:
+    def __init__(self, path: Path, pictures: Mapping[int, str]) -> None:
+        self.path, self._pictures, self.is_whole = path, pictures, False
+
+    def prepare(self, journal: CaptionJournal) -> None:
+        """Nothing to check: the file is written once."""
+
+    def write(self, journal: CaptionJournal, *, complete: bool) -> Finished:
+        """Write the results, if every image has an answer."""
+        if not complete:
+            return Finished()
+        rows = {row.path: row.answer or {} for row in journal.rows()}
+        results = [
+            {"image_id": id, "caption": rows[picture].get("caption") or ""}
+            for id, picture in self._pictures.items()
+        ]
+        write_text_file([json.dumps(results)], self.path)
+        empty = sum(not result["caption"] for result in results)
+        self.is_whole = not empty
+        return Finished(captioned=len(results) - empty, failed=empty)
 
 
 def read_images(path: Path) -> dict[int, str]:
-    """Image id -> file name, of any file of COCO's that lists images."""
+    """File names by image id, from any of COCO's files that list images."""
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
         return {int(image["id"]): str(image["file_name"]) for image in document["images"]}
@@ -83,11 +77,11 @@ def read_images(path: Path) -> dict[int, str]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise DataError(f"{path} is not a list of COCO's images") from None
+        raise DataError(f"{path} is not a COCO image list") from None
 
 
 def check(results: Any, images: Path) -> list[str]:
-    """What the evaluation server would refuse, a sentence each."""
+    """Why the evaluation server would refuse some results, a sentence for each reason."""
     if not isinstance(results, list):
         return ["the file must hold a list"]
     listed, seen, problems = read_images(images), set[int](), list[str]()
@@ -108,29 +102,3 @@ def check(results: Any, images: Path) -> list[str]:
     if missing := len(listed) - len(seen | empty):
         problems.append(f"{missing} of {len(listed)} images have no caption")
     return problems
-
-
-def _read_journal(path: Path, model: str) -> dict[int, str]:
-    """Whole lines only: a killed run may have left half a one, which is cut off."""
-    try:
-        if require_regular_file(path) is None:
-            return {}
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}") from None
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        with open_to_append(path) as file:
-            file.truncate(len(whole))
-    said = {}
-    for line in whole.splitlines():
-        with suppress(ValueError, TypeError, RecursionError):  # what is no line of ours
-            read = json.loads(line)
-            if isinstance(read, dict) and read.get("model") != model:
-                raise DataError(
-                    f"{path} holds captions of another model or style: go on with that one, "
-                    "or delete it"
-                )
-            number, caption = read
-            said[int(number)] = str(caption)
-    return said

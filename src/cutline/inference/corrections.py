@@ -1,7 +1,7 @@
-"""What people change in a file of captions: known by what cutline wrote there last, and kept.
+"""Captions that a person changed in a file of captions: found, marked and kept.
 
-The journal of the file holds a digest of every caption that was written. A caption that differs is
-a person's, whether the file is of lines, CSV or Parquet.
+The journal of the file holds a digest of every caption that cutline wrote. A caption that differs
+is a person's, in JSON lines, CSV and Parquet alike.
 """
 
 import json
@@ -17,104 +17,103 @@ from cutline.inference.journal_schema import connect
 from cutline.io.predictions import BY, HUMAN
 
 _OF_THE_MODEL = ("confidence", "log_prob", "words", "best", "model", "date", "left_out", "error")
-"""What a line says of a caption that is the model's, and not of a person's."""
-_A_PERSONS = b"a person's"
-"""In place of a digest, which is longer: no caption is like it."""
+"""Columns that describe a caption of the model, and are dropped from a person's row."""
+_HUMAN_DIGEST = b"a person's"
+"""Shorter than any digest, so that no caption has it."""
 
 
-class Written:
-    """Which captions cutline wrote, by what `base`, the journal of their file, says."""
+class WrittenCaptions:
+    """The captions that cutline wrote into a file, from `base`, its journal."""
 
     def __init__(self, base: sqlite3.Connection) -> None:
         self._base, self._round = base, 1
         self._older: set[bytes] | None = None
-        with suppress(sqlite3.OperationalError):  # a journal of before, which has no such table
+        with suppress(sqlite3.OperationalError):  # a journal of 0.1.0 has no such table
             [(last,)] = base.execute("SELECT max(round) FROM written")
             if last is not None:
                 self._round = last + 1
                 return
         answers = base.execute("SELECT answer FROM answers")
-        self._older = {_digest(read_answer(answer).get("caption")) for (answer,) in answers}
+        self._older = {_digest(parse_answer(answer).get("caption")) for (answer,) in answers}
 
-    def is_persons(self, told: Mapping[str, Any]) -> bool:
-        """Whether a person wrote or changed the caption of a row, or took it away."""
-        if told.get(BY) == HUMAN:
+    def is_human(self, row: Mapping[str, Any]) -> bool:
+        """Whether a person wrote, changed or removed the caption of a row."""
+        if row.get(BY) == HUMAN:
             return True
-        text = _digest(told.get("caption"))
+        text = _digest(row.get("caption"))
         if self._older is not None:
             return bool(text) and text not in self._older
         query = "SELECT text FROM written WHERE path = ?"
-        known = {each for (each,) in self._base.execute(query, (key_of(told.get("path")),))}
+        known = {each for (each,) in self._base.execute(query, (path_key(row.get("path")),))}
         return text not in known if known else bool(text)
 
-    def find(self, rows: Iterable[Mapping[str, Any]]) -> dict[bytes, dict[str, Any]]:
-        """The rows that are a person's, by `key_of` their paths."""
+    def find_changed(self, rows: Iterable[Mapping[str, Any]]) -> dict[bytes, dict[str, Any]]:
+        """The rows that a person changed, by `path_key`."""
         return {
-            key_of(told["path"]): _as_persons(told)
-            for told in rows
-            if told.get("path") and self.is_persons(told)
+            path_key(row["path"]): _as_human_row(row)
+            for row in rows
+            if row.get("path") and self.is_human(row)
         }
 
-    def note(self, told: Mapping[str, Any]) -> None:
-        """A row that is about to be written."""
-        persons = told.get(BY) == HUMAN
-        text = _A_PERSONS if persons else _digest(told.get("caption"))
-        row = (key_of(told["path"]), text, self._round)
-        self._base.execute("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", row)
+    def record(self, row: Mapping[str, Any]) -> None:
+        """Record a row that is about to be written."""
+        human = row.get(BY) == HUMAN
+        text = _HUMAN_DIGEST if human else _digest(row.get("caption"))
+        values = (path_key(row["path"]), text, self._round)
+        self._base.execute("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", values)
 
-    def settle(self) -> None:
-        """The file is in place: what was written in earlier ones counts no more."""
+    def forget_earlier(self) -> None:
+        """Forget the rows of earlier files, now that the new one is in place."""
         self._base.execute("DELETE FROM written WHERE round < ?", (self._round,))
         self._round, self._older = self._round + 1, None
 
 
-def read_answer(kept: Any) -> dict[str, Any]:
-    """An answer as a journal keeps it. Raises `sqlite3.DatabaseError` for one that is none."""
+def parse_answer(kept: Any) -> dict[str, Any]:
+    """An answer of a journal. Raises `sqlite3.DatabaseError` for anything else."""
     try:
-        told = json.loads(kept)
+        answer = json.loads(kept)
     except (TypeError, ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
+        answer = None
+    if not isinstance(answer, dict):
         raise sqlite3.DatabaseError("malformed answer")
-    text = told.get("caption")
-    fine = isinstance(text, str) or (text is None and isinstance(told.get("left_out"), str))
-    if not fine or not isinstance(told.get("confidence"), int | float) or "path" in told:
+    text = answer.get("caption")
+    fine = isinstance(text, str) or (text is None and isinstance(answer.get("left_out"), str))
+    if not fine or not isinstance(answer.get("confidence"), int | float) or "path" in answer:
         raise sqlite3.DatabaseError("malformed answer")
-    return told
+    return answer
 
 
-def mark_persons(rows: Iterable[dict[str, Any]], journal: Path) -> None:
-    """Say `"by": "human"` in the rows that are a person's, by the journal of their file, if it has
-    one.
+def mark_human_rows(rows: Iterable[dict[str, Any]], journal: Path) -> None:
+    """Mark the rows that a person changed with `"by": "human"`, if their file has a journal.
 
-    Raises `DataError` where another process is at work with the journal, or it is damaged.
+    Raises `DataError` if another process is using the journal, or it is damaged.
     """
     if not journal.is_file():
         return
     try:
         with closing(connect(journal, timeout=0.5)) as base:
-            written = Written(base)
-            for told in rows:
-                if written.is_persons(told):
-                    told[BY] = HUMAN
+            written = WrittenCaptions(base)
+            for row in rows:
+                if written.is_human(row):
+                    row[BY] = HUMAN
     except sqlite3.Error as error:
         raise DataError(
-            f"{journal} cannot tell which captions are a person's ({error}): let whatever is at "
-            "work with it end first"
+            f"{journal} cannot be read, which tells whose captions these are ({error}): let any "
+            "other cutline that uses it end first"
         ) from None
 
 
-def key_of(path: object) -> bytes:
-    """A path as the journal knows it; what no text can hold is a question mark, as in Parquet."""
+def path_key(path: object) -> bytes:
+    """The key of a path; bytes that UTF-8 cannot encode are question marks, as in Parquet."""
     return str(path).encode("utf8", "replace")
 
 
-def _as_persons(told: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in told.items() if name not in _OF_THE_MODEL}
+def _as_human_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in row.items() if name not in _OF_THE_MODEL}
     return {**kept, BY: HUMAN}
 
 
 def _digest(text: object) -> bytes:
-    """Of a caption, whatever its lines end with; empty where there is none."""
+    """Of a caption, independent of its line endings; empty for an empty caption."""
     said = "\n".join(str(text or "").splitlines()).strip()
     return blake2b(said.encode("utf8", "replace"), digest_size=16).digest() if said else b""

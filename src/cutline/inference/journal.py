@@ -1,9 +1,9 @@
-"""What is known of every picture of a library, on the disk: an SQLite file.
+"""What is known about every picture of a library, in an SQLite file beside the output.
 
-Pictures are known by size, time of change and content, answers by content and what was asked. So a
-picture that has not changed is not looked at again, unless another model or something else is asked
-for, and of pictures with equal content one is looked at. At most a second's work is not yet on the
-disk, and whenever a process ends, what is there is whole.
+Pictures are identified by size, modification time and content; answers by content and request
+(model and options). So a picture that has not changed is not read again unless the request is new,
+and of equal pictures one is captioned. At most a second's work is not yet on the disk, and the file
+is consistent whenever a process ends.
 """
 
 import hashlib
@@ -24,13 +24,12 @@ from cutline.errors import DataError
 from cutline.inference import corrections, journal_schema
 
 ROWS = 500
-"""Read or written together."""
-KEEP_EVERY = 1.0
-"""Seconds after which what has been done is on the disk."""
+"""Rows that are read or written together."""
+COMMIT_EVERY = 1.0
+"""Seconds between commits."""
 MOST_LISTINGS = 2**60
 Stamp = tuple[int, int, int]
-"""Of a file that was read: its number on the disk, its size, when it was changed."""
-
+"""Of a file that was read: inode, size in bytes, modification time in nanoseconds."""
 
 NOTE = """
 INSERT INTO pictures VALUES (:path, :listing, :place, :size, :changed, NULL, :problem, :passing)
@@ -46,7 +45,7 @@ ON CONFLICT (path) DO UPDATE SET
     size = :size,
     changed = :changed
 """
-KEEP_UNSEEN = """
+KEEP_ANSWERED = """
 UPDATE pictures SET listing = :listing, place = :place
 WHERE path > :first AND path < :last AND listing = :listing - 1
     AND EXISTS (SELECT 1 FROM answers WHERE answers.content = pictures.content AND asked = :asked)
@@ -60,31 +59,30 @@ WHERE listing = :listing
 """
 
 
-class Line(NamedTuple):
-    """One picture: what is wrong with it, or its answer; neither when it was not looked at yet."""
+class JournalRow(NamedTuple):
+    """One picture: its problem or its answer; neither while it is pending."""
 
     path: str
     problem: str | None
     answer: Mapping[str, Any] | None
 
 
-def journal_of(out: Path) -> Path:
-    """Where the journal of a file stands."""
+def journal_path(out: Path) -> Path:
+    """The journal of an output file."""
     return out.with_name(f".{out.name}.journal")
 
 
 @contextmanager
-def renewing(out: Path | None) -> Iterator[Callable[[bytes, bytes], None]]:
-    """A function that tells the journal of a file: this old content of a picture is now this new
-    one, and what was said of it still goes.
+def reuse_answers(out: Path | None) -> Iterator[Callable[[bytes, bytes], None]]:
+    """A function that gives the new content of a picture the answers of its old content.
 
-    Where there is no journal, or another process is at work with it, nothing is told, and the
-    picture is looked at once more.
+    Without a journal, or while another process uses it, the function does nothing, and the picture
+    is captioned again.
     """
-    path = journal_of(out) if out else None
+    path = journal_path(out) if out else None
     base = None
     if out is not None and path is not None and path.exists():
-        insist_on_own(out)
+        require_own_journal(out)
         with suppress(DataError, sqlite3.Error):
             base = journal_schema.connect(path, timeout=0.0, isolation_level=None)
     if base is None:
@@ -92,66 +90,71 @@ def renewing(out: Path | None) -> Iterator[Callable[[bytes, bytes], None]]:
         return
     with closing(base):
 
-        def renew(old: bytes, new: bytes) -> None:
+        def reuse(old: bytes, new: bytes) -> None:
             with suppress(sqlite3.Error):
                 base.execute(RENEW, (_digest(BytesIO(new)), _digest(BytesIO(old))))
 
-        yield renew
+        yield reuse
 
 
-class Journal:
-    """Which pictures there are, and what is known of each."""
+class CaptionJournal:
+    """The pictures of one output, and what is known about each."""
 
-    def __init__(self, path: Path, asked: str) -> None:
+    def __init__(self, path: Path, request: str) -> None:
         self._base = journal_schema.connect(path, timeout=0.5)
         self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._base.execute("PRAGMA journal_mode = TRUNCATE")  # right on a network drive, too
+        self._base.execute("PRAGMA journal_mode = TRUNCATE")  # also right on network drives
         self._base.execute("PRAGMA synchronous = NORMAL")
         self._base.executescript(journal_schema.TABLES)
-        self.written = corrections.Written(self._base)
+        self.written = corrections.WrittenCaptions(self._base)
         [(listing,)] = self._base.execute("SELECT coalesce(max(listing), 0) + 1 FROM pictures")
         if not isinstance(listing, int) or not 0 < listing < MOST_LISTINGS:
-            raise DataError(journal_schema.tell_strange(path))
-        self._named: dict[str, Any] = {"asked": asked, "listing": listing}
-        self._shown: deque[tuple[bytes, bytes, Stamp]] = deque()
+            raise DataError(journal_schema.describe_foreign(path))
+        self._named: dict[str, Any] = {"asked": request, "listing": listing}
+        self._in_progress: deque[tuple[bytes, bytes, Stamp]] = deque()
         self._equal: dict[bytes, list[bytes]] = {}
-        self._unseen: deque[tuple[str, str | None]] = deque()
-        self._kept = time.monotonic()
+        self._resolved: deque[tuple[str, str | None]] = deque()
+        self._committed = time.monotonic()
         self.done, self.total = 0, 0
-        self.lost: str | None = None
+        self.lost_folder: str | None = None
         """Why nothing more can be read, once a whole folder cannot."""
 
     @classmethod
     @contextmanager
-    def open(cls, out: Path, asked: str) -> Iterator["Journal"]:
-        """The journal beside a file; what SQLite or the disk refuses is a `DataError`."""
-        path = journal_of(out)
+    def open(cls, out: Path, request: str) -> Iterator["CaptionJournal"]:
+        """The journal beside an output. Raises `DataError` where SQLite or the disk fails."""
+        path = journal_path(out)
         if not out.parent.is_dir():
             raise DataError(f"{out} cannot be written: there is no folder {out.parent}")
         try:
-            with closing(cls(path, asked)) as journal:
+            with closing(cls(path, request)) as journal:
                 yield journal
         except sqlite3.Error as error:
             raise DataError(_explain(error, path)) from None
 
+    @staticmethod
+    def remove(out: Path) -> None:
+        """Remove the journal of an output."""
+        for path in journal_schema.files_of(journal_path(out)):
+            path.unlink(missing_ok=True)
+
     def close(self) -> None:
-        """Let go of the file; what was not kept is not in it."""
+        """Close the file, without what was not committed."""
         self._base.close()
 
-    def keep(self) -> None:
-        """Have everything so far on the disk."""
+    def commit(self) -> None:
+        """Save everything so far."""
         self._base.commit()
-        self._kept = time.monotonic()
+        self._committed = time.monotonic()
 
-    def note(
+    def register(
         self, found: Iterable[tuple[str, DataError | None]], *, again: bool, settled: float
     ) -> Iterator[int]:
-        """Note which pictures there are, and count them.
+        """Register the pictures of a scan; yields their number so far.
 
-        With `again`, damaged ones are no longer known as such; files that changed less than
-        `settled` seconds ago are passed over (what changed in the future did so by another clock).
-        What cannot be looked at is told as unseen; where that is a folder, the answers that its
-        pictures have are kept.
+        `again` forgets that pictures were damaged. Files that changed less than `settled` seconds
+        ago are skipped (those from the future have another clock). What cannot be read is resolved
+        without the model; if it is a folder, the answers of its pictures are kept.
         """
         looked = (_look_at(path, error) for path, error in found)
         now, lately = time.time_ns(), settled * 1e9
@@ -163,21 +166,19 @@ class Journal:
             self._base.executemany(NOTE, some)
             for row in some:
                 if row["problem"]:
-                    self._note_unseen(row)
+                    self._resolve_unreadable(row)
             yield self.total
-        self.keep()
-        listed = (
-            "SELECT count(*) FROM pictures WHERE listing = :listing"  # named twice, listed once
-        )
+        self.commit()
+        listed = "SELECT count(*) FROM pictures WHERE listing = :listing"  # of equal paths one
         [(self.total,)] = self._base.execute(listed, self._named)
         settled_before = "(problem IS NOT NULL AND NOT passing OR answer IS NOT NULL)"
         known = f"SELECT count(*) {LISTED} AND {settled_before}"
         [(self.done,)] = self._base.execute(known, self._named)
 
-    def show(self, roots: Iterable[str]) -> Iterator[Path]:
-        """The pictures to be looked at; what is said of each comes to `settle`, in this order.
+    def pending(self, roots: Iterable[str]) -> Iterator[Path]:
+        """The pictures to caption; `store_answer` takes their answers in the same order.
 
-        Ends early, with the reason in `lost`, when one of the folders `roots` cannot be read.
+        Stops early, with the reason in `lost_folder`, if one of the folders `roots` cannot be read.
         """
         folders = [Path(root) for root in roots if Path(root).is_dir()]
         for path in self._without_answer():
@@ -185,57 +186,54 @@ class Journal:
                 with open(path, "rb") as file:  # noqa: PTH123  a path of bytes
                     stamp, content = _stamp_of(os.fstat(file.fileno())), _digest(file)
             except (OSError, ValueError) as error:
-                folder = Path(os.fsdecode(path)).parent  # one sentence for all that were in it
+                folder = Path(os.fsdecode(path)).parent  # one sentence for all its pictures
                 told = _explain_loss(folder) or _unreadable(os.fsdecode(path), error)
                 self._fail([path], told)
-                self._unseen.append((os.fsdecode(path), told))
-                self.lost = next(filter(None, map(_explain_loss, folders)), None)
-                if self.lost:
+                self._resolved.append((os.fsdecode(path), told))
+                self.lost_folder = next(filter(None, map(_explain_loss, folders)), None)
+                if self.lost_folder:
                     return
                 continue
             self._base.execute("UPDATE pictures SET content = ? WHERE path = ?", (content, path))
             if content in self._equal:
                 self._equal[content].append(path)
             elif self._has_answer(content):
-                self._unseen.append((os.fsdecode(path), None))
+                self._resolved.append((os.fsdecode(path), None))
             else:
                 self._equal[content] = [path]
-                self._shown.append((path, content, stamp))
+                self._in_progress.append((path, content, stamp))
                 yield Path(os.fsdecode(path))
 
-    def settle(self, said: Mapping[str, Any] | str) -> list[str]:
-        """What was said of the picture that was shown first, or what is wrong with it.
+    def store_answer(self, answer: Mapping[str, Any] | str) -> list[str]:
+        """Store the answer of the oldest pending picture, or its problem as text.
 
-        It goes for all pictures of its content; their paths are returned. Of a picture that was
-        changed meanwhile nothing is known: it is told as unseen, and looked at next time.
+        It holds for all pictures with the same content; their paths are returned. The answer of a
+        picture that has changed meanwhile is dropped: it is captioned by the next run.
         """
-        path, content, stamp = self._shown.popleft()
+        path, content, stamp = self._in_progress.popleft()
         equal = self._equal.pop(content)
         if _has_changed(path, stamp):
             for each in equal:
-                told = f"{os.fsdecode(each)} was changed while it was captioned: run this again"
+                told = f"{os.fsdecode(each)} changed while it was captioned: run this again"
                 self._fail([each], told, passing=True)
-                self._unseen.append((os.fsdecode(each), told))
+                self._resolved.append((os.fsdecode(each), told))
             return []
-        if isinstance(said, str):
-            self._fail(equal, said, named=os.fsdecode(path))
+        if isinstance(answer, str):
+            self._fail(equal, answer, named=os.fsdecode(path))
         else:
-            row = (content, self._named["asked"], json.dumps(said))
+            row = (content, self._named["asked"], json.dumps(answer))
             self._base.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", row)
-        if time.monotonic() - self._kept >= KEEP_EVERY:
-            self.keep()
+        if time.monotonic() - self._committed >= COMMIT_EVERY:
+            self.commit()
         return [os.fsdecode(each) for each in equal]
 
-    def settled_unseen(self) -> Iterator[tuple[str, str | None]]:
-        """Which were settled without being shown, and what is wrong: known content, or unreadable.
+    def resolved_without_model(self) -> Iterator[tuple[str, str | None]]:
+        """Pictures that needed no model, each once: of known content (None), or with a problem."""
+        while self._resolved:
+            yield self._resolved.popleft()
 
-        Each is told once.
-        """
-        while self._unseen:
-            yield self._unseen.popleft()
-
-    def lines(self) -> Iterator[Line]:
-        """All pictures of this listing, in order."""
+    def rows(self) -> Iterator[JournalRow]:
+        """The pictures of the last scan, in order."""
         query = f"SELECT path, problem, answer {LISTED} ORDER BY place, path"
         rows = self._base.execute(query, self._named)
         for path, problem, answer in rows:
@@ -245,15 +243,15 @@ class Journal:
                 raise sqlite3.DatabaseError("malformed row") from None
             if not isinstance(told, str | None):
                 raise sqlite3.DatabaseError("malformed row")
-            yield Line(named, told, corrections.read_answer(answer) if answer else None)
+            yield JournalRow(named, told, corrections.parse_answer(answer) if answer else None)
 
-    def _note_unseen(self, row: Mapping[str, Any]) -> None:
-        """What cannot be looked at is told; of a folder, what was known is listed again."""
-        self._unseen.append((os.fsdecode(row["path"]), json.loads(row["problem"])))
+    def _resolve_unreadable(self, row: Mapping[str, Any]) -> None:
+        """Report what cannot be read; of a folder, keep the pictures that have answers."""
+        self._resolved.append((os.fsdecode(row["path"]), json.loads(row["problem"])))
         inside = row["path"].rstrip(os.fsencode(os.sep)) + os.fsencode(os.sep)
         between = {"first": inside, "last": inside[:-1] + bytes([inside[-1] + 1])}
         if _explain_loss(Path(os.fsdecode(row["path"]))):
-            self.total += self._base.execute(KEEP_UNSEEN, {**row, **between}).rowcount
+            self.total += self._base.execute(KEEP_ANSWERED, {**row, **between}).rowcount
 
     def _without_answer(self) -> Iterator[bytes]:
         place = -1
@@ -284,16 +282,16 @@ def _stamp_of(status: os.stat_result) -> Stamp:
 
 
 def _has_changed(path: bytes, stamp: Stamp) -> bool:
-    """Whether another content is there; what is gone has not changed."""
+    """Whether a file has changed; a missing one has not."""
     try:
         return _stamp_of(os.stat(path)) != stamp  # noqa: PTH116  a path of bytes
     except OSError:
         return False
 
 
-def insist_on_own(out: Path) -> None:
-    """Raises `DataError` for a journal of a file with which SQLite would touch other files."""
-    journal_schema.insist_on_own_files(journal_of(out))
+def require_own_journal(out: Path) -> None:
+    """Raise `DataError` for a journal with which SQLite would touch other files."""
+    journal_schema.require_own_files(journal_path(out))
 
 
 def _digest(file: BytesIO | BufferedReader) -> bytes:
@@ -301,13 +299,13 @@ def _digest(file: BytesIO | BufferedReader) -> bytes:
 
 
 def _look_at(path: str, error: DataError | None) -> dict[str, Any]:
-    """Size and time of change; what cannot be looked at is looked at again next time."""
+    """The row of a picture; a problem found here is looked at again by the next scan."""
     size, changed, problem = 0, 0, str(error) if error else None
     if error is None:
         try:
             status = os.stat(path)  # noqa: PTH116  the path as it is named
             size, changed = status.st_size, status.st_mtime_ns
-            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+            if not stat.S_ISREG(status.st_mode):  # a pipe would block
                 problem = f"{path} is not a file"
         except (OSError, ValueError) as reason:
             problem = _unreadable(path, reason)
@@ -327,7 +325,7 @@ def _unreadable(path: str, reason: Exception) -> str:
 
 
 def _explain_loss(folder: Path) -> str | None:
-    """Why a folder cannot be read any more."""
+    """Why a folder cannot be read; None if it can."""
     try:
         with os.scandir(folder) as entries:
             next(entries, None)
@@ -338,9 +336,9 @@ def _explain_loss(folder: Path) -> str | None:
 
 def _explain(error: sqlite3.Error, path: Path) -> str:
     if "locked" in str(error):
-        return f"another cutline is at work with {path}"
+        return f"another cutline is using {path}: let it end first"
     if "not a database" in str(error) or "malformed" in str(error):
-        return f"{path} is damaged ({error}); without it all pictures are captioned anew"
+        return f"{path} is damaged ({error}); delete it, and all pictures are captioned again"
     if "unable to open" in str(error):
-        return f"{path} cannot be opened: it or its folder may not be written to"
-    return f"{path} cannot be written ({error}); answers up to the last second are kept in it"
+        return f"{path} cannot be opened: it or its folder is not writable"
+    return f"{path} cannot be written ({error}); it has all answers but those of the last second"

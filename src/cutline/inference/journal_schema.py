@@ -1,7 +1,8 @@
-"""The tables of a captioning journal, and whether a file that is called so is one of cutline's.
+"""The tables of a captioning journal, and checks that a journal file is one of cutline's.
 
-A journal may come with a stranger's folder. SQLite runs what a file says (views, triggers), follows
-links, and deletes what a hot journal names: so nothing is opened but what cutline writes itself.
+A journal may come with somebody else's folder. SQLite runs what a file says (views, triggers),
+follows links, and deletes the files that a hot journal names: so only files as cutline writes them
+are opened.
 """
 
 import os
@@ -29,44 +30,46 @@ CREATE TABLE IF NOT EXISTS written (
 COMMIT;
 """
 SIDE_FILES = ("", "-journal", "-wal", "-shm")
-"""What SQLite opens beside a file, whatever is there."""
+"""Suffixes of the files that SQLite opens."""
 SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
-"""At the end of a `-journal`, after the name of a file that SQLite would delete."""
+"""Ends a `-journal` that names a file for SQLite to delete."""
+
+
+def files_of(path: Path) -> list[Path]:
+    """A journal and the files that SQLite keeps beside it."""
+    return [path.with_name(path.name + suffix) for suffix in SIDE_FILES]
 
 
 def connect(path: Path, *, timeout: float, **options: Any) -> sqlite3.Connection:
-    """A journal, or a file that is to become one.
+    """Open or create a journal.
 
-    Raises `DataError` for one that is not cutline's, `sqlite3.Error` where SQLite does.
+    Raises `DataError` for a file that is not one of cutline's, and `sqlite3.Error`.
     """
-    insist_on_own_files(path)
+    require_own_files(path)
     base = sqlite3.connect(path, timeout=timeout, **options)
     try:
         base.execute("PRAGMA trusted_schema = OFF")
-        _insist_on_own_tables(base, path)
+        _require_own_tables(base, path)
     except BaseException:
         base.close()
         raise
     return base
 
 
-def tell_strange(path: Path) -> str:
+def describe_foreign(path: Path) -> str:
     """A sentence about a journal that is not cutline's."""
-    return f"{path} was not written by cutline; without it all pictures are captioned anew"
+    return f"{path} was not written by cutline; delete it, and all pictures are captioned again"
 
 
-def insist_on_own_files(path: Path) -> None:
-    """No link is followed, no pipe waited for, and nothing deleted because a file says so.
+def require_own_files(path: Path) -> None:
+    """Raise `DataError` for links, pipes, and rollback journals that name other files.
 
-    The rollback journal of a database that is one file names no other (`pager.c`, super-journals).
+    The rollback journal of a database in one file names no other (super-journals, `pager.c`).
     """
-    for each in (path.with_name(path.name + end) for end in SIDE_FILES):
+    for each in files_of(path):
         try:
             if not stat.S_ISREG(each.lstat().st_mode):
-                raise DataError(
-                    f"{each} cannot be written: it is a link or not a regular file, which cutline "
-                    "does not write to"
-                )
+                raise DataError(f"{each} cannot be written: it is a link or not a regular file")
             with each.open("rb") as file:
                 file.seek(-min(len(SUPER_JOURNAL), file.seek(0, os.SEEK_END)), os.SEEK_END)
                 if file.read() == SUPER_JOURNAL:
@@ -77,11 +80,11 @@ def insist_on_own_files(path: Path) -> None:
             raise DataError(f"{each} cannot be read: {error.strerror}") from None
 
 
-def _insist_on_own_tables(base: sqlite3.Connection, path: Path) -> None:
-    """No other tables, no triggers, no views: those would be run."""
+def _require_own_tables(base: sqlite3.Connection, path: Path) -> None:
+    """Raise `DataError` for other tables, triggers and views, which would be run."""
     kept = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
     with closing(sqlite3.connect(":memory:")) as ours:
         ours.executescript(TABLES)
         wanted = ours.execute(kept).fetchall()
     if any(row not in wanted for row in base.execute(kept)):
-        raise DataError(tell_strange(path))
+        raise DataError(describe_foreign(path))

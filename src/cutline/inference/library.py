@@ -1,8 +1,8 @@
-"""Whole libraries: every picture of many gets its caption, whatever happens on the way.
+"""Caption whole libraries of pictures, resumably, into one output file.
 
-Enters: paths as somebody names them. Leaves: one file, `captions.jsonl`, `.csv` or `.parquet`, with
-a line a picture in the order they were found. What is known of each stands in a journal beside it:
-after Ctrl-C, kill -9, a full disk or a pulled card the same call goes on there.
+The output is a file of captions (`.jsonl`, `.csv`, `.parquet`) with a row for each picture, or
+COCO results (`coco_results`). What is known about each picture is in a journal beside it, so that
+the same call resumes after Ctrl-C, `kill -9`, a full disk or an unplugged card.
 """
 
 import json
@@ -13,13 +13,13 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from cutline.errors import DataError, ImageError, NoPictureError
 from cutline.images.find import find_pictures
 from cutline.inference.captioner import Captioner
-from cutline.inference.corrections import key_of
-from cutline.inference.journal import Journal, Line, journal_of
+from cutline.inference.corrections import path_key
+from cutline.inference.journal import CaptionJournal, JournalRow, journal_path
 from cutline.io.atomic import atomic_write, require_writable
 from cutline.io.tables import WRITERS, import_parquet, read_rows
 from cutline.text.style import UNCONSTRAINED, Style
@@ -27,38 +27,40 @@ from cutline.types import Caption, leave_out_unsure
 from cutline.version import __version__
 
 WATCH_EVERY = 2.0
-"""Seconds between two looks at watched folders; a file changed more lately may be half there."""
+"""Seconds between two scans of watched folders; a file that changed since may be incomplete."""
+
+Found = Iterable[tuple[str, DataError | None]]
+"""Paths of pictures, in order, and what is wrong with a path."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is wanted of every picture."""
+class CaptionOptions:
+    """How each picture is captioned."""
 
     best: int = 1
-    """How many candidates."""
+    """Number of candidates."""
     gaze: bool = False
-    """Where each word looked, too."""
+    """Whether to store where the model looked for each word."""
     min_confidence: float = 0.0
-    """A caption with less is left away, and said to be."""
+    """Captions below this confidence are dropped and reported."""
     style: Style = UNCONSTRAINED
-    """How captions are to read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """So many pictures have been found; when all are, `known` of them have an answer already."""
+class Scanned:
+    """So many pictures were found; at the end of the scan, `known` of them have an answer."""
 
     found: int
     known: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """One more picture of the whole has an answer."""
+class PictureDone:
+    """One more picture has an answer."""
 
     path: str
     caption: Caption | None
-    """None for what is not captioned, or was before under another name."""
+    """None if there is none, or if an equal picture already had it."""
     problem: str | None
     done: int
     total: int
@@ -66,59 +68,84 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The file is written: so many pictures with a caption, too unsure for one, and without."""
+    """The output is written: numbers of pictures with a caption, without, and unreadable."""
 
     captioned: int = 0
     unsure: int = 0
     failed: int = 0
 
 
-Event = Listed | Answered | Finished
+Event = Scanned | PictureDone | Finished
+
+
+@runtime_checkable
+class Output(Protocol):
+    """A file that captions are written to."""
+
+    path: Path
+
+    def prepare(self, journal: CaptionJournal) -> None:
+        """Raise `DataError` for an existing file that could not be replaced."""
+
+    def write(self, journal: CaptionJournal, *, complete: bool) -> Finished:
+        """Write what the journal knows; `complete` unless captioning was stopped early."""
 
 
 def caption_library(
     captioner: Captioner,
     paths: str | Path | Iterable[str | Path],
     out: str | Path,
-    wanted: Wanted = Wanted(),
+    options: CaptionOptions = CaptionOptions(),
     *,
     recursive: bool = False,
     retry_failed: bool = False,
     settled: float = 0.0,
 ) -> Generator[Event]:
-    """Caption pictures into a file; the same call goes on where one was stopped.
+    """Caption pictures into a `.jsonl`, `.csv` or `.parquet` file; the same call resumes.
 
-    The file is written at the end, and when somebody stops listening. A picture is captioned again
-    only when it has changed, or the model or what is wanted has; of equal ones, one is.
-    A caption that a person has changed in the file stays as the person wrote it. Damaged
-    ones stand in the file with their reason and are tried again with `retry_failed`; what could not
-    be read at all is tried again every time, and of a folder that may not be entered the captions
-    of before stay. Files that changed less than `settled` seconds ago are
-    left for the next time. Raises `DataError` when there is nothing to caption, a folder can no
-    longer be read or the disk is full; every answer so far is kept.
+    The file is written at the end, and when the caller stops iterating. A picture is captioned
+    again only if it, the model or the options have changed; of equal pictures one is captioned. A
+    caption that a person changed in the file is kept. Damaged pictures have a row with the reason
+    and are tried again with `retry_failed`; those that could not be read are tried every time, and
+    the captions in a folder that cannot be listed stay. Files that changed less than `settled`
+    seconds ago wait for the next call.
+
+    Raises `DataError` if there is nothing to caption, if a folder can no longer be read, or if the
+    output cannot be written; all answers so far are kept.
     """
-    out, given = Path(out), _spell_out(paths)
-    if out.suffix not in WRITERS:
-        raise DataError(f"{out.name}: captions are written as {', '.join(WRITERS)}")
-    if out.suffix == ".parquet":  # what is missing is said before pictures are captioned
-        import_parquet()
-    style = {} if wanted.style == UNCONSTRAINED else {"style": wanted.style.as_json()}
-    asked = {"best": wanted.best, "gaze": wanted.gaze, **style, **model_of(captioner)}
-    known = journal_of(out).exists()  # else the file is not known to be cutline's
-    with Journal.open(out, json.dumps(asked, sort_keys=True)) as journal:
-        _find_people(journal, out if known else None)  # what cannot be read is told before
-        found = _insist(find_pictures(given, recursive=recursive))
-        for count in journal.note(found, again=retry_failed, settled=settled):
-            yield Listed(count)
-        yield Listed(journal.total, journal.done)
-        finished = Finished()
+    output, roots = _CaptionFile(Path(out), options.min_confidence), _as_strings(paths)
+    found = _require_pictures(find_pictures(roots, recursive=recursive))
+    yield from caption_into(
+        output, captioner, found, roots, options, retry_failed=retry_failed, settled=settled
+    )
+
+
+def caption_into(
+    output: Output,
+    captioner: Captioner,
+    found: Found,
+    roots: Iterable[str],
+    options: CaptionOptions,
+    *,
+    retry_failed: bool = False,
+    settled: float = 0.0,
+) -> Generator[Event]:
+    """Caption what was `found` below the folders `roots` into any output."""
+    with CaptionJournal.open(output.path, _request(captioner, options)) as journal:
+        output.prepare(journal)
+        for count in journal.register(found, again=retry_failed, settled=settled):
+            yield Scanned(count)
+        yield Scanned(journal.total, journal.done)
+        complete, finished = False, Finished()
         try:
-            yield from _answer(captioner, journal, given, wanted)
+            yield from _caption_pending(captioner, journal, roots, options)
+            complete = not journal.lost_folder
         finally:
-            journal.keep()
-            finished = _write(journal, out, wanted.min_confidence, known=known)
-        if journal.lost:
-            raise DataError(f"{journal.lost}; {_so_far(journal)}")
+            journal.commit()
+            finished = output.write(journal, complete=complete)
+        if journal.lost_folder:
+            answered = f"{journal.done} of {journal.total} pictures have an answer"
+            raise DataError(f"{journal.lost_folder}; {answered}; the same call resumes")
         yield finished
 
 
@@ -126,42 +153,47 @@ def watch(
     captioner: Captioner,
     paths: str | Path | Iterable[str | Path],
     out: str | Path,
-    wanted: Wanted = Wanted(),
+    options: CaptionOptions = CaptionOptions(),
     *,
     every: float = WATCH_EVERY,
-    **options: Any,
+    **more: Any,
 ) -> Generator[Event]:
-    """Caption what is there, then what appears, until somebody stops listening.
+    """Caption what is there, then what appears, until the caller stops iterating.
 
-    Looks every so many seconds. Folders and patterns may be empty meanwhile.
+    Scans every so many seconds. Folders and patterns may be empty meanwhile.
     """
-    given = _spell_out(paths)
+    roots = _as_strings(paths)
     while True:
         began = time.monotonic()
         try:
-            yield from caption_library(captioner, given, out, wanted, settled=every, **options)
+            yield from caption_library(captioner, roots, out, options, settled=every, **more)
         except NoPictureError:
-            yield Listed(0, 0)
+            yield Scanned(0, 0)
         time.sleep(max(every, 5 * (time.monotonic() - began)))  # large trees less often
 
 
-def model_of(captioner: Captioner) -> dict[str, Any]:
-    """Which model it is: its name, what identifies its weights, and how it looks at pictures."""
+def describe_model(captioner: Captioner) -> dict[str, Any]:
+    """Name, fingerprint of the weights, and view of a model, as each row of a file has them."""
     card = captioner.card
     weights = f"{str(card.get('fingerprint', ''))[:16]}-{card.get('precision', 'fp32')}"
     view = captioner.engine.view.as_dict()
     return {"name": str(card.get("title", "")), "fingerprint": weights, "view": view}
 
 
-def _spell_out(paths: str | Path | Iterable[str | Path]) -> list[str]:
-    """One or many, as they are named."""
+def _request(captioner: Captioner, options: CaptionOptions) -> str:
+    """What answers depend on beside the picture: the key of an answer in the journal."""
+    free = options.style == UNCONSTRAINED
+    style = {} if free else {"style": options.style.as_json()}
+    request = {"best": options.best, "gaze": options.gaze, **style, **describe_model(captioner)}
+    return json.dumps(request, sort_keys=True)
+
+
+def _as_strings(paths: str | Path | Iterable[str | Path]) -> list[str]:
     return [os.fspath(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
 
 
-def _insist(
-    found: Iterator[tuple[str, DataError | None]],
-) -> Iterator[tuple[str, DataError | None]]:
-    """What was found, and an error where there is no picture at all: a drive that is not there."""
+def _require_pictures(found: Found) -> Iterator[tuple[str, DataError | None]]:
+    """What was found; raises the most telling problem if there is no picture at all."""
     problems, pictures = [], 0
     for path, problem in found:
         problems += [problem] if problem and not pictures else []
@@ -172,84 +204,91 @@ def _insist(
         raise next(worse, problems[0] if problems else NoPictureError("no pictures are named"))
 
 
-def _answer(
-    captioner: Captioner, journal: Journal, roots: list[str], wanted: Wanted
-) -> Iterator[Answered]:
-    """Caption what has no answer yet."""
-    sure = {"threshold": captioner.threshold} if captioner.threshold else {}
-    about = {"model": {**model_of(captioner), "cutline": __version__, **sure}}
+def _caption_pending(
+    captioner: Captioner, journal: CaptionJournal, roots: Iterable[str], options: CaptionOptions
+) -> Iterator[PictureDone]:
+    threshold = {"threshold": captioner.threshold} if captioner.threshold else {}
+    about = {"model": {**describe_model(captioner), "cutline": __version__, **threshold}}
 
-    def count(path: str, caption: Caption | None, problem: str | None) -> Answered:
+    def done(path: str, caption: Caption | None, problem: str | None) -> PictureDone:
         journal.done += 1
-        return Answered(path, caption, problem, journal.done, journal.total)
+        return PictureDone(path, caption, problem, journal.done, journal.total)
 
-    shown = journal.show(roots)
-    for answer in captioner.caption_each(shown, best=wanted.best, style=wanted.style):
+    pending = journal.pending(roots)
+    for answer in captioner.caption_each(pending, best=options.best, style=options.style):
         if isinstance(answer, ImageError):
-            for path in journal.settle(str(answer)):
-                yield count(path, None, f"{answer}")
+            for path in journal.store_answer(str(answer)):
+                yield done(path, None, str(answer))
         else:
             date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            said = {**answer.as_json(gaze=wanted.gaze), **about, "date": date}
-            for path in journal.settle(said):
-                yield count(path, answer, None)
-        for path, problem in journal.settled_unseen():
-            yield count(path, None, problem)
-    for path, problem in journal.settled_unseen():
-        yield count(path, None, problem)
+            row = {**answer.as_json(gaze=options.gaze), **about, "date": date}
+            for path in journal.store_answer(row):
+                yield done(path, answer, None)
+        for path, problem in journal.resolved_without_model():
+            yield done(path, None, problem)
+    for path, problem in journal.resolved_without_model():
+        yield done(path, None, problem)
 
 
-def _so_far(journal: Journal) -> str:
-    return (
-        f"{journal.done} of {journal.total} pictures have their answer, and the same call goes on"
-    )
+class _CaptionFile:
+    """A row for each picture; the rows that a person changed are kept."""
 
+    def __init__(self, path: Path, min_confidence: float) -> None:
+        if path.suffix not in WRITERS:
+            raise DataError(f"{path.name}: captions are written as {', '.join(WRITERS)}")
+        if path.suffix == ".parquet":  # say that pyarrow is missing before captioning
+            import_parquet()
+        self.path, self._min_confidence = path, min_confidence
+        # without a journal, the file is not known to be cutline's
+        self._is_ours = journal_path(path).exists()
 
-def _find_people(journal: Journal, out: Path | None) -> dict[bytes, dict[str, Any]]:
-    """The rows of the file in which a person has changed the caption."""
-    if out is None or not out.exists():
-        return {}
-    try:
-        require_writable(out)
-    except OSError as error:
-        raise DataError(f"{out} cannot be written: {error.strerror}") from None
-    return journal.written.find(row.told for row in read_rows(out))
+    def prepare(self, journal: CaptionJournal) -> None:
+        """Raise `DataError` for an existing file that cannot be read or replaced."""
+        self._find_changed(journal)
 
+    def write(self, journal: CaptionJournal, *, complete: bool) -> Finished:
+        """Write all that is known so far, atomically."""
+        changed = self._find_changed(journal)
+        counts = Counter[str]()
 
-def _write(journal: Journal, out: Path, min_confidence: float, *, known: bool) -> Finished:
-    """All that is known so far, in one file, whole or not at all; what people wrote stays."""
-    people = _find_people(journal, out if known else None)
-    counts = Counter[str]()
+        def rows() -> Iterator[dict[str, Any]]:
+            for each in journal.rows():
+                row = changed.pop(path_key(each.path), None) or self._as_row(each)
+                if row:
+                    yield count(row)
+            yield from map(count, changed.values())  # of pictures that are not named this time
 
-    def records() -> Iterator[dict[str, Any]]:
-        for line in journal.lines():
-            told = people.pop(key_of(line.path), None) or _as_row(line, min_confidence)
-            if told:
-                yield count(told)
-        yield from map(count, people.values())  # of pictures that are not named this time
+        def count(row: dict[str, Any]) -> dict[str, Any]:
+            kind = "failed" if "error" in row else "captioned" if row.get("caption") else "unsure"
+            counts[kind] += 1
+            journal.written.record(row)
+            return row
 
-    def count(told: dict[str, Any]) -> dict[str, Any]:
-        what = "failed" if "error" in told else "captioned" if told.get("caption") else "unsure"
-        counts[what] += 1
-        journal.written.note(told)
-        return told
+        try:
+            with atomic_write(self.path) as file:
+                WRITERS[self.path.suffix](rows(), file)
+                journal.commit()  # first, so that no row of the file is taken for a person's
+        except OSError as error:
+            why = f"{self.path} cannot be written: {error.strerror or error}"
+            raise DataError(f"{why}; answers are kept, and the same call resumes") from None
+        journal.written.forget_earlier()
+        journal.commit()
+        return Finished(**counts)
 
-    try:
-        with atomic_write(out) as file:
-            WRITERS[out.suffix](records(), file)
-            journal.keep()  # before the file is there: none of its captions is taken for a person's
-    except OSError as error:
-        sentence = f"{out} cannot be written: {error.strerror or error}"
-        raise DataError(f"{sentence}; answers are kept, and the same call goes on") from None
-    journal.written.settle()
-    journal.keep()
-    return Finished(**counts)
+    def _find_changed(self, journal: CaptionJournal) -> dict[bytes, dict[str, Any]]:
+        """The rows of the file that a person changed."""
+        if not (self._is_ours and self.path.exists()):
+            return {}
+        try:
+            require_writable(self.path)
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be written: {error.strerror}") from None
+        return journal.written.find_changed(row for _, row in read_rows(self.path))
 
-
-def _as_row(line: Line, min_confidence: float) -> dict[str, Any] | None:
-    """What the file says of a picture; None where it was not looked at yet."""
-    if line.problem is not None:
-        return {"path": line.path, "error": line.problem}
-    if not line.answer:
-        return None
-    return {"path": line.path, **leave_out_unsure(dict(line.answer), min_confidence)}
+    def _as_row(self, each: JournalRow) -> dict[str, Any] | None:
+        """The row of a picture; None before it has an answer."""
+        if each.problem is not None:
+            return {"path": each.path, "error": each.problem}
+        if not each.answer:
+            return None
+        return {"path": each.path, **leave_out_unsure(dict(each.answer), self._min_confidence)}

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cutline.errors import WritingError, nearest
-from cutline.inference.corrections import mark_persons
-from cutline.inference.journal import insist_on_own, journal_of, renewing
+from cutline.inference.corrections import mark_human_rows
+from cutline.inference.journal import journal_path, require_own_journal, reuse_answers
 from cutline.io.atomic import read_file
 from cutline.io.predictions import Prediction
 from cutline.io.tables import read_rows
@@ -67,8 +67,8 @@ def read_captions(path: str | Path) -> list[Prediction]:
     """
     path, found = Path(path), dict[str, Prediction]()
     rows = [(where, dict(row)) for where, row in read_rows(path)]
-    insist_on_own(path)
-    mark_persons((row for _, row in rows), journal_of(path))
+    require_own_journal(path)
+    mark_human_rows((row for _, row in rows), journal_path(path))
     for where, row in rows:
         prediction = Prediction.from_row(row, where)
         picture = _locate(Path(prediction.path), path.parent)
@@ -121,7 +121,7 @@ def write(
                 exiftool = stack.enter_context(ExifTool(find_exiftool()))
                 writer = _Embedded(exiftool, language)
         folders = [folder.resolve() for folder in within]
-        renew = stack.enter_context(renewing(Path(known_to) if known_to else None))
+        renew = stack.enter_context(reuse_answers(Path(known_to) if known_to else None))
         for each in captions:
             prediction = each if isinstance(each, Prediction) else Prediction.from_row(each)
             picture = Path(prediction.path)
