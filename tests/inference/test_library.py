@@ -544,7 +544,7 @@ def test_two_at_once_are_told(captioner, album, tmp_path):
     first = caption_library(captioner, [str(album)], out)
     next(first)
 
-    with pytest.raises(DataError, match="another cutline is at work"):
+    with pytest.raises(DataError, match="another cutline is using"):
         next(caption_library(captioner, [str(album)], out))
     first.close()
 
@@ -673,7 +673,7 @@ def test_watching_says_a_thing_once(tiny, album, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [(["--watch"], "need --out"), (["-", "--watch", "--out", "c.jsonl"], "read only once")],
+    [(["--watch"], "need --out"), (["-", "--watch", "--out", "c.jsonl"], "from standard input")],
 )
 def test_watching_needs_a_file_and_folders(run, tiny, album, options, sentence):
     code, _, said = run("caption", "--model", tiny, album, *options)

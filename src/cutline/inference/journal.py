@@ -341,4 +341,4 @@ def _explain(error: sqlite3.Error, path: Path) -> str:
         return f"{path} is damaged ({error}); delete it, and all pictures are captioned again"
     if "unable to open" in str(error):
         return f"{path} cannot be opened: it or its folder is not writable"
-    return f"{path} cannot be written ({error}); it has all answers but those of the last second"
+    return f"{path} cannot be written ({error}); all answers but those of the last second are kept"
