@@ -437,7 +437,7 @@ def test_models_of_other_words_do_not_go_together(tiny):
     other = TorchEngine.open(tiny)
     other.vocabulary = Vocabulary((*other.vocabulary.words, "zebra"))
 
-    with pytest.raises(ModelError, match="needs models with the same words and the same view"):
+    with pytest.raises(ModelError, match="needs models with the same vocabulary and the same view"):
         EnsembleEngine([TorchEngine.open(tiny), other])
 
 

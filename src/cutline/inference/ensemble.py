@@ -1,4 +1,4 @@
-"""Several captioners write one caption: at every word their probabilities are averaged."""
+"""Ensembles: several models write one caption, with the mean of their word probabilities."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -21,9 +21,9 @@ from cutline.types import Written
 
 
 class EnsembleEngine:
-    """Models with the same words and the same view; the first one's search.
+    """An ensemble of models with the same vocabulary and view, which uses the first one's search.
 
-    Raises `ModelError` when their words or views differ.
+    Raises `ModelError` if their vocabularies or views differ.
     """
 
     def __init__(self, members: Sequence[TorchEngine]) -> None:
@@ -33,10 +33,12 @@ class EnsembleEngine:
         self.card: Mapping[str, Any] = first.card
         for other in members[1:]:
             if other.vocabulary != self.vocabulary or other.view != self.view:
-                raise ModelError("an ensemble needs models with the same words and the same view")
+                raise ModelError(
+                    "an ensemble needs models with the same vocabulary and the same view"
+                )
 
     workers = 1
-    """One call takes every core already."""
+    """A call uses all cores."""
 
     @property
     def on_one_core(self) -> "EnsembleEngine":
@@ -47,20 +49,20 @@ class EnsembleEngine:
         """Captions of pictures of shape (rows, size, size, 3)."""
         device = next(self.members[0].model.decoder.parameters()).device
         seen = [encode(member.model.encoder, pixels).to(device) for member in self.members]
-        together = Together([member.model.decoder for member in self.members], seen)
+        together = EnsembleDecoder([member.model.decoder for member in self.members], seen)
         regions = torch.cat([each.flatten(1) for each in seen], dim=1)
         return self.members[0].read_with(together, regions, style)
 
 
-class Together:
-    """Decoders read the same words; each has its own regions, side by side in one tensor."""
+class EnsembleDecoder:
+    """Several decoders as one. `seen` are the regions for each, which `start` gets in one tensor."""
 
     def __init__(self, decoders: Sequence[Any], seen: Sequence[Tensor]) -> None:
         self.decoders = decoders
         self._shapes = [regions.shape[1:] for regions in seen]
 
     def start(self, regions: Float[Tensor, "pictures all"], max_words: int) -> InitialState:
-        """All that the decoders share and remember, one after another."""
+        """The states of all decoders, concatenated."""
         parts = regions.split([shape.numel() for shape in self._shapes], dim=1)
         begun = [
             decoder.start(part.view(-1, *shape), max_words)
@@ -73,7 +75,7 @@ class Together:
         return InitialState(pictures, states, begun[0].regions)
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> StepOutput:
-        """The logarithm of the mean of their probabilities, and the mean of their gazes."""
+        """The logarithm of the decoders' mean probabilities, and their mean attention."""
         spans = zip(pairwise(self._pictures), pairwise(self._states), strict=True)
         read = [
             decoder.step(words, picture[slice(*own)], state[slice(*remembered)])
