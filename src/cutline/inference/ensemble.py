@@ -55,7 +55,7 @@ class EnsembleEngine:
 
 
 class EnsembleDecoder:
-    """Several decoders as one. `seen` are the regions for each, which `start` gets in one tensor."""
+    """Several decoders as one; `start` gets the regions for each, `seen`, in a single tensor."""
 
     def __init__(self, decoders: Sequence[Any], seen: Sequence[Tensor]) -> None:
         self.decoders = decoders
