@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Caption", "Captioner", "CutlineError", "ImageError", "Style", "__version__", "load"]
 
 os.environ["ORT_DISABLE_TELEMETRY"] = (
-    "1"  # before onnxruntime is imported: see `models.onnx_runtime`
+    "1"  # must precede the import of onnxruntime: see `models.onnx_runtime`
 )
 
 _HOMES = {
@@ -33,5 +33,5 @@ _HOMES = {
     "Style": "text.style",
     "load": "inference.captioner",
 }
-if not TYPE_CHECKING:  # else a misspelt name would be of type Any
+if not TYPE_CHECKING:  # for type checkers, a misspelt name would be of type Any
     __getattr__ = lazily(__name__, _HOMES)

@@ -1,4 +1,4 @@
-"""Public names that are imported when they are asked for, so that importing a package is cheap."""
+"""Lazy public names, so that importing a package is cheap."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package (PEP 562), given in which of its modules each name lives."""
+    """The `__getattr__` of a package (PEP 562); `homes` maps each public name to its module."""
 
     def find(name: str) -> Any:
         if name not in homes:

@@ -1,14 +1,14 @@
-"""Users' mistakes, each told in one sentence: what is wrong, where, and the nearest right answer.
+"""Errors for users: one sentence that says what is wrong, where, and what would be right.
 
 CutlineError
 ├── ImageError        a picture that cannot be read
-├── DataError         captions, splits or data files that do not fit together
-│   └── NoPictureError a folder, a pattern or a list with no picture in it
-├── RecipeError       a recipe that names what does not exist
-├── ModelError        a model folder or file that is damaged, foreign or does not fit
-├── TrainingError     a run that cannot go on (a loss that is not a number, say)
-├── FetchError        a file that does not come, or is not what it should be
-└── WritingError      a caption that cannot be put where it should go
+├── DataError         captions, splits or data files that are missing, broken or inconsistent
+│   └── NoPictureError a folder, pattern or list without pictures
+├── RecipeError       an unknown name or invalid value in a recipe
+├── ModelError        a model folder or file that is missing, damaged or inconsistent
+├── TrainingError     a run that cannot continue, for example with a loss of NaN
+├── FetchError        a file that cannot be downloaded, verified or unpacked
+└── WritingError      a caption that cannot be written or restored
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,43 +17,43 @@ from difflib import get_close_matches
 
 
 class CutlineError(Exception):
-    """Anything a user can mend; the command line prints the sentence and exits with 1."""
+    """An error that the user can fix; the command line prints the message and exits with 1."""
 
 
 class ImageError(CutlineError):
-    """A picture that cannot be read."""
+    """A picture cannot be read."""
 
 
 class DataError(CutlineError):
-    """Captions, splits or data files that are missing, broken or do not fit together."""
+    """Captions, splits or data files are missing, broken or inconsistent."""
 
 
 class NoPictureError(DataError):
-    """There is no picture, where one may yet come."""
+    """There are no pictures; with `--watch`, some may still appear."""
 
 
 class RecipeError(CutlineError):
-    """A recipe names a part, an option or a value that does not exist."""
+    """A recipe contains an unknown part, option or value."""
 
 
 class ModelError(CutlineError):
-    """A model folder or file that is missing, damaged, foreign or does not fit its parts."""
+    """A model folder or file is missing, damaged or inconsistent."""
 
 
 class TrainingError(CutlineError):
-    """A training run that cannot go on."""
+    """A training run cannot continue."""
 
 
 class FetchError(CutlineError):
-    """A file that cannot be fetched or unpacked, or is not what it should be."""
+    """A file cannot be downloaded, verified or unpacked."""
 
 
 class WritingError(CutlineError):
-    """A caption cannot be put where it should go, or cannot be taken back from there."""
+    """A caption cannot be written, or a file cannot be restored."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence that helps: `; did you mean 'width'?` for `nearest("widht", ...)`."""
+    """A hint to end a sentence with: `; did you mean 'width'?` for `nearest("widht", ...)`."""
     known = sorted(known)
     close = get_close_matches(word, known, n=1)
     if close:
@@ -63,18 +63,18 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def needs_parquet() -> Iterator[None]:
-    """Without pyarrow, say how to get it, and what does without."""
+    """Turn a missing pyarrow into a `CutlineError` that says how to install it."""
     try:
         yield
     except ImportError:
         raise CutlineError(
-            "Parquet needs pyarrow: pip install 'cutline[parquet]', or take .jsonl or .csv"
+            "Parquet needs pyarrow: pip install 'cutline[parquet]', or use .jsonl or .csv"
         ) from None
 
 
 @contextmanager
 def needs_training() -> Iterator[None]:
-    """Without torch, say how to get it."""
+    """Turn a missing torch into a `CutlineError` that says how to install it."""
     try:
         yield
     except ModuleNotFoundError as error:

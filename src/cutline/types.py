@@ -1,4 +1,4 @@
-"""The nouns that travel between the rooms: an example, a caption, a report of scores."""
+"""Data types shared by all packages: examples, captions, scores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPLITS = ("train", "validation", "test")
-LEAST_TOLD = 0.05
-"""Concepts that are less likely are not worth a word."""
+MIN_CONCEPT_PROBABILITY = 0.05
+"""Less probable concepts are left out of the JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One picture and what people wrote about it."""
+    """One picture and its human captions."""
 
     id: str
-    """How the data set names the picture: a file name in Flickr8k, the image id in COCO."""
+    """The id of the picture in its data set: a file name in Flickr8k, the image id in COCO."""
     image: Path
     captions: tuple[str, ...]
     split: str
@@ -27,7 +27,7 @@ class Example:
 
 
 class Concept(NamedTuple):
-    """A plain noun, and the probability that people name it of a picture."""
+    """A noun, and the probability that people would name it in a caption of the picture."""
 
     noun: str
     probability: float
@@ -35,37 +35,35 @@ class Concept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """One sentence about one picture, and how sure the model is of it."""
+    """A caption of one picture, with the model's probabilities and confidence."""
 
     text: str
-    """The sentence as people write it: `a dog's toy`."""
+    """The detokenized sentence: `a dog's toy`."""
     words: tuple[str, ...]
-    """The sentence as the model wrote it, word by word: `a`, `dog`, `'s`, `toy`."""
+    """The tokens, as the model generated them: `a`, `dog`, `'s`, `toy`."""
     log_prob: float
-    """Natural logarithm of the probability of the whole sentence, its end included."""
+    """Natural log-probability of the whole sentence, its end marker included."""
     word_log_probs: tuple[float, ...]
-    """The same for each word given those before; one more than `words` when the end was written."""
+    """That of each word, given the words before; one more than `words` if the end was generated."""
     alternatives: tuple["Caption", ...] = field(default=(), repr=False)
-    """Other sentences the search found, best first."""
+    """The other candidates of the search, best first."""
     gaze: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
-    """(words, side, side): where each word looked, a share for each region; the last may be the
-    end's. None when the model does not tell."""
+    """(words, side, side): the attention of each word over the regions; the last row may belong to
+    the end marker. None for a model without attention."""
 
     chance: float | None = field(default=None, repr=False)
-    """How likely it is good, by the rule in the model's card; None for a model that cannot tell."""
+    """Probability that the caption is good, by the rule in the card; None if not calibrated."""
     concepts: tuple[Concept, ...] = field(default=(), repr=False, compare=False)
-    """What the picture shows, `person` first, then the likeliest nouns; empty for a model that
-    names none."""
+    """What the picture shows, `person` first, then the likeliest nouns; empty for a model without
+    concepts."""
     photograph: float | None = field(default=None, repr=False, compare=False)
-    """The probability that the picture is a photograph; None for a model that cannot tell."""
+    """Probability that the picture is a photograph; None for a model that does not predict it."""
     left_out: str = ""
-    """Why there is no caption, `text` being empty then: `not a photograph`."""
+    """Why there is no caption (`text` is empty then): `not a photograph`."""
 
     @property
     def confidence(self) -> float:
-        """The chance that it is good; where there is none, the geometric mean of the words'
-        probabilities. Between 0 and 1.
-        """
+        """The calibrated probability, or the geometric mean of the word probabilities: 0 to 1."""
         if self.chance is not None:
             return self.chance
         return exp(self.log_prob / max(1, len(self.word_log_probs)))
@@ -73,10 +71,10 @@ class Caption:
     def as_json(self, *, gaze: bool = False) -> dict[str, Any]:
         """Text, confidence and words with their probabilities, ready for `json.dumps`.
 
-        With `gaze` also where each word looked: the share of each region, row by row, in
-        thousandths. Candidates beside the first are under `best`, the first included.
+        With `gaze`, also the attention of each word: a value per region, row by row, in 1/1000.
+        If there are several candidates, all of them are under `best`.
         """
-        told: dict[str, Any] = {
+        line: dict[str, Any] = {
             "caption": self.text,
             "confidence": round(self.confidence, 4),
             "log_prob": round(self.log_prob, 4),
@@ -86,77 +84,77 @@ class Caption:
             ],
         }
         if gaze and self.gaze is not None:
-            for word, looked in zip(told["words"], self.gaze, strict=False):
+            for word, looked in zip(line["words"], self.gaze, strict=False):
                 word["gaze"] = np.rint(1000 * looked).astype(int).ravel().tolist()
         if self.concepts:
-            named = (c for c in self.concepts if c.probability >= LEAST_TOLD)
-            told["concepts"] = [
-                {"noun": c.noun, "probability": round(c.probability, 4)} for c in named
+            likely = (c for c in self.concepts if c.probability >= MIN_CONCEPT_PROBABILITY)
+            line["concepts"] = [
+                {"noun": c.noun, "probability": round(c.probability, 4)} for c in likely
             ]
         if self.photograph is not None:
-            told["photograph"] = round(self.photograph, 4)
+            line["photograph"] = round(self.photograph, 4)
         if self.alternatives:
             first = replace(self, alternatives=(), concepts=(), photograph=None)
-            told["best"] = [each.as_json(gaze=gaze) for each in (first, *self.alternatives)]
+            line["best"] = [each.as_json(gaze=gaze) for each in (first, *self.alternatives)]
         if self.left_out:
-            left = {name: value for name, value in told.items() if name not in ("words", "best")}
-            return {**left, "caption": None, "left_out": self.left_out}
-        return told
+            kept = {name: value for name, value in line.items() if name not in ("words", "best")}
+            return {**kept, "caption": None, "left_out": self.left_out}
+        return line
 
     def __str__(self) -> str:
         return self.text
 
 
-def leave_out_unsure(told: dict[str, Any], min_confidence: float) -> dict[str, Any]:
-    """What is told of a caption (`Caption.as_json`), without it when it is too unsure."""
-    if told["caption"] is None or told["confidence"] >= min_confidence:
-        return told
-    why = f"its confidence of {told['confidence']:.2f} is less than {min_confidence:g}"
-    left = {name: value for name, value in told.items() if name not in ("words", "best")}
-    return {**left, "caption": None, "left_out": why}
+def leave_out_unsure(line: dict[str, Any], min_confidence: float) -> dict[str, Any]:
+    """Remove the caption from the JSON of a picture (`Caption.as_json`) if it is too unsure."""
+    if line["caption"] is None or line["confidence"] >= min_confidence:
+        return line
+    why = f"its confidence of {line['confidence']:.2f} is less than {min_confidence:g}"
+    kept = {name: value for name, value in line.items() if name not in ("words", "best")}
+    return {**kept, "caption": None, "left_out": why}
 
 
 class Written(NamedTuple):
-    """What an engine writes under some pictures; the best candidate of each comes first."""
+    """The output of an engine for some pictures; the best candidate of each comes first."""
 
     words: NDArray[np.int64]
-    """(rows, candidates, time): word ids; after the end marker only padding."""
+    """(rows, candidates, time): word ids; padded after the end marker."""
     log_probs: NDArray[np.float32]
-    """(rows, candidates, time): log-probability of each word given those before it."""
+    """(rows, candidates, time): log-probability of each word, given the words before it."""
     scores: NDArray[np.float32]
-    """(rows, candidates): what the candidates are ranked by; -inf where there is none."""
+    """(rows, candidates): scores by which candidates are ranked; -inf where there is none."""
     gaze: NDArray[np.float32] | None = None
-    """(rows, candidates, time, regions): where each word looked; None from a file without it."""
+    """(rows, candidates, time, regions): attention of each word, or None."""
     concepts: NDArray[np.int64] | None = None
-    """(rows, concepts): nouns that the picture shows, as word ids, the first always `person`; None
-    from a model that names none."""
+    """(rows, concepts): nouns that the picture shows, as word ids, `person` first; None for a model
+    without concepts."""
     chances: NDArray[np.float32] | None = None
-    """(rows, concepts): the probability of each."""
+    """(rows, concepts): their probabilities."""
     photograph: NDArray[np.float32] | None = None
     """(rows,): the probability that the picture is a photograph."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Scores of a set of predictions, over the set and for each picture."""
+    """Scores of predictions: of the corpus and of each image."""
 
     scores: Mapping[str, float]
     """`{"BLEU-1": 0.63, ..., "CIDEr-D": 0.48}`: fractions, as the COCO evaluator returns them."""
     per_image: Mapping[str, Mapping[str, float]]
-    """The same names for each image id."""
+    """The same scores for each image id."""
     signatures: tuple[str, ...]
-    """For each metric what was measured and how, so that two numbers can be compared."""
+    """What each metric measured and how, so that two scores can be compared."""
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """For some names where 95 of 100 other draws of the images would put them."""
+    """95 % bootstrap intervals of some scores."""
 
     counts: Mapping[str, float] = field(default_factory=dict)
-    """What does not add up over images, and has no interval: `distinct`, `vocabulary`."""
+    """Corpus statistics without intervals: `distinct`, `vocabulary`."""
 
     def as_json(self) -> dict[str, Any]:
         """Scores, intervals and signatures, ready for `json.dumps`."""
         intervals = {name: list(ends) for name, ends in self.intervals.items()}
-        told = {"scores": dict(self.scores), "signature": " ".join(self.signatures)}
-        return told | {
+        line = {"scores": dict(self.scores), "signature": " ".join(self.signatures)}
+        return line | {
             name: value
             for name, value in (("intervals", intervals), ("counts", dict(self.counts)))
             if value
