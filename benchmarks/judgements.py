@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cutline.cli.progress import Bars, say
+from cutline.cli.progress import Bars, warn
 from cutline.errors import CutlineError
 from cutline.metrics import open_metric
 from cutline.metrics.meteor_lexicon import find_dictionaries
@@ -88,7 +88,7 @@ def can_measure_meteor() -> bool:
     try:
         find_dictionaries()
     except CutlineError as error:
-        say(f"METEOR is left out: {error}")
+        warn(f"METEOR is left out: {error}")
         return False
     return True
 

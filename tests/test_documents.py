@@ -102,10 +102,16 @@ def _changelog() -> str:
     return (ROOT / "CHANGELOG.md").read_text(encoding="utf8")
 
 
+@pytest.fixture(scope="module")
+def packaged() -> Recipe:
+    """The recipe of the built-in model."""
+    return read_model(PACKAGED).recipe
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_is_complete_and_a_claim(path):
+def test_every_recipe_is_complete_and_a_claim(path, packaged):
     goes_on = "--from packaged" in path.read_text(encoding="utf8")
-    recipe = Recipe.read(path, model=read_model(PACKAGED).recipe if goes_on else None)
+    recipe = Recipe.read(path, model=packaged if goes_on else None)
 
     assert {"title", "paper", "command", "expected"} <= recipe.claim.keys()
     for section in ("view", "training", "encoder"):
