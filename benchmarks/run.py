@@ -23,7 +23,7 @@ import cutline
 from cutline.images.load import open_image
 from cutline.inference.captioner import PACKAGED
 from cutline.reports.attention import draw_gaze
-from cutline.reports.model_card import write_card
+from cutline.reports.model_card import format_card
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
@@ -65,7 +65,7 @@ def measure(data: Path) -> dict[str, Any]:
 def write_documents(results: dict[str, Any]) -> None:
     """The marked parts of the README, and the model card."""
     write_marked(ROOT / "README.md", readme_parts(results))
-    (ROOT / "docs" / "model-card.md").write_text(write_card(cutline.load().card), encoding="utf8")
+    (ROOT / "docs" / "model-card.md").write_text(format_card(cutline.load().card), encoding="utf8")
     draw_gazes()
 
 

@@ -53,11 +53,11 @@ def test_what_was_seen_by_eye_is_in_the_readme_as_it_was_noted(monkeypatch):
 
 
 def test_the_card_in_the_documents_is_the_models_own():
-    from cutline.reports.model_card import write_card
+    from cutline.reports.model_card import format_card
 
     card = OnnxEngine(PACKAGED).card
 
-    assert (ROOT / "docs" / "model-card.md").read_text(encoding="utf8") == write_card(card)
+    assert (ROOT / "docs" / "model-card.md").read_text(encoding="utf8") == format_card(card)
     assert set(card["scores"]) == {"validation", "test"}
 
 

@@ -96,11 +96,11 @@ describe("the report", () => {
       return (await names(page)).slice(0, 3);
     };
 
-    assert.deepEqual(await sorted("least sure first"), ["two.jpg", "three.jpg", "one.jpg"]);
-    assert.deepEqual(await sorted("surest first"), ["one.jpg", "three.jpg", "two.jpg"]);
+    assert.deepEqual(await sorted("lowest confidence first"), ["two.jpg", "three.jpg", "one.jpg"]);
+    assert.deepEqual(await sorted("highest confidence first"), ["one.jpg", "three.jpg", "two.jpg"]);
     assert.deepEqual(await sorted("file name"), ["gone.jpg", "hostile.jpg", "ill.jpg"]);
     assert.deepEqual((await sorted("highest CIDEr-D first"))[0], "one.jpg");
-    assert.deepEqual((await sorted("order of the file"))[0], "one.jpg");
+    assert.deepEqual((await sorted("file order"))[0], "one.jpg");
   });
 
   test("shows errors alone, what was left out, and captions under a confidence", async () => {
@@ -162,7 +162,7 @@ describe("the report", () => {
       await page.keyboard.press("Tab");
       stops.push(await page.evaluate(() => document.activeElement.firstChild.textContent));
     }
-    assert.deepEqual(stops, ["a", "other candidates: 1", "people wrote: 2", "two"]);
+    assert.deepEqual(stops, ["a", "other candidates: 1", "references: 2", "two"]);
   });
 
   test("keeps a word lit that was pressed, until it is pressed again", async () => {

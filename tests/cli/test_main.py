@@ -219,7 +219,7 @@ def test_score_prints_the_scores_and_how_they_were_made(run, tmp_path):
         "BLEU-4",
         "CIDEr-D",
     ]
-    assert lines[5].startswith("(CIDEr weighs words by these 2 images alone")
+    assert lines[5].startswith("(CIDEr's word weights come from only 2 images")
     assert all("|images:2|" in line for line in lines[6:8])
 
 

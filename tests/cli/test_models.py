@@ -12,7 +12,7 @@ from conftest import ROOT
 from cutline.inference.captioner import PACKAGED, load
 from cutline.inference.onnx import OnnxEngine
 from cutline.models.checkpoint import read_model
-from cutline.reports.model_card import write_card
+from cutline.reports.model_card import format_card
 
 
 def width_of(path: Path) -> int:
@@ -107,7 +107,7 @@ def test_a_model_without_attention_has_no_gaze_to_draw(run, tiny, drawn, tmp_pat
     picture = sorted(drawn.glob("*.png"))[0]
     code, _, err = run("gaze", picture, "--model", tiny, "--out", tmp_path / "gaze.png")
     assert code == 1
-    assert "it has no attention" in err
+    assert "this model has no attention" in err
 
 
 def test_the_packaged_model_tells_where_it_looked(run, tmp_path):
@@ -138,4 +138,4 @@ def test_8_bits_are_measured_on_data_and_what_they_cost_is_in_the_card(run, tiny
     cost = engine.card["precision_cost"]
     assert cost["fp32"] == pytest.approx(engine.card["scores"]["validation"]["scores"]["CIDEr-D"])
     assert abs(cost["int8"] - cost["fp32"]) < 0.3
-    assert "Computes in 8 bits" in write_card(engine.card)
+    assert "Computes in 8 bits" in format_card(engine.card)

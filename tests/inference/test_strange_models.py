@@ -153,13 +153,13 @@ def test_weights_that_are_no_numbers_are_told_before_json_is_written():
     ("card", "told"),
     [
         ("{}", "Scores: none"),
-        ('{"view": {}, "encoder": {}, "versions": {}}', "Encoder's weights: not said"),
-        ('{"scores": {"test": 5}}', "card is none that can be read"),
-        ('{"scores": []}', "card is none that can be read"),
-        ('{"precision": ["x"]}', "card is none that can be read"),
-        ('{"calibration": [1]}', "card is none that can be read"),
-        ('{"view": 7}', "card is none that can be read"),
-        ('{"mixed": 7}', "card is none that can be read"),
+        ('{"view": {}, "encoder": {}, "versions": {}}', "Encoder's weights: not stated"),
+        ('{"scores": {"test": 5}}', "card is malformed"),
+        ('{"scores": []}', "card is malformed"),
+        ('{"precision": ["x"]}', "card is malformed"),
+        ('{"calibration": [1]}', "card is malformed"),
+        ('{"view": 7}', "card is malformed"),
+        ('{"mixed": 7}', "card is malformed"),
     ],
 )
 def test_a_card_is_told_or_one_sentence(card, told, run, tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from cutline.errors import ModelError
-from cutline.reports.attention import DARKEST, LINE, draw_gaze, draw_sheet
+from cutline.reports.attention import LABEL_HEIGHT, MIN_BRIGHTNESS, draw_contact_sheet, draw_gaze
 from cutline.types import Caption
 
 GREY = np.full((70, 70, 3), 200, np.uint8)
@@ -22,24 +22,26 @@ def test_the_picture_is_bright_where_the_word_was_looked_for():
 
     drawn = np.asarray(draw_gaze(GREY, caption))
 
-    assert drawn.shape == (70 + LINE, 3 * 70, 3)
-    picture, dog, runs = (drawn[LINE:, 70 * n : 70 * n + 70, 0].astype(int) for n in range(3))
+    assert drawn.shape == (70 + LABEL_HEIGHT, 3 * 70, 3)
+    picture, dog, runs = (
+        drawn[LABEL_HEIGHT:, 70 * n : 70 * n + 70, 0].astype(int) for n in range(3)
+    )
     assert (picture == 200).all()
     assert dog[5, 5] > 180
     assert runs[65, 65] > 180
-    assert dog[65, 65] == runs[5, 5] == int(200 * DARKEST)
+    assert dog[65, 65] == runs[5, 5] == int(200 * MIN_BRIGHTNESS)
 
 
 def test_long_captions_take_several_rows():
     caption = Caption("x", ("a",) * 7, -1.0, (-1.0,), gaze=looked(*[(1, 1)] * 8))
-    assert draw_gaze(GREY, caption).size == (5 * 70, 2 * (70 + LINE))
+    assert draw_gaze(GREY, caption).size == (5 * 70, 2 * (70 + LABEL_HEIGHT))
 
 
 @pytest.mark.parametrize(
     ("gaze", "reason"),
     [
-        (None, "this model does not tell where it looked: export it"),
-        (np.ones((2, 1, 1), np.float32), "this model does not look at parts of a picture"),
+        (None, "this model does not report its attention: export it"),
+        (np.ones((2, 1, 1), np.float32), "this model has no attention"),
     ],
 )
 def test_a_model_that_does_not_look_is_told(gaze, reason):
@@ -51,7 +53,7 @@ def test_a_sheet_holds_every_picture(tmp_path):
     for number in range(5):
         Image.fromarray(GREY).save(tmp_path / f"{number}.png")
 
-    sheet = draw_sheet([(tmp_path / f"{n}.png", "a grey square " * 8) for n in range(5)])
+    sheet = draw_contact_sheet([(tmp_path / f"{n}.png", "a grey square " * 8) for n in range(5)])
 
     pixels = np.asarray(sheet)
     assert [bool((pixels[90, 240 * n + 120] == 200).all()) for n in range(4)] == [True] * 4

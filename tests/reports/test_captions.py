@@ -24,8 +24,8 @@ from cutline.io.predictions import (
     read_captions,
 )
 from cutline.reports.captions import write_report
-from cutline.reports.gallery import Drawn, name_place, spell
-from cutline.reports.thumbnails import SIDE, draw_thumbnail
+from cutline.reports.gallery import name_region, split_words
+from cutline.reports.thumbnails import SIDE, Progress, draw_thumbnail
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -66,7 +66,7 @@ def make(tmp_path, *lines, **options) -> Page:
     captions, out = tmp_path / "captions.jsonl", tmp_path / "report.html"
     captions.write_text("\n".join(map(json.dumps, lines)))
     *_, last = write_report(captions, out, **options)
-    assert last == Drawn(len(lines), len(lines))
+    assert last == Progress(len(lines), len(lines))
     assert [p.name for p in tmp_path.glob(".*")] == []
     return Page(out.read_text(encoding="utf8"))
 
@@ -132,7 +132,7 @@ def test_references_bring_scores_to_each_picture(tmp_path):
     [best] = re.findall(r'data-score="([^"]+)"[^>]*><h2 dir="auto">one', page)
     assert float(best) == pytest.approx(10)  # CIDEr-D of a caption that is its reference
     assert page.count("data-score") == 2
-    assert "people wrote: 1" in page
+    assert "references: 1" in page
     assert 'All in <code dir="auto">album/</code>' in page
 
 
@@ -342,19 +342,19 @@ def test_parquet_that_is_none_or_cannot_be_read_is_one_sentence(monkeypatch, tmp
     ],
 )
 def test_where_a_word_looked_is_told_in_words(gaze, place):
-    assert name_place(gaze) == place
+    assert name_region(gaze) == place
 
 
 def test_words_that_are_not_in_the_text_are_spelt_with_spaces():
     candidate = Candidate("a cat", words=(Word("a"), Word("dog"), Word("cat")))
 
-    assert [gap + word.word for gap, word in spell(candidate)] == ["a", " dog", " cat"]
+    assert [gap + word.word for gap, word in split_words(candidate)] == ["a", " dog", " cat"]
 
 
 def test_words_are_spelt_as_their_sentence_has_them():
     words = tuple(map(Word, ("a", "man", "'s", "hat", "is", "a", "hat")))
 
-    told = list(spell(Candidate("A man's hat is a hat.", words=words)))
+    told = list(split_words(Candidate("A man's hat is a hat.", words=words)))
 
     assert "".join(gap + word.word for gap, word in told) == "A man's hat is a hat."
     assert [word.word for _, word in told] == ["A", "man", "'s", "hat", "is", "a", "hat."]

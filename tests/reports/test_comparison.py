@@ -63,7 +63,7 @@ def test_a_sentence_of_the_same_words_is_shown_as_written_and_counted_apart(tmp_
     list(write_comparison(one, other, tmp_path / "page.html"))
 
     page = (tmp_path / "page.html").read_text()
-    assert "1 of 2 captions differ, 1 more in how they are written only." in page
+    assert "1 of 2 captions differ, 1 more only in capitals or punctuation." in page
     assert "A <mark>bird.</mark>" in page
     assert "A dog runs." in page
 

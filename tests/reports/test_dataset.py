@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from cutline.reports.dataset import Looked, Overview, draw_page, look_over, tell
+from cutline.reports.dataset import Progress, Summary, format_summary, render_summary, summarize
 from cutline.types import Example
 
 CAPTIONS = {
@@ -34,31 +34,31 @@ def examples(tmp_path):
 
 
 @pytest.fixture
-def overview(examples) -> Overview:
-    *looked, overview = look_over(examples)
-    assert looked[-1] == Looked(5, 5)
-    return overview
+def summary(examples) -> Summary:
+    *looked, summary = summarize(examples)
+    assert looked[-1] == Progress(5, 5)
+    return summary
 
 
-def test_the_figures_are_those_of_the_data(overview, examples):
-    assert overview.pictures == {"train": 3, "validation": 1, "test": 1}
-    assert overview.captions == {"train": 4, "validation": 1, "test": 1}
-    assert overview.lengths == {1: 1, 2: 2, 3: 1, 4: 1, 5: 1}
-    assert overview.words[0] == ("a", 4)
-    assert dict(overview.words)["dog"] == 3
-    assert "bird" not in dict(overview.words)  # only training captions make a vocabulary
-    count, share = overview.vocabulary[3]
-    assert (count, share) == (2, 7 / sum(count for _, count in overview.words))
+def test_the_figures_are_those_of_the_data(summary, examples):
+    assert summary.pictures == {"train": 3, "validation": 1, "test": 1}
+    assert summary.captions == {"train": 4, "validation": 1, "test": 1}
+    assert summary.lengths == {1: 1, 2: 2, 3: 1, 4: 1, 5: 1}
+    assert summary.words[0] == ("a", 4)
+    assert dict(summary.words)["dog"] == 3
+    assert "bird" not in dict(summary.words)  # only training captions make a vocabulary
+    count, share = summary.vocabulary[3]
+    assert (count, share) == (2, 7 / sum(count for _, count in summary.words))
 
 
-def test_damage_and_duplicates_across_splits_are_named(overview):
-    [sentence] = overview.damaged
+def test_damage_and_duplicates_across_splits_are_named(summary):
+    [sentence] = summary.damaged
     assert "broken.png" in sentence
-    assert [[e.image.name for e in group] for group in overview.duplicates] == [
+    assert [[e.image.name for e in group] for group in summary.duplicates] == [
         ["one.png", "copy.png"]
     ]
-    told = tell(overview)
-    assert "1 damaged pictures\n" in told
+    told = format_summary(summary)
+    assert "damaged pictures: 1\n" in told
     assert "one.png (train) = copy.png (test)" in told
 
 
@@ -72,8 +72,8 @@ class Checker(HTMLParser):
         self.addresses += [v for k, v in attrs if k in ("src", "href") and v.startswith("http")]
 
 
-def test_the_page_is_one_file_with_every_picture_in_it(overview, examples):
-    page = "".join(draw_page(overview, examples, "A <title>"))
+def test_the_page_is_one_file_with_every_picture_in_it(summary, examples):
+    page = "".join(render_summary(summary, examples, "A <title>"))
 
     checker = Checker()
     checker.feed(page)
@@ -84,8 +84,8 @@ def test_the_page_is_one_file_with_every_picture_in_it(overview, examples):
     assert re.search(r"<h1>A &lt;title&gt;</h1>", page)
 
 
-def test_an_axis_of_lengths_has_no_gaps(overview, examples):
-    page = "".join(draw_page(replace(overview, lengths={2: 5, 6: 1}), examples, "lengths"))
+def test_an_axis_of_lengths_has_no_gaps(summary, examples):
+    page = "".join(render_summary(replace(summary, lengths={2: 5, 6: 1}), examples, "lengths"))
 
     assert [f"<title>{n}: {count}</title>" in page for n, count in ((3, 0), (6, 1), (7, 0))] == [
         True,

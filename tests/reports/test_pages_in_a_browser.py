@@ -19,9 +19,9 @@ from cutline.images.load import View
 from cutline.io.predictions import Candidate, Word
 from cutline.reports.captions import write_report
 from cutline.reports.comparison import write_comparison
-from cutline.reports.dataset import Overview, draw_page, look_over
-from cutline.reports.gallery import Card, Line, Order, write_gallery
-from cutline.reports.training import write_learning
+from cutline.reports.dataset import Summary, render_summary, summarize
+from cutline.reports.gallery import CaptionLine, Card, Order, write_gallery
+from cutline.reports.training import write_training_report
 from cutline.training.history import Epoch, Sample, keep_epoch
 from cutline.types import Example
 
@@ -87,7 +87,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for _ in write_comparison(captions, other, folder / "compare.html"):
         pass
     _write_learning(folder, photographs[0])
-    _write_overview(folder, photographs)
+    _write_summary(folder, photographs)
     _write_drawn(folder)
     return folder
 
@@ -99,14 +99,14 @@ def _write_learning(folder: Path, photograph: Path) -> None:
         sample = Sample(str(photograph), "a man" if epoch else "a a a", ("a person", "<b>"))
         scores = {"BLEU-4": 0.1 * epoch, "CIDEr-D": 0.2 * epoch}
         keep_epoch(folder, Epoch(epoch, 20 * (epoch + 1), 1.0, scores, True, (sample,)))
-    write_learning(folder, folder / "learning.html")
+    write_training_report(folder, folder / "learning.html")
 
 
-def _write_overview(folder: Path, photographs: list[Path]) -> None:
+def _write_summary(folder: Path, photographs: list[Path]) -> None:
     examples = [Example(path.stem, path, ("a picture",), "train") for path in photographs[:3]]
-    *_, overview = look_over(examples)
-    assert isinstance(overview, Overview)
-    page = "".join(draw_page(overview, examples, "Some data"))
+    *_, summary = summarize(examples)
+    assert isinstance(summary, Summary)
+    page = "".join(render_summary(summary, examples, "Some data"))
     (folder / "data.html").write_text(page, encoding="utf8")
 
 
@@ -130,13 +130,13 @@ def _write_drawn(folder: Path) -> None:
             Card(
                 drawn / f"{number % 40}.png",
                 f"{number}.png",
-                lines=(Line(candidate),),
-                numbers={"confidence": number / MANY},
+                lines=(CaptionLine(candidate),),
+                sort_keys={"confidence": number / MANY},
                 others=(candidate, candidate),
                 references=("a reference",) * 5,
             )
         )
-    orders = [Order("order of the file"), Order("least sure first", "confidence")]
+    orders = [Order("file order"), Order("lowest confidence first", "confidence")]
     for name, count in (("few", FEW), ("many", MANY)):
         list(write_gallery(cards[:count], folder / f"{name}.html", title=name, orders=orders))
 

@@ -10,7 +10,7 @@ from conftest import ROOT
 from cutline.cli.train import _draw_page
 from cutline.errors import DataError
 from cutline.reports.charts import line_chart
-from cutline.reports.training import write_learning
+from cutline.reports.training import write_training_report
 from cutline.training.history import Epoch, Sample, keep_epoch, read_epochs
 
 EPOCH = Epoch(0, 5, 2.5, {"BLEU-4": 0.1, "CIDEr-D": 0.25}, True)
@@ -34,7 +34,7 @@ def test_the_page_shows_curves_table_and_samples(tmp_path):
         sample = Sample(picture, text, ("<b>one</b>",))
         keep_epoch(tmp_path, replace(EPOCH, epoch=number, samples=(sample,)))
 
-    page = write_learning(tmp_path).read_text()
+    page = write_training_report(tmp_path).read_text()
 
     assert "9 at step 1, 5 at step 5; from 5 to 9" in page
     row = "".join(f"<td>{cell}</td>" for cell in ("5", "2.500", "10.0", "25.0", "so far"))
@@ -75,7 +75,7 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path):
     (tmp_path / "history.jsonl").mkdir()
 
     with pytest.raises(DataError, match=r"history.jsonl cannot be read: "):
-        write_learning(tmp_path)
+        write_training_report(tmp_path)
 
 
 def test_a_line_that_is_no_epoch_is_named(tmp_path):
@@ -101,4 +101,4 @@ def test_training_leaves_what_the_page_is_drawn_from(tiny, tmp_path):
     assert [one.epoch for one in epochs] == list(range(25))
     assert len(epochs[-1].samples) == 3
     assert len((tiny / "history.jsonl").read_text().splitlines()) == epochs[-1].step
-    assert "What it wrote on the way" in write_learning(tiny, tmp_path / "page.html").read_text()
+    assert "Sample captions" in write_training_report(tiny, tmp_path / "page.html").read_text()

@@ -18,7 +18,7 @@ from cutline.errors import CutlineError, FetchError
 
 if TYPE_CHECKING:
     from cutline.datasets.validation import Problem
-    from cutline.reports.dataset import Overview
+    from cutline.reports.dataset import Summary
     from cutline.types import Example
 
 BATCH = 32
@@ -185,30 +185,30 @@ def show(folder: Path, kind: str, out: Path | None, overwrite: bool, as_json: bo
     from cutline.datasets import open_dataset
     from cutline.io.atomic import write_text_file
     from cutline.io.outputs import require_page_output
-    from cutline.reports.dataset import Overview, draw_page, look_over, tell
+    from cutline.reports.dataset import Summary, format_summary, render_summary, summarize
 
     if out:
         require_page_output(out, overwrite=overwrite)
     examples, bars = list(open_dataset({"kind": kind}, folder)), Bars()
-    for event in look_over(examples):
-        if not isinstance(event, Overview):
+    for event in summarize(examples):
+        if not isinstance(event, Summary):
             bars.show("checking", event.done, event.total)
             continue
-        echo(json.dumps(_as_json(event), indent=2) if as_json else tell(event))
+        echo(json.dumps(_as_json(event), indent=2) if as_json else format_summary(event))
         if out:
-            write_text_file(draw_page(event, examples, f"{kind}: {folder.name}"), out)
+            write_text_file(render_summary(event, examples, f"{kind}: {folder.name}"), out)
             note(f"{out} written")
 
 
-def _as_json(overview: "Overview") -> dict[str, Any]:
+def _as_json(summary: "Summary") -> dict[str, Any]:
     return {
-        "pictures": overview.pictures,
-        "captions": overview.captions,
-        "mean_length": round(overview.mean_length, 4),
-        "lengths": overview.lengths,
-        "words": dict(overview.words),
-        "damaged": overview.damaged,
-        "duplicates": [[str(each.image) for each in group] for group in overview.duplicates],
+        "pictures": summary.pictures,
+        "captions": summary.captions,
+        "mean_length": round(summary.mean_length, 4),
+        "lengths": summary.lengths,
+        "words": dict(summary.words),
+        "damaged": summary.damaged,
+        "duplicates": [[str(each.image) for each in group] for group in summary.duplicates],
     }
 
 

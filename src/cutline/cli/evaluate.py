@@ -22,7 +22,7 @@ from cutline.cli.progress import Bars, note, warn
 from cutline.cli.score import only_option
 from cutline.cli.terminal import echo
 from cutline.errors import DataError, ModelError, needs_training
-from cutline.evaluation.tables import choose_metrics, tell_scores
+from cutline.evaluation.tables import choose_metrics, format_scores
 from cutline.io.atomic import write_text_file
 from cutline.io.outputs import require_output
 from cutline.metrics import DEFAULT_METRICS
@@ -85,7 +85,7 @@ def evaluate(
     """Caption one split of a data set and score the captions."""
     from cutline.evaluation.evaluate import score_split
     from cutline.inference.captioner import PACKAGED, load
-    from cutline.reports.attention import draw_sheet, save_drawing
+    from cutline.reports.attention import draw_contact_sheet, save_drawing
 
     for path in filter(None, (out, sheet)):
         require_output(path, (model, data, *others), overwrite=overwrite)
@@ -107,11 +107,11 @@ def evaluate(
         write_text_file([json.dumps(found, indent=0, ensure_ascii=False)], out)
     if sheet:
         shown = [(each.example.image, each.text) for each in captioned[:100]]
-        save_drawing(draw_sheet(shown), sheet)
+        save_drawing(draw_contact_sheet(shown), sheet)
     named = only or ",".join(DEFAULT_METRICS)
-    chosen = choose_metrics(named, df="refs", train=None, leave_out=warn, watch=Bars().show)
+    chosen = choose_metrics(named, df="refs", train=None, warn=warn, watch=Bars().show)
     report = score_split(captioned, metrics=chosen, draws=draws)
-    echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
+    echo(json.dumps(report.as_json(), indent=2) if as_json else format_scores(report))
     if record:
         with needs_training():
             from cutline.models.onnx_export import record_scores
@@ -198,7 +198,7 @@ def calibrate(
     """
     import numpy as np
 
-    from cutline.evaluation.evaluate import judge
+    from cutline.evaluation.evaluate import calibration_data
     from cutline.inference.calibration import (
         RIGHT,
         Calibration,
@@ -215,7 +215,7 @@ def calibrate(
     if path.is_dir():
         raise ModelError(f"{model} is a folder: calibrate a file of `cutline export`")
     captioner = load(model, device=device)
-    judged = [judge(_caption_split(captioner, each, kind, split)) for each in data]
+    judged = [calibration_data(_caption_split(captioner, each, kind, split)) for each in data]
     evidence = [own for each, _ in judged for own in each]
     good = np.concatenate([each for _, each in judged])
     confidence = cross_fit(evidence, good)
@@ -281,10 +281,10 @@ def inspect(
     calibration, and lists the worst pictures.
     """
     with needs_training():
+        from cutline.evaluation.diagnose import format_inspection
         from cutline.evaluation.diagnose import inspect as look
-        from cutline.evaluation.diagnose import tell_inspection
         from cutline.inference.torch import TorchEngine
-        from cutline.reports.diagnosis import draw_inspection
+        from cutline.reports.diagnosis import render_inspection
     from cutline.inference.captioner import PACKAGED
 
     for path in [out / name for name in INSPECTED] if out else ():
@@ -294,9 +294,9 @@ def inspect(
     train = find_examples(engine.card, data, kind, "train")[:neighbours] if neighbours else []
     found = look(engine, examples[: pictures or None], train, watch=Bars().show)
     name = (model or PACKAGED).name
-    report = tell_inspection(found, name)
+    report = format_inspection(found, name)
     if out:
-        _write_inspection(out, report, draw_inspection(found, name), found)
+        _write_inspection(out, report, render_inspection(found, name), found)
     if as_json:
         line = {"cause": found.cause, "warnings": list(found.warnings), **found.report.as_json()}
         echo(json.dumps(line, indent=2))
@@ -305,13 +305,15 @@ def inspect(
 
 
 def _write_inspection(out: Path, report: str, page: Iterable[str], found: "Inspection") -> None:
-    from cutline.reports.attention import draw_sheet, save_drawing
+    from cutline.reports.attention import draw_contact_sheet, save_drawing
 
     out.mkdir(parents=True, exist_ok=True)
     markdown, html, worst = (out / name for name in INSPECTED)
     write_text_file([report], markdown)
     write_text_file(page, html)
-    save_drawing(draw_sheet([(e.image, caption.text) for e, caption, _ in found.worst]), worst)
+    save_drawing(
+        draw_contact_sheet([(e.image, caption.text) for e, caption, _ in found.worst]), worst
+    )
 
 
 def _as_id(id: str) -> int | str:
@@ -326,7 +328,7 @@ def _as_id(id: str) -> int | str:
 def card(model: Path | None, as_json: bool) -> None:
     """Show the card of a model: training data, scores, licence and limitations."""
     from cutline.inference.captioner import load
-    from cutline.reports.model_card import write_card
+    from cutline.reports.model_card import format_card
 
     stored = load(model).card
-    echo(json.dumps(stored, indent=2) + "\n" if as_json else write_card(stored), end="")
+    echo(json.dumps(stored, indent=2) + "\n" if as_json else format_card(stored), end="")

@@ -76,18 +76,18 @@ def report(
 
 
 def _report_training(folder: Path, page: Path) -> None:
-    from cutline.reports.training import write_learning
+    from cutline.reports.training import write_training_report
 
-    note(f"{write_learning(folder, page)}: the training of {folder}")
+    note(f"{write_training_report(folder, page)}: the training of {folder}")
 
 
 def _read_references(path: Path, split: str | None, df: str) -> dict[str, Any]:
-    from cutline.evaluation.tables import choose_metrics, read_expected
+    from cutline.evaluation.tables import choose_metrics, load_references
 
     if not path.exists():
         raise DataError(f"--references {path}: no such file or folder")
-    scores = choose_metrics("BLEU,CIDEr-D", df=df, train=None, leave_out=warn, watch=Bars().show)
-    return {"references": read_expected(path, split), "scores": scores}
+    scores = choose_metrics("BLEU,CIDEr-D", df=df, train=None, warn=warn, watch=Bars().show)
+    return {"references": load_references(path, split), "scores": scores}
 
 
 def _draw(captions: Path, other: Path | None, page: Path, options: dict[str, Any]) -> Iterator[Any]:

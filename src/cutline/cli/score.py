@@ -21,13 +21,13 @@ from cutline.cli.terminal import echo
 from cutline.errors import DataError
 from cutline.evaluation.tables import (
     choose_metrics,
-    describe_differences,
-    find_most_changed,
-    read_expected,
-    tell_differences,
-    tell_most_changed,
-    tell_scores,
-    write_each,
+    differences_as_json,
+    format_differences,
+    format_most_changed,
+    format_scores,
+    load_references,
+    most_changed,
+    write_per_image,
 )
 from cutline.io.outputs import require_output
 from cutline.io.references import read_predictions
@@ -79,14 +79,14 @@ def score(
         require_output(per_image, inputs, overwrite=overwrite)
     measurement = metrics.measure(
         given,
-        read_expected(references, split),
-        metrics=choose_metrics(only, df=df, train=train, leave_out=warn, watch=Bars().show),
+        load_references(references, split),
+        metrics=choose_metrics(only, df=df, train=train, warn=warn, watch=Bars().show),
         partial=partial,
     )
     report = measurement.report(draws=draws)
     if per_image:
-        write_each(report, given, per_image)
-    echo(json.dumps(report.as_json(), indent=2) if as_json else tell_scores(report))
+        write_per_image(report, given, per_image)
+    echo(json.dumps(report.as_json(), indent=2) if as_json else format_scores(report))
 
 
 @click.command()
@@ -130,21 +130,21 @@ def compare(
 
     ONE and OTHER are captions of the same images. Also shows the images that differ most.
     """
-    expected = read_expected(references, split)
+    expected = load_references(references, split)
     captions = [read_predictions(path) for path in (one, other)]
     if partial:
         both = captions[0].keys() & captions[1].keys()
         captions = [{id: own[id] for id in own if id in both} for own in captions]
-    chosen = choose_metrics(only, df=df, train=None, leave_out=warn, watch=Bars().show)
+    chosen = choose_metrics(only, df=df, train=None, warn=warn, watch=Bars().show)
     measured = [metrics.measure(own, expected, metrics=chosen, partial=partial) for own in captions]
     differences = metrics.compare(*measured, draws=draws)
     if as_json:
-        click.echo(json.dumps(describe_differences(differences), indent=2))
+        click.echo(json.dumps(differences_as_json(differences), indent=2))
         return
-    echo(tell_differences(differences, one=one.stem, other=other.stem))
+    echo(format_differences(differences, one=one.stem, other=other.stem))
     by = by or ("CIDEr-D" if "CIDEr-D" in differences else list(differences)[-1])
-    change = find_most_changed(measured[0].report(), measured[1].report(), by=by, show=show)
-    echo(tell_most_changed(change, *captions, by=by))
+    change = most_changed(measured[0].report(), measured[1].report(), by=by, show=show)
+    echo(format_most_changed(change, *captions, by=by))
 
 
 def _as_path(df: str) -> Path | None:

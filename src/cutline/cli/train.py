@@ -217,10 +217,10 @@ def _show_start(folder: Path, begun: "TrainingStarted") -> None:
 
 def _draw_page(folder: Path) -> None:
     """Draw the page of the training so far; a failure does not stop the training."""
-    from cutline.reports.training import write_learning
+    from cutline.reports.training import write_training_report
 
     try:
-        write_learning(folder)
+        write_training_report(folder)
     except (CutlineError, OSError) as error:
         warn(f"the page of this training was not updated: {error}")
 

@@ -1,4 +1,4 @@
-"""How good a model is: captions of a split, scores, what is wrong with it."""
+"""Evaluate models: caption a split, score the captions, diagnose what is wrong."""
 
 from typing import TYPE_CHECKING
 

@@ -1,9 +1,11 @@
-"""Why a model is bad: the same pictures, asked in other ways.
+"""Diagnose a bad model by measuring it on the same pictures under different conditions.
 
-Enters: a captioner's network, pictures with people's captions. Leaves: an `Inspection`: numbers,
-the likeliest cause, and all that a person should look at, as Markdown. Causes are looked for in
-the order in which one hides another: words that mean other words, a view that shows something else
-than training did, a decoder that ignores the picture.
+Enters: an engine and pictures with reference captions. Leaves: an `Inspection` with figures, the
+most likely cause and the worst captions, which `format_inspection` writes as Markdown. Causes are
+checked in an order in which an earlier one would hide a later one: a vocabulary that does not match
+the weights, a view that differs from that of training, a decoder that ignores the picture.
+
+NLL is the negative log-likelihood in nats (natural logarithm) per word, end markers included.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,94 +39,101 @@ from cutline.text.vocabulary import PAD
 from cutline.types import Caption, Example, Report
 
 BATCH = 16
-WORST = 20
-VIEWS_TRIED_ON = 100
+WORST_SHOWN = 20
+VIEW_PICTURES = 100
 """Pictures on which other views are tried."""
-FEW = 20
-"""With fewer pictures chance looks like a cause."""
-BETTER = 0.05
-"""Nats a word by which another view must beat the model's own to be named."""
-DEAF = 0.02
-"""A decoder to which the picture is worth fewer nats a word ignores it."""
+MIN_PICTURES = 20
+"""With fewer pictures no cause is named, since chance would look like one."""
+MIN_VIEW_GAIN = 0.05
+"""Nats per word by which another view must beat the model's own to be named as the cause."""
+MIN_IMAGE_GAIN = 0.02
+"""A decoder ignores the picture if the right one lowers the NLL by fewer nats per word."""
 
 Watch = Callable[[str, int, int], None]
+"""Called with a label, the pictures done and their total."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found; nats are natural logarithms, of a word, in people's captions."""
+    """What was measured. NLLs are of the reference captions unless said otherwise."""
 
     pictures: int
     report: Report
     shuffled: float
-    """CIDEr-D when every caption stands under the next picture."""
+    """CIDEr-D with each caption assigned to the preceding picture."""
     like_black: float
-    """The share of pictures whose caption is that of a black picture."""
+    """Share of pictures that get the caption of an all-black picture."""
     black_caption: str
     habits: DegenerationStats
     vocabulary: int
-    surprise: float
-    """Nats a word of people's captions, each word given those before it."""
-    blind: float
-    """The same beside the next picture instead of their own."""
-    guess: float
-    """The same for somebody who only knows how frequent each word is."""
-    own_surprise: float
-    """Nats a word of the model's own captions."""
-    views: dict[str, float]
-    """Nats a word through other views."""
-    own_view: float
-    """Nats a word through the model's own view, of the same pictures as `views`."""
-    neighbours: float | None
+    """Words that the model knows, markers included."""
+    nll: float
+    nll_wrong_image: float
+    """NLL with each caption paired with another picture."""
+    unigram_entropy: float
+    """NLL of a model that knows only how frequent each word is in these captions."""
+    nll_of_own_captions: float
+    """NLL of the captions that the model writes itself."""
+    nll_by_view: dict[str, float]
+    """NLL through views other than the model's own."""
+    nll_own_view: float
+    """NLL through the model's own view, on the same pictures as `nll_by_view`."""
+    nearest_neighbour: float | None
     """CIDEr-D of the nearest training picture's caption; None without training pictures."""
     curve: list[Bin]
+    """Confidence against the share of good captions."""
     worst: list[tuple[Example, Caption, float]]
-    """The pictures with the lowest scores, with those."""
+    """The pictures with the lowest CIDEr-D, with their captions and scores."""
 
     @property
     def cause(self) -> str:
-        """The likeliest reason for a bad model, a sentence; or that none was found."""
-        if self.pictures < FEW:
-            return f"{self.pictures} pictures are too few to find a cause: {FEW} are a beginning."
-        if self.surprise > self.guess:
+        """A sentence that names the most likely cause, or says that none was found."""
+        if self.pictures < MIN_PICTURES:
             return (
-                f"The words mean other words: people's captions cost {self.surprise:.1f} nats a "
-                f"word, more than the {self.guess:.1f} of knowing only how frequent words are, "
-                f"yet the model is sure of its own ({self.own_surprise:.1f}). The vocabulary is "
-                "not the one it was trained with, or in another order."
+                f"{self.pictures} pictures are too few to find a cause: "
+                f"use at least {MIN_PICTURES}."
             )
-        best = min(self.views, key=self.views.__getitem__, default=None)
-        if best and self.views[best] < self.own_view - BETTER:
+        if self.nll > self.unigram_entropy:
             return (
-                f"The view is wrong: looked at by {best}, people's captions cost "
-                f"{self.views[best]:.2f} nats a word instead of {self.own_view:.2f}. The model "
-                "was trained to see pictures that way."
+                "The vocabulary does not match the weights: the reference captions cost "
+                f"{self.nll:.1f} nats per word, more than their unigram entropy "
+                f"({self.unigram_entropy:.1f}), yet the model is sure of its own captions "
+                f"({self.nll_of_own_captions:.1f}). Its words are not those it was trained with, "
+                "or are in another order."
             )
-        if self.habits.commonest > 0.25 or abs(self.blind - self.surprise) < DEAF:
+        best = min(self.nll_by_view, key=self.nll_by_view.__getitem__, default=None)
+        if best and self.nll_by_view[best] < self.nll_own_view - MIN_VIEW_GAIN:
             return (
-                "The decoder ignores the picture: beside another picture people's captions cost "
-                f"{self.blind:.2f} nats a word, beside their own {self.surprise:.2f}, "
-                f"and {self.habits.commonest:.0%} of its own are "
-                f"{self.habits.commonest_caption!r}. Its training collapsed (learning rate too "
-                "high, picture too quiet beside words)."
+                f"The view is wrong: with {best}, the reference captions cost "
+                f"{self.nll_by_view[best]:.2f} nats per word instead of {self.nll_own_view:.2f}. "
+                "The model was trained on pictures seen that way."
             )
-        return "No cause was found: words, picture and view belong together."
+        gain = abs(self.nll_wrong_image - self.nll)
+        if self.habits.commonest > 0.25 or gain < MIN_IMAGE_GAIN:
+            return (
+                "The decoder ignores the picture: the reference captions cost "
+                f"{self.nll_wrong_image:.2f} nats per word with another picture and "
+                f"{self.nll:.2f} with their own, and {self.habits.commonest:.0%} of the model's "
+                f"captions are {self.habits.commonest_caption!r}. Its training collapsed: the "
+                "learning rate was too high, or the image features too small next to the words."
+            )
+        return "No cause was found: vocabulary, view and decoder fit the pictures."
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """More to look at, a sentence each."""
-        said = list(self.habits.warnings)
+        """Further problems, a sentence each."""
+        warnings = list(self.habits.warnings)
         score = self.report.scores[JUDGE]
         if self.like_black > 0.05:
-            said.append(
+            warnings.append(
                 f"{self.like_black:.0%} of the pictures get the caption of a black picture, "
                 f"{self.black_caption!r}"
             )
-        if self.neighbours is not None and self.neighbours > score:
-            said.append("the caption of the nearest training picture is better than the model's")
+        if self.nearest_neighbour is not None and self.nearest_neighbour > score:
+            warnings.append("captions copied from the nearest training picture score higher")
         if (error := expected_error(self.curve)) > 0.1:
-            said.append(f"confidence is off by {error:.2f} on average")
-        return tuple(said)
+            warnings.append(f"confidence is off by {error:.2f} on average")
+        return tuple(warnings)
 
 
 def inspect(
@@ -134,19 +143,19 @@ def inspect(
     *,
     watch: Watch = lambda *_: None,
 ) -> Inspection:
-    """Ask a captioner about pictures that it has not learnt from.
+    """Inspect a model on pictures that it was not trained on.
 
-    `train` are training pictures to find neighbours among. Raises `DataError` with fewer than two
-    pictures that can be read.
+    Nearest neighbours are looked up among `train`. Raises `DataError` if fewer than two of the
+    `examples` can be read.
     """
-    examples, regions = _look(engine, examples, engine.view, watch=watch)
+    examples, regions = _encode_readable(engine, examples, engine.view, watch=watch)
     if len(examples) < 2:
         raise DataError("an inspection needs at least two pictures that can be read")
-    captions = _write(engine, regions)
+    captions = _caption(engine, regions)
     report = _score(examples, [caption.text for caption in captions])
-    black = _write(engine, encode(engine.model.encoder, _black(engine.view)))[0]
+    black = _caption(engine, encode(engine.model.encoder, _black(engine.view)))[0]
     scores = np.array([report.per_image[example.id][JUDGE] for example in examples])
-    tried = examples[:VIEWS_TRIED_ON]
+    tried = examples[:VIEW_PICTURES]
     return Inspection(
         pictures=len(examples),
         report=report,
@@ -155,56 +164,59 @@ def inspect(
         black_caption=black.text,
         habits=DegenerationStats.of([caption.words for caption in captions]),
         vocabulary=len(engine.vocabulary),
-        surprise=_surprise(engine, examples, regions),
-        blind=_surprise(engine, examples, regions.roll(1, dims=0)),
-        guess=_guess(engine, examples),
-        own_surprise=-float(np.mean([p for c in captions for p in c.word_log_probs])),
-        views=dict(_try_views(engine, tried)),
-        own_view=_surprise(engine, tried, regions[: len(tried)]),
-        neighbours=_ask_neighbours(engine, examples, regions, train, watch=watch),
-        curve=_check_confidence(engine, captions, scores),
-        worst=[(examples[i], captions[i], float(scores[i])) for i in np.argsort(scores)[:WORST]],
+        nll=_nll(engine, examples, regions),
+        nll_wrong_image=_nll(engine, examples, regions.roll(1, dims=0)),
+        unigram_entropy=_unigram_entropy(engine, examples),
+        nll_of_own_captions=-float(np.mean([p for c in captions for p in c.word_log_probs])),
+        nll_by_view=dict(_try_views(engine, tried)),
+        nll_own_view=_nll(engine, tried, regions[: len(tried)]),
+        nearest_neighbour=_score_neighbours(engine, examples, regions, train, watch=watch),
+        curve=calibration_curve(np.array([c.confidence for c in captions]), scores >= GOOD),
+        worst=[
+            (examples[i], captions[i], float(scores[i])) for i in np.argsort(scores)[:WORST_SHOWN]
+        ],
     )
 
 
 def list_figures(found: Inspection) -> list[tuple[str, str]]:
-    """What was measured, and how it came out."""
+    """Every figure with its name, both as text."""
     score, habits = found.report.scores[JUDGE], found.habits
     rows = [
         ("CIDEr-D", f"{100 * score:.1f}"),
-        ("CIDEr-D, captions one picture further", f"{100 * found.shuffled:.1f}"),
-        ("pictures with the caption of a black one", f"{found.like_black:.0%}"),
-        ("different captions", f"{habits.distinct:.0%}"),
-        ("the commonest", f"{habits.commonest:.0%}, {habits.commonest_caption!r}"),
-        ("words used of those known", f"{habits.words} of {found.vocabulary}"),
+        ("CIDEr-D with captions shifted by one picture", f"{100 * found.shuffled:.1f}"),
+        ("pictures captioned like a black picture", f"{found.like_black:.0%}"),
+        ("distinct captions", f"{habits.distinct:.0%}"),
+        ("most frequent caption", f"{habits.commonest:.0%}, {habits.commonest_caption!r}"),
+        ("words used of those in the vocabulary", f"{habits.words} of {found.vocabulary}"),
         ("captions that repeat themselves", f"{habits.repeating:.1%}"),
-        ("captions that stop in mid-sentence", f"{habits.unfinished:.1%}"),
-        ("nats a word, people's captions", f"{found.surprise:.2f}"),
-        ("nats a word, beside another picture", f"{found.blind:.2f}"),
-        ("nats a word, only word frequencies known", f"{found.guess:.2f}"),
-        ("nats a word, its own captions", f"{found.own_surprise:.2f}"),
-        ("gap between reading and writing", f"{found.surprise - found.own_surprise:.2f}"),
-        *((f"nats a word, looked at by {view}", f"{n:.2f}") for view, n in found.views.items()),
-        ("calibration error of the confidence", f"{expected_error(found.curve):.3f}"),
+        ("unfinished captions", f"{habits.unfinished:.1%}"),
+        ("nats per word, reference captions", f"{found.nll:.2f}"),
+        ("nats per word, with another picture", f"{found.nll_wrong_image:.2f}"),
+        ("nats per word, unigram entropy", f"{found.unigram_entropy:.2f}"),
+        ("nats per word, the model's own captions", f"{found.nll_of_own_captions:.2f}"),
+        ("reference captions minus own captions", f"{found.nll - found.nll_of_own_captions:.2f}"),
+        *((f"nats per word, with {view}", f"{nll:.2f}") for view, nll in found.nll_by_view.items()),
+        ("expected calibration error", f"{expected_error(found.curve):.3f}"),
     ]
-    if found.neighbours is not None:
-        rows.insert(2, ("CIDEr-D, nearest training picture", f"{100 * found.neighbours:.1f}"))
+    if found.nearest_neighbour is not None:
+        score = found.nearest_neighbour
+        rows.insert(2, ("CIDEr-D of the nearest training picture's caption", f"{100 * score:.1f}"))
     return rows
 
 
-def tell_inspection(found: Inspection, model: str) -> str:
-    """The report, as Markdown."""
+def format_inspection(found: Inspection, model: str) -> str:
+    """The report as Markdown."""
     parts = [
         f"# Inspection of {model}",
         found.cause,
         "\n".join(f"- {warning}" for warning in found.warnings),
-        "\n".join([f"| what | of {found.pictures} pictures |", "|---|---|"])
+        "\n".join([f"| figure | {found.pictures} pictures |", "|---|---|"])
         + "\n"
         + "\n".join(f"| {name} | {value} |" for name, value in list_figures(found)),
-        f"## Confidence\n\n{RULE[0].upper()}{RULE[1:]}.\n\n| captions | said | were good |\n"
+        f"## Confidence\n\n{RULE[0].upper()}{RULE[1:]}.\n\n| captions | confidence | good |\n"
         "|---|---|---|\n"
         + "\n".join(f"| {b.captions} | {b.confidence:.2f} | {b.good:.2f} |" for b in found.curve),
-        "## The worst\n\n| picture | its caption | a person's | CIDEr-D |\n|---|---|---|---|\n"
+        "## Worst captions\n\n| picture | caption | reference | CIDEr-D |\n|---|---|---|---|\n"
         + "\n".join(
             f"| {example.id} | {caption.text} | {example.captions[0]} | {100 * score:.0f} |"
             for example, caption, score in found.worst
@@ -213,38 +225,41 @@ def tell_inspection(found: Inspection, model: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _look(
+def _encode_readable(
     engine: TorchEngine,
     examples: Sequence[Example],
     view: View,
     *,
     watch: Watch = lambda *_: None,
-    turned: bool = False,
+    swap_colours: bool = False,
 ) -> tuple[list[Example], Tensor]:
-    """The pictures that can be read, and what the encoder sees in them; `turned`: blue for red."""
+    """The examples whose pictures can be read, and their (pictures, regions, width) features.
+
+    `swap_colours` exchanges red and blue.
+    """
     readable: list[Example] = []
-    seen: list[Tensor] = []
+    features: list[Tensor] = []
     done = 0
     for batch in decode_ahead((e.image for e in examples), view, batch=BATCH):
-        own = zip(examples[done : done + len(batch)], batch, strict=True)
-        fine = [(e, pixels) for e, pixels in own if not isinstance(pixels, ImageError)]
+        pairs = zip(examples[done : done + len(batch)], batch, strict=True)
+        good = [(e, pixels) for e, pixels in pairs if not isinstance(pixels, ImageError)]
         done += len(batch)
         watch("encoded", done, len(examples))
-        if fine:
-            readable += [example for example, _ in fine]
-            pixels = np.stack([pixels for _, pixels in fine])
-            seen.append(
-                encode(engine.model.encoder, pixels[..., ::-1].copy() if turned else pixels)
-            )
-    return readable, torch.cat(seen) if seen else torch.empty(0)
+        if good:
+            readable += [example for example, _ in good]
+            pixels = np.stack([pixels for _, pixels in good])
+            if swap_colours:
+                pixels = pixels[..., ::-1].copy()
+            features.append(encode(engine.model.encoder, pixels))
+    return readable, torch.cat(features) if features else torch.empty(0)
 
 
-def _write(engine: TorchEngine, regions: Tensor) -> list[Caption]:
+def _caption(engine: TorchEngine, regions: Tensor) -> list[Caption]:
     calibration = Calibration.from_card(engine.card)
     return [
         caption
-        for some in regions.split(4 * BATCH)
-        for caption in captions_of(engine.read(some), engine.vocabulary, calibration=calibration)
+        for batch in regions.split(4 * BATCH)
+        for caption in captions_of(engine.read(batch), engine.vocabulary, calibration=calibration)
     ]
 
 
@@ -259,12 +274,12 @@ def _black(view: View) -> NDArray[np.uint8]:
 
 
 @torch.inference_mode()
-def _surprise(
+def _nll(
     engine: TorchEngine,
     examples: Sequence[Example],
     regions: Float[Tensor, "pictures regions width"],
 ) -> float:
-    """Nats a word of people's captions."""
+    """Mean NLL of the reference captions."""
     captions = encode_captions(examples, engine.vocabulary)
     device = next(engine.model.decoder.parameters()).device
     total = words = 0.0
@@ -278,8 +293,8 @@ def _surprise(
     return total / words
 
 
-def _guess(engine: TorchEngine, examples: Sequence[Example]) -> float:
-    """Nats a word for somebody who knows how often each word stands in these very captions."""
+def _unigram_entropy(engine: TorchEngine, examples: Sequence[Example]) -> float:
+    """NLL of the reference captions under their own word frequencies, start markers left out."""
     captions = encode_captions(examples, engine.vocabulary)
     counts = np.bincount(np.delete(captions.words, captions.starts[:-1]))
     share = counts[counts > 0] / counts.sum()
@@ -287,17 +302,18 @@ def _guess(engine: TorchEngine, examples: Sequence[Example]) -> float:
 
 
 def _try_views(engine: TorchEngine, examples: Sequence[Example]) -> Iterator[tuple[str, float]]:
-    """Nats a word through views that models are commonly trained with, and in other colours."""
+    """NLL through other views that models are often trained with, and with red and blue swapped."""
     own = engine.view
     fits = [replace(own, fit=fit) for fit in ("squash", "crop") if fit != own.fit]
     sizes = [replace(own, size=size) for size in (224, 288) if size != own.size]
     for view in (*fits, *sizes):
-        yield f"{view.fit} to {view.size} pixels", _surprise(engine, *_look(engine, examples, view))
-    turned = _look(engine, examples, own, turned=True)
-    yield "blue and red exchanged", _surprise(engine, *turned)
+        features = _encode_readable(engine, examples, view)
+        yield f"{view.fit} to {view.size} pixels", _nll(engine, *features)
+    swapped = _encode_readable(engine, examples, own, swap_colours=True)
+    yield "red and blue swapped", _nll(engine, *swapped)
 
 
-def _ask_neighbours(
+def _score_neighbours(
     engine: TorchEngine,
     examples: Sequence[Example],
     regions: Tensor,
@@ -305,19 +321,15 @@ def _ask_neighbours(
     *,
     watch: Watch,
 ) -> float | None:
-    """CIDEr-D of the first caption of the nearest training picture (by the angle of features)."""
+    """CIDEr-D of the first caption of the training picture with the most similar features.
+
+    Similarity is the cosine of mean features, standardized over the training pictures.
+    """
     if not train:
         return None
-    known, seen = _look(engine, train, engine.view, watch=watch)
-    theirs, ours = seen.mean(dim=1), regions.mean(dim=1)
-    middle, spread = theirs.mean(dim=0), theirs.std(dim=0) + 1e-2
-    unit = [torch.nn.functional.normalize((x - middle) / spread, dim=1) for x in (ours, theirs)]
+    known, features = _encode_readable(engine, train, engine.view, watch=watch)
+    theirs, ours = features.mean(dim=1), regions.mean(dim=1)
+    mean, std = theirs.mean(dim=0), theirs.std(dim=0) + 1e-2
+    unit = [torch.nn.functional.normalize((x - mean) / std, dim=1) for x in (ours, theirs)]
     nearest = (unit[0] @ unit[1].T).argmax(dim=1).tolist()
     return _score(examples, [known[row].captions[0] for row in nearest]).scores[JUDGE]
-
-
-def _check_confidence(
-    engine: TorchEngine, captions: Sequence[Caption], scores: NDArray[np.float64]
-) -> list[Bin]:
-    confidence = np.array([caption.confidence for caption in captions])
-    return calibration_curve(confidence, scores >= GOOD)

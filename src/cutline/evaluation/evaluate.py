@@ -16,19 +16,19 @@ from cutline.types import Caption, Example, Report
 
 @dataclass(frozen=True)
 class Captioned:
-    """One picture of the split has its caption, or cannot have one."""
+    """A picture of the split with its caption, or with the reason why it has none."""
 
     example: Example
     answer: Caption | ImageError
 
     @property
     def text(self) -> str:
-        """The caption; empty where there is none."""
+        """The caption, or an empty text."""
         return "" if isinstance(self.answer, ImageError) else self.answer.text
 
 
 def caption_split(captioner: Captioner, examples: Sequence[Example]) -> Iterator[Captioned]:
-    """Caption every picture, in order, whether it is a photograph or not."""
+    """Caption every picture in order, also those that do not look like photographs."""
     images = (example.image for example in examples)
     answers = captioner.caption_each(images, style=Style(any_picture=True))
     for example, answer in zip(examples, answers, strict=True):
@@ -41,16 +41,17 @@ def score_split(
     metrics: Sequence[str | Metric] = DEFAULT_METRICS,
     draws: int = 0,
 ) -> Report:
-    """Scores of the captions against what people wrote."""
+    """Score the captions against the references; a damaged picture counts as an empty caption."""
     pairs = list(captioned)
     predictions = {each.example.id: each.text for each in pairs}
     references = {each.example.id: each.example.captions for each in pairs}
-    # a damaged picture's caption is empty
     return score(predictions, references, metrics=metrics, draws=draws, partial=True)
 
 
-def judge(captioned: Iterable[Captioned]) -> tuple[list[dict[str, float]], NDArray[np.bool_]]:
-    """What speaks for every caption, and whether it is good: `calibration.RULE`."""
+def calibration_data(
+    captioned: Iterable[Captioned],
+) -> tuple[list[dict[str, float]], NDArray[np.bool_]]:
+    """The evidence for each caption, and whether it is good by `calibration.RULE`."""
     pairs = [each for each in captioned if isinstance(each.answer, Caption)]
     per_image = score_split(pairs, metrics=[JUDGE]).per_image
     good = np.array([per_image[each.example.id][JUDGE] >= GOOD for each in pairs])

@@ -1,7 +1,7 @@
-"""Scores as people ask for them and read them: what to measure, and tables of what was found.
+"""Inputs and outputs of scoring: metrics by name, references from files, results as text.
 
-Between the command line and `metrics`: names of metrics and files become metrics and captions,
-reports and differences become text.
+It stands between the command line and `metrics`: names and files become metrics and captions,
+reports and differences become tables and sentences.
 """
 
 import json
@@ -24,10 +24,11 @@ from cutline.text.tokenizer import split_words
 from cutline.types import Report
 
 UNITS = {"length": 1.0}
-"""Scores that are no shares, and so not shown as hundredths."""
-SHAPES = ("length", "bad endings", "repeats", "novel")
-"""Scores that are neither better nor worse for being higher."""
-FEW_IMAGES = 100
+"""Factors for scores that are not shown in hundredths."""
+NEUTRAL = ("length", "bad endings", "repeats", "novel")
+"""Scores of which neither higher nor lower is better."""
+MIN_DF_IMAGES = 100
+"""With fewer images, document frequencies from their references are unreliable."""
 
 
 def choose_metrics(
@@ -35,39 +36,43 @@ def choose_metrics(
     *,
     df: str,
     train: Path | None,
-    leave_out: Callable[[str], None],
+    warn: Callable[[str], None],
     watch: Callable[[str, int, int], None],
 ) -> list[Metric]:
-    """The metrics of `only`, or all but SPICE; METEOR is left out, aloud, without its data."""
-    names = [name.strip() for name in only.split(",")] if only else _find_usual(leave_out)
-    documents = _find_documents(df) if any(name.startswith("CIDEr") for name in names) else None
-    learnt = [split_words(text) for text in _read_all(train)] if train else ()
+    """The metrics named in `only`, by default all but SPICE; without its data METEOR is left out.
+
+    `df` are the document frequencies of CIDEr: `refs`, `coco` or a file. Captions in `train` do not
+    count as novel. `warn` is called with a sentence if METEOR is left out.
+    """
+    names = [name.strip() for name in only.split(",")] if only else _default_names(warn)
+    documents = _open_documents(df) if any(name.startswith("CIDEr") for name in names) else None
+    known = [split_words(text) for text in _read_all(train)] if train else ()
     special: dict[str, Callable[[], Metric]] = {
         "CIDEr": lambda: Cider(documents),
         "CIDEr-D": lambda: CiderD(documents),
         "METEOR": lambda: Meteor(watch=partial(watch, "METEOR")),
-        "diversity": lambda: Diversity(learnt),
+        "diversity": lambda: Diversity(known),
     }
     return [special[name]() if name in special else open_metric(name) for name in names]
 
 
-def read_expected(path: Path, split: str | None) -> Mapping[str, Sequence[str]]:
-    """References from a file of captions, or of one split (default: test) of a data set.
+def load_references(path: Path, split: str | None) -> Mapping[str, Sequence[str]]:
+    """References from a file, or from one split (default: test) of a data set's folder.
 
-    A folder is Flickr8k's, or one's own with `captions.csv` or `captions.jsonl`.
+    Raises `DataError` for a split that does not exist.
     """
     if not path.is_dir():
         return read_references(path, split=split)
     source = open_dataset(detect_source({"kind": "flickr8k"}, path), path)
-    wanted = split or "test"
-    found = {example.id: example.captions for example in source if example.split == wanted}
+    name = split or "test"
+    found = {example.id: example.captions for example in source if example.split == name}
     if not found:
-        raise DataError(f"{path} has no split {wanted!r}: train, validation or test")
+        raise DataError(f"{path} has no split {name!r}: train, validation or test")
     return found
 
 
-def write_each(report: Report, captions: Mapping[str, str], path: Path) -> None:
-    """Each image's scores, a JSON object a line."""
+def write_per_image(report: Report, captions: Mapping[str, str], path: Path) -> None:
+    """Write the scores of each image as JSON Lines."""
     lines = (
         json.dumps({"image_id": id, "caption": captions[id], **scores}, ensure_ascii=False)
         for id, scores in report.per_image.items()
@@ -75,8 +80,8 @@ def write_each(report: Report, captions: Mapping[str, str], path: Path) -> None:
     write_text_file((line + "\n" for line in lines), path)
 
 
-def tell_scores(report: Report) -> str:
-    """A table of the scores with their intervals, and the signatures under it."""
+def format_scores(report: Report) -> str:
+    """A table of the scores with their confidence intervals, followed by the signatures."""
     lines = []
     for name, value in report.scores.items():
         unit = UNITS.get(name, 100.0)
@@ -86,16 +91,16 @@ def tell_scores(report: Report) -> str:
     if report.counts:
         lines.append(f"{'distinct':<12} {100 * report.counts['distinct']:6.1f}")
         lines.append(f"{'vocabulary':<12} {report.counts['vocabulary']:6.0f}")
-    if "|df:refs|" in " ".join(report.signatures) and len(report.per_image) < FEW_IMAGES:
+    if "|df:refs|" in " ".join(report.signatures) and len(report.per_image) < MIN_DF_IMAGES:
         lines.append(
-            f"(CIDEr weighs words by these {len(report.per_image)} images alone, which are few: "
-            "--df coco weighs them by COCO's)"
+            f"(CIDEr's word weights come from only {len(report.per_image)} images; --df coco uses "
+            "those of COCO)"
         )
     return "\n".join([*lines, *report.signatures])
 
 
-def tell_differences(differences: Mapping[str, Difference], *, one: str, other: str) -> str:
-    """A sentence a score: which of the two is better, by how much, how sure."""
+def format_differences(differences: Mapping[str, Difference], *, one: str, other: str) -> str:
+    """A sentence for each score: which of the two is better, by how much, and how surely."""
     lines = []
     for name, found in differences.items():
         unit = UNITS.get(name, 100.0)
@@ -104,25 +109,28 @@ def tell_differences(differences: Mapping[str, Difference], *, one: str, other: 
             lines.append(f"{name} is the same")
             continue
         low, high = sorted((sign * found.low, sign * found.high))
-        more = "more " if name in SHAPES else ""
+        more = "more " if name in NEUTRAL else ""
         change = f"{unit * abs(found.value):.1f} {more}{name} [{unit * low:.1f}, {unit * high:.1f}]"
         p = f"p = {found.p:.3f}" if found.p >= 0.001 else "p < .001"
-        sure = "" if found.p < 0.05 else ": chance alone could do that"
-        verb = "has" if name in SHAPES else "is better by"
+        sure = "" if found.p < 0.05 else ", not significant"
+        verb = "has" if name in NEUTRAL else "is better by"
         lines.append(f"{better} {verb} {change}, {p}{sure}")
     return "\n".join(lines)
 
 
 class Change(NamedTuple):
-    """What a score of one image was with the first captioner, and is with the second."""
+    """One image's score with the first captioner and with the second."""
 
     id: str
     before: float
     after: float
 
 
-def find_most_changed(one: Report, other: Report, *, by: str, show: int) -> list[Change]:
-    """The images that gain most, best first, then those that lose most, worst last."""
+def most_changed(one: Report, other: Report, *, by: str, show: int) -> list[Change]:
+    """The `show` images that gain most, largest gain first, then those that lose most, in order.
+
+    Raises `RecipeError` if `by` is no score of the reports.
+    """
     before, after = one.per_image, other.per_image
     if by not in (names := next(iter(before.values()))):
         raise RecipeError(f"there is no score {by!r} here{nearest(by, names)}")
@@ -133,10 +141,10 @@ def find_most_changed(one: Report, other: Report, *, by: str, show: int) -> list
     return [*gained, *lost] if show else []
 
 
-def tell_most_changed(
+def format_most_changed(
     changes: Sequence[Change], captions: Mapping[str, str], others: Mapping[str, str], *, by: str
 ) -> str:
-    """Each image's score and caption before and after."""
+    """The score and both captions of each image."""
     lines, unit = [], UNITS.get(by, 100.0)
     for id, before, after in changes:
         lines += [
@@ -147,26 +155,26 @@ def tell_most_changed(
     return "\n".join(lines)
 
 
-def describe_differences(differences: Mapping[str, Difference]) -> dict[str, Any]:
-    """Differences, ready for `json.dumps`."""
+def differences_as_json(differences: Mapping[str, Difference]) -> dict[str, Any]:
+    """Differences as a dictionary for `json.dumps`."""
     return {
         name: {"difference": d.value, "interval": [d.low, d.high], "p": d.p}
         for name, d in differences.items()
     }
 
 
-def _find_usual(leave_out: Callable[[str], None]) -> list[str]:
+def _default_names(warn: Callable[[str], None]) -> list[str]:
     names = [name for name in METRICS if name != "SPICE"]
     try:
         find_dictionaries()
     except CutlineError as error:
-        leave_out(f"METEOR is left out: {error}")
+        warn(f"METEOR is left out: {error}")
         names.remove("METEOR")
     return names
 
 
-def _find_documents(df: str) -> DocumentFrequencies | None:
-    """Nothing for the references' own; a table; or the captions of a file, counted."""
+def _open_documents(df: str) -> DocumentFrequencies | None:
+    """COCO's, those of a file, or None for those of the references that are scored."""
     if df == "refs":
         return None
     if df == "coco":

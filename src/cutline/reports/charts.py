@@ -102,10 +102,11 @@ def reliability_diagram(curve: Sequence[Bin]) -> Markup:
     left, bottom = place(0.0, 0.0)
     right, top = place(1.0, 1.0)
     return _render_svg(
-        "Confidence and what was good",
+        "Reliability diagram",
         f"Expected calibration error {expected_error(curve):.3f}. "
         + "; ".join(
-            f"{b.captions} captions said {b.confidence:.2f}, {b.good:.2f} were good" for b in curve
+            f"{b.captions} captions of confidence {b.confidence:.2f}, {b.good:.2f} of them good"
+            for b in curve
         ),
         RELIABILITY_SIDE + 12,
         RELIABILITY_SIDE,
@@ -114,7 +115,7 @@ def reliability_diagram(curve: Sequence[Bin]) -> Markup:
         texts=[
             *(Text(left - 6, round(y + 4, 1), f"{tick:.0%}", "end") for tick, _, y in ticks),
             *(Text(x, bottom + 18, f"{tick:.0%}", "middle") for tick, x, _ in ticks),
-            Text(left, RELIABILITY_SIDE - 4, "across: said; up: were good"),
+            Text(left, RELIABILITY_SIDE - 4, "x: confidence; y: share of good captions"),
         ],
         line=[f"{x} {y}" for x, y in line],
         dots=[(*point, radius(b.captions)) for point, b in zip(line, curve, strict=True)],

@@ -1,7 +1,7 @@
-"""What is in a data set: counts, lengths, words, damage and duplicates, as text and as HTML.
+"""A summary of a data set: counts, caption lengths, words, damaged pictures, duplicates.
 
-Enters: examples. Leaves: an `Overview`, which `tell` writes as a table and `draw_page` as one HTML
-page that needs no network.
+Enters: examples. Leaves: a `Summary`, which `format_summary` turns into text and `render_summary`
+into an HTML page.
 """
 
 from collections import Counter, defaultdict
@@ -14,65 +14,57 @@ from cutline.images.load import View
 from cutline.images.prefetch import decode_ahead
 from cutline.reports.charts import bar_chart
 from cutline.reports.html import render_page
-from cutline.reports.thumbnails import Thumbnail, try_thumbnail
+from cutline.reports.thumbnails import Progress, Thumbnail, try_thumbnail
 from cutline.text.tokenizer import split_words
 from cutline.types import SPLITS, Example
 
 THRESHOLDS = (1, 2, 3, 4, 5, 8, 10, 20)
-COMMONEST = 40
-SHOWN = 12
+FREQUENT_WORDS = 40
+SAMPLES = 12
 """Sample pictures of each split."""
 
 
 @dataclass(frozen=True)
-class Overview:
-    """A data set in figures."""
+class Summary:
+    """The figures of a data set."""
 
     pictures: dict[str, int]
-    """Of each split."""
+    """Pictures of each split."""
     captions: dict[str, int]
     lengths: dict[int, int]
-    """How many captions have so many words."""
+    """Number of captions by their length in words."""
     words: tuple[tuple[str, int], ...]
-    """Every word with how often it occurs in training captions, the commonest first."""
+    """Every word of the training captions with its count, most frequent first."""
     damaged: tuple[str, ...]
     duplicates: tuple[tuple[Example, ...], ...]
-    """Pictures with the same bytes, of different splits."""
+    """Groups of identical files in different splits."""
 
     @property
     def vocabulary(self) -> dict[int, tuple[int, float]]:
-        """For each threshold, the words that occur so often, and their share of all words."""
+        """For each minimum count, the number of words and the share of tokens that they cover."""
         total = sum(count for _, count in self.words) or 1
         kept = {t: [count for _, count in self.words if count >= t] for t in THRESHOLDS}
         return {t: (len(counts), sum(counts) / total) for t, counts in kept.items()}
 
     @property
     def mean_length(self) -> float:
-        """Words a caption."""
+        """Mean number of words per caption."""
         captions = sum(self.lengths.values()) or 1
         return sum(length * count for length, count in self.lengths.items()) / captions
 
 
-@dataclass(frozen=True)
-class Looked:
-    """So many of the pictures have been looked at."""
-
-    done: int
-    total: int
-
-
-def look_over(examples: Sequence[Example]) -> Iterator[Looked | Overview]:
-    """Look at every caption and every picture; the overview comes last."""
+def summarize(examples: Sequence[Example]) -> Iterator[Progress | Summary]:
+    """Read every caption and every picture; the summary comes last."""
     damaged = []
     done = 0
     for batch in decode_ahead((example.image for example in examples), View(32), batch=32):
         damaged += [str(answer) for answer in batch if isinstance(answer, ImageError)]
         done += len(batch)
-        yield Looked(done, len(examples))
+        yield Progress(done, len(examples))
     split = [(e.split, split_words(caption)) for e in examples for caption in e.captions]
     words = Counter(word for name, caption in split if name == "train" for word in caption)
     lengths = Counter(len(caption) for _, caption in split)
-    yield Overview(
+    yield Summary(
         pictures={s: sum(e.split == s for e in examples) for s in SPLITS},
         captions={s: sum(name == s for name, _ in split) for s in SPLITS},
         lengths=dict(sorted(lengths.items())),
@@ -83,7 +75,7 @@ def look_over(examples: Sequence[Example]) -> Iterator[Looked | Overview]:
 
 
 def _find_duplicates(examples: Sequence[Example]) -> Iterator[tuple[Example, ...]]:
-    """Only files of one size are read to the end."""
+    """Groups of identical files in several splits; only files of equal size are read."""
     sizes = defaultdict[int, list[Example]](list)
     for example in examples:
         if example.image.is_file():
@@ -97,51 +89,55 @@ def _find_duplicates(examples: Sequence[Example]) -> Iterator[tuple[Example, ...
                 yield tuple(group)
 
 
-def tell(overview: Overview) -> str:
-    """The overview as text."""
+def format_summary(summary: Summary) -> str:
+    """Format the summary as text."""
     lines = [f"{'':12} {'pictures':>9} {'captions':>9}"]
     for split in SPLITS:
-        lines.append(f"{split:12} {overview.pictures[split]:9,} {overview.captions[split]:9,}")
-    lines += ["", f"words a caption: {overview.mean_length:.1f} in the mean; {_spread(overview)}"]
-    lines += ["", "words that occur at least so often in training captions, and their share:"]
-    for threshold, (count, share) in overview.vocabulary.items():
+        lines.append(f"{split:12} {summary.pictures[split]:9,} {summary.captions[split]:9,}")
+    lines += ["", f"words per caption: {_describe_lengths(summary)}"]
+    lines += [
+        "",
+        "words by minimum count in the training captions, and the share of tokens they cover:",
+    ]
+    for threshold, (count, share) in summary.vocabulary.items():
         lines.append(f"{threshold:5} {count:9,} {share:8.1%}")
-    commonest = ", ".join(f"{word} {count:,}" for word, count in overview.words[:COMMONEST])
-    lines += ["", f"the commonest: {commonest}"]
-    lines += ["", f"{len(overview.damaged)} damaged pictures", *overview.damaged]
-    lines.append(f"{len(overview.duplicates)} pictures in more than one split")
-    lines += _name_duplicates(overview)
+    frequent = ", ".join(f"{word} {count:,}" for word, count in summary.words[:FREQUENT_WORDS])
+    lines += ["", f"most frequent: {frequent}"]
+    lines += ["", f"damaged pictures: {len(summary.damaged)}", *summary.damaged]
+    lines.append(f"pictures in more than one split: {len(summary.duplicates)}")
+    lines += _name_duplicates(summary)
     return "\n".join(lines)
 
 
-def _spread(overview: Overview) -> str:
-    lengths = [length for length, count in overview.lengths.items() for _ in range(count)]
+def _describe_lengths(summary: Summary) -> str:
+    lengths = [length for length, count in summary.lengths.items() for _ in range(count)]
     if not lengths:
-        return "there are none"
+        return "no captions"
     low, high = lengths[len(lengths) // 20], lengths[-1 - len(lengths) // 20]
-    return f"{low} to {high} in nine of ten; the longest {lengths[-1]}"
+    mean, longest = summary.mean_length, lengths[-1]
+    return f"mean {mean:.1f}, 90 % between {low} and {high}, longest {longest}"
 
 
-def _name_duplicates(overview: Overview) -> list[str]:
-    return [" = ".join(f"{e.image.name} ({e.split})" for e in g) for g in overview.duplicates]
+def _name_duplicates(summary: Summary) -> list[str]:
+    return [" = ".join(f"{e.image.name} ({e.split})" for e in g) for g in summary.duplicates]
 
 
-def draw_page(overview: Overview, examples: Sequence[Example], title: str) -> Iterator[str]:
-    """The overview as one HTML page, in pieces, with sample pictures of each split."""
-    lengths = [(str(n), overview.lengths.get(n, 0)) for n in _range(overview.lengths)]
+def render_summary(summary: Summary, examples: Sequence[Example], title: str) -> Iterator[str]:
+    """The summary as one HTML page, in pieces, with sample pictures of each split."""
+    lengths = [(str(n), summary.lengths.get(n, 0)) for n in _range(summary.lengths)]
     return render_page(
         "dataset.html",
         title,
-        overview=overview,
-        lengths=bar_chart("Words a caption", lengths),
-        words=bar_chart("The commonest words", overview.words[:COMMONEST]),
-        duplicates=_name_duplicates(overview),
+        summary=summary,
+        lengths=bar_chart("Caption length in words", lengths),
+        words=bar_chart("Most frequent words", summary.words[:FREQUENT_WORDS]),
+        duplicates=_name_duplicates(summary),
         samples=list(_pick_samples(examples)),
     )
 
 
 def _range(lengths: Collection[int]) -> range:
-    """From the shortest to the longest, also those that no caption has: an axis has no gaps."""
+    """All lengths from the shortest to the longest, so that the axis has no gaps."""
     return range(min(lengths), max(lengths) + 1) if lengths else range(0)
 
 
@@ -149,7 +145,7 @@ def _pick_samples(
     examples: Sequence[Example],
 ) -> Iterator[tuple[str, list[tuple[Example, Thumbnail | ImageError]]]]:
     for split in SPLITS:
-        own = [example for example in examples if example.split == split]
-        chosen = own[:: max(1, len(own) // SHOWN)][:SHOWN]
+        members = [example for example in examples if example.split == split]
+        chosen = members[:: max(1, len(members) // SAMPLES)][:SAMPLES]
         if chosen:
             yield split, [(example, try_thumbnail(example.image)) for example in chosen]

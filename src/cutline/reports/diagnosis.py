@@ -1,7 +1,4 @@
-"""An inspection as a page: its cause, how honest confidence is, the numbers, the worst pictures.
-
-Enters: an `Inspection`. Leaves: one HTML page, in pieces.
-"""
+"""The page of an inspection: cause, reliability diagram, figures, worst captions."""
 
 from collections.abc import Iterator
 
@@ -12,8 +9,8 @@ from cutline.reports.html import render_page
 from cutline.reports.thumbnails import draw_thumbnails
 
 
-def draw_inspection(found: Inspection, model: str) -> Iterator[str]:
-    """The page, piece by piece."""
+def render_inspection(found: Inspection, model: str) -> Iterator[str]:
+    """The page in pieces; thumbnails are drawn as they are reached."""
     thumbnails = draw_thumbnails(example.image for example, _, _ in found.worst)
     return render_page(
         "diagnosis.html",

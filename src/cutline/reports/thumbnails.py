@@ -1,7 +1,7 @@
-"""Pictures, small enough that a page can carry thousands: each an address that holds its own bytes.
+"""Thumbnails as data URLs, small enough for a page with thousands of them.
 
-WebP of 256 pixels and quality 55 is 6.8 kB a photograph of Flickr8k in the mean of 200, so that
-2,000 of them are 18 MB of text.
+WebP of 256 pixels at quality 55 takes 6.8 kB per Flickr8k photograph (mean of 200), so that 2,000
+of them are 18 MB of text.
 """
 
 import io
@@ -20,15 +20,15 @@ from cutline.images.load import View, open_image
 from cutline.images.prefetch import DECODERS, in_order
 
 SIDE = 256
-"""Pixels of the longer side."""
+"""Length of the longer side, in pixels."""
 QUALITY = 55
 ORIENTATION = 0x0112
-"""The EXIF tag; from 5 on a picture lies on its side."""
+"""The EXIF tag; with values from 5 to 8 width and height are swapped."""
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small picture, upright, of the proportions of the large one."""
+    """A small picture, upright, with the aspect ratio of the large one."""
 
     address: str
     """`data:image/webp;base64,...`"""
@@ -36,13 +36,21 @@ class Thumbnail:
     height: int
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How many of the pictures have been read."""
+
+    done: int
+    total: int
+
+
 def draw_thumbnails(pictures: Iterable[Path]) -> Iterator[Thumbnail | ImageError]:
-    """One for each picture, in order, drawn by threads; or what is wrong with the picture."""
+    """Draw a thumbnail of each picture in threads, or yield what is wrong with it, in order."""
     return in_order(try_thumbnail, pictures, workers=DECODERS)
 
 
 def draw_thumbnail(picture: Path) -> Thumbnail:
-    """Raises `ImageError` for a picture that cannot be read."""
+    """Draw one thumbnail. Raises `ImageError` if the picture cannot be read."""
     square = Image.fromarray(open_image(picture, View(SIDE)))
     width, height = _find_size(picture)
     scale = SIDE / max(width, height)
@@ -53,17 +61,17 @@ def draw_thumbnail(picture: Path) -> Thumbnail:
 
 
 def _find_size(picture: Path) -> tuple[int, int]:
-    """Width and height, upright, from the file's head; a square where that does not tell."""
+    """Width and height of the upright picture, from the file's header; (1, 1) if unknown."""
     with suppress(Exception), warnings.catch_warnings(action="ignore"):
         with Image.open(picture, formats=tuple(FORMATS)) as opened:
             width, height = opened.size
-            lies = opened.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-        return (height, width) if lies else (width, height)
+            rotated = opened.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        return (height, width) if rotated else (width, height)
     return 1, 1
 
 
 def try_thumbnail(picture: Path) -> Thumbnail | ImageError:
-    """A thumbnail, or what is wrong with the picture."""
+    """Draw one thumbnail, or return what is wrong with the picture."""
     try:
         return draw_thumbnail(picture)
     except ImageError as error:

@@ -1,7 +1,7 @@
-"""How a training went, as a page: curves of loss and scores, and what it wrote on the way.
+"""The page of a training run: learning curves, scores of each epoch, sample captions.
 
-Enters: `history.jsonl`, a line a step, and `epochs.jsonl`, a line an epoch, both of a model folder.
-Leaves: `report.html` in that folder. Needs no torch, and remakes the page at any time.
+Enters: a model folder with `history.jsonl` (one line per step) and `epochs.jsonl` (one per epoch).
+Leaves: `report.html` in that folder. Needs no torch, and can be repeated at any time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,48 +17,48 @@ from cutline.reports.thumbnails import Thumbnail, try_thumbnail
 from cutline.training.history import HISTORY, Epoch, _read, read_epochs
 
 PAGE = "report.html"
-POINTS = 300
-"""Of a curve: of more steps the mean of some makes a point."""
+MAX_POINTS = 300
+"""Points of the loss curve; with more steps each is the mean of several."""
 
 
 @dataclass(frozen=True)
 class SampleCaptions:
-    """The captions of a validation picture in the course of a training."""
+    """The captions of one validation picture over the epochs."""
 
     name: str
     thumbnail: Thumbnail | ImageError
     captions: list[tuple[str, str]]
-    """Epochs, such as `3 to 7`, with the caption that they had in common."""
+    """Epochs, such as `3 to 7`, with the caption that all of them produced."""
     references: tuple[str, ...]
 
 
-def write_learning(folder: Path, out: Path | None = None) -> Path:
-    """Write the page of a model folder's training, and say where it is.
+def write_training_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of a model folder's training run and return its path.
 
-    Raises `DataError` for a folder in which nothing was trained.
+    Raises `DataError` for a folder without a history, or with one that cannot be read.
     """
     steps = []
     for number, line in _read(folder / HISTORY):
         try:
             steps.append((float(line["number"]), float(line["loss"])))
         except (KeyError, TypeError, ValueError):
-            raise DataError(f"{folder / HISTORY}, line {number}: this is no step") from None
+            raise DataError(f"{folder / HISTORY}, line {number}: not a training step") from None
     epochs = read_epochs(folder)
     if not steps and not epochs:
         raise DataError(f"{folder} has no {HISTORY}: nothing was trained there")
     page = out or folder / PAGE
-    title = f"How {folder.resolve().name} learnt"
+    title = f"Training of {folder.resolve().name}"
     write_text_file(_render(title, steps, epochs), page)
     return page
 
 
 def _render(title: str, steps: Sequence[Point], epochs: Sequence[Epoch]) -> Iterator[str]:
     names = list(dict.fromkeys(name for epoch in epochs for name in epoch.scores))
-    curves = [("Loss of the training", line_chart("Loss", _thin(steps), x_label="step"))]
-    for name in reversed(names):  # CIDEr-D, by which the best is chosen, is the last
+    curves = [("Training loss", line_chart("Loss", _thin(steps), x_label="step"))]
+    for name in reversed(names):  # the score that chooses the best epoch is the last
         points = [(e.epoch + 1.0, 100 * e.scores[name]) for e in epochs if name in e.scores]
         chart = line_chart(name, points, x_label="epoch", show_points=True)
-        curves.append((f"{name} on validation pictures", chart))
+        curves.append((f"{name} on the validation split", chart))
     return render_page(
         "training.html",
         title,
@@ -70,7 +70,7 @@ def _render(title: str, steps: Sequence[Point], epochs: Sequence[Epoch]) -> Iter
 
 
 def _thin(steps: Sequence[Point]) -> list[Point]:
-    size = max(1, ceil(len(steps) / POINTS))
+    size = max(1, ceil(len(steps) / MAX_POINTS))
     groups = [steps[start : start + size] for start in range(0, len(steps), size)]
     return [(group[-1][0], sum(loss for _, loss in group) / len(group)) for group in groups]
 
@@ -85,11 +85,11 @@ def _collect_samples(epochs: Sequence[Epoch]) -> Iterator[SampleCaptions]:
         yield SampleCaptions(path.name, try_thumbnail(path), list(_merge(captions)), references)
 
 
-def _merge(said: Sequence[tuple[int, str]]) -> Iterator[tuple[str, str]]:
-    """Epochs in a row that wrote the same, together: `3 to 7`."""
+def _merge(captions: Sequence[tuple[int, str]]) -> Iterator[tuple[str, str]]:
+    """Join consecutive epochs with the same caption: `3 to 7`."""
     start = 0
-    for number, (epoch, caption) in enumerate(said):
-        if number + 1 == len(said) or said[number + 1][1] != caption:
-            first = said[start][0]
+    for number, (epoch, caption) in enumerate(captions):
+        if number + 1 == len(captions) or captions[number + 1][1] != caption:
+            first = captions[start][0]
             yield (f"{first}" if first == epoch else f"{first} to {epoch}"), caption
             start = number + 1
