@@ -276,9 +276,9 @@ def write_page(results: Mapping[str, Any]) -> str:
         f"{platform.python_version()}), by `python benchmarks/coco.py --data FOLDER --weights "
         "WEIGHTS`, which writes this page.",
         "",
-        "## A set of COCO's size",
+        "## A data set of COCO's size",
         "",
-        f"{large['captions']:,} captions of {PICTURES:,} pictures, drawn from val2017's own:",
+        f"{large['captions']:,} captions of {PICTURES:,} pictures, sampled from val2017:",
         "",
         "| step | seconds |",
         "|---|---|",
@@ -289,25 +289,25 @@ def write_page(results: Mapping[str, Any]) -> str:
         "",
         "## What the recipes would cost",
         "",
-        "From the seconds of a picture and of a step, with a vocabulary of COCO's size; the whole "
-        "is **not yet run at full size**, and a GPU was not at hand.",
+        "Extrapolated from the seconds per picture and per step, with a vocabulary of COCO's size; "
+        "**no full run was done**, and no GPU was available.",
         "",
-        "| recipe | encode once | features | an epoch | epochs | together |",
+        "| recipe | encode once | features | per epoch | epochs | total |",
         "|---|---|---|---|---|---|",
         *(_cost_row(name, costs[name]) for name in RECIPES),
         "",
-        "Scoring 5,000 validation pictures after each epoch is not in it.",
+        "Scoring 5,000 validation pictures after each epoch is not included.",
         "",
         "## Eighty photographs, from data to score",
         "",
-        f"{80 - 80 // FOLDS - CHOSEN_BY} to learn from, {CHOSEN_BY} to choose by, {80 // FOLDS} to "
-        f"test on, {FOLDS} times, so that each of the 80 is tested once; seconds are of one time. "
-        "CIDEr-D with COCO's document frequencies, in brackets 95 of 100 other draws of the "
-        f"pictures. From scratch the recipes have {suited}; fine-tune's rate and epochs were "
-        "chosen by such folds of 60 of these pictures; "
-        f"`cutline data show` took {little['data show']:.0f} s. Learning on beats learning from "
-        "scratch in the same minutes; where brackets overlap as those of the last two rows do, "
-        "fifty pictures are too few to tell.",
+        f"{FOLDS}-fold cross-validation, so that each of the 80 is tested once: "
+        f"{80 - 80 // FOLDS - CHOSEN_BY} to train, {CHOSEN_BY} to validate, {80 // FOLDS} to test. "
+        "Times are of one fold; CIDEr-D uses COCO's document frequencies and has 95 % bootstrap "
+        f"intervals. From scratch the recipes use {suited}; fine-tune's learning rate and epochs "
+        "were chosen by such folds of 60 of these pictures; "
+        f"`cutline data show` took {little['data show']:.0f} s. Fine-tuning beats training from "
+        "scratch in the same time; where intervals overlap, as in the last two rows, fifty "
+        "pictures are too few to tell.",
         "",
         "| | train | caption | BLEU-1 | BLEU-4 | CIDEr-D |",
         "|---|---|---|---|---|---|",

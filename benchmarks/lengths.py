@@ -75,13 +75,12 @@ def write(found: Mapping[str, Any]) -> None:
     lines = [
         "# Short captions",
         "",
-        "Written by `python benchmarks/lengths.py --data FLICKR8K`: the packaged model on "
+        "Written by `python benchmarks/lengths.py --data FLICKR8K`: the built-in model on "
         f"{found['pictures']:,} validation photographs of Flickr8k. *Cut* keeps as many whole "
-        "words as there is room for; *searched* is `cutline caption --max-chars`. Unfinished are "
-        "captions that end in the middle of a phrase (`a man in a`); CIDEr-D does not mind them, "
-        "people do.",
+        "words as fit; *searched* is `cutline caption --max-chars`. Unfinished captions end in "
+        "the middle of a phrase (`a man in a`), which CIDEr-D hardly notices, but people do.",
         "",
-        "| | too long before | cut: CIDEr-D | unfinished | searched: CIDEr-D | unfinished |",
+        "| | too long | cut: CIDEr-D | unfinished | searched: CIDEr-D | unfinished |",
         "|---|---|---|---|---|---|",
         f"| any length | | {cells(found['free'])} | {cells(found['free'])} |",
     ]

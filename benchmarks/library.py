@@ -136,14 +136,14 @@ def write(found: dict[str, Any]) -> None:
 Written by `python benchmarks/library.py` on {found["date"]}; {found["machine"]}.
 Model: {found["model"]}.
 
-| pictures | a second, files to the finished file of captions | memory at most |
+| pictures | pictures per second, files to captions.jsonl | peak memory |
 |---|---|---|
 | {FEW:,} | {few:,.0f} (before {before:,.0f}, after {after:,.0f}) | {least:.0f} MB |
 | {count:,} | {many:,.0f}, **{many / few:.0%}** of it | {most:.0f} MB |
 
-Each picture is a small file of its own, in a tree of folders. The model is a small one, so that
-listing, hashing and the journal are most of the time. The rate falls a little as the journal grows:
-by less than a tenth of a millisecond a picture, where the packaged model takes fifteen for each.
+Each picture is a small file in a tree of folders. The model is tiny, so that listing, hashing and the
+journal take most of the time. The rate falls slightly as the journal grows: by less than a tenth of a
+millisecond per picture, of which the built-in model takes fifteen.
 
 ![Memory and rate over the run](library.png)
 """)

@@ -55,21 +55,21 @@ def evaluate(models: list[str], data: Path, kind: str, split: str) -> dict[str, 
 def write(results: dict[str, Any]) -> str:
     """The document: a table a split, and what each recipe claims."""
     parts = [
-        "# Recipes and what they gave",
-        "Scores on Flickr8k's official splits; in brackets 95 of 100 other draws of the pictures. "
-        "Everything was chosen on validation; test was scored afterwards. Written by "
-        "`python benchmarks/recipes.py`, from its records in `benchmarks/recipes.json`. "
-        "An ensemble is `cutline evaluate MODEL --with ANOTHER --data FLICKR8K`.",
+        "# Results of the recipes",
+        "Scores on Flickr8k's official splits, with 95 % bootstrap intervals. All choices were made "
+        "on validation; test was scored afterwards. Written by `python benchmarks/recipes.py`, from "
+        "its records in `benchmarks/recipes.json`. An ensemble is `cutline evaluate -m MODEL --with "
+        "ANOTHER --data FLICKR8K`.",
         *(
             f"## {title}\n\n{tabulate(results, split)}"
             for split, title in (
                 ("test", "Test"),
                 ("validation", "Validation"),
-                ("unseen", "80 COCO photographs, of a kind that none was trained on"),
+                ("unseen", "80 COCO photographs: out of domain for all of them"),
             )
             if any(split in own for own in results.values())
         ),
-        f"## How each is made\n\n{describe(results)}",
+        f"## How to train each\n\n{describe(results)}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -94,7 +94,7 @@ def describe(results: dict[str, Any]) -> str:
     lines = ["| recipe | paper | hours on two cores | command | scored |", "|---|---|---|---|---|"]
     for path in sorted((ROOT / "recipes").glob("flickr8k-*.toml")):
         claim = tomllib.loads(path.read_text(encoding="utf8"))
-        scored = "yes" if path.stem in results else "not yet: nobody has run it to its end"
+        scored = "yes" if path.stem in results else "not yet: no finished run"
         hours = claim.get("hours", "-")
         cells = (path.stem, claim["paper"], hours, f"`{claim['command']}`", scored)
         lines.append(f"| {' | '.join(map(str, cells))} |")

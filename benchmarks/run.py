@@ -79,14 +79,14 @@ def write_marked(page: Path, parts: Mapping[str, str]) -> None:
 
 
 def draw_gazes() -> None:
-    """Where the packaged model looks for each word of six captions: docs/gaze.md."""
+    """Draw the attention of the built-in model for six captions: docs/gaze.md."""
     folder = ROOT / "docs" / "gaze"
     folder.mkdir(exist_ok=True)
     captioner = cutline.load()
     parts = [
-        "# Where the model looked",
-        "For each word of a caption, the picture lit by the regions that the model looked at when "
-        "it wrote the word. Drawn by `python benchmarks/run.py --write`, as `cutline gaze` does.",
+        "# Attention",
+        "The attention of each word of a caption: the picture, bright where the model looked when "
+        "it generated the word. Drawn by `python benchmarks/run.py --write`, like `cutline gaze`.",
     ]
     for path in GAZED:
         caption = captioner.caption(path)

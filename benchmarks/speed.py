@@ -517,17 +517,17 @@ def write_page(results: dict[str, Any]) -> str:
             "",
             f"Measured side by side on {about['machine']}, {about['date']} ({made}), by "
             "`python benchmarks/speed.py --pictures FOLDER`, which writes this page. Compare "
-            "ratios: absolute figures differ by a third from day to day on a shared machine.",
+            "ratios: absolute times vary by a third from day to day on a shared machine.",
             "",
             *write_table(results)[:-2],
             "",
-            "| what | measured | beside it |",
+            "| what | measured | for comparison |",
             "|---|---|---|",
             *(f"| {' | '.join(row)} |" for row in rows),
             "",
-            "## How cost grows",
+            "## Scaling",
             "",
-            "![Six plots: what a picture costs by number, batch, beam, words, size and cores]"
+            "![Six plots: time per picture by number, batch, beam, words, size and cores]"
             "(speed.png)",
             "",
             notes,
