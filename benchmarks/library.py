@@ -141,9 +141,9 @@ Model: {found["model"]}.
 | {FEW:,} | {few:,.0f} (before {before:,.0f}, after {after:,.0f}) | {least:.0f} MB |
 | {count:,} | {many:,.0f}, **{many / few:.0%}** of it | {most:.0f} MB |
 
-Each picture is a small file in a tree of folders. The model is tiny, so that listing, hashing and the
-journal take most of the time. The rate falls slightly as the journal grows: by less than a tenth of a
-millisecond per picture, of which the built-in model takes fifteen.
+Each picture is a small file in a tree of folders. The model is tiny, so that listing, hashing and
+the journal take most of the time. The rate falls slightly as the journal grows: by less than a
+tenth of a millisecond per picture, for which the built-in model takes fifteen.
 
 ![Memory and rate over the run](library.png)
 """)
