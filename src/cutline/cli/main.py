@@ -23,6 +23,7 @@ MODULES = {
     "write": ("write", "undo"),
     "report": ("report",),
     "alt": ("alt",),
+    "serve": ("serve",),
 }
 MODULE_OF = {command: module for module, commands in MODULES.items() for command in commands}
 NAMES = {"import": "adopt"}

@@ -42,7 +42,7 @@ class OnnxEngine:
         self, path: Path, *, threads: int | None = None, patience: float = PATIENCE
     ) -> None:
         options = session_options()
-        self.threads = options.intra_op_num_threads = threads or _usable_cores()
+        self.threads = options.intra_op_num_threads = threads or usable_cores()
         options.inter_op_num_threads = 1  # the graph is one chain: nothing could run beside it
         if _sums_saturate():
             options.add_session_config_entry("session.x64quantprecision", "1")
@@ -205,7 +205,7 @@ def _sums_saturate(processor: Path = Path("/proc/cpuinfo")) -> bool:
     return "vnni" not in processor.read_text(errors="replace")
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Cores this process may run on: in a container fewer than the machine has."""
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:

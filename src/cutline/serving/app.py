@@ -1,0 +1,51 @@
+"""All interfaces as one ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Router
+from starlette.types import ASGIApp
+
+from cutline.inference.captioner import load
+from cutline.inference.onnx import usable_cores
+from cutline.serving import huggingface, ibm_max, native, ollama, openai, page
+from cutline.serving.batching import Batcher
+from cutline.serving.gate import Gate, Room
+from cutline.serving.logs import AccessLog
+from cutline.serving.metrics import Metrics
+from cutline.serving.service import Service
+from cutline.serving.settings import Settings
+
+INTERFACES = (native, openai, ollama, huggingface, ibm_max, page)
+
+
+def create_app(settings: Settings, metrics: Metrics | None = None) -> ASGIApp:
+    """An ASGI application with its model loaded. Raises `ModelError` for one that does not run."""
+    metrics = metrics or Metrics()
+    captioner = load(settings.model, threads=1)
+    size = captioner.engine.view.size
+    grey = np.full((1, size, size, 3), 127, np.uint8)  # a model that cannot do this ends here
+    candidates = captioner.engine.write(grey, settings.wanted.style).words.shape[1]
+    cores = settings.threads or usable_cores()
+    batcher = Batcher(captioner, cores=cores, megapixels=settings.megapixels)
+    room = Room(settings, batcher, metrics)
+    service = Service(captioner, settings.wanted, batcher, room, metrics, candidates=candidates)
+
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        yield
+        batcher.close()
+
+    routes = [route for interface in INTERFACES for route in interface.routes(service)]
+    app: ASGIApp = Router(routes, lifespan=lifespan, redirect_slashes=False)
+    app = Gate(app, settings=settings, room=room, metrics=metrics)
+    if settings.origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
+    return AccessLog(app, metrics=metrics, as_json=settings.json_logs)

@@ -1,0 +1,37 @@
+"""Refusals of requests, each in the shape that the client's interface knows."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+
+class RequestError(Exception):
+    """A request that cannot be answered: an HTTP status and one sentence for the client."""
+
+    def __init__(self, status: int, message: str, *, headers: Mapping[str, str] = {}) -> None:
+        super().__init__(message)
+        self.status, self.message, self.headers = status, message, headers
+
+
+def error_response(path: str, error: RequestError) -> Response:
+    """The refusal as OpenAI's, IBM MAX's or everybody else's clients read it."""
+    body: dict[str, Any] = {"error": error.message}
+    if path.startswith("/v1/"):
+        kind = "invalid_request_error" if error.status < 500 else "server_error"
+        about = {"message": error.message, "type": kind, "param": None, "code": None}
+        body = {"error": about}
+    elif path.startswith("/model/"):
+        body = {"status": "error", "message": error.message}
+    return json_response(body, error.status, error.headers)
+
+
+def json_response(
+    body: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """JSON in UTF-8."""
+    text = json.dumps(body, ensure_ascii=False, allow_nan=False)
+    # a name that a client sent may hold half a surrogate pair, which UTF-8 does not know
+    content = text.encode("utf8", "backslashreplace")
+    return Response(content, status, headers, "application/json")

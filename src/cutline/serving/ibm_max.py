@@ -1,0 +1,36 @@
+"""The interface of IBM's MAX Image Caption Generator: three captions of a picture in a form."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from cutline.serving.errors import json_response
+from cutline.serving.payloads import read_form
+from cutline.serving.service import NAME, Service
+
+CANDIDATES = 3
+
+
+def routes(service: Service) -> list[Route]:
+    """POST /model/predict and GET /model/metadata."""
+
+    async def predict(request: Request) -> Response:
+        [upload, *_] = await read_form(request)
+        best = min(CANDIDATES, service.candidates)
+        [told] = await service.describe_all([upload.picture], best=best)
+        captions = told.get("best") or ([] if told["caption"] is None else [told])
+        predictions = [
+            {"index": str(index), "caption": each["caption"], "probability": each["confidence"]}
+            for index, each in enumerate(captions)
+        ]
+        return json_response({"status": "ok", "predictions": predictions, "cutline": told})
+
+    async def metadata(_: Request) -> Response:
+        title = str(service.captioner.card.get("title", NAME))
+        kind = "Image-to-Text Translation"
+        return json_response({"id": NAME, "name": NAME, "description": title, "type": kind})
+
+    return [
+        Route("/model/predict", predict, methods=["POST"]),
+        Route("/model/metadata", metadata),
+    ]

@@ -1,0 +1,216 @@
+"""A running server: its socket, its processes, its signals, and time limits that uvicorn lacks."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from cutline.errors import CutlineError
+from cutline.serving.app import create_app
+from cutline.serving.logs import configure_logging
+from cutline.serving.metrics import Metrics
+from cutline.serving.settings import Settings
+
+HEAD_SECONDS = 10.0
+"""For the head of a request to arrive."""
+ANSWER_SECONDS = 30.0
+"""For a client to take its answer."""
+GRACE_SECONDS = 30
+"""For accepted requests when the server ends."""
+MOST_CONNECTIONS = 512
+BACKLOG = 1024
+SHORT_LIFE = 5.0
+"""Seconds within which a process that ends could never have served."""
+HEADERS = [("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store")]
+TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Protocol(H11Protocol):
+    """uvicorn's HTTP, with a limit on connections, and time limits for heads and answers."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a head, if there is room for a connection."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.close()
+        else:
+            self._limit(HEAD_SECONDS, self._end_slow_head)
+
+    def data_received(self, data: bytes) -> None:
+        """Wait longer only for what is no head."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._limit()
+        elif self._timer is None:
+            self._limit(HEAD_SECONDS, self._end_slow_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the time limit."""
+        self._limit()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client reads slower than its answer is written."""
+        super().pause_writing()
+        self._limit(ANSWER_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        super().resume_writing()
+        self._limit()
+
+    def on_response_complete(self) -> None:
+        """What is still to be sent has its time limit, too."""
+        super().on_response_complete()
+        if self.transport.get_write_buffer_size():
+            self._limit(ANSWER_SECONDS, self._end_slow_reader)
+
+    def _limit(self, seconds: float = 0.0, end: Callable[[], None] | None = None) -> None:
+        """Replace the time limit; without arguments there is none."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(seconds, end) if end else None
+
+    def _end_slow_head(self) -> None:
+        if self.conn.trailing_data[0] and not self.transport.is_closing():
+            self.transport.write(TIMEOUT)
+        self.transport.close()
+
+    def _end_slow_reader(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+
+class _Server(uvicorn.Server):
+    """Ends by a signal as if it were told to: exit code 0."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve(
+    settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1
+) -> None:
+    """Serve until SIGINT or SIGTERM; accepted requests are still answered.
+
+    Several `workers` are processes that share the port. Raises `CutlineError` for an address that
+    cannot be had, and `ModelError` for a model that does not run.
+    """
+    with _listen(host, port) as listener:
+
+        def announce() -> None:
+            name = f"[{host}]" if ":" in host else host
+            print(f"http://{name}:{listener.getsockname()[1]}/", file=sys.stderr, flush=True)
+
+        if workers == 1:
+            _run(settings, listener, Metrics(), announce)
+        else:
+            announce()  # connections wait in the socket until a process has loaded the model
+            _supervise(settings, listener, workers)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        [(family, *_, address), *_] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CutlineError(f"cannot serve on {host}, port {port}: {reason}") from None
+
+
+def _run(
+    settings: Settings,
+    listener: socket.socket,
+    metrics: Metrics,
+    announce: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve in this process."""
+    configure_logging()
+    config = uvicorn.Config(
+        create_app(settings, metrics),
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        headers=HEADERS,
+    )
+    _Server(config, announce).run(sockets=[listener])
+
+
+def _run_child(settings: Settings, listener: socket.socket, metrics: Metrics) -> None:
+    """Serve in a process that ends with its parent, however that ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _run(settings, listener, metrics)
+    except CutlineError as error:
+        sys.exit(f"cutline: {error}")
+
+
+def _end_with_parent() -> None:
+    parent: Any = parent_process()
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _supervise(settings: Settings, listener: socket.socket, workers: int) -> None:
+    """Keep so many processes running until a signal comes (a `KeyboardInterrupt`)."""
+    metrics, context = Metrics(), get_context("spawn")
+
+    def start() -> tuple[SpawnProcess, float]:
+        process = context.Process(target=_run_child, args=(settings, listener, metrics))
+        process.start()
+        return process, time.monotonic()
+
+    running = [start() for _ in range(workers)]
+    try:
+        while True:
+            wait([process.sentinel for process, _ in running])
+            for place, (process, began) in enumerate(running):
+                if process.exitcode is not None:
+                    if time.monotonic() - began < SHORT_LIFE:
+                        raise CutlineError("a process of the server could not start")
+                    running[place] = start()
+    except KeyboardInterrupt:
+        pass  # the end that was asked for
+    finally:
+        for process, _ in running:
+            process.terminate()
+        for process, _ in running:
+            process.join()
