@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,13 @@ def connect(running) -> socket.socket:
 def megabytes(running, name: str = "VmHWM") -> float:
     status = Path(f"/proc/{running.process.pid}/status").read_text()
     return int(status.split(f"{name}:")[1].split()[0]) / 1000
+
+
+def count(running, *names: str) -> int:
+    """The sum of some counters."""
+    lines = running.ask("GET", "/metrics")[2].decode().splitlines()
+    told = dict(line.rsplit(" ", 1) for line in lines)
+    return sum(int(told.get(name, told.get(f"cutline_{name}"))) for name in names)
 
 
 def marked(number: int) -> list[bytes]:
@@ -64,8 +72,8 @@ def test_what_was_accepted_is_answered_after_term_and_nothing_new_is(start, pict
     with connect(running) as idle, connect(running) as half, ThreadPoolExecutor() as pool:
         half.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(lake) + lake[:1000])
         under_way = [pool.submit(running.ask, "POST", "/caption", lake) for _ in range(8)]
-        while b"cutline_queue_pictures 9" not in running.ask("GET", "/metrics")[2]:
-            time.sleep(0.005)
+        while count(running, "cutline_queue_pictures", 'pictures_total{result="captioned"}') < 9:
+            time.sleep(0.01)
 
         running.process.send_signal(signal.SIGTERM)
         assert idle.recv(1) == b""
@@ -86,7 +94,7 @@ def test_several_processes_share_the_port_and_the_counters(start, pictures, told
 
     assert all(json.loads(body) == told["lake.jpg"] for _, _, body in answers)
     for _ in range(8):  # whichever process answers
-        assert b'pictures_total{result="captioned"} 32' in running.ask("GET", "/metrics")[2]
+        assert count(running, 'pictures_total{result="captioned"}') == 32
     children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
     first, *others = [pid for pid in children.read_text().split() if _serves(pid)]
     os.kill(int(first), signal.SIGKILL)
@@ -192,27 +200,27 @@ def test_each_answer_belongs_to_its_picture_however_many_ask(start):
     """And an overloaded server says so; whoever waits as it says is served in the end."""
     from cutline import Style, load
 
-    running, pictures = start(), marked(80)
+    running, pictures = start(), marked(40)
     style = Style(form="auto")
     expected = [answer.as_json() for answer in load().caption_each(pictures, style=style)]
-    assert len({each["log_prob"] for each in expected}) > 70
+    assert len({each["log_prob"] for each in expected}) > 35
     refused = 0
 
     def ask(number: int) -> None:
         nonlocal refused
         while True:
-            status, headers, body = running.ask("POST", "/caption", pictures[number % 80])
+            status, headers, body = running.ask("POST", "/caption", pictures[number % 40])
             if status == 200:
-                assert json.loads(body) == expected[number % 80]
+                assert json.loads(body) == expected[number % 40]
                 return
             assert (status, headers["Connection"]) == (503, "close")
             refused += 1
             time.sleep(int(headers["Retry-After"]))
 
-    with ThreadPoolExecutor(128) as pool:
-        list(pool.map(ask, range(240)))
+    with ThreadPoolExecutor(96) as pool:
+        list(pool.map(ask, range(120)))
     assert refused
-    assert b"cutline_queue_pictures 0\n" in running.ask("GET", "/metrics")[2]
+    assert count(running, "queue_pictures") == 0
 
 
 # ----------------------------------------------------------------------------------- bad clients
@@ -262,10 +270,10 @@ def test_a_client_that_asks_and_never_reads_holds_no_room(start, pictures):
         kind = b"Content-Type: multipart/form-data; boundary=x\r\n"
         sent = form + b"--x--\r\n"
         line.sendall(head + kind + b"Content-Length: %d\r\n\r\n" % len(sent) + sent)
-        while b'result="captioned"} 8' not in running.ask("GET", "/metrics")[2]:
+        while count(running, 'pictures_total{result="captioned"}') < 8:
             time.sleep(0.05)
 
-        assert b"cutline_queue_pictures 0\n" in running.ask("GET", "/metrics")[2]
+        assert count(running, "queue_pictures") == 0
 
 
 @pytest.mark.slow
@@ -277,10 +285,8 @@ def test_more_connections_than_there_may_be_are_closed(start):
     closed = 0
     for line in lines:
         line.setblocking(False)
-        try:
+        with suppress(BlockingIOError):
             closed += line.recv(1) == b""
-        except BlockingIOError:
-            pass
         line.close()
     assert closed == 20
     time.sleep(0.5)
@@ -331,10 +337,7 @@ def _abuses() -> list[bytes]:
 async def _abuse(port: int, request: bytes, stop: float) -> None:
     while time.monotonic() < stop:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
+        with suppress(OSError):
             writer.write(request)
             await asyncio.wait_for(reader.read(100), 60)
-        except OSError:
-            pass
-        finally:
-            writer.close()
+        writer.close()
