@@ -6,56 +6,78 @@ from pathlib import Path
 
 import click
 
-from cutline.cli.options import model_option, style_options, threads_option
-from cutline.cli.progress import say
+from cutline.cli.options import (
+    device_option,
+    min_confidence_option,
+    model_option,
+    quiet_option,
+    style_options,
+    threads_option,
+)
+from cutline.cli.progress import note, warn
 from cutline.errors import CutlineError
 from cutline.text.style import Style
 
 TOKEN = "CUTLINE_TOKEN"
-"""The environment variable that may hold the token."""
-FEWEST = 16
-"""Characters of a token."""
+"""Environment variable that holds the token if no file does."""
+MIN_TOKEN_LENGTH = 16
+"""Minimum length of a token, in characters."""
 
 
 @click.command()
 @model_option
+@device_option
+@threads_option
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="The address to listen on; 0.0.0.0 opens the server to everyone who reaches this machine.",
+    help="Address to listen on; 0.0.0.0 accepts connections from other machines.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 @click.option(
-    "--token-file", type=Path, help=f"A file with the token that clients must send [{TOKEN}]."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 for any free port.",
 )
-@click.option("--cors", "origins", multiple=True, help="A web origin whose pages may ask, or *.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
-@click.option("--json-logs", is_flag=True, help="A JSON object for each request.")
+@click.option(
+    "--token-file",
+    type=Path,
+    help=f"File with the bearer token that clients must send [default: ${TOKEN}].",
+)
+@click.option(
+    "--cors", "origins", multiple=True, help="Origin whose web pages may send requests, or *."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of processes; one uses all cores already.",
+)
+@click.option("--json-logs", is_flag=True, help="Write the access log as JSON.")
 @click.option(
     "--max-mb",
     type=click.FloatRange(min=0.001, max=256),
     default=27.0,
     show_default=True,
-    help="The largest request.",
+    help="Maximum size of a request, in megabytes.",
 )
 @click.option(
     "--max-megapixels",
     type=click.FloatRange(min=0.001),
     default=12.5,
     show_default=True,
-    help="The largest picture that is decoded whole; most JPEGs are not.",
+    help="Maximum size of pictures that must be decoded whole; most JPEGs need not.",
 )
-@click.option(
-    "--min-confidence",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    help="Leave out a caption with less.",
-)
+@min_confidence_option("0")
 @style_options
-@threads_option
+@quiet_option
 def serve(
     model: Path | None,
+    device: str,
+    threads: int | None,
     host: str,
     port: int,
     token_file: Path | None,
@@ -64,14 +86,13 @@ def serve(
     json_logs: bool,
     max_mb: float,
     max_megapixels: float,
-    min_confidence: float,
+    min_confidence: float | None,
     style: Style,
-    threads: int | None,
 ) -> None:
     """Serve captions over HTTP.
 
-    Answers POST /caption, the interfaces of OpenAI, Ollama, Hugging Face and IBM MAX, and a page
-    for people at /. Ctrl-C or TERM ends it when accepted requests are answered.
+    Clients can use POST /caption, the APIs of OpenAI, Ollama, Hugging Face and IBM MAX, and a web
+    page at /. Ctrl-C or SIGTERM stops the server after it has answered the requests it accepted.
     """
     try:
         from cutline.inference.onnx import usable_cores
@@ -84,33 +105,37 @@ def serve(
     from cutline.inference.library import Wanted
 
     token = _read_token(token_file)
-    if not _is_local(host):
-        known = "who has the token" if token else "; a token (--token-file) would keep others out"
-        say(f"cutline: open to everyone who reaches {host}{' and ' if token else ''}{known}")
+    if not _is_loopback(host):
+        note(f"{host} accepts connections from other machines")
+        if not token:
+            warn("anyone who can connect can use this server: set a token with --token-file")
     settings = Settings(
-        model,
-        threads or max(1, usable_cores() // workers),
-        Wanted(min_confidence=min_confidence, style=style),
-        token,
-        origins,
-        json_logs,
-        int(max_mb * 1e6),
+        model=model,
+        device=device,
+        threads=threads or max(1, usable_cores() // workers),
+        wanted=Wanted(min_confidence=min_confidence or 0.0, style=style),
+        token=token,
+        origins=origins,
+        json_logs=json_logs,
+        body_bytes=int(max_mb * 1e6),
         megapixels=max_megapixels,
     )
     run(settings, host=host, port=port, workers=workers)
 
 
 def _read_token(path: Path | None) -> str:
-    """The token; empty where none is wanted. Raises `CutlineError` for one that is too short."""
+    """Return the token, or "" without one. Raises `CutlineError` if it is too short."""
     token = os.environ.get(TOKEN, "") if path is None else path.read_text(encoding="utf8")
     token = token.strip()
-    if (token or path) and (len(token) < FEWEST or not token.isascii()):
+    if (token or path) and (len(token) < MIN_TOKEN_LENGTH or not token.isascii()):
         where = path or TOKEN
-        raise CutlineError(f"{where}: a token has {FEWEST} or more characters, all ASCII")
+        raise CutlineError(
+            f"{where}: a token must have at least {MIN_TOKEN_LENGTH} ASCII characters"
+        )
     return token
 
 
-def _is_local(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -103,10 +103,10 @@ def open_image(source: Source, view: View) -> npt.NDArray[np.uint8]:
 
 
 def pixels_held(source: Source) -> int:
-    """How many pixels decoding a file holds in memory at once, by its header alone.
+    """The number of pixels that must be in memory to decode a file, according to its header.
 
-    None of a JPEG that is decoded by rows at a fraction of its size; of another JPEG, which is held
-    in half the memory of other formats, half of them. Raises `ImageError` as `open_image` does.
+    0 for a baseline JPEG, which is decoded row by row at a reduced size; half the pixels of any
+    other JPEG, which takes half the memory per pixel. Raises `ImageError` as `open_image` does.
     """
     with _told_plainly(_name_of(source)), _hush, _stream(source) as stream:
         picture = _recognised(headers.Metered(stream))

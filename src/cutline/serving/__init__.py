@@ -1,7 +1,7 @@
-"""An HTTP server for captions, which existing clients already speak to.
+"""An HTTP server for captions that works with existing clients.
 
-Enters: `Settings`. Leaves: an ASGI application, or a running server. A file for each family of
-interfaces; `batching` shares the cores, `gate` refuses what must not come in.
+Takes `Settings`; returns an ASGI application, or runs a server. Each API has a file of its own;
+`batching` shares the cores among requests, and `gate` rejects requests before reading them.
 """
 
 from typing import TYPE_CHECKING

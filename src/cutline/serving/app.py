@@ -1,4 +1,4 @@
-"""All interfaces as one ASGI application."""
+"""Assembles all interfaces into one ASGI application."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from cutline.inference.captioner import load
 from cutline.inference.onnx import usable_cores
 from cutline.serving import huggingface, ibm_max, native, ollama, openai, page
 from cutline.serving.batching import Batcher
-from cutline.serving.gate import Gate, Room
+from cutline.serving.gate import Capacity, Gate
 from cutline.serving.logs import AccessLog
 from cutline.serving.metrics import Metrics
 from cutline.serving.service import Service
@@ -22,16 +22,18 @@ INTERFACES = (native, openai, ollama, huggingface, ibm_max, page)
 
 
 def create_app(settings: Settings, metrics: Metrics | None = None) -> ASGIApp:
-    """An ASGI application with its model loaded. Raises `ModelError` for one that does not run."""
+    """Load the model and create the application. Raises `ModelError` if the model does not run."""
     metrics = metrics or Metrics()
-    captioner = load(settings.model, threads=1)
+    captioner = load(settings.model, threads=1, device=settings.device)
     size = captioner.engine.view.size
-    grey = np.full((1, size, size, 3), 127, np.uint8)  # a model that cannot do this ends here
+    grey = np.full(
+        (1, size, size, 3), 127, np.uint8
+    )  # warms up, and fails early for a style that the model does not support
     candidates = captioner.engine.write(grey, settings.wanted.style).words.shape[1]
     cores = settings.threads or usable_cores()
     batcher = Batcher(captioner, cores=cores, megapixels=settings.megapixels)
-    room = Room(settings, batcher, metrics)
-    service = Service(captioner, settings.wanted, batcher, room, metrics, candidates=candidates)
+    capacity = Capacity(settings, batcher, metrics)
+    service = Service(captioner, settings.wanted, batcher, capacity, metrics, candidates=candidates)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -40,7 +42,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> ASGIApp:
 
     routes = [route for interface in INTERFACES for route in interface.routes(service)]
     app: ASGIApp = Router(routes, lifespan=lifespan, redirect_slashes=False)
-    app = Gate(app, settings=settings, room=room, metrics=metrics)
+    app = Gate(app, settings=settings, capacity=capacity, metrics=metrics)
     if settings.origins:
         app = CORSMiddleware(
             app,

@@ -1,7 +1,7 @@
-"""Pictures of many requests become batches, and each core captions batches of its own.
+"""Micro-batching: the pictures of concurrent requests are captioned in batches, one core per batch.
 
-There is no timer: a core that is free takes what waits at that moment. So a lone picture is
-captioned at once, and the more clients there are, the larger the batches.
+There is no timer: an idle core takes whatever is waiting. A single picture is captioned at once,
+and batches grow with the number of concurrent clients.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from cutline.text.style import Style
 from cutline.types import Caption
 
 LARGE = 2 * 10**6
-"""Pixels from which on only one picture is decoded at a time, so that memory stays bounded."""
-MEMORY_OF_PACE = 0.1
-"""How much the last batch counts in the mean time of a picture."""
+"""Pixels above which pictures are decoded one at a time, to bound the memory used."""
+PACE_SMOOTHING = 0.1
+"""Weight of the latest batch in the moving average of the time per picture."""
 
 Answer = Caption | ImageError
 
@@ -35,16 +35,16 @@ class _Waiting:
     style: Style
     answer: "asyncio.Future[Answer]"
 
-    def fits(self, other: "_Waiting") -> bool:
-        """Whether one search serves both."""
+    def matches(self, other: "_Waiting") -> bool:
+        """Whether both can be captioned in one batch."""
         return (self.best, self.style) == (other.best, other.style)
 
 
 class Batcher:
-    """Captions pictures as soon as one of `cores` threads is free, up to 8 at a time.
+    """Captions pictures in `cores` threads, in batches of up to 8.
 
-    The captioner must run on one core a call (`load(model, threads=1)`). All methods belong to one
-    event loop.
+    The captioner must use one core per call (`load(model, threads=1)`). Call all methods from the
+    same event loop.
     """
 
     def __init__(self, captioner: Captioner, *, cores: int, megapixels: float) -> None:
@@ -54,10 +54,10 @@ class Batcher:
         self._waiting: deque[_Waiting] = deque()
         self._one_large = threading.Lock()
         self.seconds_a_picture = 0.05
-        """Moving average over all cores."""
+        """Moving average of the time per picture when all cores are busy."""
 
     async def caption(self, pictures: Sequence[bytes], *, best: int, style: Style) -> list[Answer]:
-        """A caption, or what is wrong, for each picture. Raises what the engine raises."""
+        """Return a caption or an error for each picture. Raises `ModelError` if the model fails."""
         loop = asyncio.get_running_loop()
         items = [_Waiting(picture, best, style, loop.create_future()) for picture in pictures]
         self._waiting.extend(items)
@@ -65,7 +65,7 @@ class Batcher:
         return await asyncio.gather(*(item.answer for item in items))
 
     def close(self) -> None:
-        """End the threads when they have finished what they do."""
+        """Wait for running batches, and end the threads."""
         self._threads.shutdown()
 
     def _start_batches(self) -> None:
@@ -75,11 +75,11 @@ class Batcher:
             asyncio.get_running_loop().create_task(self._run(batch))
 
     def _take_batch(self) -> list[_Waiting]:
-        """What waits longest; free cores share it evenly."""
+        """Take the oldest pictures, at most an even share for each idle core."""
         first = self._waiting.popleft()
         batch = [first]
         share = ceil((1 + len(self._waiting)) / self._idle)
-        while self._waiting and len(batch) < min(BATCH, share) and first.fits(self._waiting[0]):
+        while self._waiting and len(batch) < min(BATCH, share) and first.matches(self._waiting[0]):
             batch.append(self._waiting.popleft())
         return batch
 
@@ -87,22 +87,22 @@ class Batcher:
         loop, began = asyncio.get_running_loop(), perf_counter()
         try:
             answers = await loop.run_in_executor(self._threads, self._caption_batch, batch)
-        except Exception as error:  # any, or these requests would wait for ever
+        except Exception as error:  # whatever it is, the waiting requests must receive it
             for item in batch:
                 if not item.answer.done():
                     item.answer.set_exception(error)
         else:
             for item, answer in zip(batch, answers, strict=True):
-                if not item.answer.done():  # its client may have gone
+                if not item.answer.done():  # its request may have been cancelled
                     item.answer.set_result(answer)
             seconds = (perf_counter() - began) / len(batch) / self._cores
-            self.seconds_a_picture += MEMORY_OF_PACE * (seconds - self.seconds_a_picture)
+            self.seconds_a_picture += PACE_SMOOTHING * (seconds - self.seconds_a_picture)
         finally:
             self._idle += 1
             self._start_batches()
 
     def _caption_batch(self, batch: list[_Waiting]) -> list[Answer]:
-        """Runs in a thread."""
+        """Caption a batch; runs in a thread."""
         sizes = [_pixels_of(item.picture) for item in batch]
         readable = [
             item.picture
@@ -120,13 +120,13 @@ class Batcher:
 
     def _too_large(self, pixels: int) -> ImageError:
         return ImageError(
-            f"the file is too large: {pixels / 1e6:.0f} megapixels to hold in memory, and this "
-            f"server holds at most {self._most_pixels / 1e6:g}"
+            f"the file is too large: decoding needs memory for {pixels / 1e6:.0f} megapixels, and "
+            f"this server allows {self._most_pixels / 1e6:g}"
         )
 
 
 def _pixels_of(picture: bytes) -> int:
     try:
         return pixels_held(picture)
-    except ImageError:  # decoding it will say why
+    except ImageError:  # reported when it is decoded
         return 0

@@ -1,4 +1,4 @@
-"""Refusals of requests, each in the shape that the client's interface knows."""
+"""Error responses, in the format of the API that the client uses."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 
 class RequestError(Exception):
-    """A request that cannot be answered: an HTTP status and one sentence for the client."""
+    """A request that is rejected: an HTTP status and one sentence for the client."""
 
     def __init__(self, status: int, message: str, *, headers: Mapping[str, str] = {}) -> None:
         super().__init__(message)
@@ -16,7 +16,7 @@ class RequestError(Exception):
 
 
 def error_response(path: str, error: RequestError) -> Response:
-    """The refusal as OpenAI's, IBM MAX's or everybody else's clients read it."""
+    """The response for an error: the formats of OpenAI and IBM MAX, else `{"error": sentence}`."""
     body: dict[str, Any] = {"error": error.message}
     if path.startswith("/v1/"):
         kind = "invalid_request_error" if error.status < 500 else "server_error"
@@ -30,8 +30,8 @@ def error_response(path: str, error: RequestError) -> Response:
 def json_response(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """JSON in UTF-8."""
+    """A JSON response in UTF-8."""
     text = json.dumps(body, ensure_ascii=False, allow_nan=False)
-    # a name that a client sent may hold half a surrogate pair, which UTF-8 does not know
+    # a file name from a client may contain a lone surrogate, which UTF-8 cannot encode
     content = text.encode("utf8", "backslashreplace")
     return Response(content, status, headers, "application/json")

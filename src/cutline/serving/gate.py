@@ -1,7 +1,7 @@
-"""What a request must pass before its body is read, and how long the body may take.
+"""Admission control: checks a request before its body is read, and limits the time for the body.
 
-In order: is it from this site, has it the token, is it small enough, is there room. So an
-overloaded server spends next to nothing on what it refuses.
+The checks, in order: origin, token, size, capacity. Rejecting a request therefore costs very little
+even when the server is overloaded.
 """
 
 import asyncio
@@ -22,61 +22,60 @@ from cutline.serving.settings import Settings
 LOGGER = logging.getLogger(__name__)
 
 BODY_SECONDS = 10.0
-"""For a body to arrive, and a second more for every `BYTES_A_SECOND` that came."""
+"""Time for a body to arrive, plus one second for every `BYTES_A_SECOND` received."""
 BYTES_A_SECOND = 100_000
-FEWEST_QUEUED = 16
-"""Requests that are accepted however slow the machine is."""
-REFUSAL_SECONDS = 0.5
-"""Before an overloaded server refuses: clients that ask again at once must not keep it busy."""
-MOST_REFUSED = 256
-"""Requests that wait for their refusal; more are refused at once."""
+MIN_QUEUED = 16
+"""Number of pictures that may always be queued, even on a slow machine."""
+REJECTION_SECONDS = 0.5
+"""Delay of a 503 response, which slows down clients that retry immediately."""
+MAX_DELAYED = 256
+"""Number of rejections that may be delayed at the same time."""
 LINGER_SECONDS, LINGER_BYTES = 2.0, 2 * 10**6
-"""What a refused client may still send: were it cut off, it might not read the answer."""
+"""Limits for discarding the body of a rejected request. If the connection were closed while the
+client is still sending, it might never see the response."""
 OPEN_PATHS = ("/health",)
-"""These need no token."""
+"""Paths that need no token."""
 
 
-class Room:
-    """Counts what was accepted and is not answered yet, in requests and in bytes."""
+class Capacity:
+    """The capacity of the queue, in pictures and in bytes."""
 
     def __init__(self, settings: Settings, batcher: Batcher, metrics: Metrics) -> None:
         self._settings, self._batcher, self._metrics = settings, batcher, metrics
         self._pictures = self._bytes = 0
 
     @property
-    def most_pictures(self) -> int:
-        """As many as are captioned within the seconds that work may wait."""
-        return max(
-            FEWEST_QUEUED, int(self._settings.queued_seconds / self._batcher.seconds_a_picture)
-        )
+    def max_pictures(self) -> int:
+        """The number of pictures that can be captioned in `queued_seconds`."""
+        return max(MIN_QUEUED, int(self._settings.queued_seconds / self._batcher.seconds_a_picture))
 
     @contextmanager
-    def take(self, *, pictures: int = 0, size: int = 0) -> Iterator[Callable[[int], None]]:
-        """Occupy room; what is yielded enlarges it to so many bytes.
+    def reserve(self, *, pictures: int = 0, size: int = 0) -> Iterator[Callable[[int], None]]:
+        """Reserve capacity in a `with` block; yields a function that changes the size reserved.
 
-        Both raise `RequestError` 503 where there is too little.
+        Both raise a `RequestError` with status 503 if the capacity is exceeded.
         """
         held = 0
 
-        def hold(size: int) -> None:
+        def resize(size: int) -> None:
             nonlocal held
-            if not self._has(size=size - held):
+            if not self._fits(size=size - held):
                 raise overloaded()
             self._add(0, size - held)
             held = size
 
-        if not self._has(pictures=pictures, size=size):
+        if not self._fits(pictures=pictures, size=size):
             raise overloaded()
         self._add(pictures, 0)
         try:
-            hold(size)
-            yield hold
+            resize(size)
+            yield resize
         finally:
             self._add(-pictures, -held)
 
-    def _has(self, *, pictures: int = 0, size: int = 0) -> bool:
+    def _fits(self, *, pictures: int = 0, size: int = 0) -> bool:
         return (
-            self._pictures + pictures <= self.most_pictures
+            self._pictures + pictures <= self.max_pictures
             and self._bytes + size <= self._settings.queued_bytes
         )
 
@@ -88,14 +87,16 @@ class Room:
 
 
 class Gate:
-    """Hands requests with their whole bodies to an application, and answers the others."""
+    """ASGI middleware that passes on requests with complete bodies, and rejects the others."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings, room: Room, metrics: Metrics) -> None:
-        self._app, self._settings, self._room, self._metrics = app, settings, room, metrics
-        self._refusing = 0
+    def __init__(
+        self, app: ASGIApp, *, settings: Settings, capacity: Capacity, metrics: Metrics
+    ) -> None:
+        self._app, self._settings, self._capacity, self._metrics = app, settings, capacity, metrics
+        self._delayed = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -105,39 +106,45 @@ class Gate:
             answer.append(message)
 
         try:
-            self._insist_on_permission(scope)
+            self._check_access(scope)
             if scope["method"] == "POST":
                 await self._run_with_body(scope, receive, keep)
             else:
                 await self._run(scope, receive, keep)
         except RequestError as error:
-            await self._refuse(error, scope, receive, send)
+            await self._reject(error, scope, receive, send)
             return
-        for message in answer:  # only now: a slow reader must not occupy room
+        for message in answer:  # only now, so that a slow reader does not take up capacity
             await send(message)
 
-    def _insist_on_permission(self, scope: Scope) -> None:
-        """Raises `RequestError` for other sites' pages and for clients without the token."""
+    def _check_access(self, scope: Scope) -> None:
+        """Raise `RequestError` for pages of other sites and for clients without the token."""
         headers = Headers(scope=scope)
-        foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
-        if scope["method"] == "POST" and foreign and not self._is_allowed(headers.get("origin")):
-            raise RequestError(403, "pages of other sites may not use this server (--cors)")
+        is_foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        if scope["method"] == "POST" and is_foreign and not self._is_allowed(headers.get("origin")):
+            raise RequestError(
+                403, "this server does not accept requests from the pages of other sites (--cors)"
+            )
         token = self._settings.token
-        if token and scope["path"] not in OPEN_PATHS and not _shows(headers, token):
-            asks = {"WWW-Authenticate": 'Basic realm="cutline", charset="UTF-8"'}
-            raise RequestError(401, "this server needs its token as bearer token", headers=asks)
+        if token and scope["path"] not in OPEN_PATHS and not _has_token(headers, token):
+            challenge = {"WWW-Authenticate": 'Basic realm="cutline", charset="UTF-8"'}
+            raise RequestError(
+                401, "send the token of this server as a bearer token", headers=challenge
+            )
 
     def _is_allowed(self, origin: str | None) -> bool:
         return origin in self._settings.origins or "*" in self._settings.origins
 
     async def _run_with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises `RequestError` for a request whose body is not taken, or not whole."""
+        """Raise `RequestError` if the body is not accepted or does not arrive."""
         size = self._declared_size(scope)
-        with self._room.take(pictures=1, size=size) as hold:
-            bodies = [await self._read_body(receive, size, hold)]
+        with self._capacity.reserve(pictures=1, size=size) as resize:
+            bodies = [await self._read_body(receive, size, resize)]
 
             async def replay() -> Message:
-                body = bodies.pop() if bodies else b""  # from here on the application has it alone
+                body = (
+                    bodies.pop() if bodies else b""
+                )  # the only reference, so that it is freed early
                 return {"type": "http.request", "body": body, "more_body": False}
 
             await self._run(scope, replay, send)
@@ -147,28 +154,28 @@ class Gate:
             await self._app(scope, receive, send)
         except RequestError as error:
             response = error_response(scope["path"], error)
-        except Exception:  # any: the client learns that it was not its fault, and nothing else
-            LOGGER.exception("a request could not be answered")
-            failure = RequestError(500, "the server failed; its log says why")
+        except Exception:  # details only go to the log
+            LOGGER.exception("a request failed")
+            failure = RequestError(500, "internal error; see the log of the server")
             response = error_response(scope["path"], failure)
         else:
             return
         await response(scope, receive, send)
 
     def _declared_size(self, scope: Scope) -> int:
-        """What the client says; 0 of a body in chunks."""
-        told = Headers(scope=scope).get("content-length", "0")
-        size = int(told) if told.isdecimal() else 0  # the HTTP parser refused all else
-        self._insist_on_size(size)
+        """The Content-Length; 0 for a chunked body."""
+        declared = Headers(scope=scope).get("content-length", "0")
+        size = int(declared) if declared.isdecimal() else 0  # h11 rejects anything else
+        self._check_size(size)
         return size
 
-    def _insist_on_size(self, size: int) -> None:
+    def _check_size(self, size: int) -> None:
         most = self._settings.body_bytes
         if size > most:
-            raise RequestError(413, f"a request has at most {most / 1e6:g} MB")
+            raise RequestError(413, f"the request is larger than {most / 1e6:g} MB")
 
     async def _read_body(
-        self, receive: Receive, declared: int, hold: Callable[[int], None]
+        self, receive: Receive, declared: int, resize: Callable[[int], None]
     ) -> bytes:
         chunks: list[bytes] = []
         size, began = 0, asyncio.get_running_loop().time()
@@ -177,27 +184,27 @@ class Gate:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise RequestError(400, "the client went away")
+                        raise RequestError(400, "the client disconnected")
                     chunks.append(message.get("body", b""))
                     size += len(chunks[-1])
-                    self._insist_on_size(size)
+                    self._check_size(size)
                     if size > declared:
-                        hold(size)
+                        resize(size)
                     if not message.get("more_body"):
                         return b"".join(chunks)
                     clock.reschedule(began + BODY_SECONDS + size / BYTES_A_SECOND)
         except TimeoutError:
-            raise RequestError(408, "the body did not come in time") from None
+            raise RequestError(408, "the body did not arrive in time") from None
 
-    async def _refuse(
+    async def _reject(
         self, error: RequestError, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Answer first, then let the client finish sending for a while, so that it can read."""
+        """Respond, then discard the rest of the body so that the client can read the response."""
         self._metrics.add("refusals_total", 1, status=str(error.status))
-        if error.status == 503 and self._refusing < MOST_REFUSED:
-            self._refusing += 1
-            await asyncio.sleep(REFUSAL_SECONDS)
-            self._refusing -= 1
+        if error.status == 503 and self._delayed < MAX_DELAYED:
+            self._delayed += 1
+            await asyncio.sleep(REJECTION_SECONDS)
+            self._delayed -= 1
         response = error_response(scope["path"], error)
         headers = [*response.raw_headers, (b"connection", b"close")]
         await send({"type": "http.response.start", "status": error.status, "headers": headers})
@@ -208,8 +215,8 @@ class Gate:
 
 
 def overloaded() -> RequestError:
-    """The refusal of a server that has as much work as it can do in time."""
-    return RequestError(503, "too much is waiting: try again", headers={"Retry-After": "1"})
+    """The error for a request that exceeds the capacity."""
+    return RequestError(503, "the server is busy: try again later", headers={"Retry-After": "1"})
 
 
 async def _discard_body(receive: Receive) -> None:
@@ -225,10 +232,10 @@ async def _discard_body(receive: Receive) -> None:
         return
 
 
-def _shows(headers: Headers, token: str) -> bool:
-    """Whether a client has the token: as bearer token, or as a browser's password (Basic)."""
-    scheme, _, shown = headers.get("authorization", "").partition(" ")
-    given = shown.strip().encode("latin-1", "replace")
+def _has_token(headers: Headers, token: str) -> bool:
+    """Whether a client sent the token: as a bearer token, or as a password (Basic)."""
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    given = credentials.strip().encode("latin-1", "replace")
     if scheme.lower() == "basic":
         try:
             given = b64decode(given, validate=True).partition(b":")[2]

@@ -1,6 +1,6 @@
-"""The shape of Hugging Face's inference interface for image-to-text.
+"""Hugging Face's inference API for image-to-text.
 
-Clients post to the address that they are given as the model: `http://host:8000/models/cutline`.
+Clients take the URL of the endpoint as the model: `http://host:8000/models/cutline`.
 """
 
 from starlette.requests import Request

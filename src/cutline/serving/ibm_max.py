@@ -1,4 +1,4 @@
-"""The interface of IBM's MAX Image Caption Generator: three captions of a picture in a form."""
+"""The API of IBM's MAX Image Caption Generator: three captions for the picture in a form."""
 
 from starlette.requests import Request
 from starlette.responses import Response

@@ -1,4 +1,4 @@
-"""One line a request on standard error, as text or as JSON; never a picture, or a file's name."""
+"""The access log: one line per request on standard error, without pictures or file names."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cutline.serving.metrics import Metrics
 
-LONGEST_PATH = 200
+MAX_PATH = 200
 INTERFACES = {
     "/caption": "caption",
     "/v1/": "openai",
@@ -21,26 +21,26 @@ INTERFACES = {
 
 
 class AccessLog:
-    """Writes and counts every request that an application answers."""
+    """ASGI middleware that logs and counts requests."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, as_json: bool) -> None:
         self._app, self._metrics, self._as_json = app, metrics, as_json
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began, status = perf_counter(), 0
 
-        async def note(message: Message) -> None:
+        async def record(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, note)
+            await self._app(scope, receive, record)
         finally:
             self._write(scope, status, perf_counter() - began)
 
@@ -49,20 +49,20 @@ class AccessLog:
         self._metrics.add("requests_total", 1, interface=name, status=str(status))
         if status == 200 and scope["method"] == "POST":
             self._metrics.observe(seconds)
-        told = {
+        entry = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "client": scope["client"][0] if scope.get("client") else "-",
             "method": scope["method"],
-            "path": escape(scope["raw_path"].decode("latin-1")[:LONGEST_PATH]),
+            "path": escape(scope["raw_path"].decode("latin-1")[:MAX_PATH]),
             "status": status,
             "seconds": round(seconds, 4),
         }
-        line = json.dumps(told) if self._as_json else " ".join(map(str, told.values()))
+        line = json.dumps(entry) if self._as_json else " ".join(map(str, entry.values()))
         print(line, file=sys.stderr, flush=True)
 
 
 def escape(text: str, *, keep: str = "") -> str:
-    """Characters that do not print spelled out: none reaches a terminal."""
+    """Replace characters that are not printable by escapes such as `\\x1b`."""
     return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
 
 
@@ -72,7 +72,7 @@ class _Formatter(logging.Formatter):
 
 
 def configure_logging() -> None:
-    """Warnings of the server's libraries, and failures, on standard error."""
+    """Write warnings and errors to standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("cutline serve: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

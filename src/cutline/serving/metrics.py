@@ -1,6 +1,6 @@
-"""Counters of a server, as text that Prometheus reads.
+"""Metrics in Prometheus' text format.
 
-The numbers lie in memory that all processes of a server share, so each of them tells of all.
+The values are in memory shared by all processes of a server, so any process can report them all.
 """
 
 from multiprocessing import get_context
@@ -13,24 +13,24 @@ RESULTS = ("captioned", "left_out", "failed")
 SECONDS = ("0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf")
 
 _KINDS = {
-    "requests_total": ("counter", "Requests, by interface and status."),
-    "refusals_total": ("counter", "Requests refused before their body was read whole, by status."),
-    "pictures_total": ("counter", "Pictures, by what came of them."),
-    "queue_pictures": ("gauge", "Requests that were accepted and are not answered."),
-    "queue_bytes": ("gauge", "Their size."),
-    "request_seconds": ("histogram", "From the last byte of the head to the answer, status 200."),
+    "requests_total": ("counter", "Requests by interface and status."),
+    "rejections_total": ("counter", "Requests rejected before their body was read, by status."),
+    "pictures_total": ("counter", "Pictures by result."),
+    "queue_pictures": ("gauge", "Pictures being received, waiting or being captioned."),
+    "queue_bytes": ("gauge", "Size of the requests being handled."),
+    "request_seconds": ("histogram", "Duration of successful POST requests."),
 }
 
 
 def _keys() -> list[tuple[str, tuple[tuple[str, str], ...]]]:
-    """Every name with its labels, in the order in which they are told."""
+    """All metrics with their labels, in the order of the output."""
     return [
         *(
             ("requests_total", (("interface", name), ("status", status)))
             for name in INTERFACES
             for status in STATUSES
         ),
-        *(("refusals_total", (("status", status),)) for status in STATUSES[1:]),
+        *(("rejections_total", (("status", status),)) for status in STATUSES[1:]),
         *(("pictures_total", (("result", result),)) for result in RESULTS),
         ("queue_pictures", ()),
         ("queue_bytes", ()),
@@ -41,21 +41,21 @@ def _keys() -> list[tuple[str, tuple[tuple[str, str], ...]]]:
 
 
 class Metrics:
-    """Counters, shared with every process that is given the same object when it starts."""
+    """Metrics, shared with child processes that receive this object as an argument."""
 
     def __init__(self) -> None:
         self._places = {key: place for place, key in enumerate(_keys())}
         self._values = get_context("spawn").Array("d", len(self._places))
 
     def add(self, name: str, amount: float, **labels: str) -> None:
-        """Add to a number; unknown labels count nowhere."""
+        """Add to a metric; unknown labels are ignored."""
         place = self._places.get((name, tuple(labels.items())))
         if place is not None:
             with self._values.get_lock():
                 self._values[place] += amount
 
     def observe(self, seconds: float) -> None:
-        """Note how long a request took."""
+        """Record the duration of a request."""
         for limit in SECONDS:
             if seconds <= float(limit):
                 self.add("request_seconds_bucket", 1, le=limit)
@@ -63,16 +63,16 @@ class Metrics:
         self.add("request_seconds_count", 1)
 
     def as_text(self) -> str:
-        """Prometheus' text format, version 0.0.4."""
+        """The metrics in Prometheus' text format, version 0.0.4."""
         lines = ["# TYPE cutline_info gauge", f'cutline_info{{version="{__version__}"}} 1']
-        told = set[str]()
+        described = set[str]()
         for (name, labels), place in self._places.items():
             family = name
             for suffix in ("_bucket", "_sum", "_count"):
                 family = family.removesuffix(suffix)
             kind, text = _KINDS[family]
-            if family not in told:
-                told.add(family)
+            if family not in described:
+                described.add(family)
                 lines += [f"# HELP cutline_{family} {text}", f"# TYPE cutline_{family} {kind}"]
             shown = ",".join(f'{label}="{value}"' for label, value in labels)
             lines.append(f"cutline_{name}{f'{{{shown}}}' if shown else ''} {self._values[place]:g}")

@@ -1,4 +1,4 @@
-"""cutline's own interface: POST /caption, and the document that describes it."""
+"""cutline's own API: POST /caption, and the OpenAPI document that describes it."""
 
 from dataclasses import replace
 from typing import Any, get_args
@@ -11,14 +11,14 @@ from starlette.routing import Route
 from cutline.errors import DataError, nearest
 from cutline.inference.library import Wanted
 from cutline.serving.errors import RequestError, json_response
-from cutline.serving.payloads import MOST_PICTURES, read_uploads
+from cutline.serving.payloads import MAX_PICTURES, read_uploads
 from cutline.serving.service import Service
 from cutline.text.style import FEWEST, Form
 from cutline.version import __version__
 
 BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
-MOST_BEST = 100
-MOST_CHARS = 10_000
+MAX_BEST = 100
+MAX_CHARS = 10_000
 
 
 def routes(service: Service) -> list[Route]:
@@ -55,17 +55,17 @@ def routes(service: Service) -> list[Route]:
 
 
 def read_wanted(query: QueryParams, default: Wanted) -> Wanted:
-    """What the address asks for: `?best=3&gaze=1&style=phrase`. Raises `RequestError`."""
+    """Read the options in a query string: `?best=3&gaze=1&style=phrase`. Raises `RequestError`."""
     for name in query:
         if name not in PARAMETERS:
             raise RequestError(400, f"there is no parameter {name!r}{nearest(name, PARAMETERS)}")
     given = {name: _read_value(name, query[name]) for name in query}
-    told_as = {"form": given.pop("style")} if "style" in given else {}
-    told_as |= {
+    style = {"form": given.pop("style")} if "style" in given else {}
+    style |= {
         name: given.pop(name) for name in ("max_chars", "sentence", "any_picture") if name in given
     }
     try:
-        return replace(default, **given, style=replace(default.style, **told_as))
+        return replace(default, **given, style=replace(default.style, **style))
     except DataError as error:
         raise RequestError(400, str(error)) from None
 
@@ -82,7 +82,7 @@ def _read_value(name: str, text: str) -> Any:
             return text
         number = int(text) if kind == "integer" else float(text)
     except (KeyError, ValueError):
-        raise RequestError(400, f"{name} cannot be {text[:50]!r}") from None
+        raise RequestError(400, f"invalid value for {name}: {text[:50]!r}") from None
     if not schema["minimum"] <= number <= schema["maximum"]:
         raise RequestError(
             400, f"{name} must be from {schema['minimum']} to {schema['maximum']}, not {number}"
@@ -90,28 +90,31 @@ def _read_value(name: str, text: str) -> Any:
     return number
 
 
-# ---------------------------------------------------------------------- what describes all this
+# ------------------------------------------------------------------------- OpenAPI document
 
 PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "best": (
-        {"type": "integer", "minimum": 1, "maximum": MOST_BEST},
-        "How many candidates, under `best`.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_BEST},
+        "Number of candidates, returned under `best`.",
     ),
-    "gaze": ({"type": "boolean"}, "Where each word looked: a share for each region, in 1/1000."),
+    "gaze": (
+        {"type": "boolean"},
+        "Return the attention of each word: the share of each region, in thousandths.",
+    ),
     "min_confidence": (
         {"type": "number", "minimum": 0, "maximum": 1},
-        "Leave out a caption with less.",
+        "Leave out captions below this confidence.",
     ),
     "style": (
         {"type": "string", "enum": list(get_args(Form))},
-        "A sentence; a phrase, `a zebra`; auto: a phrase in place of a doubtful sentence.",
+        "Sentence, or phrase such as `a zebra`; auto: a phrase where unsure.",
     ),
     "max_chars": (
-        {"type": "integer", "minimum": FEWEST, "maximum": MOST_CHARS},
-        "The longest caption, in characters.",
+        {"type": "integer", "minimum": FEWEST, "maximum": MAX_CHARS},
+        "Maximum length of a caption, in characters.",
     ),
-    "sentence": ({"type": "boolean"}, "With a capital and a full stop."),
-    "any_picture": ({"type": "boolean"}, "Caption drawings, documents and screenshots too."),
+    "sentence": ({"type": "boolean"}, "Capitalize, and end with a full stop."),
+    "any_picture": ({"type": "boolean"}, "Also caption drawings, documents and screenshots."),
 }
 
 _PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
@@ -126,11 +129,14 @@ _WORD = {
 }
 _CAPTION = {
     "type": "object",
-    "description": "What `cutline caption --json` says of a picture.",
+    "description": "What `cutline caption --json` prints for a picture.",
     "properties": {
-        "path": {"type": "string", "description": "The name of a file in a form."},
+        "path": {"type": "string", "description": "The file name, for files in a form."},
         "caption": {"type": ["string", "null"]},
-        "left_out": {"type": "string", "description": "Why there is none: `not a photograph`."},
+        "left_out": {
+            "type": "string",
+            "description": "Why there is no caption: `not a photograph`.",
+        },
         "confidence": _PROBABILITY,
         "log_prob": {"type": "number", "maximum": 0},
         "words": {"type": "array", "items": _WORD},
@@ -152,15 +158,15 @@ _ERROR = {
     "properties": {"path": {"type": "string"}, "error": {"type": "string"}},
     "required": ["error"],
 }
-_REFUSALS = {
-    "400": "A parameter or a body that cannot be read.",
-    "401": "The token is missing.",
-    "403": "The page of another site.",
-    "408": "The body came too slowly.",
+_ERRORS = {
+    "400": "Invalid parameter or body.",
+    "401": "The token is missing or wrong.",
+    "403": "The request comes from a page of another site.",
+    "408": "The body did not arrive in time.",
     "413": "The body is too large.",
-    "415": "A body of another kind.",
-    "422": "The picture cannot be read, or the model cannot do what is wanted.",
-    "503": "Too much is waiting: try again after `Retry-After` seconds.",
+    "415": "Unsupported content type.",
+    "422": "The picture cannot be read, or the model does not support the parameters.",
+    "503": "The server is busy: try again after `Retry-After` seconds.",
 }
 
 
@@ -172,19 +178,19 @@ def _describe_caption() -> dict[str, Any]:
     picture = {"type": "string", "format": "binary"}
     form = {
         "type": "object",
-        "properties": {"image": {"type": "array", "items": picture, "maxItems": MOST_PICTURES}},
+        "properties": {"image": {"type": "array", "items": picture, "maxItems": MAX_PICTURES}},
     }
     body = {"application/octet-stream": {"schema": picture}, "image/*": {"schema": picture}}
     answers: dict[str, Any] = {
         status: {"description": text, "content": _content("application/json", "Error")}
-        for status, text in _REFUSALS.items()
+        for status, text in _ERRORS.items()
     }
     answers["200"] = {
-        "description": "What is said of the picture; of several in one form, a list.",
+        "description": "The result for the picture; a list for several pictures in a form.",
         "content": _content("application/json", "Answer"),
     }
     return {
-        "summary": "Caption a picture, or the pictures of a form.",
+        "summary": "Caption a picture, or the pictures in a form.",
         "operationId": "caption",
         "parameters": [
             {"name": name, "in": "query", "description": text, "schema": schema}
@@ -208,8 +214,8 @@ OPENAPI: dict[str, Any] = {
     "info": {"title": "cutline", "version": __version__, "description": "Captions photographs."},
     "paths": {
         "/caption": {"post": _describe_caption()},
-        "/health": _describe_text("Whether the server runs; needs no token.", "application/json"),
-        "/metrics": _describe_text("Counters for Prometheus.", "text/plain"),
+        "/health": _describe_text("Whether the server is up; needs no token.", "application/json"),
+        "/metrics": _describe_text("Prometheus metrics.", "text/plain"),
     },
     "components": {
         "schemas": {
@@ -234,4 +240,4 @@ OPENAPI: dict[str, Any] = {
     },
     "security": [{}, {"token": []}],
 }
-"""The own interface, as OpenAPI 3.1."""
+"""The OpenAPI 3.1 document for this API."""

@@ -1,7 +1,8 @@
-"""Ollama's interface, which photo libraries and home servers speak: generate and chat.
+"""Ollama's API, which photo libraries and home automation use: generate and chat.
 
-Streamed unless a client asks for one answer, as Ollama does. What the model leaves out is an empty
-text; `cutline` holds all that `cutline caption --json` says of each picture.
+As with Ollama, responses are streamed unless the request says otherwise. A picture without a
+caption ("not a photograph") gets an empty text. The extra field `cutline` contains what
+`cutline caption --json` prints for each picture.
 """
 
 import json
@@ -22,7 +23,7 @@ from cutline.serving.service import NAME, Service
 from cutline.version import __version__
 
 OLLAMA_VERSION = "0.6.0"
-"""Whose interface this is; clients compare it with what they need."""
+"""The Ollama version whose API this is; some clients check it."""
 
 
 def routes(service: Service) -> list[Route]:
@@ -45,7 +46,7 @@ class _Ollama:
     async def generate(self, request: Request) -> Response:
         body = await read_json(request)
         images = items_of(body.get("images"), "images")
-        if not images and not body.get("prompt"):  # how clients have a model loaded
+        if not images and not body.get("prompt"):  # clients do this to load a model
             return json_response(_line(body, _response(""), done_reason="load"))
         return await self._answer(body, images, _response)
 
@@ -62,7 +63,7 @@ class _Ollama:
     ) -> Response:
         began = perf_counter_ns()
         if body.get("format"):
-            raise RequestError(400, "this model writes captions, and no JSON")
+            raise RequestError(400, "this model writes captions, not JSON")
         if not images:
             raise RequestError(400, NO_PICTURE)
         told = await self._service.describe_all([decode_picture(text) for text in images])
@@ -100,7 +101,7 @@ def _message(text: str) -> dict[str, Any]:
 
 
 def _describe(service: Service) -> dict[str, Any]:
-    """The one model, as /api/tags lists it."""
+    """The model, as /api/tags lists it."""
     card = service.captioner.card
     mark = str(card.get("fingerprint") or card.get("title") or NAME)
     details = {

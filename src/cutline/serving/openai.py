@@ -1,8 +1,8 @@
-"""OpenAI's interface: chat completions and responses, also streamed, and the list of models.
+"""OpenAI's API: chat completions and responses, also streamed, and the list of models.
 
-A caption is ready at once, so a stream is the same answer in the events that its readers expect.
-What the model leaves out is told as a refusal; `cutline` holds all that `cutline caption --json`
-says of each picture.
+Captions are complete when they arrive, so a stream is a complete answer split into events. A
+picture without a caption ("not a photograph") is a refusal. The extra field `cutline` contains what
+`cutline caption --json` prints for each picture.
 """
 
 import json
@@ -16,11 +16,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cutline.serving.errors import RequestError, json_response
-from cutline.serving.native import MOST_BEST
+from cutline.serving.native import MAX_BEST
 from cutline.serving.payloads import decode_picture, items_of, read_json
 from cutline.serving.service import NAME, Service
 
-NO_PICTURE = "send a picture: this model does nothing but caption pictures"
+NO_PICTURE = "send a picture: this model only captions pictures"
 Told = list[dict[str, Any]]
 
 
@@ -29,13 +29,13 @@ def routes(service: Service) -> list[Route]:
 
     async def chat(request: Request) -> Response:
         body = await read_json(request)
-        _insist_on_text(body.get("response_format"))
+        _check_format(body.get("response_format"))
         pictures = _pictures_of(items_of(body.get("messages"), "messages"))
         number = body.get("n") or 1
-        if type(number) is not int or not 1 <= number <= MOST_BEST:
-            raise RequestError(400, f"n must be from 1 to {MOST_BEST}")
+        if type(number) is not int or not 1 <= number <= MAX_BEST:
+            raise RequestError(400, f"n must be between 1 and {MAX_BEST}")
         if number > 1 and len(pictures) > 1:
-            raise RequestError(400, "n above 1 is for one picture")
+            raise RequestError(400, "n above 1 needs a single picture")
         told = await service.describe_all(pictures, best=number)
         answer = _Chat(told, str(body.get("model") or NAME))
         return _as_events(answer.chunks()) if body.get("stream") else json_response(answer.whole())
@@ -43,7 +43,7 @@ def routes(service: Service) -> list[Route]:
     async def responses(request: Request) -> Response:
         body = await read_json(request)
         text = body.get("text")
-        _insist_on_text(text.get("format") if isinstance(text, dict) else None)
+        _check_format(text.get("format") if isinstance(text, dict) else None)
         told = await service.describe_all(_pictures_of(items_of(body.get("input"), "input")))
         answer = _response_of(told, str(body.get("model") or NAME))
         return _as_events(_events_of(answer)) if body.get("stream") else json_response(answer)
@@ -65,14 +65,14 @@ def routes(service: Service) -> list[Route]:
 MODEL = {"id": NAME, "object": "model", "created": 0, "owned_by": "cutline"}
 
 
-def _insist_on_text(format: Any) -> None:
+def _check_format(format: Any) -> None:
     kind = format.get("type") if isinstance(format, dict) else None
     if kind not in (None, "text"):
-        raise RequestError(400, "this model writes captions, and no JSON")
+        raise RequestError(400, "this model writes captions, not JSON")
 
 
 def _pictures_of(messages: list[Any]) -> list[bytes]:
-    """Those of the last message that has any; others have been answered."""
+    """The pictures of the last message that has any; earlier ones were answered before."""
     for message in reversed(messages):
         content = message.get("content") if isinstance(message, dict) else None
         parts = content if isinstance(content, list) else []
@@ -84,22 +84,22 @@ def _pictures_of(messages: list[Any]) -> list[bytes]:
 
 
 def text_of(told: Told) -> str:
-    """A caption a line; nothing for what was left out."""
+    """The captions, one per line; empty where there is none."""
     return "\n".join(each["caption"] or "" for each in told).strip()
 
 
 def refusal_of(told: Told) -> str | None:
-    """Why there is no caption at all; None where there is one."""
+    """Why there is no caption; None if there is one."""
     return None if text_of(told) else "; ".join(str(each.get("left_out", "")) for each in told)
 
 
 def tokens_of(told: Told) -> int:
-    """Words that were written."""
+    """The number of words in the captions."""
     return sum(len(each.get("words", ())) for each in told)
 
 
 class _Chat:
-    """A chat completion, whole or in chunks: each candidate of one picture is a choice."""
+    """A chat completion, whole or in chunks; the candidates for a picture are its choices."""
 
     def __init__(self, told: Told, model: str) -> None:
         self._told = told
@@ -141,7 +141,7 @@ class _Chat:
 
 
 def _response_of(told: Told, model: str) -> dict[str, Any]:
-    """A finished response with one message."""
+    """A completed response with one message."""
     refusal, count = refusal_of(told), tokens_of(told)
     part: dict[str, Any] = {"type": "output_text", "text": text_of(told), "annotations": []}
     message = {

@@ -1,4 +1,4 @@
-"""The page at `/`: drop pictures, read captions. Without JavaScript a form captions one file."""
+"""The web page at `/`: drop pictures, read captions. Without JavaScript, a form takes one file."""
 
 from base64 import b64encode
 from html import escape
@@ -24,7 +24,7 @@ POLICY = (
 
 
 def routes(service: Service) -> list[Route]:
-    """GET and POST /, and what the page needs."""
+    """GET and POST /, and the assets of the page."""
 
     async def show(_: Request) -> Response:
         return _draw("")
@@ -40,7 +40,7 @@ def routes(service: Service) -> list[Route]:
     async def asset(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in KINDS:
-            raise RequestError(404, "there is no such file")
+            raise RequestError(404, "not found")
         content = (ASSETS / name).read_bytes()
         return Response(content, media_type=KINDS[name])
 
@@ -68,7 +68,7 @@ def _card(upload: Upload, told: dict[str, Any]) -> str:
         return _wrong(f"{upload.name}: {told['error']}")
     text = escape(told["caption"] or told["left_out"])
     sure = f"confidence {100 * told['confidence']:.0f} %, " if told["caption"] else ""
-    picture = b64encode(upload.picture).decode()  # browsers look at the bytes, not at the type
+    picture = b64encode(upload.picture).decode()  # browsers ignore the type and look at the bytes
     return (
         f'<li class="card"><div class="shown"><img src="data:image/jpeg;base64,{picture}" '
         f'alt="{text} (machine-written)"></div>'

@@ -1,4 +1,4 @@
-"""A running server: its socket, its processes, its signals, and time limits that uvicorn lacks."""
+"""Runs the server: socket, processes, signals, and connection limits that uvicorn lacks."""
 
 import asyncio
 import os
@@ -25,34 +25,34 @@ from cutline.serving.metrics import Metrics
 from cutline.serving.settings import Settings
 
 HEAD_SECONDS = 10.0
-"""For the head of a request to arrive."""
+"""Time for the head of a request to arrive."""
 ANSWER_SECONDS = 30.0
-"""For a client to take its answer."""
+"""Time for a client to read its response."""
 GRACE_SECONDS = 30
-"""For accepted requests when the server ends."""
-MOST_CONNECTIONS = 512
+"""Time to finish accepted requests when the server stops."""
+MAX_CONNECTIONS = 512
 BACKLOG = 1024
-SHORT_LIFE = 5.0
-"""Seconds within which a process that ends could never have served."""
+MIN_LIFETIME = 5.0
+"""A process that ends within this time is not restarted, because it failed to start."""
 HEADERS = [("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store")]
 TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class Protocol(H11Protocol):
-    """uvicorn's HTTP, with a limit on connections, and time limits for heads and answers."""
+    """HTTP with a limit on connections, and time limits for request heads and slow readers."""
 
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a head, if there is room for a connection."""
+        """Start the time limit for the head, or close the connection if there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
+        if len(self.connections) > MAX_CONNECTIONS:
             transport.close()
         else:
             self._limit(HEAD_SECONDS, self._end_slow_head)
 
     def data_received(self, data: bytes) -> None:
-        """Wait longer only for what is no head."""
+        """Stop the time limit when the head is complete."""
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._limit()
@@ -60,28 +60,28 @@ class Protocol(H11Protocol):
             self._limit(HEAD_SECONDS, self._end_slow_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the time limit."""
+        """Stop the time limit."""
         self._limit()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The client reads slower than its answer is written."""
+        """Start the time limit for a client that does not read."""
         super().pause_writing()
         self._limit(ANSWER_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It has read."""
+        """Stop the time limit: the client has read."""
         super().resume_writing()
         self._limit()
 
     def on_response_complete(self) -> None:
-        """What is still to be sent has its time limit, too."""
+        """Start the time limit for a client that has not read all of the response."""
         super().on_response_complete()
         if self.transport.get_write_buffer_size():
             self._limit(ANSWER_SECONDS, self._end_slow_reader)
 
     def _limit(self, seconds: float = 0.0, end: Callable[[], None] | None = None) -> None:
-        """Replace the time limit; without arguments there is none."""
+        """Replace the time limit; without arguments, remove it."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.loop.call_later(seconds, end) if end else None
@@ -97,7 +97,7 @@ class Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Ends by a signal as if it were told to: exit code 0."""
+    """A server that exits with 0 after SIGINT or SIGTERM."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -121,10 +121,10 @@ class _Server(uvicorn.Server):
 def serve(
     settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1
 ) -> None:
-    """Serve until SIGINT or SIGTERM; accepted requests are still answered.
+    """Serve until SIGINT or SIGTERM, then finish the accepted requests.
 
-    Several `workers` are processes that share the port. Raises `CutlineError` for an address that
-    cannot be had, and `ModelError` for a model that does not run.
+    With several `workers`, that many processes share the port. Raises `CutlineError` if the address
+    is not available, and `ModelError` if the model does not run.
     """
     with _listen(host, port) as listener:
 
@@ -135,7 +135,7 @@ def serve(
         if workers == 1:
             _run(settings, listener, Metrics(), announce)
         else:
-            announce()  # connections wait in the socket until a process has loaded the model
+            announce()  # the kernel queues connections until the model is loaded
             _supervise(settings, listener, workers)
 
 
@@ -147,7 +147,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise CutlineError(f"cannot serve on {host}, port {port}: {reason}") from None
+        raise CutlineError(f"cannot listen on {host}, port {port}: {reason}") from None
 
 
 def _run(
@@ -175,22 +175,22 @@ def _run(
 
 
 def _run_child(settings: Settings, listener: socket.socket, metrics: Metrics) -> None:
-    """Serve in a process that ends with its parent, however that ends."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Serve in a child process, which stops when its parent dies."""
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         _run(settings, listener, metrics)
     except CutlineError as error:
         sys.exit(f"cutline: {error}")
 
 
-def _end_with_parent() -> None:
+def _stop_with_parent() -> None:
     parent: Any = parent_process()
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _supervise(settings: Settings, listener: socket.socket, workers: int) -> None:
-    """Keep so many processes running until a signal comes (a `KeyboardInterrupt`)."""
+    """Run child processes and restart those that die, until a `KeyboardInterrupt`."""
     metrics, context = Metrics(), get_context("spawn")
 
     def start() -> tuple[SpawnProcess, float]:
@@ -204,11 +204,11 @@ def _supervise(settings: Settings, listener: socket.socket, workers: int) -> Non
             wait([process.sentinel for process, _ in running])
             for place, (process, began) in enumerate(running):
                 if process.exitcode is not None:
-                    if time.monotonic() - began < SHORT_LIFE:
-                        raise CutlineError("a process of the server could not start")
+                    if time.monotonic() - began < MIN_LIFETIME:
+                        raise CutlineError("a server process failed to start")
                     running[place] = start()
     except KeyboardInterrupt:
-        pass  # the end that was asked for
+        pass  # the normal way to stop
     finally:
         for process, _ in running:
             process.terminate()

@@ -1,4 +1,4 @@
-"""What all interfaces share: pictures in, what `cutline caption --json` says of each out."""
+"""Captions pictures for all interfaces, with the results of `cutline caption --json`."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -10,63 +10,64 @@ from cutline.inference.captioner import Captioner
 from cutline.inference.library import Wanted
 from cutline.serving.batching import Answer, Batcher
 from cutline.serving.errors import RequestError
-from cutline.serving.gate import Room
+from cutline.serving.gate import Capacity
 from cutline.serving.metrics import Metrics
-from cutline.serving.payloads import MOST_PICTURES
+from cutline.serving.payloads import MAX_PICTURES
 from cutline.types import leave_out_unsure
 
 NAME = "cutline"
-"""Of the model, for clients that ask which there are."""
+"""The name of the model, for APIs that list models."""
 
 
-UNABLE = "this model has not so many candidates, or cannot keep to such a length"
+UNSUPPORTED = "this model does not offer that many candidates, or does not support that style"
 
 
 class Service:
-    """A captioner behind a queue."""
+    """A captioner with a queue."""
 
     def __init__(
         self,
         captioner: Captioner,
         wanted: Wanted,
         batcher: Batcher,
-        room: Room,
+        capacity: Capacity,
         metrics: Metrics,
         *,
         candidates: int,
     ) -> None:
         self.captioner, self.wanted, self.metrics = captioner, wanted, metrics
         self.candidates = candidates
-        """How many captions of a picture the model can offer."""
-        self._batcher, self._room = batcher, room
+        """The number of candidate captions that the model offers."""
+        self._batcher, self._capacity = batcher, capacity
 
     async def describe(
         self, pictures: Sequence[bytes], wanted: Wanted | None = None
     ) -> list[dict[str, Any]]:
-        """For each picture what `cutline caption --json` says, but for its path.
+        """Return for each picture what `cutline caption --json` prints, without the path.
 
-        Of one that cannot be read that is `{"error": sentence}`. Raises `RequestError` for too many
-        pictures, for a lack of room, and for a style or candidates that the model does not have.
+        For a picture that cannot be read, that is `{"error": sentence}`. Raises `RequestError` if
+        there are too many pictures or too little capacity, or if the model does not support
+        `wanted`.
         """
         wanted = wanted or self.wanted
-        if not 1 <= len(pictures) <= MOST_PICTURES:
-            raise RequestError(422, f"send 1 to {MOST_PICTURES} pictures, not {len(pictures)}")
-        more = len(pictures) - 1  # the gate has counted one
-        with self._room.take(pictures=more) if more else nullcontext():
+        if not 1 <= len(pictures) <= MAX_PICTURES:
+            raise RequestError(422, f"send 1 to {MAX_PICTURES} pictures, not {len(pictures)}")
+        more = len(pictures) - 1  # the gate has reserved one
+        with self._capacity.reserve(pictures=more) if more else nullcontext():
             try:
                 answers = await self._batcher.caption(
                     pictures, best=wanted.best, style=wanted.style
                 )
-            except ModelError:  # its sentence may name the server's files
+            except ModelError:  # its message may contain paths
                 if (wanted.best, wanted.style) == (self.wanted.best, self.wanted.style):
                     raise
-                raise RequestError(422, UNABLE) from None
+                raise RequestError(422, UNSUPPORTED) from None
         return [self._as_json(answer, wanted) for answer in answers]
 
     async def describe_all(
         self, pictures: Sequence[bytes], *, best: int = 1
     ) -> list[dict[str, Any]]:
-        """The same for an interface that knows no single failures: `RequestError` for the first."""
+        """Like `describe`, but raise `RequestError` for the first picture that cannot be read."""
         told = await self.describe(pictures, replace(self.wanted, best=best))
         for each in told:
             if "error" in each:

@@ -1,4 +1,4 @@
-"""What a server may be told: its model, its limits, who may use it."""
+"""The settings of a server: model, limits, access."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,25 +10,27 @@ MEGABYTE = 10**6
 
 @dataclass(frozen=True)
 class Settings:
-    """Options of `cutline serve`, with their defaults."""
+    """The options of `cutline serve`, with their defaults."""
 
     model: Path | None = None
     """A model folder or one-file model; None: the built-in one."""
+    device: str = "auto"
+    """The PyTorch device for a model folder, as in `cutline.load`."""
     threads: int | None = None
-    """Cores that one process uses; None: all."""
+    """Number of cores that one process uses; None: all."""
     wanted: Wanted = Wanted()
-    """How captions read where a request does not say."""
+    """Style and minimum confidence unless a request overrides them."""
     token: str = ""
-    """What clients must show as bearer token; empty: nothing."""
+    """The bearer token that clients must send; empty: none."""
     origins: tuple[str, ...] = ()
-    """Web origins whose pages may read answers (CORS)."""
+    """Origins whose web pages may send requests and read responses (CORS)."""
     json_logs: bool = False
     body_bytes: int = 27 * MEGABYTE
-    """The largest request: a picture of 20 MB in base64."""
+    """Maximum size of a request body: a picture of 20 MB in base64."""
     queued_bytes: int = 64 * MEGABYTE
-    """All accepted requests together."""
+    """Maximum total size of the bodies of accepted requests."""
     queued_seconds: float = 2.0
-    """The work that may wait, by the speed of the last pictures."""
+    """Maximum queue length, as the time that captioning it takes at the current speed."""
     megapixels: float = 12.5
-    """Of a picture that is decoded whole; a progressive JPEG may have twice as many, and a JPEG
-    that is decoded by rows is limited by `cutline.images` only."""
+    """Maximum size of a picture that must be decoded whole. Progressive JPEGs may have twice as
+    many; baseline JPEGs are decoded at a reduced size, and only `cutline.images` limits them."""
