@@ -26,10 +26,6 @@ BODY_SECONDS = 10.0
 BYTES_A_SECOND = 100_000
 MIN_QUEUED = 16
 """Number of pictures that may always be queued, even on a slow machine."""
-REJECTION_SECONDS = 0.5
-"""Delay of a 503 response, which slows down clients that retry immediately."""
-MAX_DELAYED = 256
-"""Number of rejections that may be delayed at the same time."""
 LINGER_SECONDS, LINGER_BYTES = 2.0, 2 * 10**6
 """Limits for discarding the body of a rejected request. If the connection were closed while the
 client is still sending, it might never see the response."""
@@ -93,7 +89,6 @@ class Gate:
         self, app: ASGIApp, *, settings: Settings, capacity: Capacity, metrics: Metrics
     ) -> None:
         self._app, self._settings, self._capacity, self._metrics = app, settings, capacity, metrics
-        self._delayed = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -201,10 +196,8 @@ class Gate:
     ) -> None:
         """Respond, then discard the rest of the body so that the client can read the response."""
         self._metrics.add("refusals_total", 1, status=str(error.status))
-        if error.status == 503 and self._delayed < MAX_DELAYED:
-            self._delayed += 1
-            await asyncio.sleep(REJECTION_SECONDS)
-            self._delayed -= 1
+        if error.status == 503:  # slows down clients that retry immediately
+            await asyncio.sleep(self._settings.queued_seconds)
         response = error_response(scope["path"], error)
         headers = [*response.raw_headers, (b"connection", b"close")]
         await send({"type": "http.response.start", "status": error.status, "headers": headers})
