@@ -28,6 +28,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.request import urlopen
 
 from run import ROOT, machine, write_marked
 
@@ -87,7 +88,8 @@ def measure(pictures: list[Path], rounds: int, seconds: int) -> dict[str, Any]:
     captioner, contents = load(), [path.read_bytes() for path in pictures]
     list(captioner.caption_each(contents * 3, style=STYLE))  # loads the second session, too
     measured = []
-    with serving() as (process, address):
+    with serving() as server:
+        process, _ = server
         idle = memory_of(process, "VmRSS")
         for number in range(rounds):
             looked: dict[str, Any] = {
@@ -95,7 +97,7 @@ def measure(pictures: list[Path], rounds: int, seconds: int) -> dict[str, Any]:
                 "batch seconds": batch_seconds(captioner, contents),
             }
             for clients in CLIENTS:
-                looked[str(clients)] = hammer(address, pictures, clients, seconds)
+                looked[str(clients)] = hammer(server, pictures, clients, seconds)
             measured.append(looked)
             print(number, json.dumps(looked), flush=True)
         most = memory_of(process, "VmHWM")
@@ -126,12 +128,17 @@ def serving() -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.wait()
 
 
-def bulk(captioner: Captioner, contents: list[bytes], seconds: int) -> float:
-    """Pictures per second without a server."""
-    began, done = time.perf_counter(), 0
-    for _ in captioner.caption_each(cycle_for(contents, began + seconds), style=STYLE):
+def bulk(captioner: Captioner, contents: list[bytes], seconds: int) -> dict[str, float]:
+    """Pictures and processor time per second without a server, from the first caption on."""
+    answers = captioner.caption_each(
+        cycle_for(contents, time.perf_counter() + seconds), style=STYLE
+    )
+    next(answers)
+    began, spent, done = time.perf_counter(), time.process_time(), 0
+    for _ in answers:
         done += 1
-    return done / (time.perf_counter() - began)
+    elapsed = time.perf_counter() - began
+    return {"rate": done / elapsed, "cpu": (time.process_time() - spent) / done}
 
 
 def cycle_for(contents: list[bytes], end: float) -> Iterator[bytes]:
@@ -156,18 +163,47 @@ def batch_seconds(captioner: Captioner, contents: list[bytes]) -> float:
         return median(pool.map(run, range(5 * workers)))
 
 
-def hammer(address: str, pictures: list[Path], clients: int, seconds: int) -> dict[str, float]:
+def hammer(
+    server: tuple[subprocess.Popen[str], str], pictures: list[Path], clients: int, seconds: int
+) -> dict[str, float]:
+    """What wrk reports, and the rate and processor time per picture while all clients are there."""
     with tempfile.TemporaryDirectory() as folder:
         script, listed = Path(folder) / "post.lua", Path(folder) / "pictures"
         script.write_text(SCRIPT)
         listed.write_text("".join(f"{path.resolve()}\n" for path in pictures))
-        command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s"]
-        command += ["-s", str(script), address]
+        command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds + 2}s", "--timeout", "30s"]
+        command += ["-s", str(script), server[1]]
         environment = {**os.environ, "PICTURES": str(listed)}
-        said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    line = next(line for line in said.stdout.splitlines() if line.startswith("RESULT "))
-    told: dict[str, float] = json.loads(line.removeprefix("RESULT "))
-    return told
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as wrk:
+            time.sleep(1)
+            first = look_at(server)
+            time.sleep(seconds)
+            last = look_at(server)
+            said = str(wrk.communicate()[0])
+    line = next(line for line in said.splitlines() if line.startswith("RESULT "))
+    done, spent, elapsed = (after - before for before, after in zip(first, last, strict=True))
+    own = {"rate": done / elapsed, "cpu": spent / max(1, done)}
+    while pictures_in(server):
+        time.sleep(0.1)  # or this row would be in the way of the next
+    return {**json.loads(line.removeprefix("RESULT ")), **own}
+
+
+def look_at(server: tuple[subprocess.Popen[str], str]) -> tuple[float, float, float]:
+    """Pictures captioned so far, processor time spent, and the time."""
+    process, _ = server
+    ticks = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    done = read_metric(server, 'pictures_total{result="captioned"}')
+    return done, sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"), time.perf_counter()
+
+
+def pictures_in(server: tuple[subprocess.Popen[str], str]) -> float:
+    return read_metric(server, "queue_pictures")
+
+
+def read_metric(server: tuple[subprocess.Popen[str], str], name: str) -> float:
+    with urlopen(f"{server[1]}metrics") as answer:
+        text = answer.read().decode()
+    return float(text.split(f"cutline_{name} ")[1].split()[0])
 
 
 def cold_start() -> float:
@@ -194,30 +230,36 @@ def _wrk_version() -> str:
 def tell(found: dict[str, Any]) -> str:
     rounds = found["rounds"]
 
-    def rate(looked: dict[str, Any], clients: int) -> float:
-        return float(looked[str(clients)]["ok"] / looked[str(clients)]["seconds"])
+    def compare(clients: int, name: str) -> float:
+        return median(
+            looked[str(clients)][name] / looked["caption_each"][name] for looked in rounds
+        )
 
     lines = [
         "",
-        "| clients | pictures/s | relative to `caption_each` | median latency, p99 | 503 |",
-        "|---|---|---|---|---|",
+        "| clients | pictures/s | rate relative to `caption_each` | CPU time per picture, relative | "
+        "latency: median, p99 | 503 |",
+        "|---|---|---|---|---|---|",
     ]
     for clients in CLIENTS:
-        rates = [rate(looked, clients) for looked in rounds]
-        shares = [rate(looked, clients) / looked["caption_each"] for looked in rounds]
         own = [looked[str(clients)] for looked in rounds]
-        latency = ", ".join(f"{1000 * median(o[p] for o in own):.0f}" for p in ("p50", "p99"))
         busy = median(o["busy"] / o["seconds"] for o in own)
-        latency = f"{latency} ms" if busy < 1 else "-"
-        lines.append(
-            f"| {clients} | {median(rates):.1f} | {median(shares):.2f} | {latency} | {busy:.0f}/s |"
-        )
+        latency = ", ".join(f"{1000 * median(o[p] for o in own):.0f}" for p in ("p50", "p99"))
+        cells = [
+            f"{median(o['rate'] for o in own):.1f}",
+            f"{compare(clients, 'rate'):.2f}",
+            f"{compare(clients, 'cpu'):.2f}",
+            f"{latency} ms" if busy < 1 else "-",
+            f"{busy:.0f}/s",
+        ]
+        lines.append(f"| {clients} | {' | '.join(cells)} |")
     batches = median(looked["8"]["p99"] / looked["batch seconds"] for looked in rounds)
     useful = median(
-        rate(looked, 256) / max(rate(looked, clients) for clients in CLIENTS) for looked in rounds
+        looked["256"]["rate"] / max(looked[str(clients)]["rate"] for clients in CLIENTS)
+        for looked in rounds
     )
     failed = sum(looked[str(clients)]["other"] for looked in rounds for clients in CLIENTS)
-    bulk_rate = median(looked["caption_each"] for looked in rounds)
+    bulk_rate = median(looked["caption_each"]["rate"] for looked in rounds)
     slowest = median(looked["batch seconds"] for looked in rounds)
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     memory = found["memory"]
@@ -231,11 +273,11 @@ def tell(found: dict[str, Any]) -> str:
             f"{bulk_rate:.1f} pictures/s in the same rounds. The machine was busy with other work: "
             "compare ratios, which are taken within a round.",
             "",
-            f"- The p99 latency with 8 clients is {batches:.1f} times the {1000 * slowest:.0f} ms that "
-            "`caption_each` takes for a batch of 8 while the other core does the same.",
+            f"- The p99 latency with 8 clients is {batches:.1f} times the {1000 * slowest:.0f} ms "
+            "that `caption_each` takes for a batch of 8 while the other core does the same.",
             "- With 256 clients that retry immediately, the server captions "
             f"{useful:.2f} times as many pictures as in its best row.",
-            f"- Requests with another status than 200 and 503, or without a response: {failed:.0f}.",
+            f"- Requests without a response, or with a status but 200 and 503: {failed:.0f}.",
             f"- Memory: {memory['idle']} MB idle, {memory['most']} MB peak. The server listens "
             f"{found['cold start']:.2f} s after its process starts (best of five).",
             "",

@@ -1,7 +1,9 @@
 """Micro-batching: the pictures of concurrent requests are captioned in batches, one core per batch.
 
-There is no timer: an idle core takes whatever is waiting. A single picture is captioned at once,
-and batches grow with the number of concurrent clients.
+There is no timer. A picture that arrives while all cores are idle is captioned at once. While
+others are running, an idle core waits until its share of the usual number of concurrent pictures is
+there, or until a batch ends: clients that have just received a caption send their next picture a
+moment later, and a batch of 4 takes three quarters of the time of 4 batches of 1.
 """
 
 import asyncio
@@ -22,6 +24,8 @@ from cutline.types import Caption
 
 LARGE = 2 * 10**6
 """Pixels above which pictures are decoded one at a time, to bound the memory used."""
+LOAD_SMOOTHING = 0.3
+"""Weight of the latest batch in the moving average of the number of concurrent pictures."""
 PACE_SMOOTHING = 0.1
 """Weight of the latest batch in the moving average of the time per picture."""
 
@@ -52,6 +56,9 @@ class Batcher:
         self._cores = self._idle = cores
         self._threads = ThreadPoolExecutor(cores, thread_name_prefix="caption")
         self._waiting: deque[_Waiting] = deque()
+        self._running = 0
+        self._usual = 0.0
+        """Moving average of the number of pictures that wait or run."""
         self._one_large = threading.Lock()
         self.seconds_a_picture = 0.05
         """Moving average of the time per picture when all cores are busy."""
@@ -69,9 +76,13 @@ class Batcher:
         self._threads.shutdown()
 
     def _start_batches(self) -> None:
+        share = min(BATCH, ceil(self._usual / self._cores))
         while self._waiting and self._idle:
+            if self._running and len(self._waiting) < share:
+                return
             batch = self._take_batch()
             self._idle -= 1
+            self._running += len(batch)
             asyncio.get_running_loop().create_task(self._run(batch))
 
     def _take_batch(self) -> list[_Waiting]:
@@ -98,6 +109,9 @@ class Batcher:
             seconds = (perf_counter() - began) / len(batch) / self._cores
             self.seconds_a_picture += PACE_SMOOTHING * (seconds - self.seconds_a_picture)
         finally:
+            load = self._running + len(self._waiting)
+            self._usual += LOAD_SMOOTHING * (load - self._usual)
+            self._running -= len(batch)
             self._idle += 1
             self._start_batches()
 
