@@ -203,7 +203,7 @@ def pictures_in(server: tuple[subprocess.Popen[str], str]) -> float:
 def read_metric(server: tuple[subprocess.Popen[str], str], name: str) -> float:
     with urlopen(f"{server[1]}metrics") as answer:
         text = answer.read().decode()
-    return float(text.split(f"cutline_{name} ")[1].split()[0])
+    return float(text.split(f"\ncutline_{name} ")[1].split()[0])
 
 
 def cold_start() -> float:
@@ -237,8 +237,8 @@ def tell(found: dict[str, Any]) -> str:
 
     lines = [
         "",
-        "| clients | pictures/s | rate relative to `caption_each` | CPU time per picture, relative | "
-        "latency: median, p99 | 503 |",
+        "| clients | pictures/s | rate relative to `caption_each` | CPU time per picture, relative "
+        "| latency: median, p99 | 503 |",
         "|---|---|---|---|---|---|",
     ]
     for clients in CLIENTS:

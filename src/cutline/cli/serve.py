@@ -102,7 +102,7 @@ def serve(
         raise CutlineError(
             f"serving needs {error.name}: pip install 'cutline[serve]', or '.[serve]' in a clone"
         ) from None
-    from cutline.inference.library import Wanted
+    from cutline.inference.library import CaptionOptions
 
     token = _read_token(token_file)
     if not _is_loopback(host):
@@ -113,7 +113,7 @@ def serve(
         model=model,
         device=device,
         threads=threads or max(1, usable_cores() // workers),
-        wanted=Wanted(min_confidence=min_confidence or 0.0, style=style),
+        options=CaptionOptions(min_confidence=min_confidence or 0.0, style=style),
         token=token,
         origins=origins,
         json_logs=json_logs,

@@ -29,11 +29,13 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> ASGIApp:
     grey = np.full(
         (1, size, size, 3), 127, np.uint8
     )  # warms up, and fails early for a style that the model does not support
-    candidates = captioner.engine.write(grey, settings.wanted.style).words.shape[1]
+    candidates = captioner.engine.write(grey, settings.options.style).words.shape[1]
     cores = settings.threads or usable_cores()
     batcher = Batcher(captioner, cores=cores, megapixels=settings.megapixels)
     capacity = Capacity(settings, batcher, metrics)
-    service = Service(captioner, settings.wanted, batcher, capacity, metrics, candidates=candidates)
+    service = Service(
+        captioner, settings.options, batcher, capacity, metrics, candidates=candidates
+    )
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:

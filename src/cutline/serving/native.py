@@ -9,11 +9,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cutline.errors import DataError, nearest
-from cutline.inference.library import Wanted
+from cutline.inference.library import CaptionOptions
 from cutline.serving.errors import RequestError, json_response
 from cutline.serving.payloads import MAX_PICTURES, read_uploads
 from cutline.serving.service import Service
-from cutline.text.style import FEWEST, Form
+from cutline.text.style import MIN_CHARS, Form
 from cutline.version import __version__
 
 BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
@@ -25,9 +25,9 @@ def routes(service: Service) -> list[Route]:
     """POST /caption, GET /openapi.json, GET /health, GET /metrics."""
 
     async def caption(request: Request) -> Response:
-        wanted = read_wanted(request.query_params, service.wanted)
+        options = read_options(request.query_params, service.options)
         uploads = await read_uploads(request)
-        told = await service.describe([upload.picture for upload in uploads], wanted)
+        told = await service.describe([upload.picture for upload in uploads], options)
         named = [
             {"path": upload.name, **each} if upload.name else each
             for upload, each in zip(uploads, told, strict=True)
@@ -54,7 +54,7 @@ def routes(service: Service) -> list[Route]:
     ]
 
 
-def read_wanted(query: QueryParams, default: Wanted) -> Wanted:
+def read_options(query: QueryParams, default: CaptionOptions) -> CaptionOptions:
     """Read the options in a query string: `?best=3&gaze=1&style=phrase`. Raises `RequestError`."""
     for name in query:
         if name not in PARAMETERS:
@@ -110,7 +110,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
         "Sentence, or phrase such as `a zebra`; auto: a phrase where unsure.",
     ),
     "max_chars": (
-        {"type": "integer", "minimum": FEWEST, "maximum": MAX_CHARS},
+        {"type": "integer", "minimum": MIN_CHARS, "maximum": MAX_CHARS},
         "Maximum length of a caption, in characters.",
     ),
     "sentence": ({"type": "boolean"}, "Capitalize, and end with a full stop."),

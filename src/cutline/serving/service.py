@@ -7,7 +7,7 @@ from typing import Any
 
 from cutline.errors import CutlineError, ModelError
 from cutline.inference.captioner import Captioner
-from cutline.inference.library import Wanted
+from cutline.inference.library import CaptionOptions
 from cutline.serving.batching import Answer, Batcher
 from cutline.serving.errors import RequestError
 from cutline.serving.gate import Capacity
@@ -28,57 +28,57 @@ class Service:
     def __init__(
         self,
         captioner: Captioner,
-        wanted: Wanted,
+        options: CaptionOptions,
         batcher: Batcher,
         capacity: Capacity,
         metrics: Metrics,
         *,
         candidates: int,
     ) -> None:
-        self.captioner, self.wanted, self.metrics = captioner, wanted, metrics
+        self.captioner, self.options, self.metrics = captioner, options, metrics
         self.candidates = candidates
         """The number of candidate captions that the model offers."""
         self._batcher, self._capacity = batcher, capacity
 
     async def describe(
-        self, pictures: Sequence[bytes], wanted: Wanted | None = None
+        self, pictures: Sequence[bytes], options: CaptionOptions | None = None
     ) -> list[dict[str, Any]]:
         """Return for each picture what `cutline caption --json` prints, without the path.
 
         For a picture that cannot be read, that is `{"error": sentence}`. Raises `RequestError` if
         there are too many pictures or too little capacity, or if the model does not support
-        `wanted`.
+        `options`.
         """
-        wanted = wanted or self.wanted
+        options = options or self.options
         if not 1 <= len(pictures) <= MAX_PICTURES:
             raise RequestError(422, f"send 1 to {MAX_PICTURES} pictures, not {len(pictures)}")
         more = len(pictures) - 1  # the gate has reserved one
         with self._capacity.reserve(pictures=more) if more else nullcontext():
             try:
                 answers = await self._batcher.caption(
-                    pictures, best=wanted.best, style=wanted.style
+                    pictures, best=options.best, style=options.style
                 )
             except ModelError:  # its message may contain paths
-                if (wanted.best, wanted.style) == (self.wanted.best, self.wanted.style):
+                if (options.best, options.style) == (self.options.best, self.options.style):
                     raise
                 raise RequestError(422, UNSUPPORTED) from None
-        return [self._as_json(answer, wanted) for answer in answers]
+        return [self._as_json(answer, options) for answer in answers]
 
     async def describe_all(
         self, pictures: Sequence[bytes], *, best: int = 1
     ) -> list[dict[str, Any]]:
         """Like `describe`, but raise `RequestError` for the first picture that cannot be read."""
-        told = await self.describe(pictures, replace(self.wanted, best=best))
+        told = await self.describe(pictures, replace(self.options, best=best))
         for each in told:
             if "error" in each:
                 raise RequestError(400, each["error"])
         return told
 
-    def _as_json(self, answer: Answer, wanted: Wanted) -> dict[str, Any]:
+    def _as_json(self, answer: Answer, options: CaptionOptions) -> dict[str, Any]:
         if isinstance(answer, CutlineError):
             told: dict[str, Any] = {"error": str(answer)}
         else:
-            told = leave_out_unsure(answer.as_json(gaze=wanted.gaze), wanted.min_confidence)
+            told = leave_out_unsure(answer.as_json(gaze=options.gaze), options.min_confidence)
         result = "failed" if "error" in told else "left_out" if "left_out" in told else "captioned"
         self.metrics.add("pictures_total", 1, result=result)
         return told

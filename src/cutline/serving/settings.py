@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cutline.inference.library import Wanted
+from cutline.inference.library import CaptionOptions
 
 MEGABYTE = 10**6
 
@@ -18,7 +18,7 @@ class Settings:
     """The PyTorch device for a model folder, as in `cutline.load`."""
     threads: int | None = None
     """Number of cores that one process uses; None: all."""
-    wanted: Wanted = Wanted()
+    options: CaptionOptions = CaptionOptions()
     """Style and minimum confidence unless a request overrides them."""
     token: str = ""
     """The bearer token that clients must send; empty: none."""
