@@ -57,9 +57,9 @@ def write(results: dict[str, Any]) -> str:
     parts = [
         "# Results of the recipes",
         "Scores on Flickr8k's official splits, with 95 % bootstrap intervals. All choices were "
-        "made on validation; test was scored afterwards. Written by `python benchmarks/recipes.py`, "
-        "from its records in `benchmarks/recipes.json`. An ensemble is `cutline evaluate -m MODEL "
-        "--with ANOTHER --data FLICKR8K`.",
+        "made on validation; test was scored afterwards. Written by "
+        "`python benchmarks/recipes.py`, from its records in `benchmarks/recipes.json`. "
+        "An ensemble is `cutline evaluate -m MODEL --with ANOTHER --data FLICKR8K`.",
         *(
             f"## {title}\n\n{tabulate(results, split)}"
             for split, title in (
