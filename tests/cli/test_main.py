@@ -1,4 +1,4 @@
-"""The command line, as a user meets it: in a process of its own where torch or pipes matter."""
+"""The command line from the outside, in a separate process where pipes or file names matter."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from cutline.text.tokenizer import join_words
 
 @pytest.fixture
 def album(tmp_path) -> Path:
-    """Two pictures, one of them in a folder below."""
+    """Two pictures, one of them in a subfolder."""
     (tmp_path / "album" / "deep").mkdir(parents=True)
     Image.new("RGB", (64, 48), "red").save(tmp_path / "album" / "one.png")
     Image.new("RGB", (48, 64), "blue").save(tmp_path / "album" / "deep" / "two.jpg")
@@ -61,7 +61,7 @@ def test_glob_patterns_and_standard_input_name_pictures(run, tiny, album, monkey
     assert len(piped.splitlines()) == 2
 
 
-def test_json_is_one_object_a_line_with_candidates_on_request(run, tiny, album):
+def test_json_is_one_object_per_line_with_optional_candidates(run, tiny, album):
     _, out, _ = run("caption", "--model", tiny, "--json", "--best", 2, album / "one.png")
 
     answer = json.loads(out)
@@ -72,7 +72,7 @@ def test_json_is_one_object_a_line_with_candidates_on_request(run, tiny, album):
     assert len(answer["best"]) == 2
 
 
-def test_a_caption_keeps_to_a_style(run, tiny, album, tmp_path):
+def test_style_options_constrain_the_caption(run, tiny, album, tmp_path):
     one = album / "one.png"
     _, free, _ = run("caption", "--model", tiny, one)
     (tmp_path / "words.txt").write_text(f"{free.split()[1]}  # as an example\n")
@@ -85,7 +85,7 @@ def test_a_caption_keeps_to_a_style(run, tiny, album, tmp_path):
     assert free.split()[1] not in without.split()
 
 
-def test_json_says_how_likely_each_word_was_and_on_request_where_it_looked(run, album):
+def test_json_has_word_probabilities_and_optional_attention(run, album):
     arguments = ("caption", "--model", PACKAGED, "--json", "--any-picture", album / "one.png")
     plain, looked = (json.loads(run(*arguments, *more)[1]) for more in ([], ["--gaze"]))
 
@@ -97,7 +97,7 @@ def test_json_says_how_likely_each_word_was_and_on_request_where_it_looked(run, 
     assert all(abs(sum(word["gaze"]) - 1000) < 25 for word in looked["words"])
 
 
-def test_one_bad_file_is_told_and_the_rest_go_on(run, tiny, album):
+def test_a_damaged_file_is_reported_and_the_others_are_captioned(run, tiny, album):
     bad = album / "bad.jpg"
     bad.write_bytes(b"")
 
@@ -110,7 +110,7 @@ def test_one_bad_file_is_told_and_the_rest_go_on(run, tiny, album):
     assert "none.png does not exist" in err.splitlines()[1]
 
 
-def test_one_bad_file_is_an_object_with_its_error(run, tiny, album):
+def test_a_damaged_file_is_a_json_object_with_its_error(run, tiny, album):
     code, out, err = run(
         "caption", "--model", tiny, "--json", album / "none.png", album / "one.png"
     )
@@ -121,7 +121,7 @@ def test_one_bad_file_is_an_object_with_its_error(run, tiny, album):
     assert "caption" in second
 
 
-def test_a_path_that_cannot_even_be_looked_at_is_told_and_the_rest_go_on(run, tiny, album):
+def test_an_invalid_path_is_reported_and_the_others_are_captioned(run, tiny, album):
     code, out, err = run("caption", "--model", tiny, "a" * 300 + ".jpg", album / "one.png")
 
     assert code == 1
@@ -129,7 +129,7 @@ def test_a_path_that_cannot_even_be_looked_at_is_told_and_the_rest_go_on(run, ti
     assert "File name too long" in err
 
 
-def test_names_of_any_bytes_go_in_and_out(tiny, album):
+def test_file_names_may_hold_any_bytes(tiny, album):
     odd = os.fsencode(album) + b"/caf\xe9.png"
     shutil.copy(album / "one.png", odd)
     environment = {**os.environ, "PYTHONIOENCODING": "utf8:strict"}
@@ -161,7 +161,7 @@ def test_captions_as_json_can_be_scored(run, tiny, album, tmp_path):
     assert "images:3" in told
 
 
-def test_where_there_are_no_pictures_a_line_says_so_and_the_rest_go_on(run, tiny, album, tmp_path):
+def test_an_empty_folder_is_reported_and_the_others_are_captioned(run, tiny, album, tmp_path):
     (tmp_path / "empty").mkdir()
 
     code, out, err = run("caption", "--model", tiny, tmp_path / "empty", album / "one.png", "x*.q")
@@ -187,7 +187,7 @@ def test_where_there_are_no_pictures_a_line_says_so_and_the_rest_go_on(run, tiny
         (["data", "check", "nowhere", "--kind", "flikr8k"], "did you mean 'flickr8k'?"),
     ],
 )
-def test_a_users_mistake_is_a_sentence_and_no_traceback(run, arguments, sentence):
+def test_a_user_error_is_one_sentence_without_a_traceback(run, arguments, sentence):
     code, out, err = run(*arguments)
 
     assert code in (1, 2)
@@ -195,7 +195,7 @@ def test_a_users_mistake_is_a_sentence_and_no_traceback(run, arguments, sentence
     assert "Traceback" not in err + out
 
 
-def test_score_prints_the_scores_and_how_they_were_made(run, tmp_path):
+def test_score_prints_scores_and_signatures(run, tmp_path):
     references = {"1": ["a dog runs", "the dog is running"], "2": ["a cat sleeps", "a cat"]}
     (tmp_path / "references.json").write_text(json.dumps(references))
     (tmp_path / "predictions.json").write_text(json.dumps({"1": "a dog runs", "2": "a cat sleeps"}))
@@ -223,7 +223,7 @@ def test_score_prints_the_scores_and_how_they_were_made(run, tmp_path):
     assert all("|images:2|" in line for line in lines[6:8])
 
 
-def test_evaluate_captions_a_split_scores_it_and_keeps_the_captions(run, tiny, drawn, tmp_path):
+def test_evaluate_captions_and_scores_a_split_and_saves_the_captions(run, tiny, drawn, tmp_path):
     code, out, _ = run(
         "evaluate", tiny, "--data", drawn, "--out", tmp_path / "captions.json", "--json"
     )
@@ -235,7 +235,7 @@ def test_evaluate_captions_a_split_scores_it_and_keeps_the_captions(run, tiny, d
     assert set(found[0]) == {"image_id", "caption"}
 
 
-def test_check_names_what_is_wrong_by_file_and_line(run, tmp_path):
+def test_data_check_lists_problems_by_file_and_line(run, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "captions.csv").write_text("image,caption\na.png,a thing\nb.png,nothing\n")
 
@@ -246,7 +246,7 @@ def test_check_names_what_is_wrong_by_file_and_line(run, tmp_path):
     assert "1 error, 0 warnings" in err
 
 
-def test_check_opens_the_pictures_and_ends_with_what_must_be_mended(run, tmp_path):
+def test_data_check_decodes_pictures_and_lists_fatal_problems_last(run, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
     rows = "image,caption\nnone.png,nothing\na.png,a thing\nb.png,a thing\n"
@@ -261,7 +261,7 @@ def test_check_opens_the_pictures_and_ends_with_what_must_be_mended(run, tmp_pat
     assert "1 error, 1 warning" in err
 
 
-def test_a_folder_of_ones_own_holds_references_too(run, tmp_path):
+def test_a_data_set_folder_can_provide_references(run, tmp_path):
     for name in ("a", "b"):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
     rows = "image,caption,split\na.png,a red dog runs,test\nb.png,two cats sleep,test\n"
@@ -285,7 +285,7 @@ def test_every_command_has_help():
         assert command.help
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(tiny, album):
+def test_a_closed_pipe_ends_the_program_quietly(tiny, album):
     command = f"{sys.executable} -m cutline caption --model {tiny} {album}/one.png"
     listed = " ".join([f"{album}/one.png"] * 50)
 
@@ -302,7 +302,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(tiny, album):
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["card"], ["caption", "--any-picture", "one.png"]]
 )
-def test_output_that_cannot_be_written_is_one_sentence(arguments, album):
+def test_a_full_disk_on_standard_output_is_one_error(arguments, album):
     command = [sys.executable, "-m", "cutline", *arguments]
 
     with Path("/dev/full").open("wb") as full:
@@ -314,7 +314,7 @@ def test_output_that_cannot_be_written_is_one_sentence(arguments, album):
     assert told.stderr == "cutline: the output: No space left on device\n"
 
 
-def test_a_number_of_thousands_of_digits_is_one_sentence(run, tmp_path):
+def test_a_number_with_thousands_of_digits_is_one_error(run, tmp_path):
     digits = "9" * 5_000
     (tmp_path / "a.json").write_text(f'{{"1": {digits}}}')
     (tmp_path / "a.jsonl").write_text(f'{{"path": "a", "caption": "b", "confidence": {digits}}}\n')
@@ -333,7 +333,7 @@ def test_a_number_of_thousands_of_digits_is_one_sentence(run, tmp_path):
         assert len(err.strip().splitlines()) == 1, err
 
 
-def test_code_of_a_strangers_recipe_is_not_run_unless_it_is_trusted(run, tmp_path, monkeypatch):
+def test_code_named_by_a_recipe_runs_only_with_trust(run, tmp_path, monkeypatch):
     (tmp_path / "stranger.py").write_text("from pathlib import Path; Path('ran').touch()\n")
     recipe = RECIPE.replace('kind = "mosaic"', 'kind = "stranger:Encoder"')
     (tmp_path / "recipe.toml").write_text(recipe)

@@ -1,4 +1,4 @@
-"""The commands that look into models, mix them, and say what their confidence means."""
+"""The commands that evaluate, calibrate, inspect and average models."""
 
 import json
 import re
@@ -20,7 +20,7 @@ def width_of(path: Path) -> int:
         return picture.width
 
 
-def test_an_ensemble_is_scored_and_its_captions_drawn(run, tiny, drawn, tmp_path):
+def test_evaluate_scores_an_ensemble_and_draws_a_sheet(run, tiny, drawn, tmp_path):
     options = ["--data", drawn, "--split", "validation", "--draws", 0, "--json"]
     _, alone, _ = run("evaluate", tiny, *options)
 
@@ -33,7 +33,7 @@ def test_an_ensemble_is_scored_and_its_captions_drawn(run, tiny, drawn, tmp_path
     assert width_of(tmp_path / "sheet.png") == 4 * 240
 
 
-def test_evaluate_gives_intervals_and_the_metrics_asked_for(run, tiny, drawn):
+def test_evaluate_computes_the_chosen_metrics_with_intervals(run, tiny, drawn):
     code, out, _ = run("evaluate", tiny, "--data", drawn, "--only", "CIDEr-D", "--json")
 
     report = json.loads(out)
@@ -43,7 +43,7 @@ def test_evaluate_gives_intervals_and_the_metrics_asked_for(run, tiny, drawn):
     assert low < report["scores"]["CIDEr-D"] < high
 
 
-def test_soup_of_a_model_with_itself_is_the_model(run, tiny, tmp_path):
+def test_the_soup_of_a_model_with_itself_is_the_model(run, tiny, tmp_path):
     code, _, err = run("soup", tiny, tiny, "--out", tmp_path / "soup")
 
     assert (code, "the mean of 2 models" in err) == (0, True)
@@ -51,7 +51,7 @@ def test_soup_of_a_model_with_itself_is_the_model(run, tiny, tmp_path):
     assert mixed.card["fingerprint"] == own.card["fingerprint"]
 
 
-def test_calibrate_writes_what_confidence_means_into_the_card(run, tiny, drawn, tmp_path):
+def test_calibrate_writes_the_calibration_into_the_card(run, tiny, drawn, tmp_path):
     model = tmp_path / "model.onnx"
     shutil.copy(tiny / "model.onnx", model)
     picture = sorted(drawn.glob("*.png"))[0]
@@ -70,7 +70,7 @@ def test_calibrate_writes_what_confidence_means_into_the_card(run, tiny, drawn, 
 
 
 @pytest.mark.slow
-def test_nothing_is_written_into_the_installed_package_unasked(run, drawn):
+def test_the_built_in_model_is_changed_only_with_apply(run, drawn):
     before = PACKAGED.stat().st_mtime_ns
 
     shown = run("calibrate", "--data", drawn, "--kind", "shapes")
@@ -82,14 +82,14 @@ def test_nothing_is_written_into_the_installed_package_unasked(run, drawn):
     assert PACKAGED.stat().st_mtime_ns == before
 
 
-def test_a_folder_is_not_calibrated(run, tiny, drawn):
+def test_a_model_folder_cannot_be_calibrated(run, tiny, drawn):
     code, _, err = run("calibrate", tiny, "--data", drawn)
     assert code == 1
     assert "is a folder: calibrate a file of `cutline export`" in err
 
 
 @pytest.mark.slow
-def test_inspect_reports_and_draws_the_worst(run, tiny, drawn, tmp_path):
+def test_inspect_reports_and_draws_the_worst_pictures(run, tiny, drawn, tmp_path):
     which = ("--data", drawn, "--split", "train")
 
     code, out, _ = run("inspect", tiny, *which, "--out", tmp_path / "report")
@@ -103,14 +103,14 @@ def test_inspect_reports_and_draws_the_worst(run, tiny, drawn, tmp_path):
     assert page.count("<figure><img ") == out.count(".png |") > 0
 
 
-def test_a_model_without_attention_has_no_gaze_to_draw(run, tiny, drawn, tmp_path):
+def test_the_attention_of_a_model_without_attention_cannot_be_drawn(run, tiny, drawn, tmp_path):
     picture = sorted(drawn.glob("*.png"))[0]
     code, _, err = run("gaze", picture, "--model", tiny, "--out", tmp_path / "gaze.png")
     assert code == 1
     assert "this model has no attention" in err
 
 
-def test_the_packaged_model_tells_where_it_looked(run, tmp_path):
+def test_the_attention_of_the_built_in_model_is_drawn(run, tmp_path):
     out = tmp_path / "gaze.jpg"
     code, caption, _ = run("gaze", ROOT / "examples" / "cat.jpg", "--out", out)
 
@@ -119,7 +119,7 @@ def test_the_packaged_model_tells_where_it_looked(run, tmp_path):
     assert width_of(out) == 5 * 224
 
 
-def test_a_drawing_that_cannot_be_written_is_told(run, tmp_path):
+def test_a_drawing_that_cannot_be_written_is_reported(run, tmp_path):
     picture = ROOT / "examples" / "cat.jpg"
     code, _, err = run("gaze", picture, "--out", tmp_path / "nowhere" / "gaze.jpg")
     assert code == 1
@@ -127,7 +127,7 @@ def test_a_drawing_that_cannot_be_written_is_told(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_8_bits_are_measured_on_data_and_what_they_cost_is_in_the_card(run, tiny, drawn, tmp_path):
+def test_the_cost_of_8_bits_is_measured_and_recorded_in_the_card(run, tiny, drawn, tmp_path):
     path = tmp_path / "narrow.onnx"
 
     code, _, err = run("export", tiny, "--precision", "int8", "--data", drawn, "--out", path)

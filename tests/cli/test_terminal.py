@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-te
 
 
 def on_a_terminal(*arguments: object) -> bytes:
-    """What a person sees who runs `cutline` with these arguments."""
+    """What `cutline` with these arguments prints on a terminal."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "cutline", *map(str, arguments)]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs):
@@ -27,7 +27,7 @@ def on_a_terminal(*arguments: object) -> bytes:
         try:
             while piece := os.read(ours, 2**16):
                 seen += piece
-        except OSError:  # how a terminal says that nobody writes any more
+        except OSError:  # the terminal was closed
             pass
     os.close(ours)
     return seen
@@ -35,7 +35,7 @@ def on_a_terminal(*arguments: object) -> bytes:
 
 @pytest.fixture
 def evil(tmp_path):
-    """A picture and a model with words that would each steer a terminal."""
+    """A picture and a model with names and words that would control a terminal."""
     Image.new("RGB", (40, 30), "red").save(tmp_path / f"{EVIL}.png")
     Image.new("RGB", (40, 30), "red").save(tmp_path / "b.png")
     (tmp_path / f"bad{EVIL}.jpg").write_bytes(b"")
@@ -46,7 +46,7 @@ def evil(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["caption", "card", "write", "caption of nothing", "option"])
-def test_no_name_and_no_word_steers_a_terminal(command, evil, tmp_path):
+def test_names_and_words_cannot_control_a_terminal(command, evil, tmp_path):
     asked = {
         "caption": ["caption", "-m", evil, tmp_path],
         "card": ["card", evil],
@@ -57,13 +57,13 @@ def test_no_name_and_no_word_steers_a_terminal(command, evil, tmp_path):
 
     seen = on_a_terminal(*asked[command])
 
-    plain = seen.replace(b"\x1b[A", b"")  # with which tqdm takes its own bar away
+    plain = seen.replace(b"\x1b[A", b"")  # with which tqdm removes its own bar
     assert b"\\x1b" in plain
     assert b"\x1b" not in plain and b"\x07" not in plain
     assert "\u202e".encode() not in plain
 
 
-def test_into_a_pipe_names_go_as_they_are(evil, tmp_path):
+def test_names_are_unchanged_in_a_pipe(evil, tmp_path):
     command = [sys.executable, "-m", "cutline", "caption", "-m", evil, tmp_path]
 
     told = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -72,6 +72,6 @@ def test_into_a_pipe_names_go_as_they_are(evil, tmp_path):
     assert "\x1b" not in told.stderr and "\\x1b" in told.stderr
 
 
-def test_signs_that_print_stay():
+def test_printable_characters_are_unchanged():
     assert visible("größe 犬 \U0001f415 'x'") == "größe 犬 \U0001f415 'x'"
     assert visible("a\tb\nc\x7f\udce9", keep="\t") == "a\tb\\nc\\x7f\\udce9"

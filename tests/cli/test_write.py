@@ -1,4 +1,4 @@
-"""The commands that write captions where other software reads them, and take them back."""
+"""The commands that write captions for other software, and undo that."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ from cutline.metadata.xmp import read_packet
 
 @pytest.fixture
 def album(tmp_path, monkeypatch) -> Path:
-    """Four pictures, a format each, in the folder that we are in."""
+    """Four pictures of four formats, in the current folder."""
     monkeypatch.chdir(tmp_path)
     return draw_album(Path("album"))
 
 
-def test_without_exiftool_one_sentence_says_how_to_get_it(run, album, monkeypatch):
+def test_without_exiftool_the_error_says_how_to_install_it(run, album, monkeypatch):
     captions = write_lines(album.parent / "captions.jsonl", lines_of(album))
     monkeypatch.setenv("PATH", "")
 
@@ -28,7 +28,7 @@ def test_without_exiftool_one_sentence_says_how_to_get_it(run, album, monkeypatc
     assert "--as xmp" in err
 
 
-def test_the_commands_say_what_they_do(run, album):
+def test_write_and_undo_print_what_they_do(run, album):
     captions = write_lines(album.parent / "captions.jsonl", lines_of(album))
     before = content_of(album.parent)
 
@@ -52,7 +52,7 @@ def test_the_commands_say_what_they_do(run, album):
     assert (code, "there is no journal" in err) == (1, True)
 
 
-def test_one_command_captions_shows_what_it_would_write_and_writes_it(run, tiny, album):
+def test_caption_as_xmp_shows_and_then_writes_sidecars(run, tiny, album):
     command = ("caption", album, "--as", "xmp", "--model", tiny)
     before = content_of(album)
 
@@ -73,7 +73,7 @@ def test_one_command_captions_shows_what_it_would_write_and_writes_it(run, tiny,
 
 
 @pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")
-def test_what_has_no_caption_is_passed_over_and_the_exit_code_says_so(run, tiny, album):
+def test_pictures_without_captions_are_left_out_and_change_the_exit_code(run, tiny, album):
     (album / "png.png").write_bytes(b"nothing")
     command = ("caption", album, "--out", "all.jsonl", "--model", tiny, "--as")
 
@@ -90,7 +90,7 @@ def test_what_has_no_caption_is_passed_over_and_the_exit_code_says_so(run, tiny,
     assert not list(album.glob("*.txt"))
 
 
-def test_as_html_there_is_a_page_of_all_pictures(run, tiny, album):
+def test_caption_as_html_makes_a_page_of_all_pictures(run, tiny, album):
     code, _, err = run("caption", album, "--as", "html", "--model", tiny)
 
     page = Path("report.html").read_text()
@@ -106,9 +106,7 @@ def test_as_html_there_is_a_page_of_all_pictures(run, tiny, album):
         (["--as", "txt", "--out", "a.csv"], "a file that records the model"),
     ],
 )
-def test_what_does_not_go_together_is_said_before_a_picture_is_captioned(
-    run, album, options, sentence
-):
+def test_conflicting_options_are_reported_before_captioning(run, album, options, sentence):
     write_lines(Path("captions.jsonl"), lines_of(album, "by hand"))
     before = content_of(Path())
 
@@ -118,7 +116,7 @@ def test_what_does_not_go_together_is_said_before_a_picture_is_captioned(
     assert content_of(Path()) == before
 
 
-def test_into_pictures_without_exiftool_is_refused_before_one_is_captioned(run, album, monkeypatch):
+def test_a_missing_exiftool_is_reported_before_captioning(run, album, monkeypatch):
     monkeypatch.setenv("PATH", "")
 
     code, _, err = run("caption", album, "--as", "embed", "--model", "none")
