@@ -1,4 +1,4 @@
-"""What reaches a terminal does not steer it; what reaches a file is as it was."""
+"""Output cannot control a terminal; output to files and pipes is unchanged."""
 
 import os
 import subprocess

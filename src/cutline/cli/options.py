@@ -72,7 +72,6 @@ def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _take_model(command: Callable[..., Any], *, required: bool) -> Callable[..., Any]:
-
     @wraps(command)
     def chosen(*given: Any, model: Path | None, model_argument: Path | None, **rest: Any) -> Any:
         if model and model_argument:
