@@ -1,4 +1,4 @@
-"""Every recipe trains for a few steps, on a little of the real data."""
+"""Every recipe trains for a few steps on a small part of the real data."""
 
 import json
 from dataclasses import replace
@@ -20,7 +20,7 @@ PICTURES = {"train": 12, "dev": 3, "test": 2}
 
 @pytest.fixture(scope="module")
 def little(shared, tmp_path_factory) -> Path:
-    """Flickr8k as its owner has it, but for most of its pictures."""
+    """Flickr8k in its original layout, with a few of its pictures."""
     whole, folder = shared / "data" / "flickr8k", tmp_path_factory.mktemp("flickr8k")
     (folder / "images").mkdir()
     kept = set()
@@ -37,9 +37,15 @@ def little(shared, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """Features for all recipes, since most have the same encoder."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
 def own_pictures(little, tmp_path) -> Path:
-    """The same as somebody's own folder."""
+    """The same pictures as a folder of the user's."""
     folder = tmp_path / "own"
     folder.mkdir()
     token = (little / "Flickr8k.token.txt").read_text(encoding="utf8").splitlines()
@@ -53,7 +59,7 @@ def own_pictures(little, tmp_path) -> Path:
 
 
 def write_mixture(little: Path, own: Path, folder: Path) -> dict[str, Path]:
-    """A little of everything that `see-and-say` mixes."""
+    """A small part of every source of `see-and-say`."""
     folder.mkdir()
     said = [
         line.split("\t")[1] for line in (little / "Flickr8k.token.txt").read_text().splitlines()
@@ -71,7 +77,7 @@ def write_mixture(little: Path, own: Path, folder: Path) -> dict[str, Path]:
 
 
 def beginner(recipe: Recipe, folder: Path) -> Checkpoint:
-    """A model that has learnt nothing yet, of the recipe's parts and the packaged model's words."""
+    """An untrained model of the recipe, with the packaged model's vocabulary and encoder."""
     packaged = read_model(PACKAGED)
     encoder = recipe.build("encoder")
     load_weights(encoder, part_of(packaged.tensors, "encoder"), PACKAGED)
@@ -83,10 +89,10 @@ def beginner(recipe: Recipe, folder: Path) -> Checkpoint:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_trains(path, shared, little, own_pictures, tmp_path):
+def test_a_recipe_trains(path, shared, little, own_pictures, cache, tmp_path):
     goes_on = "--from packaged" in path.read_text(encoding="utf8")
     recipe = Recipe.read(path, model=read_model(PACKAGED).recipe if goes_on else None)
-    short = {"epochs": 1, "precision": "no", "captions_a_step": 20}  # one precision a process
+    short = {"epochs": 1, "precision": "no", "captions_a_step": 20}  # bf16 is slow on most CPUs
     sections = dict(recipe.sections)
     sections["training"] = {**sections["training"], **short}
     if "min_count" in sections["vocabulary"]:
@@ -102,9 +108,7 @@ def test_a_recipe_trains(path, shared, little, own_pictures, tmp_path):
         data, start = write_mixture(little, own_pictures, tmp_path / "mixture"), None
 
     events = list(
-        Experiment(
-            recipe, data, tmp_path / "model", start=start, cache=tmp_path, device="cpu"
-        ).run()
+        Experiment(recipe, data, tmp_path / "model", start=start, cache=cache, device="cpu").run()
     )
 
     assert sum(isinstance(event, Step) for event in events) >= len(recipe.trainings)
