@@ -1,8 +1,8 @@
-// What a person does with the pages, done by Chromium: PAGES is a folder that the Python test fills.
+// The pages in Chromium, used as a person would use them; the Python test fills the folder PAGES.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import { chromium } from "playwright-core";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
@@ -17,6 +17,7 @@ before(async () => {
     args: ["--no-sandbox"],
   });
 });
+afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
 after(() => browser?.close());
 
 async function open(name, options = {}) {
@@ -247,22 +248,22 @@ describe("the page of a training", () => {
 });
 
 for (const name of ["report.html", "compare.html", "learning.html", "data.html"]) {
-  for (const colorScheme of ["light", "dark"]) {
-    for (const width of [320, 1200]) {
-      test(`axe finds nothing serious: ${name}, ${colorScheme}, ${width} pixels`, async () => {
-        const context = await browser.newContext({ bypassCSP: true, colorScheme, viewport: { width, height: 900 } });
-        const page = await context.newPage();
-        await page.goto(address(name));
-        await page.addScriptTag({ path: AXE });
-        const word = page.locator(".word").nth(1);
+  test(`axe finds nothing: ${name}, light and dark, 320 and 1200 pixels`, async () => {
+    const page = await open(name, { bypassCSP: true });
+    await page.addScriptTag({ path: AXE });
+    const word = page.locator(".word").nth(1);
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      for (const width of [320, 1200]) {
+        await page.setViewportSize({ width, height: 900 });
         if (await word.count()) await word.hover();
         if (PICTURES) await page.screenshot({ path: join(PICTURES, `${name}-${colorScheme}-${width}.png`) });
         const { violations } = await page.evaluate(() => axe.run());
-        const told = violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120))}`);
-        assert.deepEqual(told, []);
-      });
+        const found = violations.map((v) => `${v.impact} ${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120))}`);
+        assert.deepEqual(found, [], `${colorScheme}, ${width} pixels`);
+      }
     }
-  }
+  });
 }
 
 /** Milliseconds between the frames of a page that is scrolled up and down, sorted. */

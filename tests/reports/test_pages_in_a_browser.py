@@ -1,6 +1,6 @@
-"""The pages in Chromium: what a person does with them, by `tests/browser/pages.test.mjs`.
+"""The pages in Chromium, used as a person would use them, by `tests/browser/pages.test.mjs`.
 
-`.ci/programs` installs what this needs; where it is not, the test is skipped and says so.
+`.ci/programs` installs what this needs; without it the tests are skipped.
 """
 
 import json
@@ -69,7 +69,7 @@ def lines() -> list[str]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every kind of page, made of the example photographs."""
+    """Every kind of page, made from the example photographs."""
     folder = tmp_path_factory.mktemp("pages")
     photographs = sorted((ROOT / "examples").glob("*.jpg"))
     names = ["one", "two", "three", "hostile", "ill", "tall"]
@@ -88,7 +88,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pass
     _write_learning(folder, photographs[0])
     _write_summary(folder, photographs)
-    _write_drawn(folder)
     return folder
 
 
@@ -110,8 +109,10 @@ def _write_summary(folder: Path, photographs: list[Path]) -> None:
     (folder / "data.html").write_text(page, encoding="utf8")
 
 
-def _write_drawn(folder: Path) -> None:
-    """Many pictures and few, as heavy as real ones: noise makes a thumbnail of 6 kB."""
+@pytest.fixture(scope="module")
+def large_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pages of many and of few pictures as heavy as real ones: noise makes thumbnails of 6 kB."""
+    folder = tmp_path_factory.mktemp("large")
     chance, drawn = np.random.default_rng(0), folder / "drawn"
     drawn.mkdir()
     for number in range(40):
@@ -139,18 +140,21 @@ def _write_drawn(folder: Path) -> None:
     orders = [Order("file order"), Order("lowest confidence first", "confidence")]
     for name, count in (("few", FEW), ("many", MANY)):
         list(write_gallery(cards[:count], folder / f"{name}.html", title=name, orders=orders))
+    print(f"many.html: {(folder / 'many.html').stat().st_size / 1e6:.1f} MB")
+    return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("frames", [False, True], ids=["steps", "frames"])
-def test_people_find_their_way_through_the_pages(pages, frames):
+def test_people_find_their_way_through_the_pages(request, frames):
     missing = [name for name in ("node", CHROMIUM) if shutil.which(name) is None]
     if not (BROWSER / "node_modules").exists():
         missing.append("`npm ci` in tests/browser")
     if missing:
         pytest.skip(f"no {', no '.join(missing)} (.ci/programs installs them)")
 
-    chosen = ["--test-name-pattern=stutter"] if frames else []  # CI runs those alone, undisturbed
+    pages = request.getfixturevalue("large_pages" if frames else "pages")
+    chosen = ["--test-name-pattern=stutter"] if frames else []  # CI runs it alone, undisturbed
     given = {"PAGES": str(pages), "CHROMIUM": CHROMIUM, "FRAMES": "yes" if frames else "no"}
     done = subprocess.run(
         ["node", "--test", *chosen, str(BROWSER / "pages.test.mjs")],
@@ -160,7 +164,6 @@ def test_people_find_their_way_through_the_pages(pages, frames):
         check=False,
     )
 
-    print(f"many.html: {(pages / 'many.html').stat().st_size / 1e6:.1f} MB")
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     ran = re.findall(r"^ *ok \d+ - (?!.*# SKIP)(.*)$", done.stdout, re.MULTILINE)

@@ -1,9 +1,9 @@
 "use strict";
-// Search, sort, filters; pictures and words as somebody comes near; the gaze of a word.
+// Search, sort orders and filters; pictures and words of cards near the window; attention of a word.
 {
-  const NEAR = 1500; // pixels outside the window within which cards are dressed already
-  const BUDGET = 4; // milliseconds of a frame in which cards are dressed
-  const FINE = 96; // pixels of a drawn gaze, either way: the browser stretches it
+  const NEAR = 1500; // pixels outside the window within which cards are filled in
+  const BUDGET = 4; // milliseconds per frame for filling in cards
+  const FINE = 96; // pixels per side of an attention map, which the browser stretches
   const DARKEST = 0.8;
   const LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -17,13 +17,13 @@
   const gallery = find(".gallery");
   const cards = [...document.querySelectorAll(".card")];
 
-  // ------------------------------------------------------------------ what is told of a card
+  // ------------------------------------------------------------------------ data of a card
   const sources = [...document.querySelectorAll("script.cards")];
   const chunks = sources.map(() => null);
   const place = new Map(cards.map((card, number) => [card, number]));
   const size = Number(gallery.dataset.chunk);
 
-  function tell(card) {
+  function dataOf(card) {
     const number = place.get(card);
     const chunk = Math.floor(number / size);
     if (!chunks[chunk]) {
@@ -33,24 +33,24 @@
     return chunks[chunk][number % size];
   }
 
-  // ------------------------------------------------------- a card gets its picture and words
-  const dressed = new WeakSet();
-  const meaning = new WeakMap(); // word button -> what is told of the word
+  // ------------------------------------------------------- the picture and words of a card
+  const filled = new WeakSet();
+  const meaning = new WeakMap(); // word button -> data of the word
 
-  function dress(card) {
-    if (dressed.has(card)) return;
-    dressed.add(card);
-    const told = tell(card);
-    card.querySelector(".frame").append(told.wrong ? make("p", "wrong", told.wrong) : picture(told));
-    card.querySelectorAll(":scope > .caption").forEach((line, i) => setWords(line, told.lines[i], told.boxes?.[i]));
+  function fillIn(card) {
+    if (filled.has(card)) return;
+    filled.add(card);
+    const data = dataOf(card);
+    card.querySelector(".frame").append(data.wrong ? make("p", "wrong", data.wrong) : picture(data));
+    card.querySelectorAll(":scope > .caption").forEach((line, i) => setWords(line, data.lines[i], data.boxes?.[i]));
   }
 
-  function picture(told) {
-    const [width, height] = told.size;
+  function picture(data) {
+    const [width, height] = data.size;
     const shown = make("div", width / height >= 4 / 3 ? "shown broad" : "shown tall");
     shown.style.aspectRatio = `${width} / ${height}`;
     const image = make("img", "");
-    Object.assign(image, { alt: told.alt, width, height, decoding: "async", src: told.picture });
+    Object.assign(image, { alt: data.alt, width, height, decoding: "async", src: data.picture });
     const canvas = make("canvas", "gaze");
     Object.assign(canvas, { width: FINE, height: FINE, ariaHidden: "true" });
     shown.append(image, canvas);
@@ -58,9 +58,9 @@
   }
 
   function setWords(line, words, box) {
-    const told = words.map(([text, likely, place, gaze, changed]) => ({ text, likely, place, gaze, changed, box }));
-    if (!told.some((word) => word.likely !== null || word.gaze)) return; // the text says it all
-    line.replaceChildren(...told.flatMap((word, i) => {
+    const data = words.map(([text, likely, place, gaze, changed]) => ({ text, likely, place, gaze, changed, box }));
+    if (!data.some((word) => word.likely !== null || word.gaze)) return; // there is nothing to add to the text
+    line.replaceChildren(...data.flatMap((word, i) => {
       const text = word.text.trimStart();
       const button = make("button", word.changed ? "word changed" : "word", text);
       Object.assign(button, { type: "button", tabIndex: i ? -1 : 0, ariaPressed: "false" });
@@ -79,27 +79,27 @@
     word.place && (word.place === "all over" ? "looked all over" : `looked at the ${word.place}`),
   ].filter(Boolean).join(", ");
 
-  // Not an IntersectionObserver: of thousands of cards it asks each one, every frame.
-  let order = cards; // as shown, those that are hidden left out
+  // An IntersectionObserver would check each of thousands of cards every frame.
+  let order = cards; // the cards shown, in order
   let asked = false;
 
-  function look() { // dress the cards near the window, a few a frame: nobody sees a stutter
+  function look() { // fill in cards near the window, a few per frame, so that scrolling does not stutter
     if (asked) return;
     asked = true;
     requestAnimationFrame(() => {
       asked = false;
-      const near = []; // all are measured before one changes: between two it would cost a layout
+      const near = []; // all are measured before any changes, which takes one layout
       for (let i = firstBelow(-NEAR); i < order.length; i++) {
         if (order[i].getBoundingClientRect().top > innerHeight + NEAR) break;
-        if (!dressed.has(order[i])) near.push(order[i]);
+        if (!filled.has(order[i])) near.push(order[i]);
       }
       const end = performance.now() + BUDGET;
-      while (near.length && performance.now() < end) dress(near.shift());
+      while (near.length && performance.now() < end) fillIn(near.shift());
       if (near.length) look();
     });
   }
 
-  function firstBelow(line) { // cards in order are never higher than those before
+  function firstBelow(line) { // binary search: cards are never above those before them
     let [low, high] = [0, order.length];
     while (low < high) {
       const middle = (low + high) >> 1;
@@ -112,17 +112,17 @@
   addEventListener("scroll", look, { passive: true });
   addEventListener("resize", look);
 
-  gallery.addEventListener("toggle", (event) => { // candidates get their words when opened
+  gallery.addEventListener("toggle", (event) => { // candidates get their words when they are opened
     const details = event.target;
     if (!details.matches(".candidates") || !details.open) return;
-    const told = tell(details.closest(".card"));
-    details.querySelectorAll(".caption:not([role])").forEach((line, i) => setWords(line, told.others[i], told.boxes?.[0]));
+    const data = dataOf(details.closest(".card"));
+    details.querySelectorAll(".caption:not([role])").forEach((line, i) => setWords(line, data.others[i], data.boxes?.[0]));
   }, true);
 
-  // ------------------------------------------------------------------------------- the gaze
+  // ------------------------------------------------------------------------------ attention
   let pointed = null;
 
-  function settle(card) { // under the pointer, else in focus, else what was pressed
+  function settle(card) { // show the word under the pointer, else the focused one, else the pressed one
     const focused = card.contains(document.activeElement) ? document.activeElement : null;
     const under = card.contains(pointed) ? pointed : null;
     const pressed = card.querySelector('.word[aria-pressed="true"]');
@@ -151,13 +151,13 @@
         most = Math.max(most, value);
       }
     }
-    const drawn = new ImageData(FINE, FINE); // black, more or less transparent
+    const drawn = new ImageData(FINE, FINE); // black with varying transparency
     values.forEach((value, i) => { drawn.data[4 * i + 3] = 255 * DARKEST * (1 - value / (most || 1)); });
     canvas.getContext("2d").putImageData(drawn, 0, 0);
   }
 
-  // For each pixel which regions count how much: a cubic B-spline, smooth and never below 0.
-  // What lies outside the part that the model saw was not looked at.
+  // The weight of each region for each pixel: a cubic B-spline, smooth and never negative.
+  // Pixels outside the part that the model saw get none.
   function weights(side, from, to) {
     return Array.from({ length: FINE }, (_, pixel) => {
       const at = ((pixel + 0.5) / FINE - from) / (to - from);
@@ -180,7 +180,7 @@
       if (kind === "pointerover") pointed = word;
       if (kind === "pointerout") pointed = null;
       if (kind === "focusin") for (const each of word.parentElement.querySelectorAll(".word")) each.tabIndex = each === word ? 0 : -1;
-      // on the way out the focus is nowhere yet
+      // on focusout no element has the focus yet
       if (kind === "focusout") queueMicrotask(() => settle(word.closest(".card")));
       else settle(word.closest(".card"));
     });
@@ -204,7 +204,7 @@
     goal?.focus();
   });
 
-  function next(word, key) { // undefined: not our key; null: there is none
+  function next(word, key) { // undefined: another key; null: no such word
     const words = [...word.parentElement.querySelectorAll(".word")];
     const leftwards = getComputedStyle(word.parentElement).direction === "rtl";
     const step = { ArrowRight: leftwards ? -1 : 1, ArrowLeft: leftwards ? 1 : -1 }[key];
@@ -225,7 +225,7 @@
     if (beside) return beside;
     while ((card = step > 0 ? card.nextElementSibling : card.previousElementSibling)) {
       if (card.hidden) continue;
-      dress(card);
+      fillIn(card);
       const found = inside(card).at(step > 0 ? 0 : -1);
       if (found) return found;
     }
@@ -267,12 +267,12 @@
   function reorder() {
     const option = sort.selectedOptions[0];
     const names = new Intl.Collator("en", { numeric: true });
-    const sign = option.dataset.falling === "1" ? -1 : 1;
+    const sign = option.dataset.descending === "1" ? -1 : 1;
     const number = (card) => Number(card.dataset[option.value] ?? NaN);
     const compare = {
       "": (a, b) => place.get(a) - place.get(b),
       name: (a, b) => names.compare(a.firstElementChild.textContent, b.firstElementChild.textContent),
-    }[option.value] ?? ((a, b) => { // what has no such number comes last, either way
+    }[option.value] ?? ((a, b) => { // cards without the number come last in both directions
       const [one, other] = [number(a), number(b)];
       return (isNaN(one) - isNaN(other)) || sign * (one - other) || place.get(a) - place.get(b);
     });
@@ -292,6 +292,6 @@
 
   document.documentElement.classList.add("scripted");
   controls.hidden = false;
-  choose(); // a browser that goes back fills the fields again
+  choose(); // browsers restore the fields when going back
   if (sort.value) reorder();
 }

@@ -1,5 +1,5 @@
 "use strict";
-// Light or dark: as the system has it, until somebody says otherwise.
+// Light or dark, as the system has it until the reader chooses.
 {
   const KEY = "cutline-theme";
   const select = document.querySelector("#theme");
