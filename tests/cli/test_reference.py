@@ -16,8 +16,8 @@ from cutline.cli.main import commands
 PAGE = (ROOT / "docs" / "reference.md").read_text(encoding="utf8")
 
 
-WITHOUT_JSON = {"submit", "train", "export", "soup", "import", "report"}
-"""Commands whose answer is a file."""
+WITHOUT_JSON = {"submit", "serve", "train", "export", "soup", "import", "report"}
+"""Commands whose result is a file or a server."""
 
 
 def table(heading: str) -> dict[str, str]:
@@ -170,6 +170,7 @@ def test_each_command_is_in_the_table_of_exit_codes_and_two_is_wrong_usage(run):
         "caption -m none a.jpg",
         "gaze -m none a.jpg -o a.png",
         "submit none.json -m none -o out.json",
+        "serve -m none",
         "train shapes --data none --kind folder",
         "export none",
         "soup none none -o mean",
@@ -215,5 +216,5 @@ def test_shared_options_have_the_same_spellings_everywhere():
             o for p in command.get_params(click.Context(command)) for o in p.opts
         }
     assert {name for name, each in leaves().items() if "device" in named(each)} == {
-        "caption", "gaze", "submit", "train", "evaluate", "calibrate", "inspect", "alt",
+        "caption", "gaze", "submit", "train", "evaluate", "calibrate", "inspect", "alt", "serve",
     }  # fmt: skip
