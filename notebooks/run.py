@@ -1,10 +1,9 @@
-"""Execute the notebooks from top to bottom and store what they print and draw.
+"""Execute the notebooks from top to bottom and store their outputs.
 
-    python notebooks/run.py [NAME ...]        all, or those named: 2_Training
+    python notebooks/run.py [NAME ...]        all, or only some: 2_Training
 
-The notebooks are the only source: edit them in Jupyter or as JSON, then run this, so that what is
-stored is what the code does. Kernel, metadata and cell ids are the same each time, which keeps the
-differences between two versions small.
+Edit the notebooks in Jupyter or as JSON, then run this, so that the stored outputs are those of the
+code. Kernel, metadata and cell ids are normalized, which keeps diffs between versions small.
 """
 
 import sys
@@ -21,9 +20,10 @@ METADATA = {
 
 
 def execute(path: Path, *, seconds: int = 300) -> nbformat.NotebookNode:
-    """The notebook with the outputs of a fresh run; an error in a cell is raised.
+    """The notebook with the outputs of a fresh run in its own folder.
 
-    It runs in its own folder, and no cell may take more than so many seconds.
+    Raises `CellExecutionError` for an error in a cell, `CellTimeoutError` if one takes longer than
+    `seconds`.
     """
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
@@ -35,11 +35,11 @@ def execute(path: Path, *, seconds: int = 300) -> nbformat.NotebookNode:
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
-    return normalise(notebook)
+    return normalize(notebook)
 
 
-def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Without what differs from machine to machine."""
+def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook without what differs from machine to machine."""
     notebook.metadata = nbformat.from_dict(METADATA)
     for number, cell in enumerate(notebook.cells):
         cell.id, cell.metadata = f"cell-{number:02}", nbformat.from_dict({})
@@ -51,7 +51,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def main() -> None:
-    """Run the notebooks named, or all, and replace each when it is whole."""
+    """Execute the named notebooks, or all, and replace each file atomically."""
     for name in sys.argv[1:] or sorted(path.stem for path in HERE.glob("*.ipynb")):
         path = (HERE / name).with_suffix(".ipynb")
         notebook = execute(path, seconds=36000)
