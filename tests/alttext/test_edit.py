@@ -214,7 +214,7 @@ def test_nothing_is_taken_from_outside_of_a_site_that_is_not_named(tmp_path, mon
     *_, allowed = fill([site], Double().caption_each, roots=[tmp_path])
 
     assert change.is_empty
-    assert "is outside of the site; its folder may be named with --root" in change.pictures[0].why
+    assert "is outside the site; add its folder with --root" in change.pictures[0].why
     assert not allowed.is_empty
 
 
@@ -383,14 +383,14 @@ def test_what_goes_wrong_is_told_and_the_rest_goes_on(site):
 
     def fetch(address: str) -> bytes:
         if address.endswith("1.png"):
-            raise FetchError(f"{address} does not come")
+            raise FetchError(f"{address} cannot be downloaded")
         return b"12345"
 
     *_, change = fill([site / "a.html"], Double().caption_each, fetch=fetch)
 
     assert [(p.state, p.alt or p.why) for p in change.pictures] == [
         ("unreadable", f"{site / 'cat.png'} is empty (0 bytes)"),
-        ("unreadable", "http://x/1.png does not come"),
+        ("unreadable", "http://x/1.png cannot be downloaded"),
         ("filled", "A 5 bytes."),
         ("filled", "A dog."),
     ]
@@ -599,7 +599,7 @@ def test_a_page_that_is_none_is_one_sentence_and_the_rest_goes_on(run, tiny, pub
     )
 
     assert code == 1
-    assert "dog.png is no page: .html, .htm" in err
+    assert "dog.png is not a page (.html, .htm" in err
     assert f"there is no {published}/no.md" in err
     assert "+![" in out
 

@@ -179,7 +179,7 @@ def test_an_empty_folder_is_reported_and_the_others_are_captioned(run, tiny, alb
         (["caption"], "name pictures, folders or patterns"),
         (["captoin"], "No such command 'captoin'"),
         (["score", "a.json", "--references", "b.json"], "a.json"),
-        (["caption", "a.png", "--max-chars", "3"], "3 characters says nothing: 10 or more"),
+        (["caption", "a.png", "--max-chars", "3"], "max_chars is 3, but must be at least 10"),
         (["caption", "a.png", "--avoid", "no.txt"], "cannot read the words no.txt: No such file"),
         (["train", "no.toml", "--data", "."], "there is no recipe no.toml"),
         (["export", "nowhere"], "nowhere is not a model folder"),

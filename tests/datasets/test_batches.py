@@ -11,7 +11,6 @@ from hypothesis import strategies as some
 from cutline.datasets.batches import (
     EncodedCaptions,
     encode_captions,
-    padding_share,
     pick_batch,
     pick_pictures,
     plan_batches,
@@ -196,3 +195,9 @@ def test_the_plan_of_pictures_depends_on_seed_and_epoch_alone():
 
     assert all(map(np.array_equal, first, again))
     assert not all(map(np.array_equal, first, other))
+
+
+def padding_share(lengths: np.ndarray, plan: list[np.ndarray]) -> float:
+    """The share of `<pad>` in all batches of a plan, between 0 and 1."""
+    padded = sum(len(rows) * int(lengths[rows].max()) for rows in plan)
+    return 1 - float(lengths.sum()) / padded

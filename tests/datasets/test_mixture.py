@@ -65,7 +65,7 @@ def test_other_sentences_are_other_data(places):
 def test_a_source_of_which_nobody_said_where_it_is_is_named(places):
     del places["b"]
 
-    with pytest.raises(DataError, match="say where b is, --data b=PATH"):
+    with pytest.raises(DataError, match="give the path of b, --data b=PATH"):
         read_mixture(RECIPE, places)
 
 
@@ -83,9 +83,9 @@ def test_what_the_command_line_says_of_several_sources():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (["x"], "mixes a, b, talk: say where each is, --data a=PATH"),
+        (["x"], "mixes a, b, talk: give the path of each, --data a=PATH"),
         (["a=x", "tolk=y"], "no source 'tolk'; did you mean 'talk'?"),
-        (["a=x", "b=y"], "say where talk is, --data talk=PATH"),
+        (["a=x", "b=y"], "give the path of talk, --data talk=PATH"),
     ],
 )
 def test_what_is_wrong_with_it_is_told(given, sentence):
@@ -97,7 +97,7 @@ def test_one_source_is_one_path_whatever_signs_it_has():
     one = Recipe.of({**RECIPE.as_json(), "source": {"kind": "folder"}})
 
     assert locate(one, ["a=b"]) == Path("a=b")
-    with pytest.raises(RecipeError, match="--data may be said once only"):
+    with pytest.raises(RecipeError, match="--data can be given only once"):
         locate(one, ["a", "b"])
 
 

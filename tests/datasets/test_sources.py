@@ -135,7 +135,7 @@ def make_source(request: pytest.FixtureRequest) -> Callable[[Path], Iterable[Exa
 def test_a_document_that_is_none_of_cocos_is_told_once(content, tmp_path):
     [problem] = folder_with(tmp_path, {"captions.json": content}, "a.jpg").read().problems
 
-    assert "captions.json: this is not a file of captions as COCO's are" in str(problem)
+    assert "captions.json: this is not a captions file in COCO's format" in str(problem)
 
 
 def test_a_document_as_cocos_says_which_picture_is_in_which_split(tmp_path):
@@ -198,7 +198,7 @@ def test_only_captions_written_twice_are_found_in_the_real_flickr8k(shared):
     assert len(problems) == 14
     assert not any(problem.is_fatal for problem in problems)
     assert str(problems[0]).endswith(
-        "token.txt:6479: '2242863004_3a9f82a31f.jpg' is told the same again as in line 6478"
+        "token.txt:6479: '2242863004_3a9f82a31f.jpg' has the same caption as in line 6478"
     )
 
 
@@ -443,7 +443,7 @@ def test_all_that_is_wrong_in_a_coco_file_is_told(tmp_path):
         ("annotations[3] is about image 99, which `images` does not list", True),
         ("annotations[4] must have an 'image_id' and a 'caption'", True),
         ("'1' has an empty caption", True),
-        ("'1' is told the same again", False),
+        ("'1' has the same caption", False),
     ]
 
 
@@ -543,7 +543,7 @@ def test_lines_of_json_that_do_not_fit_are_told(tmp_path):
         (6, "'a.jpg' has an empty caption"),
         (7, "'b.jpg' has no captions"),
         (8, "there is no picture '.'"),
-        (9, "a caption of 'a.jpg' has half a character in it (a lone surrogate)"),
+        (9, "a caption of 'a.jpg' contains a lone surrogate"),
         (10, "broken JSON: it is nested too deeply"),
         (11, "broken JSON: it holds a number of thousands of digits"),
     ]
@@ -560,8 +560,8 @@ def test_lines_of_json_that_do_not_fit_are_told(tmp_path):
             {"captions.csv": "image,caption\n"},
             "there are no captions; they",
         ),
-        ({"labels.csv": "image,caption\na.jpg,x\n"}, "there are no captions; they belong into"),
-        ({"captions.csv": "", "captions.jsonl": ""}, "captions.jsonl is there too; keep one"),
+        ({"labels.csv": "image,caption\na.jpg,x\n"}, "there are no captions; put them into"),
+        ({"captions.csv": "", "captions.jsonl": ""}, "captions.jsonl exists, too; keep one"),
     ],
 )
 def test_captions_that_cannot_be_understood_as_a_whole_are_told(files, sentence, tmp_path):

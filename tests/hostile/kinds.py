@@ -220,7 +220,7 @@ def read_answers(dice: Random, path: Path, material: Material) -> None:
     if dice.random() < 0.5:
         fetch_picture(address, allowed=lambda _: True, limits=Limits(10**6, 0.5, 3))
         return
-    for _ in fetch(RemoteFile("file", address, 50_000), path / "here", patience=0.2, pause=0):
+    for _ in fetch(RemoteFile("file", address, 50_000), path / "here", timeout=0.2, pause=0):
         pass
 
 

@@ -302,7 +302,7 @@ def test_a_damaged_table_is_told_in_a_sentence(tmp_path: Path, table: bytes):
     with pytest.raises(DataError) as told:
         DocumentFrequencies.load(path)
 
-    assert str(told.value).startswith(f"{path} is no table of document frequencies: ")
+    assert str(told.value).startswith(f"{path} is not a table of document frequencies: ")
     assert "\n" not in str(told.value)
 
 

@@ -50,8 +50,8 @@ def test_a_file_of_words_is_read(tmp_path, content, expected):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("man\nhot dog\n", ":2: 'hot dog' is 2 words, and words are avoided one by one"),
-        ("...\n", ":1: '...' is no words, and words are avoided one by one"),
+        ("man\nhot dog\n", ":2: 'hot dog' is 2 words; give one word at a time"),
+        ("...\n", ":1: '...' is no words; give one word at a time"),
         (b"\xff\xfe", ": it is not UTF-8"),
         (None, ": No such file or directory"),
     ],
@@ -68,7 +68,7 @@ def test_a_file_of_something_else_is_one_sentence(tmp_path, content, sentence):
 
 
 def test_too_short_is_refused():
-    with pytest.raises(DataError, match="a caption of 3 characters says nothing: 10 or more"):
+    with pytest.raises(DataError, match="max_chars is 3, but must be at least 10"):
         Style(max_chars=3)
 
 

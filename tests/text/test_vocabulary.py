@@ -91,7 +91,7 @@ def test_weights_of_another_vocabulary_are_refused(vocabulary):
     other = Vocabulary.of(CAPTIONS, min_count=1)
 
     vocabulary.check(vocabulary.hash)
-    with pytest.raises(ModelError, match=f"another vocabulary .hash {other.hash[:12]}, this one"):
+    with pytest.raises(ModelError, match=f"another vocabulary .hash {other.hash[:12]}; this one"):
         vocabulary.check(other.hash)
 
 
@@ -104,8 +104,8 @@ GOOD = b"<pad>\n<start>\n<end>\n<unk>\na\ncat\n"
         (GOOD + b"dog\na\n", "txt:8: 'a' is on line 5 already"),
         (GOOD + b"\ndog\n", "txt:7: is empty"),
         (GOOD + b"d\xf6g\n", "txt:7: is not UTF-8"),
-        (GOOD + b"hot dog\n", "txt:7: has white space in it: 'hot dog'"),
-        (GOOD + "hot\u2028dog\n".encode(), "txt:7: has white space in it"),
+        (GOOD + b"hot dog\n", "txt:7: contains white space: 'hot dog'"),
+        (GOOD + "hot\u2028dog\n".encode(), "txt:7: contains white space"),
         (GOOD + b"dog", "txt: the last line has no end; the file is cut short"),
         (GOOD.replace(b"\n", b"\r\n"), "txt:1: ends in a carriage return"),
         (b"\xef\xbb\xbf" + GOOD, "txt:1: begins with a byte order mark"),
@@ -129,9 +129,9 @@ def test_a_missing_file_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((*MARKERS, "hot dog"), "word 4 of the vocabulary has white space in it"),
-        ((*MARKERS, "dog\n"), "word 4 of the vocabulary has white space in it"),
-        ((*MARKERS, "\ud83d"), "word 4 of the vocabulary has half a character in it"),
+        ((*MARKERS, "hot dog"), "word 4 of the vocabulary contains white space"),
+        ((*MARKERS, "dog\n"), "word 4 of the vocabulary contains white space"),
+        ((*MARKERS, "\ud83d"), "word 4 of the vocabulary contains a lone surrogate"),
         ((*MARKERS, ""), "word 4 of the vocabulary is empty"),
         ((*MARKERS, "dog", "dog"), "has 'dog' twice"),
         (MARKERS[:2], "a vocabulary begins with <pad> <start> <end> <unk>"),

@@ -18,60 +18,60 @@ from cutline.alttext.markdown import read_markdown
 from cutline.alttext.page_text import PageText
 from cutline.alttext.urls import Inline, Local, NotFound, Outside, Place, Remote, Templated, locate
 
-SMALLEST = 2
-"""Pixels: what is not wider or not higher is a spacer or counts visitors."""
-LIGHT = 4096
-"""Bytes: no file with hardly any pixels is larger."""
+MAX_TINY_SIDE = 2
+"""Pixels: images at most this wide or high are spacers or tracking pixels."""
+MAX_TINY_BYTES = 4096
+"""Bytes: larger files cannot be such tiny images."""
 
 
 class State(StrEnum):
-    """What is to be said of a picture in a page."""
+    """The state of an image in a page."""
 
     PRESENT = "present"
-    """It has an alt text, or a name otherwise."""
+    """It has an alt text, or another accessible name."""
     DECORATIVE = "decorative"
-    """It needs none."""
+    """It needs no alt text."""
     UNKNOWN = "unknown"
-    """A template decides whether it has one."""
+    """A template decides whether it has an alt text."""
     MISSING = "missing"
-    """It has none, and the picture can be looked at."""
+    """It has no alt text, and the image can be captioned."""
     REMOTE = "remote"
-    """It has none; the picture is another host's."""
+    """It has no alt text, and the image is on another host."""
     FILE_NOT_FOUND = "file_not_found"
-    """It has none; there is no such file."""
+    """It has no alt text, and the image file does not exist."""
     TEMPLATED = "templated"
-    """It has none; which picture it is, a template decides."""
+    """It has no alt text, and a template determines the image."""
     FILLED = "filled"
-    """It had none."""
+    """A missing alt text was filled in."""
     UNSURE = "unsure"
-    """It has none; what the captioner wrote is not good enough."""
+    """It has no alt text, and the caption is not good enough."""
     UNREADABLE = "unreadable"
-    """It has none; the picture cannot be read, or not be fetched."""
+    """It has no alt text, and the image cannot be read or downloaded."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One place of a page at which a picture is shown."""
+    """An image in a page."""
 
     page: Path
     line: int
     source: str
-    """The address, as the page means it."""
+    """The URL, decoded."""
     state: State
     why: str = ""
-    """The reason for the state, where it is not plain."""
+    """The reason for the state, if it needs one."""
     place: Place = Templated()
     byte: int = 0
-    """Where an alt text belongs."""
+    """The byte offset at which to insert an alt text."""
     quote: str = ""
-    """Of the attribute; empty in Markdown."""
+    """The quotation mark of attributes; empty in Markdown."""
     alt: str = ""
-    """What was found for it."""
+    """The new alt text."""
     confidence: float | None = None
 
     @property
     def is_missing(self) -> bool:
-        """Whether there is no alt text where one should be."""
+        """Whether a needed alt text is missing."""
         fine = (State.PRESENT, State.DECORATIVE, State.UNKNOWN, State.FILLED)
         return self.state not in fine
 
@@ -85,7 +85,7 @@ _SOURCES = (
     "data-src", "data-original", "data-lazy-src", "data-lazy", "data-srcset", "data-lazy-srcset",
     "src", "srcset",
 )  # fmt: skip
-"""Pages that load late keep a placeholder in `src`."""
+"""With lazy loading, `src` is a placeholder."""
 _NAMES = ("aria-label", "aria-labelledby", "title")
 _SPACER = re.compile(
     r"(?:^|/)(?:spacer|space|pixel|tracking|blank|clear|trans|transparent|shim|dot|empty|"
@@ -100,13 +100,13 @@ _CONTROL = re.compile(
 
 
 class Reader:
-    """Finds the pictures of one page."""
+    """Finds the images of one page."""
 
     def __init__(self, page: PageText, roots: tuple[Path, ...]) -> None:
         self.text, self.roots, self.base = page, roots, ""
 
     def read_markdown(self, text: str, dialect: Dialect) -> list[Picture]:
-        """Both `![](…)` and the HTML among it, in the order in which they stand."""
+        """Images in Markdown and in embedded HTML, in document order."""
         document = read_markdown(text, components=dialect.components)
         found = self.read_html(document.html, dialect)
         for image in document.images:
@@ -115,12 +115,12 @@ class Reader:
             if image.text.strip() or re.search(r"\balt\s*=", image.attributes, re.I):
                 state = State.PRESENT
             elif image.text:
-                state = State.DECORATIVE  # a lone blank says that there is nothing to say
+                state = State.DECORATIVE  # a single blank marks a decorative image
             found.append(self.place(source, image.start, image.start + 2, "", state))
         return sorted(found, key=lambda picture: (picture.byte, picture.line))
 
     def read_html(self, text: str, dialect: Dialect) -> list[Picture]:
-        """Every `<img>`, in order."""
+        """Every `<img>`, in document order."""
         found = list[Picture]()
         link = _Link()
         for part in read_markup(text, dialect):
@@ -134,18 +134,18 @@ class Reader:
             elif part.name in ("a", "button"):
                 if link.closes_with(part):
                     for number in link.pictures if link.has_text else ():
-                        found[number] = _leave(found[number], "its link has a text")
+                        found[number] = _mark_decorative(found[number], "its link has text")
                 link = _Link(part)
         return found
 
     def judge(self, tag: Tag) -> Picture:
-        """What an `<img>` lacks."""
+        """The state of an `<img>`."""
         attribute = _find_source(tag)
         source = attribute.value or "" if attribute else ""
         if attribute and attribute.name.endswith("srcset"):
             source = source.strip(", \t\n\f\r").split()[0].rstrip(",") if source.strip(", ") else ""
         source = unescape(self.text.read(source))
-        state, why = _look_at(tag)
+        state, why = _inspect_tag(tag)
         after_name = tag.start + len("<img")
         simple = attribute is not None and not tag.templates
         at = attribute.end if attribute and simple else after_name
@@ -160,7 +160,7 @@ class Reader:
     def place(
         self, source: str, start: int, at: int, quote: str, state: State | None, why: str = ""
     ) -> Picture:
-        """The picture, its address looked up if nothing else is known of it."""
+        """The image at an offset; its URL is resolved unless `state` is already known."""
         line, byte = self.text.line_of(start), self.text.byte_of(at)
         picture = Picture(self.text.path, line, source, State.MISSING, why, byte=byte, quote=quote)
         if state:
@@ -168,14 +168,14 @@ class Reader:
         place = locate(source, self.text.path, self.roots, base=self.base)
         picture = replace(picture, place=place)
         if why := _why_decorative(place, source):
-            return _leave(picture, why)
+            return _mark_decorative(picture, why)
         match place:
             case Remote():
                 return replace(picture, state=State.REMOTE)
             case NotFound(path):
                 return replace(picture, state=State.FILE_NOT_FOUND, why=f"there is no {path}")
             case Outside(path):
-                why = f"{path} is outside of the site; its folder may be named with --root"
+                why = f"{path} is outside the site; add its folder with --root"
                 return replace(picture, state=State.FILE_NOT_FOUND, why=why)
             case Templated():
                 return replace(picture, state=State.TEMPLATED)
@@ -183,7 +183,7 @@ class Reader:
 
 
 class _Link:
-    """A link or a button that is open, the pictures in it, and whether it has a name without."""
+    """An open link or button, the images in it, and whether it has another accessible name."""
 
     def __init__(self, tag: Tag | None = None) -> None:
         self.tag = tag if tag and not tag.is_end else None
@@ -199,7 +199,7 @@ class _Link:
         return self.tag is not None and tag.is_end and tag.name == self.tag.name
 
 
-def _leave(picture: Picture, why: str) -> Picture:
+def _mark_decorative(picture: Picture, why: str) -> Picture:
     return replace(picture, state=State.DECORATIVE, why=why) if picture.is_missing else picture
 
 
@@ -211,53 +211,53 @@ def _find_source(tag: Tag) -> Attribute | None:
     return None
 
 
-def _look_at(tag: Tag) -> tuple[State | None, str]:
-    """What a tag alone tells."""
+def _inspect_tag(tag: Tag) -> tuple[State | None, str]:
+    """The state that follows from the tag alone, if any, and the reason."""
     for attribute in tag.attributes:
         if _ALT.fullmatch(attribute.name):
             if (attribute.value or "").strip():
                 return State.PRESENT, ""
             return State.DECORATIVE, "its alt text is empty"
     if any((tag.get(name) or "").strip() for name in _NAMES):
-        return State.PRESENT, "it has a name otherwise"
+        return State.PRESENT, "it has another accessible name"
     hidden = tag.get("aria-hidden") == "true" or tag.get("hidden") is not None
     if hidden or (tag.get("role") or "").strip().lower() in ("presentation", "none"):
-        return State.DECORATIVE, "it is marked so"
+        return State.DECORATIVE, "it is marked as decorative"
     sizes = (
         re.fullmatch(r"\s*(\d{1,9})(?:px)?\s*", tag.get(name) or "") for name in ("width", "height")
     )
-    if any(size and int(size[1]) <= SMALLEST for size in sizes):
-        return State.DECORATIVE, "it is a pixel or two"
+    if any(size and int(size[1]) <= MAX_TINY_SIDE for size in sizes):
+        return State.DECORATIVE, "it is at most two pixels wide or high"
     if _HIDDEN.search((tag.get("style") or "").lower()):
         return State.DECORATIVE, "it is hidden"
     if any(a.name in _BOUND_ALL or is_code(a.name) for a in tag.attributes) or any(
         "alt" in code or not _CONTROL.match(code) for code in tag.templates
     ):
-        return State.UNKNOWN, "a template writes its attributes"
+        return State.UNKNOWN, "a template generates its attributes"
     return None, ""
 
 
 def _why_decorative(place: Place, source: str) -> str:
-    """Why a picture needs no alt text, by its file or its name; only a light one can be such."""
+    """Why an image is decorative, by its file or name; only small files can be."""
     match place:
         case Local(path):
-            content = _begin(path)
+            content = _read_start(path)
         case Inline(content):
             pass
         case _:
             content = b""
-    if len(content) > LIGHT:
+    if len(content) > MAX_TINY_BYTES:
         return ""
     if _SPACER.search(source):
         return "its name is that of a spacer"
-    return "it is a pixel or two" if _is_tiny(content) else ""
+    return "it is at most two pixels wide or high" if _is_tiny(content) else ""
 
 
-def _begin(path: Path) -> bytes:
+def _read_start(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(LIGHT + 1)
-    except OSError:  # of which the captioner tells
+            return file.read(MAX_TINY_BYTES + 1)
+    except OSError:  # the captioner will report it
         return b""
 
 
@@ -269,6 +269,6 @@ def _is_tiny(content: bytes) -> bool:
             warnings.catch_warnings(action="ignore"),
             Image.open(BytesIO(content), formats=("GIF", "PNG", "JPEG", "WEBP", "BMP")) as picture,
         ):
-            return min(picture.size) <= SMALLEST
-    except Exception:  # a damaged one is told of when it is captioned
+            return min(picture.size) <= MAX_TINY_SIDE
+    except Exception:  # the captioner will report damage
         return False

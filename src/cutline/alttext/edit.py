@@ -1,8 +1,8 @@
-"""Alt texts: pages and a captioner → what is missing, the pages with it, the difference.
+"""Finds and fills in missing alt texts.
 
-`check` says what is missing. `fill` captions each picture once, however often it is shown, and
-yields a `Change` for each page, in which all bytes but the new alt texts are those of the file;
-`apply` writes it.
+`check` lists images without alt text. `fill` captions each image once, however often it is used,
+and yields a `Change` for each page, with all bytes but the new alt texts unchanged; `apply` writes
+it.
 
 >>> for event in fill(["site/"], cutline.load().caption_each):
 ...     if isinstance(event, Change):
@@ -25,9 +25,9 @@ from cutline.io.atomic import atomic_write, explain_hard_links, require_writable
 from cutline.types import Caption
 
 CaptionEach = Callable[[Iterable[Path | bytes]], Iterator[Caption | ImageError]]
-"""An answer for every picture, in order: `Captioner.caption_each`."""
+"""A caption or error for every picture, in order: `Captioner.caption_each`."""
 Fetch = Callable[[str], bytes]
-"""The picture at an address, or a `FetchError`: `remote.fetch_picture`."""
+"""Download the image at a URL or raise `FetchError`: `fetch.fetch_picture`."""
 Answers = dict[Place, Caption | CutlineError]
 FETCHED_AT_ONCE = 4
 CONTEXT = 3
@@ -36,7 +36,7 @@ CONTEXT = 3
 
 @dataclass(frozen=True)
 class Captioned:
-    """So many of the pictures have been captioned."""
+    """Progress: images captioned so far."""
 
     done: int
     total: int
@@ -44,22 +44,22 @@ class Captioned:
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of a page."""
+    """The new content of a page."""
 
     page: Page
     content: bytes = field(repr=False)
-    """What the file shall hold; as it is where nothing is to be filled."""
+    """The new content of the file; unchanged if there is nothing to fill in."""
     pictures: tuple[Picture, ...]
-    """All of the page, those that were filled with their `alt`."""
+    """All images of the page; filled ones have their `alt`."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether the page stays as it is."""
+        """Whether the page is unchanged."""
         return self.content == self.page.content
 
     @property
     def diff(self) -> bytes:
-        """A unified diff, which `patch -p1` and `git apply` take; in UTF-8 for UTF-16."""
+        """A unified diff for `patch -p1` or `git apply`; in UTF-8 for UTF-16 pages."""
         return b"".join(_compare(self))
 
 
@@ -69,9 +69,9 @@ class Change:
 def check(
     paths: Sequence[str | Path], *, roots: Sequence[Path] = ()
 ) -> Iterator[Picture | DataError]:
-    """Every picture without the alt text that it should have, and every page that cannot be read.
+    """Yield every image that lacks an alt text, and a `DataError` for every unreadable page.
 
-    `paths` are pages and folders of pages; `roots` the folders in which `/img/a.jpg` is looked for.
+    `paths` are pages and folders of pages; URLs such as `/img/a.jpg` are resolved in `roots`.
     """
     for page in find_pages(paths, roots):
         if isinstance(page, DataError):
@@ -91,10 +91,10 @@ def fill(
     fetch: Fetch | None = None,
     min_confidence: float = 0.0,
 ) -> Iterator[Captioned | Change | DataError]:
-    """Find the alt texts that are missing: a `Change` for each page, a `DataError` for a bad one.
+    """Caption images without alt text: a `Change` per page, a `DataError` for an unreadable one.
 
-    Pictures of other hosts are left out unless `fetch` brings them; a caption with less than
-    `min_confidence` is not used. Nothing is written: that is what `apply` does.
+    Images on other hosts are skipped unless `fetch` is given, captions below `min_confidence` are
+    not used, and nothing is written: `apply` does that.
     """
     pages = list[Page]()
     for page in find_pages(paths, roots):
@@ -116,7 +116,7 @@ def fill(
 def _caption(
     places: list[Place], caption_each: CaptionEach, fetch: Fetch | None
 ) -> Iterator[tuple[Place, Caption | CutlineError]]:
-    """Each place with its caption or what is wrong with it; those that cannot be had come last."""
+    """Each image with its caption or error; failed downloads come last."""
     asked, failed = list[Place](), list[tuple[Place, CutlineError]]()
 
     def had() -> Iterator[Path | bytes]:
@@ -125,7 +125,7 @@ def _caption(
             if isinstance(source, FetchError):
                 failed.append((place, source))
             else:
-                asked.append(place)  # the captioner asks ahead: an answer is not to the last one
+                asked.append(place)  # the captioner reads ahead, so answers lag behind
                 yield source
 
     for number, answer in enumerate(caption_each(had())):
@@ -178,9 +178,9 @@ def _judge(picture: Picture, answer: Caption | CutlineError, least: float) -> Pi
 
 
 def as_sentence(caption: str) -> str:
-    """The caption as an alt text: `a photo of a dog` is `A dog.`
+    """The caption as an alt text: `a photo of a dog` becomes `A dog.`
 
-    A screen reader says that it is a picture, and pauses at a full stop.
+    Screen readers announce that it is an image, and pause at a full stop.
     """
     plain = "".join(sign if sign.isprintable() else " " for sign in caption)
     plain = _PICTURE_OF.sub("", " ".join(plain.split()))

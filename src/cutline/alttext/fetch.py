@@ -1,9 +1,8 @@
-"""A picture from a stranger's server: only of the public internet, only so large, only so long.
+"""Downloads images from untrusted URLs: public addresses only, with size and time limits.
 
-Enters: an http(s) address out of somebody's page. Leaves: bytes, or a `FetchError`. A name is
-resolved once, every address that it has must be public (RFC 6890), and it is that address which is
-connected to: no second answer of a name server can lead elsewhere. Redirects are led the same way,
-and all of it together, from the first name to the last byte, has one limit of time.
+A host name is resolved once, all its addresses must be public (RFC 6890), and the connection goes
+to such an address, so that DNS rebinding is impossible. Redirects are treated the same way, and
+one deadline covers everything from the first name resolution to the last byte.
 """
 
 import socket
@@ -22,26 +21,26 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 from cutline.errors import FetchError
 from cutline.version import __version__
 
-PIECE = 2**16
+CHUNK = 2**16
 _REDIRECTS = (301, 302, 303, 307, 308)
 _UNICAST = IPv6Network("2000::/3")
 _TUNNELS = (IPv6Network("2002::/16"), IPv6Network("2001::/23"))
-"""6to4, Teredo: addresses in which another, private one may be wrapped."""
+"""6to4 and Teredo addresses, which may embed a private one."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one picture may cost."""
+    """Limits for one download."""
 
     size: int = 20 * 10**6
     """Bytes."""
     seconds: float = 20.0
-    """From the first look-up of a name to the last byte, redirects included."""
+    """For everything: name resolution, redirects, transfer."""
     redirects: int = 4
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet: not private, loopback, link-local …"""
+    """Whether an IP address is public: not private, loopback, link-local …"""
     ip = ip_address(address.partition("%")[0])
     if not ip.is_global or ip.is_multicast or ip.is_reserved:
         return False
@@ -54,41 +53,41 @@ def fetch_picture(
     allowed: Callable[[str], bool] = is_public,
     limits: Limits | None = None,
 ) -> bytes:
-    """The bytes of a picture; `allowed` says of an IP address whether it may be connected to.
+    """Download an image; `allowed` decides which IP addresses may be connected to.
 
-    Raises `FetchError` for a picture that does not come, is too large, or is none.
+    Raises `FetchError` if that fails, or the response is too large or not an image.
     """
     limits, asked = limits or Limits(), address
     deadline = monotonic() + limits.seconds
     for _ in range(limits.redirects + 1):
         try:
-            answer = _ask(asked, allowed, limits, deadline)
-        except _LateError:
-            raise FetchError(f"{address} takes more than {limits.seconds:g} seconds") from None
+            answer = _request(asked, allowed, limits, deadline)
+        except _DeadlineError:
+            raise FetchError(f"{address} took longer than {limits.seconds:g} seconds") from None
         except (OSError, HTTPException, ValueError) as error:
-            raise FetchError(f"{address} does not come: {_reason(error)}") from None
+            raise FetchError(f"{address} cannot be downloaded: {_reason(error)}") from None
         if isinstance(answer, bytes):
             return answer
         asked = answer
     raise FetchError(f"{address} is redirected more than {limits.redirects} times")
 
 
-class _LateError(Exception):
-    """The time is over."""
+class _DeadlineError(Exception):
+    """The deadline has passed."""
 
 
-def _ask(
+def _request(
     address: str, allowed: Callable[[str], bool], limits: Limits, deadline: float
 ) -> bytes | str:
-    """The picture, or the address to which the server sends us."""
+    """The image, or the URL to which the server redirects."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise FetchError(f"{address} is not an http or https address")
     port = parts.port or (443 if parts.scheme == "https" else 80)
     ip = _resolve(parts.hostname, port, allowed, deadline)
-    left = _left(deadline)
+    left = _time_left(deadline)
     connection = _Connection(parts, port, ip, left)
-    alarm = Timer(left, connection.abandon)  # a byte now and then would never time out
+    alarm = Timer(left, connection.abandon)  # a slow trickle of bytes would never time out
     alarm.start()
     try:
         connection.request("GET", _path_of(parts), headers=_HEADERS)
@@ -100,13 +99,13 @@ def _ask(
         alarm.cancel()
         connection.close()
         if connection.is_abandoned:
-            raise _LateError
+            raise _DeadlineError
 
 
-def _left(deadline: float) -> float:
-    """Seconds until then."""
+def _time_left(deadline: float) -> float:
+    """Seconds until the deadline; raises `_DeadlineError` after it."""
     if (left := deadline - monotonic()) <= 0:
-        raise _LateError
+        raise _DeadlineError
     return left
 
 
@@ -118,69 +117,69 @@ _HEADERS = {
 
 
 def _resolve(host: str, port: int, allowed: Callable[[str], bool], deadline: float) -> str:
-    """An IP address of a host, all of which must be allowed; `0x7f.1` is resolved as well."""
+    """An IP address of a host, all of which must be allowed; resolves `0x7f.1`, too."""
     found = _look_up(host, port, deadline)
     addresses = [str(each[4][0]) for each in found]
     for each in addresses:
         if not allowed(each):
-            raise FetchError(f"{host} is not fetched from: {each} is no public address")
+            raise FetchError(f"{host} is refused: {each} is not a public address")
     return addresses[0]
 
 
 def _look_up(host: str, port: int, deadline: float) -> list[Any]:
-    """What a name means; a look-up knows no limit, so a late one is left behind in its thread."""
+    """Resolve a name; it has no timeout of its own, so a late one is abandoned in its thread."""
     answers = SimpleQueue[Any]()
 
     def ask() -> None:
         try:
             answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except Exception as error:  # raised again where it is waited for
+        except Exception as error:  # re-raised by the caller
             answers.put(error)
 
     Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=_left(deadline))
+        answer = answers.get(timeout=_time_left(deadline))
     except Empty:
-        raise _LateError from None
+        raise _DeadlineError from None
     if isinstance(answer, Exception):
         raise answer
     return list(answer)
 
 
 class _Connection(HTTPConnection):
-    """To the IP address that was found allowed, whatever the name may mean by now."""
+    """Connects to the IP address that was checked, without resolving the name again."""
 
     def __init__(self, parts: SplitResult, port: int, ip: str, seconds: float) -> None:
         super().__init__(str(parts.hostname), port, timeout=seconds)
         self.ip, self.is_secure = ip, parts.scheme == "https"
-        self.default_port = 443 if self.is_secure else 80  # the header `Host` leaves it out
+        self.default_port = 443 if self.is_secure else 80  # left out of the `Host` header
         self.is_abandoned = False
         self.wire: socket.socket | None = None
 
     def connect(self) -> None:
-        """Connect to the address, not to the name; the certificate must be the name's."""
+        """Connect to the IP address; the certificate must be valid for the host name."""
         plain = socket.create_connection((self.ip, self.port), self.timeout)
         self.sock = self.wire = plain
-        if self.is_abandoned:  # while there was nothing to break yet
+        if self.is_abandoned:  # before there was a socket to shut down
             raise TimeoutError
         if self.is_secure:
             context = ssl.create_default_context()
             secure = context.wrap_socket(
                 plain, server_hostname=self.host, do_handshake_on_connect=False
             )
-            self.sock = self.wire = secure  # a handshake may be abandoned as well
+            self.sock = self.wire = secure  # so that a handshake can be abandoned, too
             secure.do_handshake()
 
     def abandon(self) -> None:
-        """Break whatever the socket is waiting for."""
+        """Shut the socket down, whatever it is waiting for."""
         self.is_abandoned = True
         if self.wire:
-            with suppress(OSError):  # it has ended by itself
+            with suppress(OSError):  # already closed
                 self.wire.shutdown(socket.SHUT_RDWR)
 
 
 def _path_of(parts: SplitResult) -> str:
-    """What is asked for, without signs that could end the line."""
+    """The request target, with all special characters quoted."""
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
     return f"{path}?{query}" if query else path
@@ -188,18 +187,18 @@ def _path_of(parts: SplitResult) -> str:
 
 def _read(address: str, response: HTTPResponse, most: int) -> bytes:
     if response.status != 200:
-        raise FetchError(f"{address} is not to be had: {response.status} {response.reason}")
+        raise FetchError(f"{address} cannot be downloaded: {response.status} {response.reason}")
     kind = response.headers.get_content_type()
     if not kind.startswith("image/"):
-        raise FetchError(f"{address} is not a picture but {kind}")
-    pieces, size, said = [], 0, response.length
-    while piece := response.read(PIECE):
+        raise FetchError(f"{address} is {kind}, not an image")
+    pieces, size, declared = [], 0, response.length
+    while piece := response.read(CHUNK):
         pieces.append(piece)
         size += len(piece)
         if size > most:
             raise FetchError(f"{address} is larger than {most / 10**6:g} megabytes")
-    if said is not None and size < said:
-        raise FetchError(f"{address} is cut off: {size:,} of {said:,} bytes came")
+    if declared is not None and size < declared:
+        raise FetchError(f"{address} is truncated: {size:,} of {declared:,} bytes arrived")
     return b"".join(pieces)
 
 

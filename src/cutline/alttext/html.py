@@ -1,10 +1,10 @@
-"""HTML as it is found on disk → its tags and texts, with the exact place of each attribute.
+"""Scans HTML, including templates and malformed pages, for tags with exact offsets of attributes.
 
-Enters: text, a template or broken, one character for each place. Leaves: `Tag` and `Text`, in
-order. Nothing is built, mended or decoded, so whoever edits by these places leaves the rest alone.
-The scanner is our own because the others do not say where an attribute ends: html.parser tells only
-where a tag begins, html5lib and lxml forget even that, and none of them knows a template language.
-Tags are found as browsers find them (WHATWG HTML, 13.2.5); what is in doubt is passed over.
+Yields `Tag` and `Text` in document order, without building a tree or decoding anything, so that
+edits by offset leave the rest of a file unchanged. Existing parsers do not report where an
+attribute ends: html.parser gives only the start of a tag, html5lib and lxml not even that, and none
+knows template languages. Tags are recognised as in browsers (WHATWG HTML, 13.2.5); doubtful ones
+are skipped.
 """
 
 import re
@@ -17,22 +17,22 @@ SPACE = " \t\n\f\r"
 
 @dataclass(frozen=True)
 class Dialect:
-    """What kind of file it is."""
+    """The kind of file."""
 
     components: bool = False
-    """Vue, Svelte, MDX: `<Img>` is no `<img>`, `<style />` is closed, a value may be `{code}`."""
+    """Vue, Svelte, MDX: `<Img>` is not `<img>`, `<style />` is closed, values may be `{code}`."""
     prose: bool = False
-    """Markdown: a `<` that begins no proper tag is only a sign."""
+    """Markdown: a `<` that does not begin a valid tag is text."""
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """`name="value"`; where it stands."""
+    """`name="value"` and its offsets."""
 
     name: str
-    """In lower case, except among components."""
+    """In lower case, except in components."""
     value: str | None
-    """As it is written, without the quotes; None where there is none."""
+    """The raw value without quotes; None if there is none."""
     start: int
     end: int
     quote: str = ""
@@ -47,13 +47,13 @@ class Tag:
     end: int
     attributes: tuple[Attribute, ...] = ()
     templates: tuple[str, ...] = ()
-    """Template code that stands where an attribute might: `{% if wide %}`, `{{ attributes }}`."""
+    """Template code in place of attributes: `{% if wide %}`, `{{ attributes }}`."""
     is_end: bool = False
     is_closed: bool = False
     """It ends with `/>`."""
 
     def get(self, name: str) -> str | None:
-        """The value of an attribute, `""` where it has none, None where it is missing."""
+        """The value of an attribute, `""` if it has none, None if it is missing."""
         for attribute in self.attributes:  # the first counts, as in browsers
             if attribute.name == name:
                 return attribute.value or ""
@@ -62,21 +62,21 @@ class Tag:
 
 @dataclass(frozen=True)
 class Text:
-    """What stands between tags, or what a template will write there."""
+    """Text between tags, or template output."""
 
     start: int
     end: int
 
 
 RAW = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
-"""Elements whose content is no markup."""
+"""Elements whose content is not markup."""
 _SIGN = re.compile(r"<(?=[a-zA-Z/!?%])|\{[{%#!@]")
 _TAG_NAME = re.compile(r"[a-zA-Z][^ \t\n\f\r/>]*+")
 _BETWEEN = re.compile(r"[ \t\n\f\r/]*+")
 _NAME = re.compile(r"(?:(?!\{\{|\{%|\{!!|<\?|<%)[^ \t\n\f\r/>=])*+")
 _PROSE_NAME = re.compile(r"(?:(?!\{\{|\{%)[^ \t\n\f\r/>=\"'<`])*+")
 _OUTPUT = ("{{", "{!!", "<?=", "<%=")
-"""Code that writes something, as part of a name: `data-{{ kind }}="1"`."""
+"""Code that generates output, as part of a name: `data-{{ kind }}="1"`."""
 _OPENERS = ("{{", "{%", "{!!", "<?", "<%")
 _EQUALS = re.compile(r"[ \t\n\f\r]*+=[ \t\n\f\r]*+")
 _BARE = re.compile(r"(?:(?!\{\{|\{%|\{!!|<\?|<%)[^ \t\n\f\r>])*+")
@@ -98,9 +98,9 @@ _CLOSERS = {"{{": "}}", "{%": "%}", "{#": "#}", "{!!": "!!}", "<%": "%>", "<?": 
 
 
 def read_markup(text: str, dialect: Dialect | None = None) -> Iterator[Tag | Text]:
-    """Tags and texts in order; not those in comments, scripts and template code.
+    """Yield tags and texts in order, except those in comments, scripts and template code.
 
-    A tag that never closes ends the page, as it does in browsers.
+    An unclosed tag ends the page, as in browsers.
     """
     yield from _Scanner(text, dialect or Dialect()).read()
 
@@ -110,7 +110,7 @@ class _Scanner:
     text: str
     dialect: Dialect
     _never: set[str] = field(default_factory=set)
-    """Signs that do not come any more: each is searched for to the end of the text only once."""
+    """Delimiters that do not occur any more, so that each search to the end runs only once."""
 
     def read(self) -> Iterator[Tag | Text]:
         text, at, drawings = self.text, 0, 0
@@ -141,7 +141,7 @@ class _Scanner:
             yield Text(at, len(text))
 
     def pass_over(self, at: int) -> int | None:
-        """Where a comment, a declaration or template code ends; None if it is none of these."""
+        """The end of a comment, declaration or template code that begins here, or None."""
         text = self.text
         if (template := self.template_end(at)) is not None:
             return template
@@ -162,7 +162,7 @@ class _Scanner:
         return None
 
     def template_end(self, at: int) -> int | None:
-        """Where template code that begins here ends."""
+        """The end of template code that begins here, or None."""
         text = self.text
         if text.startswith(("<?php", "<?="), at):
             code = _PHP.match(text, at) if self.find("?>", at) else None
@@ -181,7 +181,7 @@ class _Scanner:
         return self.find(closer, at + len(opener))
 
     def find(self, sign: str, at: int) -> int | None:
-        """The place behind the next such sign."""
+        """The offset after the next occurrence of a delimiter, or None."""
         if sign in self._never:
             return None
         found = self.text.find(sign, at)
@@ -191,7 +191,7 @@ class _Scanner:
         return found + len(sign)
 
     def pass_raw(self, tag: Tag) -> int:
-        """Where the content of a script, a style, a title … ends; elsewhere the tag's own end."""
+        """The end of the content of a script, style, title …, or of the tag itself."""
         if tag.name == "plaintext":
             return len(self.text)
         if tag.name not in RAW:
@@ -202,7 +202,7 @@ class _Scanner:
         return closing.start() if closing else len(self.text)
 
     def read_tag(self, start: int) -> Tag | None:
-        """The tag that begins here; None if it does not end."""
+        """The tag that begins here; None if it is unclosed."""
         text, dialect = self.text, self.dialect
         is_end = text.startswith("</", start)
         name = _TAG_NAME.match(text, start + 1 + is_end)
@@ -240,12 +240,12 @@ class _Scanner:
         )
 
     def limit(self, start: int) -> int:
-        """Where a tag must have ended."""
+        """The offset by which a tag must be closed."""
         blank = _BLANK_LINE.search(self.text, start) if self.dialect.prose else None
         return blank.start() if blank else len(self.text)
 
     def read_attribute(self, start: int, limit: int) -> Attribute | None:
-        """One attribute, or template code in place of one; None if a quote never closes."""
+        """One attribute or template code in its place; None if a quote is unclosed."""
         text = self.text
         at = self.read_name(start)
         name = text[start:at] if self.dialect.components else text[start:at].lower()
@@ -267,7 +267,7 @@ class _Scanner:
         return Attribute(name, text[at:end], start, end)
 
     def read_name(self, start: int) -> int:
-        """The end of an attribute's name, or of template code that stands there."""
+        """The end of an attribute's name, or of template code in its place."""
         text = self.text
         if self.dialect.components and text[start] == "{":
             return self.close_brace(start)
@@ -275,22 +275,22 @@ class _Scanner:
             return self.inner_template_end(start) or start + 2
         if self.dialect.prose:
             return self.read_parts(start, _PROSE_NAME, _OUTPUT)
-        skipped = start + (text[start] == "=")  # a stray one begins a name
+        skipped = start + (text[start] == "=")  # a stray one is part of the name
         return self.read_parts(skipped, _NAME, _OUTPUT)
 
     def read_parts(self, at: int, signs: re.Pattern[str], codes: tuple[str, ...]) -> int:
-        """The end of a run of such signs and template code."""
+        """The end of a run of such characters and template code."""
         while True:
             begun = at
             if found := signs.match(self.text, at):
                 at = found.end()
-            if self.text.startswith(codes, at):  # that does not close is signs like any other
+            if self.text.startswith(codes, at):  # unclosed code is ordinary characters
                 at = self.inner_template_end(at) or at + 2
             if at == begun:
                 return at
 
     def close_quote(self, at: int, quote: str) -> int | None:
-        """The quote that closes a value; one inside template code does not."""
+        """The closing quote of a value; quotes in template code do not count."""
         sign = re.compile(rf"{quote}|\{{[{{%!]|<[?%]")
         while found := sign.search(self.text, at):
             if found[0] == quote:
@@ -299,19 +299,19 @@ class _Scanner:
         return None
 
     def inner_template_end(self, at: int) -> int | None:
-        """As `template_end`, for code within a tag, over which no other tag can lie."""
+        """Like `template_end`, for code in a tag, which cannot contain another tag."""
         end = self.template_end(at)
         if end is None or _ANOTHER_TAG.search(self.text, at, end):
             return None
         return end
 
     def close_brace(self, at: int) -> int:
-        """The end of `{code}`, with the braces inside it."""
+        """The end of `{code}`, with nested braces."""
         return self.braces.get(at, len(self.text))
 
     @cached_property
     def braces(self) -> dict[int, int]:
-        """Where the code ends that an opening brace begins; all at once, however deep they lie."""
+        """The end for each opening brace, computed in one pass, however deeply nested."""
         ends, opened = dict[int, int](), list[int]()
         for brace in re.finditer(r"[{}]", self.text):
             if brace[0] == "{":
@@ -322,12 +322,12 @@ class _Scanner:
 
 
 def is_code(text: str) -> bool:
-    """Whether template code begins a text."""
+    """Whether a text begins with template code."""
     return text.startswith(("{", "<?", "<%"))
 
 
 def _script_end(text: str, at: int) -> int:
-    """Where a script ends; one that holds `<!-- <script>` goes on after the first `</script>`."""
+    """The end of a script; one with `<!-- <script>` continues after the first `</script>`."""
     escaped = doubly = False
     for sign in re.compile(r"<!--|-->|</?script(?=[ \t\n\f\r/>])", re.I).finditer(text, at):
         if sign[0] == "<!--":

@@ -1,7 +1,7 @@
-"""Markdown → its images with their places, and the HTML that stands in it.
+"""Scans Markdown for images with their offsets, and for embedded HTML.
 
-Enters: text. Leaves: a `Document`. The blocks are those of CommonMark 0.31, as far as they say what
-is code, what is HTML and what is neither; front matter and template code are left out as well.
+Blocks are recognised as in CommonMark 0.31, as far as needed to tell code, HTML and text apart;
+front matter and template code are left out as well.
 """
 
 import re
@@ -19,24 +19,24 @@ class Image:
     start: int
     end: int
     source: str
-    """The address, its escapes and references read."""
+    """The URL, with escapes and entities decoded."""
     text: str
-    """Between the brackets, as it is written."""
+    """The raw text between the brackets."""
     attributes: str = ""
-    """`{: .wide}` or `{alt="…"}` behind it, as some dialects have."""
+    """`{: .wide}` or `{alt="…"}` after it, as in some dialects."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """What stands in a file."""
+    """The images and the HTML of a file."""
 
     images: tuple[Image, ...]
     html: str
-    """The text with blanks for code, images and front matter: what may hold tags, in its place."""
+    """The text with code, images and front matter blanked out, at unchanged offsets."""
 
 
 def read_markdown(text: str, *, components: bool = False) -> Document:
-    """Images in order, and what may be HTML; with `components`, code of MDX is left out."""
+    """Find images and possible HTML; with `components`, the code of MDX is left out."""
     if components:
         text = _blank_out(text, [code.span() for code in _MDX_CODE.finditer(text)])
     blocks = _Blocks(text)
@@ -55,7 +55,7 @@ def read_markdown(text: str, *, components: bool = False) -> Document:
 _MDX_CODE = re.compile(
     r"^(?:import|export)[ \t](?:(?!\n[ \t\r]*\n).)*+|\{/\*.*?(?:\*/\}|\Z)", re.S | re.M
 )
-"""Statements, which end with a blank line, and comments."""
+"""Statements, which end at a blank line, and comments."""
 
 
 def _blank_out(text: str, spans: list[tuple[int, int]]) -> str:
@@ -98,33 +98,33 @@ _HTML = (
     (re.compile(r"<![a-zA-Z]"), re.compile(r">")),
     (re.compile(rf"</?(?:{_BLOCK_NAMES})(?=[\s>]|/>|$)", re.I), None),
 )  # fmt: skip
-"""How a block of HTML begins and ends; None: with a blank line."""
+"""Patterns for the start and end of HTML blocks; None: ends at a blank line."""
 _LONE_TAG = re.compile(rf"{_TAG}\s*$")
 _MARKDOWN_INSIDE = re.compile(r"<[^>]*\smarkdown(?:=|\s|>)", re.I)
 
 
 @dataclass
 class _Blocks:
-    """Reads lines one after the other; what it remembers is what the last ones left open."""
+    """Parses line by line; the state is what previous lines left open."""
 
     text: str
     code: list[tuple[int, int]] = field(default_factory=list)
-    """Spans that are code, or front matter."""
+    """Spans of code and front matter."""
     addresses: dict[str, str] = field(default_factory=dict)
-    """`[name]: address` of the whole document."""
+    """Link reference definitions, `[name]: address`, of the whole document."""
     items: list[int] = field(default_factory=list)
-    """Columns in which the text of the open list items begins."""
+    """Columns at which the content of open list items begins."""
     fence: str = ""
     fence_place: tuple[int, int] = (0, 0)
-    """How deep in quotes and in lists the fence was opened."""
+    """Quote depth and list indentation at which the fence was opened."""
     html_end: re.Pattern[str] | None = None
     in_html: bool = False
     in_paragraph: bool = False
     depth: int = 0
-    """How many quotes the last line stood in."""
+    """Quote depth of the last line."""
 
     def read(self) -> Iterator[tuple[int, int]]:
-        """Runs of text in which images may stand."""
+        """Yield spans of text that may contain images."""
         begun: int | None = None
         at = 0
         if matter := _FRONT_MATTER.match(self.text):
@@ -145,7 +145,7 @@ class _Blocks:
             yield begun, at
 
     def take(self, line: str, start: int, end: int) -> bool:
-        """One more line; whether it begins a paragraph, a heading, an item."""
+        """Process a line; return whether it begins a paragraph, a heading or an item."""
         quote = _QUOTE.match(line)
         depth = quote[0].count(">") if quote else 0
         rest = line[quote.end() :] if quote else line
@@ -163,21 +163,23 @@ class _Blocks:
         if not body:
             self.in_paragraph = False
             return False
-        self.in_paragraph &= depth <= self.depth  # a quote begins anew; one may end lazily
+        self.in_paragraph &= (
+            depth <= self.depth
+        )  # a new quote ends a paragraph; lazy continuation may end a quote
         if depth != self.depth and not self.in_paragraph:
             self.items.clear()
         self.depth = depth
         return self.begin(body, depth, indent, (start, end))
 
     def leaves_fence(self, body: str, depth: int, indent: int) -> bool:
-        """Whether a line stands outside the quote or the item in which a fence was opened."""
+        """Whether a line is outside the quote or list item in which the fence was opened."""
         if depth < self.fence_place[0] or (body and indent < self.fence_place[1]):
             self.fence = ""
             return True
         return False
 
     def begin(self, body: str, depth: int, indent: int, span: tuple[int, int]) -> bool:
-        """A line that is not blank, outside fences and HTML."""
+        """Process a line that is not blank, outside fences and HTML."""
         is_item = bool(_ITEM.match(body)) and not _HEADING.match(body)
         while self.items and indent < self.items[-1] and (is_item or not self.in_paragraph):
             self.items.pop()
@@ -193,7 +195,7 @@ class _Blocks:
             self.items.append(indent)
             body, begins = inner.strip(SPACE), True
             self.in_paragraph = False
-            if gap > 4:  # an item that begins with code
+            if gap > 4:  # an item that begins with indented code
                 self.code.append(span)
                 return False
         if fence := _FENCE.match(body):
@@ -213,7 +215,7 @@ class _Blocks:
         return begins or heading
 
     def begins_html(self, body: str) -> bool:
-        """Whether a line begins a block of HTML, in which Markdown is not read."""
+        """Whether a line begins an HTML block, in which Markdown is not parsed."""
         ends = [closing for opening, closing in _HTML if opening.match(body)]
         if not ends and not self.in_paragraph and _LONE_TAG.match(body):
             ends = [None]
@@ -247,7 +249,7 @@ _ATTRIBUTES = re.compile(r"\{[^{}\n%]*\}")
 def _read_inline(
     text: str, start: int, end: int, addresses: dict[str, str]
 ) -> Iterator[Image | tuple[int, int]]:
-    """Images of a run of text, and the spans in it that are code."""
+    """Images in a span of text, and spans of inline code."""
     at = start
     while sign := _SIGN.search(text, at, end):
         at = sign.end()
@@ -284,10 +286,10 @@ def _read_image(text: str, start: int, end: int, addresses: dict[str, str]) -> I
 
 
 def _normal(name: str) -> str:
-    """How names of addresses are compared."""
+    """Normalize a link label for comparison."""
     return " ".join(name.split()).casefold()
 
 
 def _read_address(written: str) -> str:
-    """Without backslashes before punctuation, and with `&amp;` read."""
+    """Decode backslash escapes and entities."""
     return unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", written))

@@ -1,8 +1,8 @@
-"""The bytes of a page as text whose places are places in the file, in whatever encoding it is.
+"""The bytes of a page as text whose offsets map to byte offsets, in any supported encoding.
 
-An encoding that keeps ASCII is read as Latin-1: what no scanner needs to understand comes through
-as it is. UTF-16 is read as such. The trailing bytes of Shift-JIS, Big5 and GB18030 are never `<`,
-`>`, `"`, `'`, `=` or `&`, which is why tags may be sought in them.
+Supersets of ASCII are read as Latin-1, so that all other bytes pass through unchanged. UTF-16 is
+read as such. The trailing bytes of Shift-JIS, Big5 and GB18030 are never `<`, `>`, `"`, `'`, `=` or
+`&`, so tags can be found in them.
 """
 
 import codecs
@@ -18,9 +18,9 @@ _CHARSET = re.compile(r"(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.I)
 
 
 class PageText:
-    """A file's bytes as text in which a sign is a byte, or two in UTF-16.
+    """A file's bytes as text with one character per byte, or per two bytes in UTF-16.
 
-    Raises `DataError` for an encoding in which that cannot be.
+    Raises `DataError` for encodings in which that is impossible.
     """
 
     def __init__(self, path: Path, content: bytes, *, is_markdown: bool) -> None:
@@ -37,21 +37,21 @@ class PageText:
         start = self.content[:4096]
         if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
             raise DataError(f"{self.path} is in UTF-32: save it as UTF-8")
-        if self.wide:  # half of a pair is a sign of its own, so that each has two bytes
+        if self.wide:  # surrogates are separate characters, so that each has two bytes
             units = array("H", self.content[: len(self.content) // 2 * 2])
             if (self.wide == "utf-16-le") != (sys.byteorder == "little"):
                 units.byteswap()
             return "".join(map(chr, units))
         if start.count(0) > len(start) // 5:
             raise DataError(
-                f"{self.path} is no text, or in UTF-16 without a mark: save it as UTF-8"
+                f"{self.path} is not text, or UTF-16 without a byte order mark: save it as UTF-8"
             )
         if b"\x1b$" in self.content:  # ISO-2022-JP, in which any byte may look like a `<`
             raise DataError(f"{self.path} is in ISO-2022-JP: save it as UTF-8")
         return self.content.decode("latin-1")
 
     def _find_charset(self) -> str:
-        """What the bytes mean: UTF-8 if they can, or else what the page says."""
+        """The encoding: UTF-8 if the bytes are valid UTF-8, otherwise what the page declares."""
         if self.wide or _is_utf8(self.content):
             return self.wide or "utf-8"
         declared = _CHARSET.search(self.text, 0, 4096)
@@ -59,7 +59,7 @@ class PageText:
 
     @property
     def written_in(self) -> str:
-        """In which encoding something may be added; ASCII where a page may be read as anything."""
+        """The encoding of insertions; ASCII if it is uncertain how the page will be read."""
         if self.wide:
             return self.wide
         declared = _CHARSET.search(self.text, 0, 4096)
@@ -68,21 +68,21 @@ class PageText:
         return "ascii" if is_plain or not _is_utf8(self.content) else "utf-8"
 
     def read(self, part: str) -> str:
-        """What a part of the text means."""
+        """Decode a part of the text."""
         if self.wide:
             return part.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         content = part.encode("latin-1")
         try:
             return content.decode(self.charset, "surrogateescape")
-        except (LookupError, UnicodeError):  # the page is mistaken: `charset=utf-32`, `charset=hex`
+        except (LookupError, UnicodeError):  # wrong declaration: `charset=utf-32`, `charset=hex`
             return content.decode("utf-8", "surrogateescape")
 
     def byte_of(self, place: int) -> int:
-        """Where a sign stands in the file."""
+        """The byte offset of a character."""
         return 2 * place if self.wide else place
 
     def line_of(self, place: int) -> int:
-        """On which line a sign stands, from 1."""
+        """The line of a character, from 1."""
         return bisect_left(self._newlines, place) + 1
 
 

@@ -1,7 +1,4 @@
-"""Pages: HTML and Markdown, in files and folders → what each says of its pictures.
-
-Enters: paths. Leaves: a `Page` for each file, as it was when it was read, or a `DataError`.
-"""
+"""Reads pages: files and folders of HTML and Markdown → a `Page` with its images, or an error."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,26 +15,26 @@ TEMPLATES = (
     ".jinja", ".jinja2", ".j2", ".tmpl", ".tpl", ".njk", ".liquid", ".twig", ".erb", ".ejs",
     ".hbs", ".mustache",
 )  # fmt: skip
-"""Of a page alone, or behind its ending: `list.tmpl`, `post.md.erb`; not `menu.js.erb`."""
+"""Suffixes of templates, alone or after a page's: `list.tmpl`, `post.md.erb`; not `menu.js.erb`."""
 MOST_BYTES = 50 * 10**6
 
 
 @dataclass(frozen=True)
 class Page:
-    """A file, as it was when it was read."""
+    """A file as it was when it was read."""
 
     path: Path
     content: bytes
     pictures: tuple[Picture, ...]
     encoding: str
-    """In which an alt text is written: `utf-8`, `utf-16-le`, or `ascii` where others are unsure."""
+    """The encoding for new alt texts: `utf-8`, `utf-16-le`, or `ascii` if uncertain."""
 
 
 def read_page(path: Path, roots: Sequence[Path] = ()) -> Page:
-    """The pictures of a page; `roots` are where `/img/a.jpg` is looked for [its own folder].
+    """Read a page; URLs such as `/img/a.jpg` are resolved in `roots`, by default its folder.
 
-    No picture is taken from outside of these, the page's folder and the folder that we are in.
-    Raises `DataError` for a file that is no page, or is in an encoding that cannot be kept.
+    No image outside of these, the page's folder and the working directory is read. Raises
+    `DataError` for a file that cannot be read, or whose encoding cannot be preserved.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
@@ -55,7 +52,7 @@ def read_page(path: Path, roots: Sequence[Path] = ()) -> Page:
 
 
 def kind_of(path: Path) -> str:
-    """`.md` of `post.md.erb`; empty for what is no page."""
+    """The suffix without templates', `.md` for `post.md.erb`; empty for other files."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in TEMPLATES:
         if len(suffixes) == 1:
@@ -67,10 +64,10 @@ def kind_of(path: Path) -> str:
 def find_pages(
     paths: Sequence[str | Path], roots: Sequence[Path] = ()
 ) -> Iterator[Page | DataError]:
-    """Every page named or in a folder named, read; or what is wrong with one.
+    """Read all named pages and those in named folders, or yield the error.
 
-    Hidden folders, `node_modules` and links out of a folder are passed over. A folder that is named
-    is a root of the pages in it, after `roots`.
+    Hidden folders, `node_modules` and links that leave a folder are skipped. A named folder is a
+    root of the pages in it, after `roots`.
     """
     seen = set[Path]()
     for named in map(Path, paths):
@@ -86,7 +83,7 @@ def find_pages(
                 if not path.exists():
                     raise DataError(f"there is no {path}")
                 if not kind_of(path):
-                    raise DataError(f"{path} is no page: {', '.join(HTML + MARKDOWN)} are")
+                    raise DataError(f"{path} is not a page ({', '.join(HTML + MARKDOWN)})")
                 yield read_page(path, (*roots, named if inside else path.parent))
             except DataError as error:
                 yield error

@@ -1,8 +1,8 @@
-"""What the address of a picture in a page means: a file, bytes in the page, another host, nothing.
+"""Resolves the URLs of images in pages.
 
-Enters: `img/a%20dog.jpg?v=3`, where the page lies, what the folders of the site are. Leaves: one of
-`Local`, `Inline`, `Remote`, `NotFound`, `Outside`, `Templated`. Nothing is opened here, and no
-file is found outside of the site: a stranger's page must not lead to `../../private.jpg`.
+`img/a%20dog.jpg?v=3`, the path of the page and the folders of the site determine one of `Local`,
+`Inline`, `Remote`, `NotFound`, `Outside`, `Templated`. Nothing is opened, and no file outside the
+site is resolved: an untrusted page must not lead to `../../private.jpg`.
 """
 
 import os
@@ -15,63 +15,63 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, unquote_to_bytes, urljoin, urlsplit
 
 PUBLIC = ("", "static", "public", "source")
-"""Where in a site's folder the files lie that it serves under `/`: of Hugo, of Vite, of Hexo."""
+"""Folders of files served under `/` by Hugo, Vite and Hexo, relative to the site."""
 
 
 @dataclass(frozen=True)
 class Local:
-    """A file that is there."""
+    """An existing file."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class Inline:
-    """A picture within the page: `data:image/png;base64,…`."""
+    """A data URL: `data:image/png;base64,…`."""
 
     content: bytes
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A picture of another host."""
+    """An image on another host."""
 
     address: str
 
 
 @dataclass(frozen=True)
 class NotFound:
-    """A file that is not there."""
+    """A file that does not exist."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class Outside:
-    """A file that is not the site's: `..`, a link or a `file:` address leads there."""
+    """A file outside the site, by `..`, a link or a `file:` URL."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class Templated:
-    """Nobody knows before the template is filled."""
+    """A URL that a template generates."""
 
 
 Place = Local | Inline | Remote | NotFound | Outside | Templated
 
 _CODE = re.compile(r"\{\{|\{%|\{!!|<\?|<%|\$\{|#\{|^\{")
 _PERHAPS_CODE = re.compile(r"^[@~]|\[\[|\{\w+\}|%[A-Z_]{3,}%")
-"""A bundler's `@/a.jpg`, `%PUBLIC_URL%/a.jpg`; unless a file is really called that."""
+"""Aliases of bundlers, `@/a.jpg`, `%PUBLIC_URL%/a.jpg`, unless such a file exists."""
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
 
 
 def locate(source: str, page: Path, roots: Sequence[Path], *, base: str = "") -> Place:
-    """Where a picture is that a page speaks of.
+    """Resolve the URL `source` of an image in `page`.
 
     `/img/a.jpg` is looked for in `roots`, the folders of the site; `base` is the page's
-    `<base href>`. What is written like a file's name counts as one, whatever a URL may hold. A file
-    outside of the roots, of the page's folder and of the one that we are in is `Outside`.
+    `<base href>`. Unescaped file names are accepted, too. A file outside of the roots, the page's
+    folder and the working directory is `Outside`.
     """
     source = re.sub(r"[\t\r\n]", "", source).strip(" \f")
     if not source or _CODE.search(source) or _CODE.search(base):
@@ -107,7 +107,7 @@ def _find_file(source: str, page: Path, roots: Sequence[Path]) -> Place:
             tried.append(page.parent / name)
     folders, outside = (*roots, page.parent, Path()), list[Path]()
     for path in tried:
-        if not _lies_in(path, folders, os.path.abspath):  # not even looked at
+        if not _lies_in(path, folders, os.path.abspath):  # not even checked for existence
             outside.append(path)
         elif _is_file(path):
             if _lies_in(path, folders, os.path.realpath):
@@ -123,7 +123,7 @@ def _lies_in(path: Path, folders: Sequence[Path], spell: Callable[[Path], str]) 
 
 
 def _is_file(path: Path) -> bool:
-    """A regular file, no device or pipe that would be read for ever."""
+    """Whether it is a regular file; reading devices or pipes might never end."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # too long a name, a NUL

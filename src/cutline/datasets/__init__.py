@@ -1,10 +1,10 @@
-"""Sources: where pairs of pictures and captions come from.
+"""Data sets: sources of image-caption pairs.
 
-Each file is one alternative. A source promises: iterating yields `Example`s, each picture once; the
-image files exist (they are listed, not opened); captions are not empty, except that pictures
-published without captions may stand in the split `test` with none; the order is fixed; the splits
-are disjoint. What breaks a promise is told by file and line: iterating raises `DataError` with the
-first problem and the count of the others, `validation.check` lists them all.
+Each file is one source. A source promises: iterating yields `Example`s, each image once; the image
+files exist (they are listed, not opened); captions are not empty, except that images published
+without captions may be in the split `test` with none; the order is fixed; the splits are disjoint.
+Violations are reported by file and line: iterating raises `DataError` with the first problem and
+the number of others, and `validation.check` lists all of them.
 """
 
 from collections.abc import Mapping
@@ -27,23 +27,24 @@ MIXTURE_ONLY = {
     "sentences": "cutline.datasets.sentences:Sentences",
     "labels": "cutline.datasets.labels:Labels",
 }
-"""What only a mixture can take, `[[source]]`: captions without pictures, pictures with labels."""
+"""Sources for mixtures (`[[source]]`) only: captions without images, images with labels."""
 
 
 def open_dataset(options: Mapping[str, Any], folder: Path) -> Any:
-    """The data in a folder, read as `options` say: `open_dataset({"kind": "coco"}, folder)`."""
+    """Open a data set in a folder: `open_dataset({"kind": "coco"}, folder)`.
+
+    Raises `RecipeError` for an unknown kind or option.
+    """
     if not isinstance(options, Mapping) or not isinstance(options.get("kind"), str):
         raise RecipeError("the source has no `kind`: name it with --kind")
     if ":" in options["kind"]:
-        raise RecipeError(
-            f"the source {options['kind']!r} is code of somebody's own; it is not run"
-        )
+        raise RecipeError(f"the source {options['kind']!r} is custom code, which is not run")
     chosen = {name: v for name, v in complete("source", options).items() if name != "kind"}
     return find("source", options)(folder, **chosen)
 
 
 def detect_source(options: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-    """What reads a folder: `options`, unless its captions are one's own (`captions.csv`)."""
+    """The source options for a folder: `options`, or `folder` if it has a `captions.csv`."""
     own = any((folder / name).is_file() for name in ("captions.csv", "captions.jsonl"))
     kind = options.get("kind") if isinstance(options, Mapping) else None
     return {"kind": "folder"} if own and kind in ("flickr8k", "coco") else options

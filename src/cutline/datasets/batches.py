@@ -1,9 +1,8 @@
-"""Batches: examples -> padded batches of captions, grouped by length.
+"""Batches of encoded captions, padded and grouped by length.
 
-Enters: the examples of one split and the vocabulary. Leaves: batches of numbers, with the index of
-the picture that each caption belongs to; opening pictures is the training's affair. The plan of an
-epoch is a function of seed and epoch alone: nothing is kept between epochs, so a resumed run goes
-on with the very same batches.
+The examples of a split and the vocabulary become batches of word ids with the index of each
+caption's image; loading images is left to training. The plan of an epoch is a function of seed and
+epoch alone, without state between epochs, so that a resumed run continues with the same batches.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +17,12 @@ from cutline.text.vocabulary import END, PAD, START, Vocabulary
 from cutline.types import Example
 
 GROUP = 128
-"""Batches sorted by length together: more pad less, fewer mix better. Of Flickr8k's batches of 128
-captions, half is padding with 1, 4 % with 32, 1 % with 128, 0.5 % when all are sorted."""
+"""Batches per group that is sorted by length: more need less padding, fewer mix better. In batches
+of 128 Flickr8k captions, half is padding with 1, 4 % with 32, 1 % with 128, 0.5 % with all."""
 
 
 class Source(Protocol):
-    """Where examples come from; what it promises is written in `cutline.datasets`."""
+    """A source of examples, with the promises listed in `cutline.datasets`."""
 
     def __iter__(self) -> Iterator[Example]:
         """Every example once, in a fixed order."""
@@ -31,27 +30,27 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EncodedCaptions:
-    """All captions of a split as numbers, one after the other in one array."""
+    """All captions of a split as word ids, concatenated in one array."""
 
     images: NDArray[np.int64]
-    """(captions,): index of the example that each caption belongs to."""
+    """(captions,): index of each caption's example."""
     words: NDArray[np.int64]
-    """(all words,): every caption with its `<start>` and `<end>`."""
+    """(all words,): the captions with `<start>` and `<end>`."""
     starts: NDArray[np.int64]
     """(captions + 1,): caption k is `words[starts[k]:starts[k + 1]]`."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(captions,): words of each caption, its markers included."""
+        """(captions,): number of words of each caption, including markers."""
         return np.diff(self.starts)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some captions of about the same length."""
+    """Captions of similar length."""
 
     images: NDArray[np.int64]
-    """(rows,): index into the examples; two captions of one picture may meet."""
+    """(rows,): index into the examples; an image may occur more than once."""
     words: NDArray[np.int64]
     """(rows, time): `<start>`, the words, `<end>`, then `<pad>`."""
 
@@ -59,9 +58,9 @@ class Batch:
 def encode_captions(
     examples: Sequence[Example], vocabulary: Vocabulary, *, max_words: int = 50
 ) -> EncodedCaptions:
-    """Every caption of every example. Of a longer caption the first `max_words` words are kept.
+    """Encode every caption of every example, truncated to `max_words` words.
 
-    What is cut off gets no `<end>`: nobody is taught to stop in mid-sentence.
+    Truncated captions have no `<end>`, so that models do not learn to stop in mid-sentence.
     """
     captions = [
         (index, text) for index, example in enumerate(examples) for text in example.captions
@@ -72,7 +71,7 @@ def encode_captions(
 def encode_texts(
     captions: Sequence[tuple[int, str]], vocabulary: Vocabulary, *, max_words: int = 50
 ) -> EncodedCaptions:
-    """The same of captions with the number of what each belongs to."""
+    """Encode captions, each given with the index of its example."""
     rows = [_mark(vocabulary.encode(text), max_words) for _, text in captions]
     return EncodedCaptions(
         np.array([index for index, _ in captions], dtype=np.int64),
@@ -89,19 +88,18 @@ def plan_batches(
     epoch: int = 0,
     repeats: NDArray[np.int64] | None = None,
 ) -> list[NDArray[np.int64]]:
-    """Which captions come together and in which order: indices into `lengths`, each exactly once,
-    or as often as `repeats` says.
+    """Plan the batches of an epoch: indices into `lengths`, each once or as often as in `repeats`.
 
-    Captions are shuffled, sorted by length within groups of `GROUP` batches, cut into batches, and
-    the batches are shuffled. All batches are full but one, which may be anywhere.
+    Captions are shuffled, sorted by length within groups of `GROUP` batches and split into batches,
+    which are shuffled. All batches are full but one, which may be anywhere.
     """
-    chance = np.random.default_rng((seed, epoch))
+    rng = np.random.default_rng((seed, epoch))
     each = np.arange(len(lengths))
-    order = chance.permutation(each if repeats is None else np.repeat(each, repeats))
+    order = rng.permutation(each if repeats is None else np.repeat(each, repeats))
     groups = _cut(order, batch_size * GROUP)
     sorted_groups = (group[np.argsort(lengths[group], kind="stable")] for group in groups)
     batches = [batch for group in sorted_groups for batch in _cut(group, batch_size)]
-    return [batches[index] for index in chance.permutation(len(batches))]
+    return [batches[index] for index in rng.permutation(len(batches))]
 
 
 def plan_pictures(
@@ -113,11 +111,11 @@ def plan_pictures(
     repeats: NDArray[np.int64] | None = None,
     most: int = 0,
 ) -> list[NDArray[np.int64]]:
-    """Which pictures come together, with all their captions (or `most`): each exactly once, or as
-    often as `repeats` says of every picture that has captions.
+    """Plan batches of images with all their captions, or at most `most` each.
 
-    For decoders whose captions of a picture share what is costly: its regions. Pictures are
-    shuffled and grouped by their longest caption as captions are in `plan_batches`.
+    Each image with captions occurs once or as often as in `repeats`. For decoders in which the
+    captions of an image share costly computation on its regions. Images are shuffled and grouped by
+    their longest caption like captions in `plan_batches`.
     """
     pictures, own, counts = np.unique(captions.images, return_inverse=True, return_counts=True)
     longest = np.zeros(len(pictures), np.int64)
@@ -133,17 +131,16 @@ def pick_pictures(
     pictures: NDArray[np.int64],
     *,
     most: int = 0,
-    chance: np.random.Generator | None = None,
+    rng: np.random.Generator | None = None,
 ) -> Batch:
-    """The pictures of one element of a plan and all their captions, or `most` of them drawn by
-    `chance`, as many rows for each.
+    """The batch of some images with all their captions, or `most` of each sampled with `rng`.
 
-    A picture with fewer captions than another has rows of nothing but `<pad>`.
+    Every image has the same number of rows; images with fewer captions have rows of only `<pad>`.
     """
     first = np.searchsorted(captions.images, [pictures, pictures + 1])
     rows = [np.arange(start, end) for start, end in first.T]
-    if most and chance:
-        rows = [chance.permutation(own)[:most] for own in rows]
+    if most and rng:
+        rows = [rng.permutation(own)[:most] for own in rows]
     each = max(map(len, rows))
     places = [row * each + np.arange(len(own)) for row, own in enumerate(rows)]
     written = pick_batch(captions, np.concatenate(rows)).words
@@ -153,19 +150,13 @@ def pick_pictures(
 
 
 def pick_batch(captions: EncodedCaptions, rows: NDArray[np.int64]) -> Batch:
-    """The captions of one element of a plan, padded to the longest of them."""
+    """The batch of some captions, padded to the longest of them."""
     starts = captions.starts[rows]
     lengths = captions.starts[rows + 1] - starts
     time = np.arange(lengths.max(initial=0))
     inside = time < lengths[:, None]
     places = np.where(inside, starts[:, None] + time, 0)
     return Batch(captions.images[rows], np.where(inside, captions.words[places], PAD))
-
-
-def padding_share(lengths: NDArray[np.int64], plan: Sequence[NDArray[np.int64]]) -> float:
-    """The share of `<pad>` in all batches of a plan, between 0 and 1."""
-    padded = sum(len(rows) * int(lengths[rows].max()) for rows in plan)
-    return 1 - float(lengths.sum()) / padded
 
 
 def _mark(words: list[int], max_words: int) -> list[int]:

@@ -1,8 +1,8 @@
-"""Data sets that can be fetched: what they consist of, and into which folders it belongs.
+"""Data sets that can be downloaded: their archives, and where the contents belong.
 
-Sizes and checksums are facts about the files that the owners serve. COCO's own host has a
-certificate of another name; Amazon serves the same objects with a valid one. Flickr8k's photographs
-are given by their authors on request only.
+Sizes and checksums are those of the files on the owners' servers. COCO's own host has a certificate
+for another name; Amazon serves the same objects with a valid one. Flickr8k's photographs are
+available from their authors on request only.
 """
 
 import filecmp
@@ -19,19 +19,19 @@ from cutline.datasets.download import DownloadProgress, RemoteFile, digest, fetc
 from cutline.datasets.unzip import unpack
 from cutline.errors import DataError, FetchError, nearest
 
-DONE = ".fetched"
-"""The folder that remembers which files are unpacked."""
+STATE_FOLDER = ".fetched"
+"""The folder for archives, and for markers of those that are unpacked."""
 _Events = SimpleQueue[DownloadProgress | Exception | None]
-"""Of files that come at the same time; one has ended where there is `None`."""
+"""Events of concurrent downloads; `None` marks the end of one."""
 
 
 @dataclass(frozen=True)
 class DownloadableDataset:
-    """A data set, in files, each an archive."""
+    """A data set as a set of archives."""
 
     base: str
     files: dict[str, RemoteFile]
-    """By what is in them: annotations, train, val, test."""
+    """By content: annotations, train, val, test."""
     note: str = ""
 
 
@@ -61,7 +61,7 @@ DOWNLOADABLE = {
             "val": _coco("val2014.zip", 6_645_013_297, "a3d79f5ed8d289b7a7554ce06a5782b3"),
             "test": _coco("test2014.zip", 6_660_437_059, "04127eef689ceac55e3a572c2c92f264"),
         },
-        "Old copies of train2014 hold one damaged picture, COCO_train2014_000000262993.jpg.",
+        "Old copies of train2014 contain one damaged picture, COCO_train2014_000000262993.jpg.",
     ),
     "coco2017": DownloadableDataset(
         _COCO,
@@ -80,7 +80,7 @@ DOWNLOADABLE = {
                 "Flickr8k_text.zip", "Flickr8k_text.zip", 2_340_801, contents=_FLICKR8K
             )
         },
-        "Flickr8k's photographs are given on request by its authors (Hodosh, Young and "
+        "Flickr8k's photographs are available from its authors on request (Hodosh, Young and "
         "Hockenmaier); put their folder Flicker8k_Dataset beside these files.",
     ),
 }
@@ -88,7 +88,7 @@ DOWNLOADABLE = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be fetched into a folder, and what that costs."""
+    """What to download into a folder, and its size."""
 
     folder: Path
     files: tuple[RemoteFile, ...]
@@ -97,21 +97,21 @@ class Plan:
 
     @property
     def bytes_to_fetch(self) -> int:
-        """Without what has come already."""
+        """Bytes to download, without those that are present already."""
         return sum(max(0, p.size - self.present(p)) for p in self.missing)
 
     @property
     def bytes_needed(self) -> int:
-        """On the disk at most: what is still to come, and what is still to be unpacked."""
+        """Maximum additional disk space: bytes to download, and bytes to unpack."""
         return self.bytes_to_fetch + sum(max(0, p.size - self._unpacked(p)) for p in self.missing)
 
     @property
     def bytes_free(self) -> int:
-        """On the disk."""
+        """Free disk space in bytes."""
         return disk_usage(_find_existing(self.folder)).free
 
     def present(self, remote: RemoteFile) -> int:
-        """Bytes of a file that have arrived."""
+        """Bytes of a file that are present."""
         names = (remote.name, f"{remote.name}.part")
         return max(p.stat().st_size if p.exists() else 0 for p in map(self._beside, names))
 
@@ -120,31 +120,31 @@ class Plan:
         return sum(path.stat().st_size for path in inside.rglob("*") if path.is_file())
 
     def _beside(self, name: str) -> Path:
-        return self.folder / DONE / name
+        return self.folder / STATE_FOLDER / name
 
 
 def plan(name: str, folder: Path, *, only: Sequence[str] = (), mirror: str | None = None) -> Plan:
-    """What fetching a data set, or only some of its parts, would bring; asks nobody."""
+    """Plan the download of a data set, or of the parts in `only`, without network access."""
     if name not in DOWNLOADABLE:
-        raise DataError(f"there is no data set {name!r} to fetch{nearest(name, DOWNLOADABLE)}")
+        raise DataError(f"there is no data set {name!r} to download{nearest(name, DOWNLOADABLE)}")
     dataset = DOWNLOADABLE[name]
     for part in only:
         if part not in dataset.files:
             raise DataError(f"{name} has no part {part!r}{nearest(part, dataset.files)}")
     if mirror and not _is_address(mirror):
         raise DataError(
-            f"the mirror {mirror!r} is no address such as https://example.org/coco "
-            "(http:// and file:// will do)"
+            f"the mirror {mirror!r} is not a URL such as https://example.org/coco "
+            "(http:// and file:// work, too)"
         )
     if not (existing := _find_existing(folder)).is_dir():
-        raise DataError(f"nothing can be put into {folder}: {existing} is a file")
+        raise DataError(f"cannot write into {folder}: {existing} is a file")
     base = (mirror or dataset.base).rstrip("/") + "/"
     files = tuple(
         replace(remote, address=base + remote.address)
         for part, remote in dataset.files.items()
         if not only or part in only
     )
-    missing = tuple(p for p in files if not (folder / DONE / f"{p.name}.done").exists())
+    missing = tuple(p for p in files if not (folder / STATE_FOLDER / f"{p.name}.done").exists())
     return Plan(folder, files, missing, dataset.note)
 
 
@@ -158,40 +158,40 @@ def _is_address(mirror: str) -> bool:
 
 
 def _find_existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
+    """The folder, or its nearest existing parent."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
-def get(remote: RemoteFile, folder: Path, *, patience: float = 30.0) -> Iterator[DownloadProgress]:
+def get(remote: RemoteFile, folder: Path, *, timeout: float = 30.0) -> Iterator[DownloadProgress]:
     """Download an archive, unpack and delete it; resumes where it was stopped.
 
     Raises `FetchError` whenever that fails, whatever the reason.
     """
-    beside = folder / DONE
+    beside = folder / STATE_FOLDER
     archive, inside = beside / remote.name, beside / f"{remote.name}.unpacked"
     try:
-        yield from fetch(remote, beside, patience=patience)
+        yield from fetch(remote, beside, timeout=timeout)
         yield from _unpack(remote, archive, inside)
         _move(inside, folder)
         (beside / f"{remote.name}.done").touch()
         archive.unlink()
-    except OSError as error:  # no room, no right to write
+    except OSError as error:  # disk full, no permission
         place, reason = error.filename2 or error.filename or folder, error.strerror or error
-        raise FetchError(f"{remote.name} cannot be brought into {place}: {reason}") from None
-    except ValueError as error:  # no address
-        raise FetchError(f"{remote.address} does not come: {error}") from None
+        raise FetchError(f"{remote.name} cannot be saved in {place}: {reason}") from None
+    except ValueError as error:  # not a URL
+        raise FetchError(f"{remote.address} cannot be downloaded: {error}") from None
 
 
 def get_all(
-    files: Sequence[RemoteFile], folder: Path, *, at_once: int = 3, patience: float = 30.0
+    files: Sequence[RemoteFile], folder: Path, *, at_once: int = 3, timeout: float = 30.0
 ) -> Generator[DownloadProgress | FetchError]:
-    """Get some files at a time; one that does not come does not keep the others."""
+    """Download `at_once` files at a time; yields the error of one and continues with the others."""
     events: _Events = SimpleQueue()
     stopped, free = Event(), Semaphore(at_once)
-    # daemons: whoever stops the program does not wait for a server that says nothing
+    # daemons, so that the program can exit without waiting for a silent server
     threads = [
-        Thread(target=_bring, args=(coming, events, stopped, free), daemon=True)
-        for coming in (get(remote, folder, patience=patience) for remote in files)
+        Thread(target=_run, args=(coming, events, stopped, free), daemon=True)
+        for coming in (get(remote, folder, timeout=timeout) for remote in files)
     ]
     try:
         for thread in threads:
@@ -204,17 +204,17 @@ def get_all(
             elif isinstance(event, DownloadProgress | FetchError):
                 yield event
             else:
-                raise event  # a mistake of our own
+                raise event  # a bug
     finally:
         stopped.set()
         for thread in threads:
-            thread.join(1 / len(threads))  # those that have something in hand lay it down
+            thread.join(1 / len(threads))  # time to finish the current chunk
 
 
-def _bring(
+def _run(
     coming: Iterator[DownloadProgress], events: _Events, stopped: Event, free: Semaphore
 ) -> None:
-    """When it is its turn, pass on a file's events, whatever it fails with, and that it ends."""
+    """Wait for a free slot, then forward a download's events, its error and its end."""
     try:
         with free:
             if stopped.is_set():
@@ -223,35 +223,35 @@ def _bring(
                 if stopped.is_set():
                     return
                 events.put(event)
-    except Exception as error:  # none may be lost in a thread that nobody looks at
+    except Exception as error:  # re-raised by the consumer
         events.put(error)
     finally:
         events.put(None)
 
 
 def _unpack(remote: RemoteFile, archive: Path, inside: Path) -> Iterator[DownloadProgress]:
-    """Unpack and check; an archive that is not what it should be is not kept."""
+    """Unpack and verify; a wrong archive is deleted."""
     try:
         for event in unpack(archive, inside):
             yield replace(event, name=f"unpacking {event.name}")
         for expected, name in map(str.split, remote.contents.splitlines()):
             if not (inside / name).is_file() or digest(inside / name, "sha256") != expected:
-                raise FetchError(f"{remote.address} is not what it should be: {name} in it differs")
+                raise FetchError(f"{remote.address} is not the expected file: {name} in it differs")
     except FetchError as error:
         if inside.exists():
-            rmtree(inside)  # before the archive: nothing of it may outlive it
+            rmtree(inside)  # before the archive, so that nothing of it is left
         archive.unlink()
-        raise FetchError(f"{error}; the same command fetches it again") from None
+        raise FetchError(f"{error}; run the command again to download it again") from None
 
 
 def _move(source: Path, target: Path) -> None:
-    """Everything to its final place: whole folders where there is none yet, else file by file."""
+    """Move everything to its place: whole folders if they do not exist, otherwise file by file."""
     for path in sorted(source.iterdir()):
         place = target / path.name
         if path.is_file() and place.is_file() and not filecmp.cmp(path, place, shallow=False):
-            raise FileExistsError(EEXIST, "another file of this name is there", str(place))
+            raise FileExistsError(EEXIST, "a different file of this name exists", str(place))
         try:
-            path.replace(place)  # tried, not asked before: another archive may add this folder now
+            path.replace(place)  # without a check before: another thread may create the folder now
         except OSError:
             if not (path.is_dir() and place.is_dir()):
                 raise

@@ -1,17 +1,17 @@
 """COCO captions: 123,287 photographs with five captions each (Chen et al., 2015; arXiv 1504.00325).
 
-The folder as the official zips leave it: `annotations/captions_train2017.json` and its like beside
-`train2017/`, `val2017/`, `test2017/`; the same for 2014. The JSON files may also lie in the folder
-itself (of two with one name that in `annotations/` is read), and a part of COCO may call itself
-`captions_train2017_80.json` beside `train2017-80/`.
+The folder has the layout of the official zips: `annotations/captions_train2017.json` etc. beside
+`train2017/`, `val2017/`, `test2017/`; the same for 2014. The JSON files may also be in the folder
+itself (if a name occurs twice, the one in `annotations/` is read), and subsets of COCO may be
+called `captions_train2017_80.json` beside `train2017-80/`.
 
-Official splits: `train` is training, `val` is validation. `test` was published without captions
-(`image_info_test2017.json`): its examples have none. Karpathy's split (2015, arXiv 1412.2306), by
-which nearly every paper is measured, takes 5,000 validation and 5,000 test pictures from val2014
-and trains on all others; its ids are in the package. A file whose folder of pictures is not there
-is left out and told as a problem that is not fatal, because few people keep all 25 GB.
+In the official splits, `train` is training, `val` is validation, and `test` was published without
+captions (`image_info_test2017.json`). Karpathy's split (2015, arXiv 1412.2306), which nearly every
+paper uses, takes 5,000 validation and 5,000 test pictures from val2014 and trains on all others;
+its ids are in the package. A file whose folder of pictures does not exist is left out with a
+warning, because few people keep all 25 GB.
 
-`write_coco` makes such a folder of any examples, for programs that read nothing else.
+`write_coco` writes any examples in this format, for programs that read only COCO.
 """
 
 import gzip
@@ -49,7 +49,7 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """What one JSON file says, and which of its pictures are there."""
+    """The content of one JSON file, and which of its pictures exist."""
 
     part: _Part
     pictures: Mapping[str, Path]
@@ -57,7 +57,7 @@ class _Document:
 
     @property
     def is_captioned(self) -> bool:
-        """Whether people wrote captions for these pictures."""
+        """Whether these pictures have captions."""
         return self.part.split != "test"
 
     def unlabelled(self) -> Iterator[Example]:
@@ -68,12 +68,10 @@ class _Document:
 
 
 class Coco:
-    """The data as its owner has it; an example's id is COCO's image id."""
+    """COCO captions; an example's id is COCO's image id."""
 
     def __init__(self, folder: Path | str, *, year: int = 2017, split: str = "official") -> None:
-        """`year` is 2017 or 2014: the same photographs, divided differently; `split` may be
-        Karpathy's.
-        """
+        """Open a folder; `year` is 2017 or 2014, `split` is `official` or `karpathy`."""
         if split not in _SPLITS:
             raise RecipeError(f"COCO has no split {split!r}{nearest(split, _SPLITS)}")
         self.folder = Path(folder)
@@ -115,19 +113,21 @@ class Coco:
         if parts:
             folders = " or ".join(part.folder.name for part in parts)
             return Problem(self.folder, None, f"has no folder of pictures called {folders}")
-        sentence = f"has no annotations/captions_train{self.year}.json nor any other of its files"
+        sentence = (
+            f"has neither annotations/captions_train{self.year}.json nor any other file of COCO"
+        )
         return Problem(self.folder, None, sentence)
 
 
 def write_coco(examples: Sequence[Example], folder: Path | str, *, year: int = 2017) -> Coco:
-    """Examples as COCO's owner would publish them: pictures copied, captions in three JSON files.
+    """Write examples in COCO's format: pictures are copied, captions are in three JSON files.
 
-    Images are numbered from 1 in the order of `examples`; as in COCO, the test pictures lose their
-    captions. `DataError` when the folder is there already.
+    Images are numbered from 1 in the order of `examples`; as in COCO, test pictures have no
+    captions. Raises `DataError` if the folder exists.
     """
     folder = Path(folder)
     if folder.exists():
-        raise DataError(f"{folder} exists already; name another folder")
+        raise DataError(f"{folder} already exists; choose another folder")
     numbered = list(enumerate(examples, start=1))
     with new_folder(folder) as beside:
         (beside / "annotations").mkdir()
@@ -158,7 +158,7 @@ def _write_part(
 
 
 def _divide_anew(document: _Document) -> _Document:
-    """Every picture in the split that Karpathy has put it in."""
+    """Assign Karpathy's splits."""
     split_of = _karpathy()
     entries = tuple(
         entry._replace(split=split_of.get(entry.picture, "train"))
@@ -171,7 +171,7 @@ def _divide_anew(document: _Document) -> _Document:
 
 @cache
 def _karpathy() -> dict[str, str]:
-    """Image id -> validation or test; all others are for training."""
+    """Image id -> validation or test; all others are training images."""
     packed = (files("cutline.datasets") / "karpathy.txt.gz").read_bytes()
     return dict(line.split() for line in gzip.decompress(packed).decode().splitlines())
 
@@ -187,7 +187,7 @@ def _folder_is_absent(part: _Part) -> Problem:
 
 
 def _read_part(part: _Part) -> _Document:
-    """One file; when it is broken as a whole, one problem and nothing else."""
+    """Read one file; if it cannot be parsed, the result is a single problem."""
     try:
         images, annotations = _parse_document(part)
     except json.JSONDecodeError as error:
@@ -208,12 +208,12 @@ def _read_part(part: _Part) -> _Document:
 
 
 def _parse_document(part: _Part) -> tuple[list[Any], list[Any]]:
-    """The lists `images` and `annotations`; the second is empty for the test photographs."""
+    """The lists `images` and `annotations`; the latter is empty for test images."""
     document = json.loads(part.file.read_text(encoding="utf-8-sig"))
     lists = ("images",) if part.split == "test" else ("images", "annotations")
     for name in lists:
         if not isinstance(document, dict) or not isinstance(document.get(name), list):
-            raise DataError(f"this is not a file of COCO captions: it has no list {name!r}")
+            raise DataError(f"this is not a COCO captions file: it has no list {name!r}")
     return document["images"], document["annotations"] if "annotations" in lists else []
 
 
@@ -234,7 +234,7 @@ def _read_document(part: _Part, images: list[Any], annotations: list[Any]) -> _D
 def _find_pictures(
     part: _Part, images: list[Any]
 ) -> tuple[dict[str, Path | None], list[Entry | Problem]]:
-    """Image id -> its file, or None when that is not there."""
+    """Image id -> its file, or None if that does not exist."""
     listing, paths = list_pictures(part.folder), dict[str, Path | None]()
     problems: list[Entry | Problem] = []
     for index, image in enumerate(images):
@@ -254,7 +254,7 @@ def _find_pictures(
 def _find_captions(
     part: _Part, annotations: list[Any], paths: Mapping[str, Path | None]
 ) -> tuple[list[Entry], list[Problem]]:
-    """An entry for each caption of a picture that is there; absent ones have been told once."""
+    """An entry for each caption of an existing picture; missing ones are reported already."""
     entries, problems = [], []
     for index, annotation in enumerate(annotations):
         try:

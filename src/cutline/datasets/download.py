@@ -20,39 +20,39 @@ from cutline.errors import FetchError
 from cutline.io.atomic import open_to_append
 from cutline.version import __version__
 
-PIECE = 2**18
-TRIES = 6
-"""Of which none brought anything; a try that did is not counted."""
-PATIENCE = 30.0
-"""Seconds without a byte, after which a line is taken up anew."""
+CHUNK_SIZE = 2**18
+MAX_ATTEMPTS = 6
+"""Consecutive attempts without progress after which a download fails."""
+TIMEOUT = 30.0
+"""Seconds without data after which the connection is reopened."""
 
 
-LOOSE, MOST = 10 * 10**6, 100 * 10**9
-"""Bytes that a file may have beyond its size and a tenth of it, and those of one of unknown size: a
-server that never ends must not fill the disk."""
+MARGIN, MAX_BYTES = 10 * 10**6, 100 * 10**9
+"""Bytes by which a file may exceed its expected size and 10 %, and the limit for files of unknown
+size, so that an endless response does not fill the disk."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file to fetch."""
+    """A file to download."""
 
     name: str
     address: str
     size: int
-    """Bytes, as far as is known before; 0 where it is not."""
+    """Expected size in bytes; 0 if unknown."""
     md5: str | None = None
     contents: str = ""
-    """SHA-256 and name of files in the archive, a line each, where its own checksum is unknown."""
+    """SHA-256 and name of files in the archive, one per line, if its own checksum is unknown."""
 
     @property
-    def most(self) -> int:
-        """More bytes than it can have."""
-        return self.size + self.size // 10 + LOOSE if self.size else MOST
+    def max_bytes(self) -> int:
+        """The maximum number of bytes that are accepted."""
+        return self.size + self.size // 10 + MARGIN if self.size else MAX_BYTES
 
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    """How much of a remote is there, in bytes; `total` is 0 while nobody knows it."""
+    """Progress of a download in bytes; `total` is 0 if unknown."""
 
     name: str
     done: int
@@ -60,79 +60,79 @@ class DownloadProgress:
 
 
 def fetch(
-    remote: RemoteFile, folder: Path, *, patience: float = PATIENCE, pause: float = 1.0
+    remote: RemoteFile, folder: Path, *, timeout: float = TIMEOUT, pause: float = 1.0
 ) -> Iterator[DownloadProgress]:
-    """Bring a remote into a folder; goes on with what is there. Raises `FetchError`."""
+    """Download a file into a folder, resuming a partial download; raises `FetchError`."""
     final, part = folder / remote.name, folder / f"{remote.name}.part"
     folder.mkdir(parents=True, exist_ok=True)
     if final.exists():
         yield DownloadProgress(remote.name, final.stat().st_size, final.stat().st_size)
         return
-    fruitless, begun_anew = 0, False
+    failures, restarted = 0, False
     while True:
         before = _size(part)
         try:
-            for done, total in _receive(remote, part, patience):
+            for done, total in _receive(remote, part, timeout):
                 yield DownloadProgress(remote.name, done, total or remote.size)
         except (OSError, HTTPException) as error:
             if isinstance(error, HTTPError):
-                error.close()  # it is an answer, too, with its connection
-            _give_up_if_hopeless(remote, error)
-            fruitless = 0 if _size(part) > before else fruitless + 1
-            if fruitless and _is_whole(remote, part):  # and the server said more would come
+                error.close()  # it holds the connection
+            _raise_if_permanent(remote, error)
+            failures = 0 if _size(part) > before else failures + 1
+            if failures and _is_whole(remote, part):  # although the server announced more
                 break
-            if fruitless >= TRIES:
+            if failures >= MAX_ATTEMPTS:
                 raise FetchError(
-                    f"{remote.address} does not come: {_reason(error)} ({_size(part):,} bytes are "
-                    "kept; the same command goes on)"
+                    f"{remote.address} cannot be downloaded: {_reason(error)} ({_size(part):,} "
+                    "bytes are kept; run the command again to resume)"
                 ) from None
             yield DownloadProgress(
                 remote.name, _size(part), remote.size
             )  # here, too, it may be stopped
-            time.sleep(pause * fruitless)
+            time.sleep(pause * failures)
             continue
         wrong = _find_difference(remote, part)
         if not wrong:
             break
         part.unlink()
-        if begun_anew:  # once is chance, or a file that changed on the way
-            raise FetchError(f"{remote.address} is not the file it should be: {wrong}")
-        begun_anew = True
+        if restarted:  # the first time, the file may have changed during the download
+            raise FetchError(f"{remote.address} is not the expected file: {wrong}")
+        restarted = True
     part.replace(final)
 
 
-def _receive(remote: RemoteFile, part: Path, patience: float) -> Iterator[tuple[int, int]]:
-    """Append what is missing; bytes so far, and of the whole as the server says."""
+def _receive(remote: RemoteFile, part: Path, timeout: float) -> Iterator[tuple[int, int]]:
+    """Append the missing bytes; yields the bytes so far and the total that the server reports."""
     have = _size(part)
     headers = {"User-Agent": f"cutline/{__version__}", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        response = urlopen(Request(remote.address, headers=headers), timeout=patience)
+        response = urlopen(Request(remote.address, headers=headers), timeout=timeout)
     except HTTPError as error:
-        if error.code == 416 and have:  # nothing is left to ask for: the checksum will say
+        if error.code == 416 and have:  # already complete, if the checksum agrees
             return
         raise
     with response:
-        start, total = _place(response)
-        _refuse_endless(remote, part, total)
+        start, total = _range_of(response)
+        _check_size(remote, part, total)
         if start not in (0, have):
-            raise HTTPException(f"byte {start} came where byte {have} was asked for")
+            raise HTTPException(f"the response starts at byte {start} instead of {have}")
         if start < have:  # a server that ignores ranges
             part.unlink()
             have = 0
         with open_to_append(part) as file:
-            while piece := response.read(PIECE):
+            while piece := response.read(CHUNK_SIZE):
                 file.write(piece)
                 have += len(piece)
-                _refuse_endless(remote, part, have)
+                _check_size(remote, part, have)
                 yield have, total
     if have < total:
-        raise HTTPException(f"the line broke after {have:,} of {total:,} bytes")
+        raise HTTPException(f"the connection was closed after {have:,} of {total:,} bytes")
 
 
-def _place(response: HTTPResponse | addinfourl) -> tuple[int, int]:
-    """Where in the file the answer begins, and how long the whole is; 0 where it is not said."""
+def _range_of(response: HTTPResponse | addinfourl) -> tuple[int, int]:
+    """The offset at which the response starts, and the total size; 0 if not given."""
     said = response.headers.get("Content-Range", "")
     if response.status == 206 and said.startswith("bytes "):
         span, _, whole = said.removeprefix("bytes ").partition("/")
@@ -141,48 +141,50 @@ def _place(response: HTTPResponse | addinfourl) -> tuple[int, int]:
 
 
 def _number(said: str) -> int:
-    """A length that a server says, 0 where it says none; no file has 20 digits of bytes."""
+    """Parse a length from a header; 0 if it is missing or absurd."""
     return int(said) if re.fullmatch("[0-9]{1,19}", said) else 0
 
 
-def _refuse_endless(remote: RemoteFile, part: Path, size: int) -> None:
-    if size > remote.most:
+def _check_size(remote: RemoteFile, part: Path, size: int) -> None:
+    if size > remote.max_bytes:
         part.unlink(missing_ok=True)
         raise FetchError(
-            f"{remote.address} is not the file it should be: it has more than {remote.most:,} bytes"
+            f"{remote.address} is not the expected file: it exceeds {remote.max_bytes:,} bytes"
         )
 
 
-def _give_up_if_hopeless(remote: RemoteFile, error: Exception) -> None:
-    """Trying again helps a broken line; it does not help a file that is not there."""
+def _raise_if_permanent(remote: RemoteFile, error: Exception) -> None:
+    """Raise `FetchError` for errors that retrying does not fix, such as a missing file."""
     if isinstance(error, HTTPError) and 400 <= error.code < 500 and error.code not in (408, 429):
-        raise FetchError(f"{remote.address} is not to be had: {error.code} {error.reason}")
+        raise FetchError(f"{remote.address} cannot be downloaded: {error.code} {error.reason}")
     if isinstance(error, OSError) and not isinstance(error, URLError) and error.filename:
         raise FetchError(f"{error.filename} cannot be written: {error.strerror}")
     if isinstance(error, OSError) and error.errno == 28:
-        raise FetchError(f"{remote.name}: the disk is full; make room, the same command goes on")
+        raise FetchError(
+            f"{remote.name}: the disk is full; free some space and run the command again"
+        )
 
 
 def _find_difference(remote: RemoteFile, part: Path) -> str:
-    """What is not as it should be, or nothing."""
+    """What is wrong with a file, or an empty string."""
     if remote.md5 and (found := digest(part, "md5")) != remote.md5:
-        return f"its MD5 is {found}, and must be {remote.md5}"
+        return f"its MD5 is {found}, but should be {remote.md5}"
     return ""
 
 
 def _is_whole(remote: RemoteFile, part: Path) -> bool:
-    """Whether a checksum says so."""
+    """Whether the file is complete according to its checksum."""
     return bool(remote.md5) and part.exists() and not _find_difference(remote, part)
 
 
 def digest(path: Path, kind: str) -> str:
-    """The checksum of a file, in hexadecimal digits."""
+    """The checksum of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _reason(error: Exception) -> str:
-    """One line, whatever a server made of it."""
+    """The error as one printable line."""
     told = str(error.reason if isinstance(error, URLError) else error)
     shown = "".join(sign if sign.isprintable() else " " for sign in told)
     return " ".join(shown.split()) or type(error).__name__

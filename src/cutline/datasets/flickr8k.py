@@ -1,10 +1,10 @@
 """Flickr8k: 8,091 photographs with five captions each (Hodosh, Young and Hockenmaier, 2013).
 
-Three layouts are understood, each as its owner has it on disk:
+Three layouts are supported:
 
 - as unpacked from the authors' zips: `Flickr8k_text/` beside `Flicker8k_Dataset/` (sic);
-- Kaggle's: `Images/` beside `captions.txt`. It lacks the split lists, and scores on any other split
-  cannot be compared: put the three lists of `Flickr8k_text.zip` beside it, or read it as `folder`;
+- Kaggle's: `Images/` beside `captions.txt`. It lacks the split lists, and scores on other splits
+  are not comparable: put the three lists of `Flickr8k_text.zip` beside it, or use `folder`;
 - flat: `images/` beside the text files.
 
 Photographs in none of the three lists (91 of them) are left out.
@@ -42,13 +42,13 @@ _PICTURES = (
 )
 _TEXTS = ("Flickr8k_text", ".")
 _ADVICE = (
-    "; it comes with Flickr8k_text.zip (not with Kaggle's copy, which the source 'folder' reads"
-    " with a split of its own)"
+    "; it is in Flickr8k_text.zip (not in Kaggle's copy, which the source 'folder' reads with its"
+    " own split)"
 )
 
 
 class Flickr8k:
-    """The data as its owner has it, in the authors' split: 6,000, 1,000 and 1,000 photographs."""
+    """Flickr8k in the authors' split: 6,000, 1,000 and 1,000 photographs."""
 
     def __init__(self, folder: Path | str, *, captions: str = "Flickr8k.token.txt") -> None:
         """`captions` may name another file of the same format: `Flickr8k.arabic.full.txt`."""
@@ -85,7 +85,7 @@ class Flickr8k:
         return read_lines(file, _parse_tab)
 
     def _find(self, name: str) -> Path:
-        """Where a text file is, or else where it should be."""
+        """The path of a text file, or where it should be."""
         places = [self.folder / text / name for text in _TEXTS]
         return next(filter(Path.is_file, places), places[-1])
 
@@ -103,7 +103,7 @@ def _parse_tab(line: str) -> list[Fields]:
 
 
 def _parse_comma(line: str) -> list[Fields]:
-    """`dog.jpg,A dog runs .`, in quotes where the caption itself has a comma, or not."""
+    """`dog.jpg,A dog runs .`; captions with commas may be quoted or not."""
     try:
         picture, *caption = next(csv.reader([line], strict=True))
     except csv.Error as error:

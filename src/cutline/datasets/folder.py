@@ -1,21 +1,20 @@
-"""A folder of one's own pictures, with captions in one of four forms.
+"""A folder of pictures with captions in one of four formats.
 
-- `captions.jsonl`, one picture a line:
+- `captions.jsonl`, one picture per line:
   `{"image": "dog.jpg", "captions": ["a dog", "a brown dog"], "split": "train"}`
-  (or `"caption": "a dog"`; `split` may be left out);
-- `captions.csv` (or `captions.txt`, as Kaggle calls it) with a first line `image,caption` or
-  `image,caption,split`; several lines for a picture with several captions; a caption is one line;
-- `captions.json` as COCO's: `images` with `id`, `file_name` and perhaps `split`, `annotations` with
-  `image_id` and `caption`;
-- a text file beside each picture (`dog.txt` beside `dog.jpg`), one caption a line.
+  (or `"caption": "a dog"`; `split` is optional);
+- `captions.csv` (or `captions.txt`, as in Kaggle's copies) with a header `image,caption` or
+  `image,caption,split`; one line per caption, several for a picture with several captions;
+- `captions.json` in COCO's format: `images` with `id`, `file_name` and optionally `split`,
+  `annotations` with `image_id` and `caption`;
+- a text file beside each picture (`dog.txt` beside `dog.jpg`), one caption per line.
 
-Pictures may lie in subfolders; a line names them by their path in the folder, or by the bare name
-where that is unique. Pictures without captions are left out.
+Pictures may be in subfolders; lines refer to them by their path in the folder, or by the bare file
+name if it is unique. Pictures without captions are left out.
 
-Where no line says the split, the name decides: a hash of the path without its suffix, so that
-adding a picture never moves another and `dog.png` lands where `dog.jpg` was. With the default
-shares a tenth is validation and a tenth test, in the long run: a dozen pictures may leave a split
-empty.
+Without an explicit split, a hash of the path without its suffix decides, so that adding a picture
+never moves another, and `dog.png` gets the split of `dog.jpg`. By default, a tenth each is
+validation and test on average; with a dozen pictures, a split may be empty.
 """
 
 import csv
@@ -40,12 +39,12 @@ _COLUMNS = ("image", "caption", "split")
 
 
 class Folder:
-    """One's own pictures; an example's id is its path in the folder, with `/`."""
+    """A folder of pictures; an example's id is its path in the folder, with `/`."""
 
     def __init__(self, folder: Path | str, *, validation: float = 0.1, test: float = 0.1) -> None:
-        """`validation` and `test` are shares of the pictures whose split no line says."""
+        """`validation` and `test` are fractions of the pictures without an explicit split."""
         if validation < 0 or test < 0 or validation + test > 1:
-            raise DataError(f"shares of {validation} and {test} leave nothing to train on")
+            raise DataError(f"fractions of {validation} and {test} leave nothing to train on")
         self.folder = Path(folder)
         self.validation = validation
         self.test = test
@@ -54,14 +53,14 @@ class Folder:
         return self.read().require_valid()
 
     def read(self) -> Reading:
-        """Examples in the order of the lines, or of the names where each picture has its file."""
+        """Examples in the order of the lines, or of the file names with one file per picture."""
         if not self.folder.is_dir():
             return Reading((), (Problem(self.folder, None, "there is no such folder"),))
         pictures = _find_pictures(self.folder)
         entries = list(self._entries(pictures))
         named = {entry.picture for entry in entries if isinstance(entry, Entry)}
-        if not named:  # what is wrong with the captions is wrong once, not once a picture
-            return Reading((), tuple(map(_as_problem, entries)) or (self._lack(pictures),))
+        if not named:  # report problems of the captions once, not for every picture
+            return Reading((), tuple(map(_as_problem, entries)) or (self._no_captions(pictures),))
         left = (_left_out(path) for name, path in pictures.items() if name not in named)
         return assemble(chain(entries, left), pictures, split_of=self._split_by_name)
 
@@ -70,24 +69,24 @@ class Folder:
         if not files:
             return chain.from_iterable(_read_beside(*item) for item in pictures.items())
         if len(files) > 1:
-            sentence = f"{files[0].name} is there too; keep one of the two"
+            sentence = f"{files[0].name} exists, too; keep one of the two"
             return [Problem(files[1], None, sentence)]
         read = {".jsonl": _read_jsonl, ".json": _read_json}.get(files[0].suffix, _read_csv)
         return read(files[0], _find_names(pictures))
 
-    def _lack(self, pictures: Mapping[str, Path]) -> Problem:
-        """What a folder without a single caption is told."""
+    def _no_captions(self, pictures: Mapping[str, Path]) -> Problem:
+        """The problem of a folder without any captions."""
         if not pictures:
             return Problem(self.folder, None, "there are no pictures")
         sentence = (
-            "there are no captions; they belong into captions.csv (first line: image,caption) or "
-            "captions.jsonl, or into a .txt beside each picture (Flickr8k and COCO have a --kind "
-            "of their own)"
+            "there are no captions; put them into captions.csv (header: image,caption) or "
+            "captions.jsonl, or into a .txt beside each picture (for Flickr8k and COCO, use "
+            "--kind)"
         )
         return Problem(self.folder, None, sentence)
 
     def _split_by_name(self, picture: str) -> str:
-        """The hash as a number between 0 and 1: first the test share, then validation's."""
+        """Map the hash to [0, 1): first the test fraction, then that of validation."""
         stem = picture.removesuffix(PurePosixPath(picture).suffix)
         digest = sha256(stem.encode(errors="surrogatepass")).digest()  # names need not be UTF-8
         number = int.from_bytes(digest[:6]) / 2**48
@@ -97,7 +96,7 @@ class Folder:
 
 
 def _is_captions(file: Path) -> bool:
-    """Kaggle's `captions.txt` has a header; any other may be beside a picture `captions.jpg`."""
+    """Whether it has captions; a `captions.txt` without header may belong to `captions.jpg`."""
     if file.suffix != ".txt" or not file.is_file():
         return file.is_file()
     with file.open("rb") as opened:
@@ -105,7 +104,7 @@ def _is_captions(file: Path) -> bool:
 
 
 def _find_pictures(folder: Path) -> dict[str, Path]:
-    """Path in the folder -> path; hidden files and folders are not looked at."""
+    """Path in the folder -> path; hidden files and folders are skipped."""
     found = {}
     for path in folder.rglob("*"):
         inside = path.relative_to(folder)
@@ -115,7 +114,7 @@ def _find_pictures(folder: Path) -> dict[str, Path]:
 
 
 def _find_names(pictures: Mapping[str, Path]) -> dict[str, str]:
-    """How a line may call a picture -> its path in the folder."""
+    """Every name by which lines may refer to a picture -> its path in the folder."""
     times = Counter(PurePosixPath(name).name for name in pictures)
     bare = {PurePosixPath(name).name: name for name in pictures}
     unique = {name: inside for name, inside in bare.items() if times[name] == 1}
@@ -141,7 +140,7 @@ def _read_jsonl(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Proble
 
 
 def _read_json(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]:
-    """One document with all images and all annotations, whose lines mean nothing."""
+    """Read a document in COCO's format; problems have no line numbers."""
     try:
         told = json.loads(file.read_bytes())
         images = {image["id"]: image for image in told["images"]}
@@ -150,7 +149,7 @@ def _read_json(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem
             picture, split = _resolve(image["file_name"], names), _name_split(image.get("split"))
             yield Entry(file, None, picture, str(said["caption"]), split)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        yield Problem(file, None, "this is not a file of captions as COCO's are")
+        yield Problem(file, None, "this is not a captions file in COCO's format")
     except DataError as error:
         yield Problem(file, None, str(error))
 
@@ -184,7 +183,7 @@ def _list_captions(said: Mapping[str, Any]) -> list[str]:
 
 
 def _read_csv(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]:
-    """The first line says the columns and shows what separates them."""
+    """Read a CSV file; the header determines the columns and the separator."""
     with file.open("rb") as opened:
         first = opened.readline()
     if first.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -212,7 +211,7 @@ def _read_csv(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]
 def _parse_row(
     line: str, *, columns: list[str], separator: str, names: Mapping[str, str]
 ) -> list[Fields]:
-    """Each line alone, so that a quote left open cannot swallow the lines after it."""
+    """Parse a single line, so that an unclosed quote cannot swallow the following lines."""
     try:
         cells = next(csv.reader([line], delimiter=separator, strict=True))
     except csv.Error as error:
@@ -227,13 +226,13 @@ def _parse_row(
 
 
 def _resolve(name: str, names: Mapping[str, str]) -> str:
-    """The path in the folder that a line means, whatever system it was written on."""
+    """The path in the folder of a name as written on any system."""
     clean = normalize("NFC", str(PurePosixPath(name.strip().replace("\\", "/"))))
     return names.get(clean, clean)
 
 
 def _name_split(said: Any) -> str | None:
-    """`val`, `valid` and `dev` are understood."""
+    """The split; `val`, `valid` and `dev` mean validation. Raises `DataError`."""
     if said is None:
         return None
     split = str(said).strip().lower()

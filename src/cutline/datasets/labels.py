@@ -1,13 +1,13 @@
-"""Labelled photographs: lines of JSON that say what is to be seen, with no caption.
+"""Labelled photographs: lines of JSON with labels instead of captions.
 
     {"file": "zoo/1.jpg", "labels": ["zebra", "grass"], "person": false}
     {"file": "street/2.jpg", "objects": [["car", 0.21], ["pole", 0.01]], "scene": "street"}
     {"file": "drawn/3.png", "photograph": false}
 
-`objects` are names with their share of the picture; where they are, `labels` are not read. `person`
-says whether anybody is there; without it nobody knows. Where a line says a `split`, only `train` is
-learnt from. The head that names concepts learns from them, and the decoder if sentences are found
-for them (`[[source]]` with `kind = "labels"`; see `cutline.training.pseudo_pairs`).
+`objects` are names with their fraction of the image area; if present, `labels` are ignored.
+`person` says whether there are people; without it that is unknown. If a line has a `split`, it is
+used only if that is `train`. The concept head learns from labels, and so does the decoder if sentences are
+retrieved for them (`[[source]]` with `kind = "labels"`; see `cutline.training.pseudo_pairs`).
 """
 
 import json
@@ -23,18 +23,18 @@ from cutline.text.tokenizer import split_words
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A photograph and the plain nouns that its labels name."""
+    """A photograph and the canonical nouns of its labels."""
 
     image: Path
     nouns: frozenset[str]
     person: bool | None
     photograph: bool = True
     folder: str = ""
-    """The first part of its path: the pictures of a folder were labelled alike."""
+    """The first part of its path; pictures in a folder were labelled in the same way."""
 
 
 class Labels:
-    """The photographs of one file of lines, whose paths are relative to it."""
+    """The photographs of one file, with paths relative to it."""
 
     def __init__(
         self,
@@ -47,19 +47,19 @@ class Labels:
         sentences: int = 0,
         photographs: bool = True,
     ) -> None:
-        """Only pictures in `folder`, at most `limit` of them (0: all), evenly chosen.
+        """Read pictures in `folder`, at most `limit` of them (0: all), evenly spaced.
 
-        An object smaller than a share `least` of its picture is not counted. That a label is not
-        said counts `silence` of a "no", if it is said of another picture of the same folder. With
-        `sentences`, so many are found for each picture that shows nobody. `photographs = false`:
-        they are drawings, documents and the like, which the model is to refuse.
+        Objects smaller than the fraction `least` of the image are ignored. A missing label counts
+        as a negative with weight `silence` if another picture of the same folder has it.
+        `sentences` is the number of sentences retrieved for each picture without people.
+        `photographs = false` marks drawings, documents etc., which the model should refuse.
         """
         self.file, self.folder = Path(file), folder
         self.limit, self.least, self.silence = limit, least, silence
         self.sentences, self.photographs = sentences, photographs
 
     def __iter__(self) -> Iterator[Labelled]:
-        """In the order of the lines; `DataError` names the line that is wrong."""
+        """Yield in the order of the lines; raises `DataError` with the line that is malformed."""
         found = list(self._read())
         if not found:
             raise DataError(f"{self.file} has no labelled photographs in {self.folder or 'it'}")

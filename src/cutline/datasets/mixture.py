@@ -1,7 +1,7 @@
-"""All that a recipe learns from: the pairs of one source, or `[[source]]`, several of them.
+"""The training data of a recipe: one source, or a mixture of several, `[[source]]`.
 
-Enters: a recipe and where its data is. Leaves: examples, how often an epoch shows each, sentences
-without pictures and labelled pictures without sentences.
+A recipe and the location of its data give examples, how often an epoch shows each, sentences
+without images and labelled images without captions.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from cutline.text.tokenizer import split_words
 from cutline.types import Example
 
 Places = Path | Mapping[str, Path]
-"""Where the data is: one source's folder, or of each source by its name."""
+"""Location of the data: the folder of the only source, or of each source by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class Share:
 
     repeat: int = 1
     repeat_without_people: int = 0
-    """Those of which no caption names a person; 0: as often as the others."""
+    """For pictures whose captions mention no person; 0: the same as `repeat`."""
 
     def __post_init__(self) -> None:
         if self.repeat < 1 or self.repeat_without_people < 0:
             raise RecipeError(f"source.repeat is {self.repeat}, but it must be 1 or more")
 
     def of(self, example: Example) -> int:
-        """How often this one is shown."""
+        """How often an epoch shows this example."""
         if not self.repeat_without_people:
             return self.repeat
         somebody = any(names_person(split_words(caption)) for caption in example.captions)
@@ -46,18 +46,18 @@ class Share:
 
 @dataclass(frozen=True)
 class Mixture:
-    """What there is to learn from."""
+    """The training data."""
 
     examples: tuple[Example, ...]
     repeats: Mapping[str, int] = field(default_factory=dict)
-    """How often an epoch shows a training picture, by its id; those not named: once."""
+    """How often an epoch shows a training picture, by id; 1 by default."""
     sentences: tuple[Sentences, ...] = ()
     labels: tuple[Labels, ...] = ()
     sources: tuple[Mapping[str, Any], ...] = ()
-    """Of a mixture: every source as the recipe has it, and how much there is of it."""
+    """For a mixture: the options of each source, and its size as `count`."""
 
     def fingerprint(self) -> str:
-        """SHA-256 of what the data says, in hexadecimal digits: ids, splits, captions, labels."""
+        """SHA-256 of ids, splits, captions and labels, in hexadecimal."""
         digest = hashlib.sha256()
         for example in self.examples:
             digest.update(json.dumps([example.id, example.split, *example.captions]).encode())
@@ -73,9 +73,9 @@ class Mixture:
 
 
 def read_mixture(recipe: Recipe, data: Places) -> Mixture:
-    """Read every source; `DataError` where one is missing or broken."""
+    """Read every source; raises `DataError` if one is missing or invalid."""
     if not recipe.mixed:
-        return Mixture(tuple(recipe.build("source", _insist_on_one(data))))
+        return Mixture(tuple(recipe.build("source", _require_single(data))))
     examples: list[Example] = []
     repeats: dict[str, int] = {}
     beside: dict[str, list[Any]] = {kind: [] for kind in MIXTURE_ONLY}
@@ -104,10 +104,10 @@ def read_mixture(recipe: Recipe, data: Places) -> Mixture:
 
 
 def locate(recipe: Recipe, given: Sequence[str]) -> Places:
-    """What `--data` says, once or several times: a PATH, or for a mixture every NAME=PATH."""
+    """Parse the values of `--data`: a PATH, or for a mixture NAME=PATH for every source."""
     if not recipe.mixed:
         if len(given) > 1:
-            raise RecipeError("this recipe has one source, so --data may be said once only")
+            raise RecipeError("this recipe has one source, so --data can be given only once")
         return Path(given[0])
     names = [options["name"] for options in recipe.mixed]
     places = {}
@@ -115,7 +115,9 @@ def locate(recipe: Recipe, given: Sequence[str]) -> Places:
         name, equals, path = text.partition("=")
         if not equals:
             hint = f"--data {names[0]}=PATH"
-            raise RecipeError(f"this recipe mixes {', '.join(names)}: say where each is, {hint}")
+            raise RecipeError(
+                f"this recipe mixes {', '.join(names)}: give the path of each, {hint}"
+            )
         if name not in names:
             raise RecipeError(f"this recipe has no source {name!r}{nearest(name, names)}")
         places[name] = Path(path)
@@ -125,7 +127,7 @@ def locate(recipe: Recipe, given: Sequence[str]) -> Places:
 
 
 def describe_places(data: Places) -> str:
-    """Where the data is, for sentences: a path, or every NAME=PATH."""
+    """The location of the data for messages: a path, or NAME=PATH for every source."""
     if isinstance(data, Path):
         return str(data)
     return ", ".join(f"{name}={path}" for name, path in data.items())
@@ -135,12 +137,12 @@ def _place(recipe: Recipe, data: Places, name: str) -> Path:
     if isinstance(data, Mapping) and name in data:
         return data[name]
     names = ", ".join(options["name"] for options in recipe.mixed)
-    raise DataError(f"this recipe mixes {names}: say where {name} is, --data {name}=PATH")
+    raise DataError(f"this recipe mixes {names}: give the path of {name}, --data {name}=PATH")
 
 
-def _insist_on_one(data: Places) -> Path:
+def _require_single(data: Places) -> Path:
     if isinstance(data, Mapping):
-        raise DataError("this recipe has one source: its data is one path")
+        raise DataError("this recipe has one source, so its data must be one path")
     return data
 
 
@@ -149,5 +151,5 @@ def _find_beside(kind: str) -> type[Sentences] | type[Labels]:
 
 
 def _rename(example: Example, source: str) -> Example:
-    """Two sources may name two pictures alike."""
+    """Prefix the id, because two sources may use the same ids."""
     return replace(example, id=f"{source}/{example.id}")

@@ -1,7 +1,7 @@
-"""Captions whose photographs are not there: a sentence a line, or `id<TAB>sentence`.
+"""Captions without photographs: one sentence per line, or `id<TAB>sentence`.
 
-A decoder with concepts learns from them how people speak of what they name, though it never sees
-it (`[[source]]` with `kind = "sentences"`). Files may be compressed: `.tsv.gz`, `.txt.gz`.
+From these a decoder with concepts learns how people describe what it can name, even if no picture
+shows it (`[[source]]` with `kind = "sentences"`). Files may be compressed: `.tsv.gz`, `.txt.gz`.
 """
 
 import gzip
@@ -24,18 +24,20 @@ class Sentences:
         min_count: int = 8,
         for_labels: bool = True,
     ) -> None:
-        """`weight` is what their loss counts beside that of pictures, `share` how many are read for
-        each caption of a picture; a word that occurs `min_count` times enters the vocabulary.
-        `for_labels`: they may be found for labelled photographs, if labels ask for `sentences`.
+        """Set up reading.
+
+        `weight` is the weight of their loss relative to that of images, `share` the number of
+        sentences per image caption. Words that occur `min_count` times enter the vocabulary.
+        `for_labels` allows retrieving them for labelled photographs.
         """
         if weight <= 0 or share <= 0:
-            raise DataError(f"a weight of {weight} and a share of {share}: neither may be 0")
+            raise DataError(f"weight is {weight} and share is {share}, but both must be positive")
         self.file = Path(file)
         self.weight, self.share, self.min_count = weight, share, min_count
         self.for_labels = for_labels
 
     def __iter__(self) -> Iterator[str]:
-        """Every sentence, in the order of the lines; `DataError` names the line that is none."""
+        """Yield every sentence in order; raises `DataError` with the line that is malformed."""
         try:
             content = self.file.read_bytes()
             if self.file.suffix == ".gz":

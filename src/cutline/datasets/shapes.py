@@ -1,10 +1,10 @@
-"""Drawn shapes: "a red circle left of a blue square", with captions that are known exactly.
+"""Drawn shapes with exactly known captions: "a red circle left of a blue square".
 
-For tests and first steps: nothing to download. Each picture shows two different things side by side
-or one above the other (264 scenes); three of the six true wordings are its captions. The pictures
-are drawn into the folder on first use and kept. A scene depends only on the seed and the picture's
-number, so a larger `count` adds pictures and moves none. Of every ten pictures one is validation
-and one test; a scene may come again in another split, drawn differently.
+For tests and first steps, without a download. Each picture shows two different things, side by side
+or one above the other (264 scenes), and three of the six true wordings are its captions. Pictures
+are drawn into the folder on first use. A scene depends only on the seed and the picture's number,
+so that a larger `count` adds pictures and moves none. Of every ten pictures one is for validation
+and one for test; a scene may occur in several splits, drawn differently.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ _PAPER = "#f0f0f0"
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Two things and how the first lies to the second."""
+    """Two things and the position of the first relative to the second."""
 
     here: tuple[str, str]
     """Colour and shape."""
@@ -45,14 +45,14 @@ class Scene:
     relation: str
 
     def captions(self) -> tuple[str, ...]:
-        """All true wordings; both ends of the relation come first equally often."""
+        """All true wordings; each thing comes first equally often."""
         here, there = " ".join(self.here), " ".join(self.there)
         words = {"relation": self.relation, "opposite": OPPOSITES[self.relation]}
         return tuple(text.format(here=here, there=there, **words) for text in WORDINGS)
 
 
 class Shapes:
-    """Pictures of two shapes; an example's id is the name of its file."""
+    """Pictures of two shapes; an example's id is its file name."""
 
     def __init__(
         self, folder: Path | str, *, count: int = 500, size: int = 64, seed: int = 0
@@ -69,7 +69,7 @@ class Shapes:
         return self.read().require_valid()
 
     def read(self) -> Reading:
-        """Draw what is not yet there; what is drawn has no problems."""
+        """Draw missing pictures and return the examples, which have no problems."""
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_partial_files(self.folder)
         there = list_pictures(self.folder)
@@ -82,28 +82,28 @@ class Shapes:
         return f"seed{self.seed}-{self.size}px-{index:05}.png"
 
     def _draw(self, index: int) -> None:
-        """A picture is there as a whole or not at all; another process may have drawn the same."""
-        drawn = draw_scene(*self._imagine(index), size=self.size)
+        """Draw a picture atomically; another process may have drawn the same."""
+        drawn = draw_scene(*self._scene(index), size=self.size)
         path = self.folder / self._name(index)
         with suppress(RefusedError), atomic_write(path, fsync=False, clean_up=False) as file:
             drawn.save(file, format="png")
 
     def _example(self, index: int) -> Example:
-        scene, chance = self._imagine(index)
-        captions = tuple(chance.sample(scene.captions(), CAPTIONS))
+        scene, rng = self._scene(index)
+        captions = tuple(rng.sample(scene.captions(), CAPTIONS))
         split = {8: "validation", 9: "test"}.get(index % 10, "train")
         return Example(self._name(index), self.folder / self._name(index), captions, split)
 
-    def _imagine(self, index: int) -> tuple[Scene, Random]:
-        """The scene of a number, and the chance that goes on from there."""
-        chance = Random(f"{self.seed}/{index}")
+    def _scene(self, index: int) -> tuple[Scene, Random]:
+        """The scene with this number, and the random generator for the rest."""
+        rng = Random(f"{self.seed}/{index}")
         things = [(colour, shape) for colour in COLOURS for shape in SHAPES]
-        here, there = chance.sample(things, 2)
-        return Scene(here, there, chance.choice(list(OPPOSITES))), chance
+        here, there = rng.sample(things, 2)
+        return Scene(here, there, rng.choice(list(OPPOSITES))), rng
 
 
-def draw_scene(scene: Scene, chance: Random, *, size: int) -> Image.Image:
-    """A picture of the scene; `chance` moves the things a little and changes their size."""
+def draw_scene(scene: Scene, rng: Random, *, size: int) -> Image.Image:
+    """Draw the scene; `rng` varies positions and sizes."""
     image = Image.new("RGB", (size, size), _PAPER)
     draw = ImageDraw.Draw(image)
     near, far, middle = size * 0.27, size * 0.73, size * 0.5
@@ -114,9 +114,9 @@ def draw_scene(scene: Scene, chance: Random, *, size: int) -> Image.Image:
         "below": ((middle, far), (middle, near)),
     }[scene.relation]
     for (colour, shape), (x, y) in zip((scene.here, scene.there), centres, strict=True):
-        radius = size * chance.uniform(0.13, 0.2)
+        radius = size * rng.uniform(0.13, 0.2)
         shift = size * 0.06
-        x, y = x + chance.uniform(-shift, shift), y + chance.uniform(-shift, shift)
+        x, y = x + rng.uniform(-shift, shift), y + rng.uniform(-shift, shift)
         _draw_thing(draw, COLOURS[colour], shape, (x - radius, y - radius, x + radius, y + radius))
     return image
 

@@ -1,7 +1,7 @@
-"""Zips from strangers: no path leaves the folder, no bomb goes off, nothing is half there.
+"""Unpacks untrusted zip files: no path escapes the folder, zip bombs are refused, files are atomic.
 
-Members are written beside their place and renamed; what is there with its size is not written
-again, so an unpacking that was killed goes on.
+Members are written atomically; existing files of the right size are not written again, so that an
+interrupted unpacking can resume.
 """
 
 import os
@@ -15,20 +15,21 @@ from cutline.datasets.download import DownloadProgress
 from cutline.errors import FetchError
 from cutline.io.atomic import RefusedError, atomic_write, remove_partial_files, require_regular_file
 
-SWOLLEN = 20
-"""How many times its own size an archive may unpack to; annotations do to three times."""
-FREE = 100 * 10**6
-"""Bytes that any archive may unpack to."""
+MAX_RATIO = 20
+"""Maximum ratio of unpacked to packed size; that of annotations is three."""
+MIN_ALLOWED = 100 * 10**6
+"""Bytes to which any archive may unpack, whatever the ratio."""
 LONGEST_NAME = 255
-"""Bytes in the name of a file or folder, of every file system in use."""
+"""Maximum bytes in the name of a file or folder on common file systems."""
 ENCRYPTED = 1
-"""The bit among a member's flags (APPNOTE.TXT, 4.4.4)."""
+"""Bit of a member's flags (APPNOTE.TXT, 4.4.4)."""
 
 
 def unpack(archive: Path, folder: Path) -> Iterator[DownloadProgress]:
-    """Unpack an archive into a folder. Raises `FetchError` before anything hostile is written.
+    """Unpack an archive into a folder.
 
-    What the disk refuses, such as room, is an `OSError`: the archive may be good.
+    Raises `FetchError` before writing anything from a hostile or damaged archive, and `OSError` if
+    writing fails, for example on a full disk.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -37,7 +38,7 @@ def unpack(archive: Path, folder: Path) -> Iterator[DownloadProgress]:
             _refuse_hostile(archive, members, total)
             done = 0
             for inside in _make_folders(archive, members, folder):
-                remove_partial_files(inside)  # what an unpacking that was killed left there
+                remove_partial_files(inside)  # partial files of an interrupted run
             for member in members:
                 done += member.file_size
                 if _write(opened, member, folder / member.filename):
@@ -48,7 +49,7 @@ def unpack(archive: Path, folder: Path) -> Iterator[DownloadProgress]:
         raise FetchError(f"{error.filename} cannot be unpacked: {error.strerror}") from None
     except (FileExistsError, IsADirectoryError, NotADirectoryError):
         raise FetchError(
-            f"{archive} is damaged: it holds a file and a folder of one name"
+            f"{archive} is damaged: it contains a file and a folder of the same name"
         ) from None
 
 
@@ -57,7 +58,7 @@ def _refuse_hostile(archive: Path, members: list[zipfile.ZipInfo], total: int) -
         path = PurePosixPath(member.filename)
         outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename
         if outside or not path.parts or ":" in path.parts[0]:
-            raise FetchError(f"{archive}: {member.filename!r} would leave its folder")
+            raise FetchError(f"{archive}: {member.filename!r} would be written outside its folder")
         if max(len(os.fsencode(part)) for part in path.parts) > LONGEST_NAME:
             raise FetchError(f"{archive}: the name {member.filename[:40]!r}... is too long")
         if stat.S_ISLNK(member.external_attr >> 16):
@@ -65,16 +66,20 @@ def _refuse_hostile(archive: Path, members: list[zipfile.ZipInfo], total: int) -
         if member.flag_bits & ENCRYPTED:
             raise FetchError(f"{archive}: {member.filename!r} is encrypted")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise FetchError(f"{archive}: {member.filename!r} is packed otherwise than by deflate")
-    if total > max(FREE, SWOLLEN * archive.stat().st_size):
-        raise FetchError(f"{archive} would unpack to {total / 1e9:,.1f} GB: too much for its size")
+            raise FetchError(
+                f"{archive}: {member.filename!r} uses a compression other than deflate"
+            )
+    if total > max(MIN_ALLOWED, MAX_RATIO * archive.stat().st_size):
+        raise FetchError(f"{archive} would unpack to {total / 1e9:,.1f} GB, too much for its size")
 
 
 def _make_folders(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> Iterator[Path]:
-    """The folders of the members, made where there are none; through no link out of `folder`."""
+    """Create the folders of the members, but not through links that leave `folder`."""
     for inside in sorted({(folder / member.filename).parent for member in members}):
         if not inside.resolve().is_relative_to(folder.resolve()):
-            raise FetchError(f"{archive} is not unpacked: {inside} is a link to elsewhere")
+            raise FetchError(
+                f"{archive} is not unpacked: {inside} is a link that leaves the folder"
+            )
         inside.mkdir(parents=True, exist_ok=True)
         yield inside
 

@@ -1,8 +1,8 @@
-"""Validation: what the lines of a data set say, judged.
+"""Validation: checks what the lines of a data set state.
 
-Enters: entries, each one thing that one line of one file says about one picture. Leaves: a
-`Reading`, the examples that can be used and the problems of the rest. A source reads and knows the
-line; this room judges. One bad line hides nothing after it, and nothing is guessed or mended.
+Sources parse their files into entries, each what one line states about one picture. From these,
+`assemble` makes a `Reading`: the valid examples, and the problems of the rest. A bad line hides
+nothing after it, and nothing is guessed or corrected.
 """
 
 from collections import Counter
@@ -17,11 +17,11 @@ from cutline.types import SPLITS, Example
 
 
 class Entry(NamedTuple):
-    """What one line says; a tuple, because COCO has 600,000 of them."""
+    """What one line states; a tuple for speed, because COCO has 600,000 of them."""
 
     file: Path
     line: int | None
-    """Counted from 1; None where lines mean nothing, as in a JSON document."""
+    """From 1; None in formats without lines, such as a JSON document."""
     picture: str
     caption: str | None = None
     split: str | None = None
@@ -29,13 +29,13 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong, told in one sentence, and where."""
+    """A problem, described in one sentence, and its location."""
 
     file: Path
     line: int | None
     sentence: str
     is_fatal: bool = True
-    """False for what is only worth knowing: iterating over the source goes on."""
+    """False for warnings, which do not prevent iterating over the source."""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else f"{self.file}"
@@ -44,13 +44,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All that a source found: what can be used, and what is wrong with the rest."""
+    """The result of reading a source: valid examples, and the problems of the rest."""
 
     examples: tuple[Example, ...]
     problems: tuple[Problem, ...] = ()
 
     def require_valid(self) -> Iterator[Example]:
-        """The examples; `DataError` with the first fatal problem and the count of the others."""
+        """The examples; raises `DataError` for the first fatal problem and counts the others."""
         fatal = [problem for problem in self.problems if problem.is_fatal]
         if fatal:
             others = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""
@@ -60,46 +60,46 @@ class Reading:
 
 @runtime_checkable
 class Readable(Protocol):
-    """A source that knows where it read what; any other iterable of examples is a source too."""
+    """A source that reports locations; any other iterable of examples is a source, too."""
 
     def read(self) -> Reading:
-        """Examples and problems together; never raises because of what stands in the files."""
+        """Read examples and problems; never raises because of the content of files."""
 
 
 Fields = tuple[str, str | None, str | None]
-"""Picture, caption, split: an entry without its place."""
+"""Picture, caption and split of an entry, without its location."""
 
 
 def check(source: Iterable[Example]) -> list[Problem]:
-    """All that is wrong with a source, by file and line; nothing is raised.
+    """List all problems of a source, by file and line, without raising.
 
-    The pictures are not opened: only that they are there, have words and stay in one split.
+    Pictures are not opened: only existence, captions and splits are checked.
     """
     return check_reading(read(source))
 
 
 def read(source: Iterable[Example]) -> Reading:
-    """What a source found, with its problems where it knows them."""
+    """Read a source, with its problems if it reports them."""
     return source.read() if isinstance(source, Readable) else Reading(tuple(source))
 
 
 def check_reading(reading: Reading) -> list[Problem]:
-    """As `check`, of what has been read already."""
+    """Like `check`, for a source that has been read already."""
     return [*reading.problems, *_find_breaches(reading.examples)]
 
 
 def list_pictures(folder: Path) -> dict[str, Path]:
-    """File name -> path, from one look at the folder instead of one look at each file."""
+    """File name -> path, from one listing instead of a check of each file."""
     return {path.name: path for path in folder.iterdir()}
 
 
 def read_lines(
     file: Path, parse: Callable[[str], Iterable[Fields]], *, skip: int = 0
 ) -> Iterator[Entry | Problem]:
-    """Parse each line that is not blank; what `parse` raises as `DataError` becomes a problem.
+    """Parse each line that is not blank; a `DataError` from `parse` becomes a problem.
 
-    UTF-8 with or without a byte order mark, any line ends. Only a line feed ends a line: captions
-    may contain the other separators of Unicode.
+    UTF-8 with or without a byte order mark, LF or CRLF. Other line separators of Unicode do not end
+    a line, because captions may contain them.
     """
     if not file.is_file():
         yield Problem(file, None, "this file is missing")
@@ -116,10 +116,10 @@ def assemble(
     *,
     split_of: Callable[[str], str | None] = lambda picture: None,
 ) -> Reading:
-    """Examples in the order in which their pictures are first named, and everything wrong.
+    """Build examples, in the order in which their pictures first occur, and list all problems.
 
-    `pictures` are those that are there. `split_of` answers for pictures whose split no entry
-    says; a picture with no split at all is left out, and whatever is wrong with it is not fatal.
+    `pictures` are the existing files. `split_of` gives the split of pictures without an explicit
+    one; pictures without any split are left out, and their problems are not fatal.
     """
     problems, said = [], dict[str, list[Entry]]()
     for entry in entries:
@@ -141,7 +141,7 @@ def assemble(
 
 
 def _find_alike(pictures: Iterable[str]) -> dict[str, str]:
-    """Pictures by a name that forgives case, suffix and folder, where only one has it."""
+    """Pictures by stem, ignoring case, suffix and folder, if it is unique."""
     names = list(pictures)
     times = Counter(map(_stem, names))
     return {_stem(name): name for name in names if times[_stem(name)] == 1}
@@ -169,13 +169,13 @@ def _parse_line(
 
 
 def _tidy_captions(lines: Iterable[Entry]) -> tuple[str, ...]:
-    """The captions that say something, without line breaks and needless spaces."""
+    """The captions that are not empty, with white space normalized."""
     tidy = (" ".join(line.caption.split()) for line in lines if line.caption)
     return tuple(caption for caption in tidy if caption)
 
 
 def _judge(picture: str, lines: list[Entry], path: Path | None, alike: str | None) -> list[Problem]:
-    """Everything wrong with what the lines say about one picture; `alike` is what may be meant."""
+    """The problems of the lines about one picture; `alike` is a similar name, as a suggestion."""
     first, problems = lines[0], []
     if path is None:
         hint = f"; did you mean {alike!r}?" if alike else ""
@@ -186,18 +186,18 @@ def _judge(picture: str, lines: list[Entry], path: Path | None, alike: str | Non
         if line.caption is not None and not line.caption.strip():
             problems.append(Problem(line.file, line.line, f"{picture!r} has an empty caption"))
         elif line.caption is not None and not _is_text(line.caption):
-            sentence = f"a caption of {picture!r} has half a character in it (a lone surrogate)"
+            sentence = f"a caption of {picture!r} contains a lone surrogate"
             problems.append(Problem(line.file, line.line, sentence))
     return [*problems, *_find_two_splits(lines), *_find_repeats(lines)]
 
 
 def _is_text(caption: str) -> bool:
-    r"""JSON can say "\ud83d", half of an emoji, which no file of words could hold."""
+    r"""Whether it is valid Unicode; JSON can contain "\ud83d", a lone surrogate."""
     return caption.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in caption)
 
 
 def _find_two_splits(lines: Iterable[Entry]) -> Iterator[Problem]:
-    """A picture that is trained on and tested on makes every score a lie."""
+    """Find pictures that are in two splits, which would invalidate every score."""
     placed = [line for line in lines if line.split]
     for line in placed[1:]:
         if line.split != placed[0].split:
@@ -207,14 +207,14 @@ def _find_two_splits(lines: Iterable[Entry]) -> Iterator[Problem]:
 
 
 def _find_repeats(lines: Iterable[Entry]) -> Iterator[Problem]:
-    """Two people may write the same sentence (Flickr8k has 14 such pairs), so this is not fatal."""
+    """Find repeated captions; not fatal, as people may write the same (Flickr8k has 14 pairs)."""
     seen = dict[tuple[str | None, str | None], Entry]()
     for line in lines:
         key = (line.caption and " ".join(line.caption.lower().split()), line.split)
         earlier = seen.setdefault(key, line)
         if earlier is not line and (line.caption is None or line.caption.strip()):
             where = f" as in {_place(earlier, line)}" if earlier.line else ""
-            sentence = f"{line.picture!r} is told the same again{where}"
+            sentence = f"{line.picture!r} has the same caption{where}"
             yield Problem(line.file, line.line, sentence, is_fatal=False)
 
 
@@ -225,7 +225,7 @@ def _place(entry: Entry, seen_from: Entry) -> str:
 
 
 def _find_breaches(examples: Iterable[Example]) -> Iterator[Problem]:
-    """What a source promises and these examples break; one look at each folder of pictures."""
+    """Find violations of a source's promises; lists each folder of pictures once."""
     folders: dict[Path, set[str]] = {}
     splits: dict[Path, str] = {}
     for example in examples:

@@ -1,4 +1,4 @@
-"""Untrusted picture files in, pixels out: found, checked, decoded, ahead of their use."""
+"""Untrusted image files to pixels: finding, checking, decoding, prefetching."""
 
 from typing import TYPE_CHECKING
 

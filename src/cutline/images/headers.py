@@ -1,51 +1,51 @@
-"""What may be read of a picture before it is refused: Pillow reads most headers in Python.
+"""Limits on image headers, which Pillow mostly parses in Python.
 
-Such a reader takes a step or more for each read, so counting reads bounds its time, whatever the
-format: comments of 100 MB read a sign at a time, padding between markers, millions of empty chunks.
+Each read of such a parser costs at least one step, so counting reads bounds its time for any
+format: comments of 100 MB read one character at a time, millions of empty chunks, and the like.
 """
 
 import struct
 from typing import Any
 
 READS, SMALL, BYTES = 30_000, 2**17, 16 * 10**6
-"""Of a header: how often is read, and how many bytes by reads of less than `SMALL` each. Pillow
-puts GIF's comments and JPEG's EXIF together piece by piece, in a time that grows as their square.
+"""Limits of a header: number of reads, and bytes read by reads of less than `SMALL` bytes each.
+Pillow concatenates GIF's comments and JPEG's EXIF piece by piece, which takes quadratic time.
 """
 READS_IN_ALL = 3 * 10**6
-"""Also while a picture is decoded: by decoders in Python, and from PNG's chunks."""
+"""Limit including decoding, for decoders in Python and for PNG's chunks."""
 MOST_NUMBERS = 300_000
-"""In one list of a TIFF, such as where its strips begin: each becomes several objects."""
+"""Maximum length of a list in a TIFF, such as strip offsets; each item takes several objects."""
 MOST_SCANS = 64
-"""Of a JPEG; ten are usual in a progressive one, and each is a pass over the whole picture."""
+"""Maximum number of scans of a JPEG; progressive ones have about ten, each a full pass."""
 MOST_COMMENTS = 1_000
-"""Of a PPM in plain text, whose decoder copies what follows for each."""
+"""Maximum for a plain-text PPM, whose decoder copies the rest of the file for each."""
 _OF_BYTES = (1, 2, 7)
-"""The types of TIFF's that are read as bytes at once (TIFF 6.0, page 15)."""
+"""TIFF's field types that are read as bytes (TIFF 6.0, page 15)."""
 
 
 class RefusalError(Exception):
-    """The end of a sentence that begins with the picture's name: `is empty (0 bytes)`."""
+    """A refusal; the message continues the picture's name: `is empty (0 bytes)`."""
 
 
 class Metered:
-    """A file that refuses to be read without end; all else it does as the file would."""
+    """A file wrapper that limits the number of reads and delegates everything else."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._reads, self._bytes, self._most = stream, 0, 0, READS
 
     def read(self, size: int = -1, /) -> bytes:
-        """As the file would; a `RefusalError` where it has been read too often."""
+        """Read from the file; raises `RefusalError` after too many reads."""
         content: bytes = self._stream.read(size)
         self._reads += 1
         if len(content) < SMALL:
             self._bytes += len(content)
         if self._reads > self._most or (self._most == READS and self._bytes > BYTES):
             part = "header" if self._most == READS else "file"
-            raise RefusalError(f"is damaged (its {part} is in more pieces than any picture's)")
+            raise RefusalError(f"is damaged (its {part} is too fragmented)")
         return content
 
     def begin_pixels(self) -> None:
-        """The header has been read."""
+        """Switch to the limit for decoding, after the header."""
         self._most = READS_IN_ALL
 
     def __getattr__(self, name: str) -> Any:
@@ -53,7 +53,7 @@ class Metered:
 
 
 def refuse_long_lists(stream: Any) -> None:
-    """Look at the first directory of a TIFF; a `RefusalError` for a list beyond any use."""
+    """Raise `RefusalError` if the first directory of a TIFF has an absurdly long list."""
     stream.seek(0)
     start = stream.read(16)
     order, is_big = ">" if start[:2] == b"MM" else "<", 43 in start[2:4]
@@ -68,29 +68,29 @@ def refuse_long_lists(stream: Any) -> None:
             if kind not in _OF_BYTES and number > MOST_NUMBERS:
                 raise RefusalError(f"is damaged (it has a list of {number:,} numbers)")
     except (struct.error, OverflowError, ValueError):
-        return  # cut off: Pillow says so
+        return  # truncated: Pillow reports that
 
 
 def refuse_many_scans(stream: Any) -> None:
-    """Count the scans of a JPEG."""
+    """Raise `RefusalError` for a JPEG with too many scans."""
     if (scans := _count(stream, b"\xff\xda")) > MOST_SCANS:
-        raise RefusalError(f"is damaged (its JPEG is written in {scans:,} scans)")
+        raise RefusalError(f"is damaged (its JPEG has {scans:,} scans)")
 
 
 def refuse_many_comments(stream: Any) -> None:
-    """Count the comments of a PPM in plain text."""
+    """Raise `RefusalError` for a plain-text PPM with too many comments."""
     if (comments := _count(stream, b"#")) > MOST_COMMENTS:
         raise RefusalError(f"is damaged (it has {comments:,} comments)")
 
 
-def _count(stream: Any, sign: bytes) -> int:
+def _count(stream: Any, marker: bytes) -> int:
     stream.seek(0)
     content: bytes = stream.read()
-    return content.count(sign)
+    return content.count(marker)
 
 
 def decodes_by_rows(stream: Any) -> bool:
-    """Whether a JPEG is sequential, all components in one scan: then no whole picture is kept."""
+    """Whether a JPEG is sequential with one scan, so that it is decoded without a full buffer."""
     stream.seek(2)
     components = b"none seen"
     while len(head := stream.read(4)) == 4 and head[0] == 0xFF:

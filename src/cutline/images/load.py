@@ -1,10 +1,10 @@
-"""Pictures: a file, bytes or an array becomes the uint8 array that a model was trained to see.
+"""Loads images: a file, bytes or an array becomes the uint8 array that a model was trained to see.
 
-Enters: whatever people have, of any orientation, colour space, depth, transparency, damage.
-Leaves: `(size, size, 3)`, uint8, RGB, upright, on white; or an `ImageError` of one sentence.
-Resizing is Pillow's antialiased bilinear filter: the one with which ImageNet encoders are commonly
-measured, never overshooting at edges as bicubic does, and a little nearer to the Flickr8k squares
-that we train on (on 40 originals it differs from them by 3.98 of 255 in the mean, bicubic by 4.02).
+Input may have any orientation, colour space, bit depth or transparency, or be damaged. Output is
+`(size, size, 3)`, uint8, RGB, upright, on white; errors are an `ImageError` of one sentence.
+Resizing uses Pillow's antialiased bilinear filter, with which ImageNet encoders are commonly
+evaluated. Unlike bicubic it never overshoots at edges, and it is a little closer to the Flickr8k
+squares of our training data (mean difference 3.98 of 255 on 40 originals; bicubic: 4.02).
 """
 
 import io
@@ -31,37 +31,37 @@ from cutline.images.headers import RefusalError
 FITS = ("squash", "crop")
 LARGEST = 1024
 CROPPED = 7 / 8
-"""How much of the short side a crop keeps: 224 of 256, as ImageNet models are measured."""
+"""The fraction of the short side that a crop keeps: 224 of 256, as usual for ImageNet models."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a model looks at a picture; it belongs to the model and travels with it as JSON."""
+    """Preprocessing of images for a model; stored with the model as JSON."""
 
     size: int = 224
-    """Width and height of what the model sees, in pixels."""
+    """Width and height of the model's input, in pixels."""
     fit: str = "squash"
-    """`squash`: the whole picture, made square. `crop`: the middle square, as ImageNet is read."""
+    """`squash`: the whole picture, resized to a square. `crop`: the central square."""
 
     def __post_init__(self) -> None:
-        _insist_on_view(self.size, self.fit)
+        _check_view(self.size, self.fit)
 
     @classmethod
     def from_dict(cls, options: Mapping[str, Any]) -> "View":
-        """The view that `as_dict` described; a `ModelError` for anything unknown."""
+        """The view that `as_dict` describes; raises `ModelError` for unknown fields or values."""
         known = [field.name for field in fields(cls)]
         for name in options:
             if name not in known:
                 raise ModelError(f"a view has no field {name!r}{nearest(str(name), known)}")
-        _insist_on_view(options.get("size", 1), options.get("fit", FITS[0]))
+        _check_view(options.get("size", 1), options.get("fit", FITS[0]))
         return cls(**options)
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON: `{"size": 224, "fit": "squash"}`."""
+        """A dictionary for JSON: `{"size": 224, "fit": "squash"}`."""
         return asdict(self)
 
     def box(self, width: float, height: float) -> tuple[float, float, float, float]:
-        """The part of a picture that is seen: left, top, right, bottom."""
+        """The visible part of a picture: left, top, right, bottom."""
         if self.fit == "squash":
             return (0.0, 0.0, width, height)
         side = min(width, height) * CROPPED
@@ -69,7 +69,7 @@ class View:
         return (left, top, left + side, top + side)
 
 
-def _insist_on_view(size: Any, fit: Any) -> None:
+def _check_view(size: Any, fit: Any) -> None:
     if type(size) is not int or not 1 <= size <= LARGEST:
         raise ModelError(f"a view has a size from 1 to {LARGEST} pixels, not {size!r}")
     if fit not in FITS:
@@ -88,18 +88,18 @@ Source = str | PathLike[str] | bytes | bytearray | Readable | Image.Image | npt.
 
 
 def open_image(source: Source, view: View) -> npt.NDArray[np.uint8]:
-    """The picture as a model with this view sees it: `(size, size, 3)`, uint8, RGB, upright.
+    """Load an image as the input of a model with this view: `(size, size, 3)`, uint8, RGB, upright.
 
-    A picture is a path, bytes, an open file, a PIL image, or an array `(height, width[, 1, 3, 4])`
-    of uint8, uint16, bool or floats from 0 to 1. Raises `ImageError` when there is none to see.
+    `source` is a path, bytes, an open file, a PIL image, or an array `(height, width[, 1, 3, 4])`
+    of uint8, uint16, bool or floats from 0 to 1. Raises `ImageError` if it cannot be read.
     """
     least = min(2 * view.size, LARGEST)  # may be averaged to this before the real resize
-    with _told_plainly(_name_of(source)), _hush, _opened(source, least) as picture:
+    with _as_image_error(_name_of(source)), _hush, _opened(source, least) as picture:
         picture.load()
-        colour, extent = _in_colour(picture, least)
+        colour, extent = _to_colour(picture, least)
         size, box = (view.size, view.size), view.box(*extent)
         square = colour.resize(size, Image.Resampling.BILINEAR, box)
-        return np.array(_turned(square, _orientation(picture)))
+        return np.array(_rotate(square, _orientation(picture)))
 
 
 def pixels_held(source: Source) -> int:
@@ -108,8 +108,8 @@ def pixels_held(source: Source) -> int:
     0 for a baseline JPEG, which is decoded row by row at a reduced size; half the pixels of any
     other JPEG, which takes half the memory per pixel. Raises `ImageError` as `open_image` does.
     """
-    with _told_plainly(_name_of(source)), _hush, _stream(source) as stream:
-        picture = _recognised(headers.Metered(stream))
+    with _as_image_error(_name_of(source)), _hush, _stream(source) as stream:
+        picture = _identify(headers.Metered(stream))
         _refuse_giant(picture, stream)
         kind = _kind(picture, stream)
     if kind == "JPEG by rows":
@@ -117,23 +117,23 @@ def pixels_held(source: Source) -> int:
     return _area(picture) // 2 if kind.startswith("JPEG") and kind != "JPEG2000" else _area(picture)
 
 
-# ---------------------------------------------------------------------------- what may go wrong
+# ---------------------------------------------------------------------------------------- errors
 
 
 @contextmanager
-def _told_plainly(name: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one sentence that starts with the picture's name."""
+def _as_image_error(name: str) -> Iterator[None]:
+    """Turn any exception into an `ImageError` that starts with the picture's name."""
     try:
         yield
     # A hostile file makes Pillow raise nearly anything: OSError, SyntaxError, ValueError, KeyError,
     # struct.error, ZeroDivisionError, MemoryError, RecursionError ... Each means that this picture
-    # cannot be seen, and none may stop a batch. KeyboardInterrupt is no Exception: it passes.
+    # cannot be read, and none may stop a batch. KeyboardInterrupt is no Exception: it passes.
     except Exception as error:
-        raise ImageError(f"{name} {_what_is_wrong(error)}") from error
+        raise ImageError(f"{name} {_describe_error(error)}") from error
 
 
-def _what_is_wrong(error: Exception) -> str:
-    """The end of the sentence, for each kind of mistake."""
+def _describe_error(error: Exception) -> str:
+    """The end of the error message, for each kind of exception."""
     detail = " ".join(str(error).split())[:200] or type(error).__name__
     match error:
         case RefusalError():
@@ -148,17 +148,17 @@ def _what_is_wrong(error: Exception) -> str:
             return "is too large to be decoded safely"
         case OSError() if error.errno is not None:
             return f"cannot be read: {error.strerror}"
-    cut_off = any(sign in detail.lower() for sign in _SIGNS_OF_THE_END)
+    cut_off = any(word in detail.lower() for word in _TRUNCATION_WORDS)
     ended = isinstance(error, EOFError | struct.error) or cut_off
     return _CUT_OFF if ended else f"is damaged ({detail})"
 
 
-_CUT_OFF = "is cut off: the file ends before the picture does"
-_SIGNS_OF_THE_END = ("truncat", "end of file", "eof", "not enough", "requires a buffer")
+_CUT_OFF = "is truncated: the file ends before the picture does"
+_TRUNCATION_WORDS = ("truncat", "end of file", "eof", "not enough", "requires a buffer")
 
 
 def _name_of(source: Any) -> str:
-    """What to call a picture: its path where it has one."""
+    """The name of a picture in messages: its path if it has one."""
     if isinstance(source, np.ndarray):
         return "the array"
     name = source if isinstance(source, str | PathLike) else getattr(source, "name", None)
@@ -169,10 +169,10 @@ def _name_of(source: Any) -> str:
 
 
 class _Hush:
-    """Keeps Pillow's warnings (corrupt EXIF, odd palettes) from users while pictures are read.
+    """Suppresses Pillow's warnings (corrupt EXIF, odd palettes) while pictures are read.
 
-    Warning filters belong to the process, not to a thread: two threads that each save and restore
-    them can leave them wrong for ever. So the first one in saves, and the last one out restores.
+    Warning filters are global: two threads that each save and restore them can leave them wrong
+    for good. So the first thread to enter saves them, and the last one to leave restores them.
     """
 
     def __init__(self) -> None:
@@ -204,9 +204,9 @@ _one_giant = threading.Lock()
 
 @contextmanager
 def _opened(source: Any, least: int) -> Iterator[Image.Image]:
-    """The picture, its header read and found acceptable, its pixels not yet decoded."""
+    """The picture, with its header read and accepted, and its pixels not yet decoded."""
     if isinstance(source, Image.Image):
-        yield source  # whoever opened it has passed Pillow's own limits
+        yield source  # it has passed Pillow's own limits
     elif isinstance(source, np.ndarray):
         yield _from_array(source)
     else:
@@ -215,7 +215,7 @@ def _opened(source: Any, least: int) -> Iterator[Image.Image]:
             _refuse_unless(length > 0, "is empty (0 bytes)")
             _refuse_unless(length <= MOST_BYTES, "is too large: more than 256 megabytes")
             metered = headers.Metered(stream)
-            picture = _recognised(metered)
+            picture = _identify(metered)
             _refuse_giant(picture, stream)
             metered.begin_pixels()
             alone = _one_giant if _area(picture) > EXACT else nullcontext()  # may take most of a GB
@@ -229,7 +229,7 @@ def _stream(source: Any) -> io.BytesIO | io.BufferedReader:
     if isinstance(source, str | PathLike):
         path = Path(source)
         _refuse_unless(not path.is_dir(), "is a folder, not a picture")
-        # a pipe or a device could keep us waiting, or reading, for ever
+        # reading a pipe or a device might never end
         _refuse_unless(path.is_file() or not path.exists(), "is not a file")
         return path.open("rb")
     if isinstance(source, bytes | bytearray):
@@ -246,7 +246,7 @@ def _refuse_unless(fine: bool, reason: str) -> None:
 
 
 def _from_array(array: npt.NDArray[Any]) -> Image.Image:
-    """An array of pixels as a picture of 8 bits a channel."""
+    """An array of pixels as a picture of 8 bits per channel."""
     shape = " x ".join(map(str, array.shape))
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise RefusalError(f"has the shape ({shape}), not (height, width[, 1, 3 or 4])")
@@ -272,29 +272,29 @@ def _to_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def _scaled(values: npt.NDArray[Any], top: float) -> npt.NDArray[np.uint8]:
-    """Values from 0 to `top` as 0 to 255, rounded; what lies outside is cut, no number is black."""
+    """Scale values from 0..`top` to 0..255, rounded and clipped; NaN becomes 0."""
     with np.errstate(all="ignore"):
         share = np.nan_to_num(values.astype(np.float32) / np.float32(top), nan=0.0)
         return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
 
 
-# ----------------------------------------------------------------- which files, and how large
+# --------------------------------------------------------------------------- formats and limits
 
 
 MOST_BYTES = 256 * 10**6
-EXACT = 25 * 10**6  # pixels up to which a picture is converted whole, beside others
-LONG = 100_000  # rows from which they count: no photograph has so many
-BAND = 4 * 10**6  # pixels of a larger one that are converted at a time
+EXACT = 25 * 10**6  # pixels up to which a picture is converted at once, in parallel with others
+LONG = 100_000  # rows from which the cost of rows counts: no photograph has so many
+BAND = 4 * 10**6  # pixels of a larger picture that are converted at a time
 
-# What takes less than 1 GB and 10 s, as test_damaged_images.py measures; all others: 100. A JPEG by
-# rows decodes at 1/8; a progressive one is kept whole at first, 2 bytes a sample; TIFF, WebP and
-# AVIF hold a picture up to four times. Names in small letters: decoders that Pillow has in Python.
+# Limits that keep decoding below 1 GB and 10 s, as test_damaged_images.py measures; others: 100. A
+# sequential JPEG decodes at 1/8; a progressive one is buffered whole, 2 bytes per sample; TIFF,
+# WebP and AVIF hold up to four copies. Names in lower case: Pillow's decoders in Python.
 MEGAPIXELS = {"JPEG by rows": 250, "JPEG progressive": 80, "JPEG": EXACT // 10**6, "TIFF": 50}
 MEGAPIXELS |= {"WEBP": 40, "AVIF": 40, "JPEG2000": 16, "ppm": 3, "ppm_plain": 3, "bmp_rle": 4}
 
 
-def _recognised(stream: headers.Metered) -> ImageFile.ImageFile:
-    """The picture in the first format that knows the file's first bytes, its header read."""
+def _identify(stream: headers.Metered) -> ImageFile.ImageFile:
+    """The picture, opened with the first format that accepts the file's first bytes."""
     Image.init()
     stream.seek(0)
     start = stream.read(16)
@@ -306,10 +306,10 @@ def _recognised(stream: headers.Metered) -> ImageFile.ImageFile:
                 headers.refuse_long_lists(stream)
             stream.seek(0)
             return factory(stream, "")  # type: ignore[arg-type]  # it reads and seeks
-    raise RefusalError(f"is not a picture{_stranger(start)}")
+    raise RefusalError(f"is not a picture{_describe_unknown(start)}")
 
 
-def _stranger(start: bytes) -> str:
+def _describe_unknown(start: bytes) -> str:
     if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
         return " that Pillow reads but HEIC: convert it to JPEG first"
     if start[:4] == b"\0\0\1\0":
@@ -318,17 +318,17 @@ def _stranger(start: bytes) -> str:
 
 
 def _refuse_giant(picture: Image.Image, stream: Any) -> None:
-    """Measure what the header declares, before anything of that size is decoded."""
+    """Check the size that the header declares, before anything is decoded."""
     most = MEGAPIXELS.get(_kind(picture, stream), 100)
     size = f"{_area(picture) / 1e6:,.0f} megapixels ({picture.width:,} x {picture.height:,})"
-    reason = f"is too large: {size}, and at most {most} of its kind can be read"
+    reason = f"is too large: {size}; the limit for this kind of file is {most}"
     _refuse_unless(_area(picture) <= most * 10**6, reason)
 
 
 def _area(picture: Image.Image) -> int:
     """Pixels to decode; a TIFF may declare a tile larger than itself, which is decoded whole.
 
-    A row costs as much as two pixels more: a pointer, of which a picture may have more than pixels.
+    Each row costs as much as two more pixels, for a pointer, which matters in very narrow pictures.
     """
     tags = getattr(picture, "tag_v2", {})
     tile = [side for side in (tags.get(322), tags.get(323)) if isinstance(side, int)]
@@ -337,7 +337,7 @@ def _area(picture: Image.Image) -> int:
 
 
 def _kind(picture: Image.Image, stream: Any) -> str:
-    """What decides how costly a picture is: its format, or a special way of writing it."""
+    """What determines the cost of decoding: the format, or a special encoding of it."""
     if picture.format in ("JPEG", "MPO"):
         return _jpeg_kind(picture, stream)
     decoders = [tile[0] for tile in getattr(picture, "tile", [])]
@@ -350,30 +350,30 @@ def _jpeg_kind(picture: Image.Image, stream: Any) -> str:
     if headers.decodes_by_rows(stream):
         return "JPEG by rows"
     headers.refuse_many_scans(stream)
-    # what is neither is lossless or another rarity, which libjpeg cannot reduce
+    # others are lossless or another rarity, which libjpeg cannot scale down
     return "JPEG progressive" if "progressive" in picture.info else "JPEG"
 
 
 # ---------------------------------------------------------- from Pillow to colours, and upright
 
 
-def _in_colour(picture: Image.Image, least: int) -> tuple[Image.Image, tuple[float, float]]:
-    """RGB on white, a giant also averaged to no less than `least` a side; and its true extent."""
+def _to_colour(picture: Image.Image, least: int) -> tuple[Image.Image, tuple[float, float]]:
+    """RGB on white, giants averaged down to `least` or more pixels a side; and the extent."""
     width, height = picture.size
-    top = _brightest(picture)
+    top = _white_value(picture)
     if width * height <= EXACT:
         return _to_rgb(picture, top), (float(width), float(height))
     across, down = max(1, width // least), max(1, height // least)
     small = Image.new("RGB", (ceil(width / across), ceil(height / down)))
-    rows = down * max(1, BAND // (width * down))  # bands: never a second picture of full size
+    rows = down * max(1, BAND // (width * down))  # bands avoid a second copy of full size
     for start in range(0, height, rows):
         band = picture.crop((0, start, width, min(start + rows, height)))
         small.paste(_to_rgb(band, top).reduce((across, down)), (0, start // down))
     return small, (width / across, height / down)
 
 
-def _brightest(picture: Image.Image) -> float:
-    """The number that means white in a picture of more than 8 bits: the least usual range."""
+def _white_value(picture: Image.Image) -> float:
+    """The value of white in a picture of more than 8 bits: the smallest usual range that fits."""
     if picture.mode.startswith("I;16"):
         return 65535.0
     if picture.mode not in ("I", "F"):
@@ -400,8 +400,8 @@ def _orientation(picture: Image.Image) -> int:
     return 1
 
 
-def _turned(picture: Image.Image, orientation: int) -> Image.Image:
-    """Upright; done last, because the small square costs nothing to turn."""
+def _rotate(picture: Image.Image, orientation: int) -> Image.Image:
+    """Rotate upright; done last, on the small square, because it is cheap."""
     return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
 
 

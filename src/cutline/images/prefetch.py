@@ -1,7 +1,7 @@
-"""Work in threads, in order: pictures are decoded, or captioned, while others are waited for.
+"""Ordered parallel processing in threads: images are decoded, or captioned, ahead of their use.
 
-Enters: any iterable. Leaves: what `work` makes of each item, in order. No more than a few items are
-under way, so memory does not grow with their number.
+Results come in the order of the items. Only a few items are in progress at a time, so memory does
+not grow with their number.
 """
 
 from collections import deque
@@ -20,18 +20,18 @@ from cutline.images.load import Source, View, open_image
 
 Decoded = NDArray[np.uint8] | ImageError
 Undecoded = Callable[[], Decoded]
-"""Of one picture."""
+"""Decodes one picture."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 DECODERS = 2
-"""Threads that decode while a network learns or looks."""
+"""Threads that decode while a network runs."""
 
 
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], *, workers: int
 ) -> Iterator[Result]:
-    """What `work` makes of every item, by so many threads; one more item waits."""
+    """Apply `work` to every item in `workers` threads; one more item is queued."""
     under_way: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
@@ -41,29 +41,29 @@ def in_order(
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
-    finally:  # also when nobody wants the rest
+    finally:  # also if the caller stops early
         pool.shutdown(cancel_futures=True)
 
 
 def decode_ahead(pictures: Iterable[Source], view: View, *, batch: int) -> Iterator[list[Decoded]]:
-    """Batches of decoded pictures, the next always under way while one is looked at."""
+    """Batches of decoded pictures; the next is decoded while one is used."""
     return in_order(decode, batches_of(pictures, view, batch=batch), workers=DECODERS)
 
 
 def batches_of(pictures: Iterable[Source], view: View, *, batch: int) -> Iterator[list[Undecoded]]:
-    """So many pictures at a time, for any thread to decode."""
+    """Batches of `batch` pictures, to be decoded by any thread."""
     todo = iter(pictures)
     while taken := list(islice(todo, batch)):
         yield [_prepare(picture, view) for picture in taken]
 
 
 def decode(pictures: list[Undecoded]) -> list[Decoded]:
-    """Pictures as a model sees them, or what is wrong with one."""
+    """Decode pictures; a damaged one gives its error."""
     return [picture() for picture in pictures]
 
 
 def _prepare(picture: Source, view: View) -> Undecoded:
-    """A PIL image is read at once: the same one may come twice, and it is not made for threads."""
+    """Prepare decoding; a PIL image is decoded at once, since it is not thread-safe."""
     work = partial(_open, picture, view)
     if not isinstance(picture, Image.Image):
         return work

@@ -1,7 +1,7 @@
-"""Captions and references to scores, as the COCO caption evaluation does it (Chen et al. 2015).
+"""Scores of captions against references, as in the COCO caption evaluation (Chen et al. 2015).
 
-Predictions and references enter as people write them; a `Report` leaves, for the set and for each
-image, signed with what was measured and how. A new metric is a file and a line in `METRICS`.
+Plain text goes in; a `Report` comes out, with scores of the set and of each image and a signature
+of how they were measured. To add a metric, add a file and a line in `METRICS`.
 """
 
 import warnings
@@ -30,52 +30,52 @@ METRICS = {
     "diversity": "cutline.metrics.diversity:Diversity",
 }
 DEFAULT_METRICS = ("BLEU", "ROUGE-L", "CIDEr-D")
-"""What is measured unless somebody asks: quick, and with nothing to install."""
+"""The default: fast, without extra dependencies."""
 TOKENIZER = "ptb"
 
 
 @runtime_checkable
 class Metric(Protocol):
-    """Statistics of single images, and the score of their sum."""
+    """Statistics per image, and the score of summed statistics."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What `score` returns, in this order."""
+        """The names of the values that `score` returns, in this order."""
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """What the numbers depend on, for the signature."""
+        """The settings on which the scores depend, for the signature."""
 
     def statistics(
         self, predictions: Sequence[Words], references: Sequence[Sequence[Words]]
     ) -> Floats:
-        """One row an image; there is an image at least, and each has a reference at least."""
+        """One row per image; there is at least one image, with at least one reference each."""
 
     def score(self, sums: Floats) -> Floats:
-        """Rows of statistics, or sums of rows, to one value a name."""
+        """One value per name, for rows of statistics or sums of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one metric counted in each image."""
+    """The statistics of one metric."""
 
     metric: Metric
     rows: Floats
-    """(images, columns): statistics that add up."""
+    """(images, columns): additive statistics."""
     signature: str
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Counts of several metrics for the same images: scores, intervals and tests start here."""
+    """Statistics of several metrics for the same images, for scores, intervals and tests."""
 
     ids: tuple[str, ...]
     measured: tuple[Measured, ...]
     counts: Mapping[str, float]
-    """Of the captions as a set: `count_distinct`, where diversity was asked for."""
+    """`count_distinct` of all captions, if diversity is among the metrics."""
 
     def report(self, *, draws: int = 0, seed: int = 0) -> Report:
-        """Scores; with `draws` of the bootstrap also their 95 % intervals."""
+        """Scores; with `draws` bootstrap samples also their 95 % confidence intervals."""
         scores: dict[str, float] = {}
         intervals: dict[str, tuple[float, float]] = {}
         per_image: dict[str, dict[str, float]] = {id: {} for id in self.ids}
@@ -92,7 +92,7 @@ class Measurement:
 
 
 def open_metric(metric: str | Metric) -> Metric:
-    """The metric of that name in `METRICS`, or `RecipeError`; one that is open already stays."""
+    """The metric of this name in `METRICS`, or the given instance; raises `RecipeError`."""
     if not isinstance(metric, str):
         return metric
     if metric not in METRICS:
@@ -110,11 +110,11 @@ def score(
     partial: bool = False,
     draws: int = 0,
 ) -> Report:
-    """Scores captions against references, as fractions, over the set and for each image.
+    """Score captions against references, as fractions, for the set and for each image.
 
-    `draws` of the bootstrap give 95 % intervals. Raises `DataError` when ids do not match
+    `draws` bootstrap samples give 95 % confidence intervals. Raises `DataError` if ids do not match
     (`partial` scores those that do) or an image has no reference, `RecipeError` for an unknown
-    metric. Warns when one image makes CIDEr meaningless.
+    metric. Warns if there is only one image, for which CIDEr is meaningless.
     """
     measurement = measure(predictions, references, metrics=metrics, partial=partial)
     return measurement.report(draws=draws)
@@ -127,7 +127,7 @@ def measure(
     metrics: Sequence[str | Metric] = DEFAULT_METRICS,
     partial: bool = False,
 ) -> Measurement:
-    """What each metric counts in each image; errors are those of `score`."""
+    """The statistics of each metric; raises what `score` raises."""
     opened = [open_metric(metric) for metric in metrics]
     pairs = pair(predictions, references, partial=partial)
     _check(pairs, opened)
@@ -145,7 +145,7 @@ def measure(
 def compare(
     one: Measurement, other: Measurement, *, draws: int = 1000, seed: int = 0
 ) -> dict[str, Difference]:
-    """By how much the second scores higher, with an interval and a p-value, for each score.
+    """How much higher the second scores, with an interval and a p-value, for each score.
 
     Raises `DataError` unless both measured the same images.
     """
@@ -167,8 +167,8 @@ def _check(pairs: Mapping[str, tuple[str, Sequence[str]]], metrics: Sequence[Met
         raise DataError(f"image {bare[0]!r} has no references ({len(bare)} such images)")
     if len(pairs) == 1 and any(metric.settings.get("df") == "refs" for metric in metrics):
         warnings.warn(
-            "CIDEr of a single image is always 0: it weighs a word by how few images have it; "
-            "document frequencies of other images help (--df coco)",
+            "CIDEr of a single image is always 0, since words are weighted by image frequency; "
+            "use document frequencies of other images (--df coco)",
             stacklevel=4,
         )
 
@@ -194,8 +194,8 @@ def pair(
 ) -> dict[str, tuple[str, Sequence[str]]]:
     """The prediction and the references of each image, in the order of the predictions.
 
-    Raises `DataError` when an image has only one of them, or an empty prediction; `partial` leaves
-    the first out and keeps the second, which score nothing.
+    Raises `DataError` if an image has only one of them, or an empty prediction. With `partial`, the
+    former are left out, and the latter are kept and score 0.
     """
     both = {id: (text, references[id]) for id, text in predictions.items() if id in references}
     problems = _describe(predictions.keys() - both.keys(), "prediction", "references")

@@ -1,6 +1,6 @@
-"""BLEU: how many of a prediction's n-grams the references have, too short predictions punished.
+"""BLEU: n-gram precision with a brevity penalty (Papineni et al. 2002).
 
-Papineni et al. 2002, with the closest reference length, as the COCO evaluator computes it.
+The reference length is that of the closest reference, as in the COCO evaluator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ import numpy as np
 from cutline.metrics.ngrams import Counts, Floats, Ints, Numbering, Words, add_up, flatten, look_up
 
 TINY, SMALL = 1e-15, 1e-9
-"""The COCO evaluator adds these to counts, above and below the stroke, and so do we."""
+"""The COCO evaluator adds these to numerators and denominators."""
 
 
 class Bleu:
-    """BLEU-1 to BLEU-4 from counts that add up over images."""
+    """BLEU-1 to BLEU-4 from counts that are additive over images."""
 
     def __init__(self, *, order: int = 4):
         self.order = order
@@ -24,7 +24,7 @@ class Bleu:
     def statistics(
         self, predictions: Sequence[Words], references: Sequence[Sequence[Words]]
     ) -> Floats:
-        """One row an image: length, reference length, then correct and then guessed n-grams."""
+        """One row per image: length, reference length, correct and then predicted n-grams."""
         others, owner = flatten(references)
         length = np.array([len(words) for words in predictions])
         counts = Numbering.of((), order=self.order).count([*predictions, *others])
@@ -36,7 +36,7 @@ class Bleu:
     def score(self, sums: Floats) -> Floats:
         """Geometric means of the precisions times the brevity penalty (Papineni et al., 2.3).
 
-        `sums` are rows of statistics, or any sums of rows: one for a whole set of images.
+        `sums` are rows of statistics or sums of rows.
         """
         length, reference_length = sums[..., :1], sums[..., 1:2]
         correct, guessed = np.split(sums[..., 2:], 2, axis=-1)
@@ -47,7 +47,7 @@ class Bleu:
 
 
 def _count_correct(predicted: Counts, reference: Counts, owner: Ints) -> Floats:
-    """A prediction's n-gram counts as often as the reference that has it most often has it."""
+    """Matched n-grams of each prediction, clipped to the maximum count in any one reference."""
     keys, row = np.unique(reference.keys(owner), return_inverse=True)
     most = np.zeros(len(keys), np.int64)
     np.maximum.at(most, row, reference.times)
@@ -58,7 +58,7 @@ def _count_correct(predicted: Counts, reference: Counts, owner: Ints) -> Floats:
 
 
 def _closest_length(length: Ints, references: Sequence[Words], owner: Ints) -> Ints:
-    """The length of the reference that is nearest in length; of two, the shorter."""
+    """The length of the reference closest in length; of two, the shorter."""
     others = np.array([len(words) for words in references])
     nearest_first = np.lexsort((others, abs(others - length[owner]), owner))
     return others[nearest_first[np.searchsorted(owner, np.arange(len(length)))]]

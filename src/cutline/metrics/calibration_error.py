@@ -1,8 +1,8 @@
-"""How well confidence tells right captions from the rest.
+"""How well confidence separates correct captions from wrong ones.
 
-Confidences and whether each caption was right enter. The area under the ROC curve leaves (the
-chance that a right caption is surer than a wrong one; 0.5 knows nothing), and the risk-coverage
-curve (El-Yaniv and Wiener 2010): what share is wrong when only the surest are kept.
+Measured by the area under the ROC curve (the probability that a correct caption has a higher
+confidence than a wrong one; 0.5 is chance), and by the risk-coverage curve (El-Yaniv and Wiener
+2010): the error rate when only the most confident captions are kept.
 """
 
 from dataclasses import dataclass
@@ -16,27 +16,27 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """What is left at one threshold."""
+    """A point of the risk-coverage curve: the captions kept at one threshold."""
 
     coverage: float
-    """The share of captions that are kept."""
+    """The fraction of captions kept."""
     risk: float
-    """The share of these that are wrong."""
+    """The fraction of these that are wrong."""
     threshold: float
-    """The least confidence that is kept."""
+    """The lowest confidence kept."""
 
 
 def roc_area(confidence: Floats, right: Flags) -> float:
-    """The chance that a right caption is surer than another; NaN where all are alike."""
-    surer, others = confidence[right], confidence[~right]
-    if not len(surer) or not len(others):
+    """The area under the ROC curve; NaN if all captions are correct or all are wrong."""
+    correct, others = confidence[right], confidence[~right]
+    if not len(correct) or not len(others):
         return float("nan")
-    above = (surer[:, None] > others).mean()
-    return float(above + (surer[:, None] == others).mean() / 2)
+    above = (correct[:, None] > others).mean()
+    return float(above + (correct[:, None] == others).mean() / 2)
 
 
 def risk_coverage(confidence: Floats, right: Flags) -> list[OperatingPoint]:
-    """The curve, from the surest caption alone to all of them; equals are kept together."""
+    """The curve, from the most confident caption to all of them; ties are kept together."""
     order = np.argsort(-confidence, kind="stable")
     sure, wrong = confidence[order], np.cumsum(~right[order])
     last = np.flatnonzero(np.append(np.diff(sure) != 0, True)[: len(sure)])
@@ -48,7 +48,7 @@ def risk_coverage(confidence: Floats, right: Flags) -> list[OperatingPoint]:
 
 
 def risk_area(curve: list[OperatingPoint]) -> float:
-    """The mean risk over all coverages, as steps: lower is better; NaN of no captions."""
+    """The area under the curve as a step function; lower is better. NaN without captions."""
     if not curve:
         return float("nan")
     before = [0.0, *(kept.coverage for kept in curve)]

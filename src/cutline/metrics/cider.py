@@ -1,8 +1,9 @@
-"""CIDEr-D and CIDEr: what a prediction and its references share that tells images apart.
+"""CIDEr-D and CIDEr: TF-IDF-weighted n-gram similarity to the references.
 
 Vedantam, Zitnick and Parikh 2015 (section 4 and its robust variant D), as the COCO evaluator
-computes it. A sentence is a vector of its n-grams, each weighted by how often it stands there and
-by how few images have it in their references; alike is the cosine of two vectors, counts clipped.
+computes it. A sentence is a vector of its n-grams, weighted by their frequency in it and by the
+inverse of the number of images whose references contain them; the score is the cosine similarity,
+for CIDEr-D with clipped counts.
 """
 
 import gzip
@@ -28,28 +29,28 @@ from cutline.metrics.ngrams import (
 )
 
 ORDER = 4
-"""Words of the longest n-grams."""
+"""Length of the longest n-grams, in words."""
 COCO = "coco-val2017"
-"""The table inside the package, made from the 5,000 images of captions_val2017.json (COCO, CC BY
-4.0) by benchmarks/document_frequencies.py: with it the score of a single image means something."""
+"""The table in the package, made from the 5,000 images of captions_val2017.json (COCO, CC BY 4.0)
+by benchmarks/document_frequencies.py. With it, the score of a single image is meaningful."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentFrequencies:
-    """In how many images' references each n-gram stands."""
+    """The number of images whose references contain each n-gram."""
 
     numbering: Numbering
     images: tuple[Ints, ...]
-    """For single words, pairs, ...: the number of images for each n-gram's number."""
+    """For words, bigrams, ...: the number of images, by the n-gram's id."""
     total: int
     name: str = ""
-    """Where they are from, for the signature."""
+    """Their origin, for the signature."""
 
     @classmethod
     def of(
         cls, references: Sequence[Sequence[Words]], *, order: int = ORDER, name: str = ""
     ) -> "DocumentFrequencies":
-        """Counts an image once, however many of its references have the n-gram."""
+        """Count an image once, however many of its references contain the n-gram."""
         sentences, owner = flatten(references)
         numbering = Numbering.of(sentences, order=order)
         grams = [Counts.of(owner[c.sentence], c.gram).gram for c in numbering.count(sentences)]
@@ -58,12 +59,12 @@ class DocumentFrequencies:
 
     @classmethod
     def coco(cls) -> "DocumentFrequencies":
-        """Those of COCO's 2017 validation images, which come with the package."""
+        """Those of COCO's 2017 validation images, which are part of the package."""
         return cls.load(Path(str(files("cutline.metrics") / f"{COCO}.df.gz")))
 
     @classmethod
     def load(cls, path: Path) -> "DocumentFrequencies":
-        """The table that `save` wrote; `DataError` when it is none."""
+        """Read a table that `save` wrote; raises `DataError` for anything else."""
         try:
             with gzip.open(path, "rt", encoding="utf8") as file:
                 total = int(next(file).removeprefix("images\t"))
@@ -74,13 +75,13 @@ class DocumentFrequencies:
                 raise ValueError("it counts no images")
         except (OSError, EOFError, ValueError, KeyError, StopIteration, zlib.error) as error:
             reason = str(error) or type(error).__name__
-            raise DataError(f"{path} is no table of document frequencies: {reason}") from None
+            raise DataError(f"{path} is not a table of document frequencies: {reason}") from None
         return cls(numbering, images, total, path.name.removesuffix(".df.gz"))
 
     def save(self, path: Path) -> None:
-        """Lines of text, compressed: how many images, then count and n-gram.
+        """Write compressed lines of text: the number of images, then a count and an n-gram each.
 
-        N-grams of a single image are left out: they weigh as much as those of none.
+        N-grams of a single image are left out: they have the same weight as unknown ones.
         """
         with gzip.GzipFile(path, "wb", mtime=0) as file:
             file.write(f"images\t{self.total}\n".encode())
@@ -98,14 +99,14 @@ class DocumentFrequencies:
             yield from ((gram, count) for gram, count in counts if count > 1)
 
     def weights(self, counts: Counts, order: int) -> Floats:
-        """How often the n-gram stands there x log(images / images that have it), as in eq. 1."""
+        """TF-IDF: count x log(images / images with the n-gram), as in eq. 1."""
         images = np.append(self.images[order - 1], 0)
         has_it = images[np.minimum(counts.gram, len(images) - 1)]
         return counts.times * (np.log(self.total) - np.log(np.maximum(1, has_it)))
 
 
 class Cider:
-    """CIDEr (section 4); document frequencies are given, or those of the references scored."""
+    """CIDEr (section 4), with the given document frequencies or those of the references."""
 
     names: tuple[str, ...] = ("CIDEr",)
 
@@ -120,13 +121,13 @@ class Cider:
     def from_references(
         cls, references: Sequence[Sequence[Words]], *, order: int = ORDER
     ) -> "Cider":
-        """A scorer that keeps the frequencies of these images, say of a whole training set."""
+        """A scorer with the document frequencies of these images, such as a training set."""
         return cls(DocumentFrequencies.of(references, order=order), order=order)
 
     def statistics(
         self, predictions: Sequence[Words], references: Sequence[Sequence[Words]]
     ) -> Floats:
-        """One row an image: its score, between 0 and 10, and a 1 to count images by."""
+        """One row per image: its score, between 0 and 10, and a 1 that counts images."""
         documents = self.documents or DocumentFrequencies.of(references, order=self.order)
         others, owner = flatten(references)
         counts = documents.numbering.count([*predictions, *others])
@@ -150,7 +151,7 @@ class Cider:
         documents: DocumentFrequencies,
         order: int,
     ) -> Floats:
-        """For each reference the cosine with its image's prediction (eq. 2; CIDEr-D: eq. 4)."""
+        """The cosine of each reference with its image's prediction (eq. 2; CIDEr-D: eq. 4)."""
         images = int(owner[-1]) + 1
         ours, theirs = documents.weights(predicted, order), documents.weights(reference, order)
         shared = look_up(predicted.keys(np.arange(images)), ours, reference.keys(owner))
@@ -169,7 +170,7 @@ class Cider:
 
 
 class CiderD(Cider):
-    """CIDEr-D, the robust variant: what is said too often, too long or too short does not pay."""
+    """CIDEr-D, the robust variant: counts are clipped, and differences in length penalized."""
 
     names = ("CIDEr-D",)
 
@@ -190,7 +191,7 @@ class CiderD(Cider):
     def _length_penalty(
         self, predictions: Sequence[Words], references: Sequence[Words], owner: Ints
     ) -> Floats:
-        """exp(-(difference in length)^2 / 2 sigma^2), where the evaluator's length counts pairs."""
+        """exp(-(difference in length)^2 / 2 sigma^2); the evaluator's length counts bigrams."""
         length = np.array([max(0, len(words) - 1) for words in predictions])
         others = np.array([max(0, len(words) - 1) for words in references])
         return np.exp(-((length[owner] - others) ** 2) / (2 * self.sigma**2))
@@ -201,7 +202,7 @@ def _norms(counts: Counts, weights: Floats, sentences: int) -> Floats:
 
 
 def _number_table(counts: Mapping[tuple[str, ...], int]) -> tuple[Numbering, tuple[Ints, ...]]:
-    """The numbering of a table's n-grams, and the images of each number, length by length."""
+    """The numbering of a table's n-grams, and the images of each id, length by length."""
     numbers: dict[tuple[str, ...], int] = {}
     numbers |= {gram: number for number, gram in enumerate(g for g in counts if len(g) == 1)}
     words = {gram[0]: number for gram, number in numbers.items()}

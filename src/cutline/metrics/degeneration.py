@@ -1,7 +1,7 @@
-"""Bad habits of a captioner, as they show in what it wrote, whatever the pictures were.
+"""Degenerate captions: repetition, unfinished sentences, the same caption for everything.
 
-Enters: captions as tuples of words. Leaves: shares between 0 and 1, and sentences about those that
-are too high. Training warns with them early, `cutline inspect` reports them.
+These are computed from the captions alone, whatever the images. Training warns about them early,
+and `cutline inspect` reports them.
 """
 
 from collections import Counter
@@ -10,32 +10,32 @@ from dataclasses import dataclass
 
 from cutline.metrics.diversity import UNFINISHED, repeats_itself
 
-FEW = 20
-"""Of fewer captions, shares say little."""
+MIN_CAPTIONS = 20
+"""With fewer captions there are no warnings."""
 
 Sentences = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class DegenerationStats:
-    """Shares of captions, or of a vocabulary."""
+    """Statistics of a set of captions, as fractions of it unless stated otherwise."""
 
     captions: int
     distinct: float
-    """Different captions."""
+    """Distinct captions."""
     commonest: float
-    """The captions that are the commonest one."""
+    """Occurrences of the most frequent caption."""
     commonest_caption: str
     repeating: float
-    """Captions that repeat themselves, as `metrics.diversity` counts them."""
+    """Captions for which `diversity.repeats_itself` is true."""
     unfinished: float
-    """Captions that end in a word like `the`, as counted there, or are empty."""
+    """Captions that are empty or end in one of `diversity.UNFINISHED`."""
     words: int
-    """Different words used."""
+    """Number of distinct words."""
 
     @classmethod
     def of(cls, captions: Sentences) -> "DegenerationStats":
-        """Count; there is a caption at least."""
+        """Compute the statistics of at least one caption, each a sequence of words."""
         counts = Counter(map(" ".join, captions))
         text, times = counts.most_common(1)[0]
         return cls(
@@ -51,8 +51,8 @@ class DegenerationStats:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should look at, a sentence each."""
-        if self.captions < FEW:
+        """Warnings about values that are too high, one sentence each."""
+        if self.captions < MIN_CAPTIONS:
             return ()
         said = []
         if self.commonest > 0.25:

@@ -1,7 +1,7 @@
-"""What n-grams do not tell: how much a captioner repeats itself, and what it breaks off.
+"""Diversity: length, repetition, unfinished captions and novelty.
 
-Captions enter as words; shares leave that add up over images, like any metric's, and two numbers
-of the whole set: how many captions are distinct, and how many words are used at all.
+Per-image statistics are additive like those of any metric; `count_distinct` gives two numbers of
+the whole set, the share of distinct captions and the number of words used.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,13 +15,13 @@ ENDINGS = """
     over some that the their there to two under was were while with
 """
 UNFINISHED = frozenset(ENDINGS.split())
-"""Words that no caption should end in; self-critical training is known for such endings."""
+"""Words in which no caption should end; self-critical training tends to such endings."""
 
 
 class Diversity:
-    """Shares of the captions; `training` are captions that were learnt from, to call others novel.
+    """Mean length, and the shares of captions with bad endings, with repetition, and novel ones.
 
-    A caption repeats itself when a word follows itself, or when two words come twice in a row.
+    Novel captions do not occur in `training`; if that is empty, there is no such share.
     """
 
     def __init__(self, training: Collection[Words] = ()):
@@ -33,7 +33,7 @@ class Diversity:
     def statistics(
         self, predictions: Sequence[Words], references: Sequence[Sequence[Words]]
     ) -> Floats:
-        """One row an image: words, yes or no as 1 or 0 for each share, and a 1 to count by."""
+        """One row per image: number of words, 0 or 1 for each share, and a 1 that counts images."""
         rows = [
             (
                 len(words),
@@ -52,13 +52,13 @@ class Diversity:
 
 
 def count_distinct(predictions: Sequence[Words]) -> dict[str, float]:
-    """The share of distinct captions in all, and the number of words used."""
+    """The share of distinct captions, and the number of distinct words."""
     distinct = len(set(map(tuple, predictions))) / max(1, len(predictions))
     return {"distinct": distinct, "vocabulary": len({w for words in predictions for w in words})}
 
 
 def repeats_itself(words: Words) -> bool:
-    """`a dog dog runs` and `a dog a dog runs` do."""
+    """Whether a word or a bigram is repeated at once: `a dog dog runs`, `a dog a dog runs`."""
     pairs = list(zip(words, words[1:], strict=False))
     twice = any(one == other for one, other in pairs)
     return twice or any(one == other for one, other in zip(pairs, pairs[2:], strict=False))

@@ -1,8 +1,7 @@
-"""What captions say that nobody wrote: invented people, invented things, wrong dogs.
+"""Hallucination: what captions name and no reference does: persons, objects, dogs.
 
-A caption and people's captions of the same picture enter as words. A person is invented where the
-caption names one and no reference does; a thing where its plain noun agrees with none of the
-references': synonyms are one noun, and a wider noun is forgiven (`bird` of a duck).
+A person is invented if the caption names one and no reference does; an object if its noun matches
+none of the references' nouns: synonyms are one noun, and a hypernym matches (`bird` for a duck).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,32 +11,32 @@ from cutline.metrics.ngrams import Words
 from cutline.text.nouns import agree, kind_of, nouns_of
 
 OBJECTS = frozenset(["animal", "vehicle", "food", "furniture", "thing", "clothing"])
-"""Kinds of nouns that count as things; a place or a hand is seldom what nobody else would name."""
+"""Kinds of nouns that count as objects; places and parts of the body are rarely invented."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invention:
-    """What one caption names, and what of it no reference does."""
+    """What one caption names, and which of it no reference does."""
 
     person: bool
     invented_person: bool
     objects: tuple[str, ...]
     invented_objects: tuple[str, ...]
-    """Plain nouns, each once."""
+    """Distinct canonical nouns."""
 
     @property
     def dog(self) -> bool:
-        """Whether it says dog."""
+        """Whether the caption names a dog."""
         return "dog" in self.objects
 
     @property
     def wrong_dog(self) -> bool:
-        """Whether it says dog and no reference names one."""
+        """Whether the caption names a dog and no reference does."""
         return "dog" in self.invented_objects
 
 
 def find_invented(caption: Words, references: Iterable[Words]) -> Invention:
-    """What the caption names, and what of it none of the references does."""
+    """Find what the caption names, and which of it no reference does."""
     said = list(dict.fromkeys(nouns_of(caption)))
     known = {noun for words in references for noun in nouns_of(words)}
     objects = tuple(noun for noun in said if kind_of(noun) in OBJECTS)
@@ -47,9 +46,7 @@ def find_invented(caption: Words, references: Iterable[Words]) -> Invention:
 
 
 def count_invented(found: Sequence[Invention]) -> Mapping[str, int]:
-    """How many captions name a person, invent one, invent a thing, say dog, say dog wrongly; and
-    how many things are named and invented in all.
-    """
+    """Count captions that name or invent a person, an object or a dog, and all objects."""
     return {
         "captions": len(found),
         "person": sum(each.person for each in found),

@@ -1,7 +1,7 @@
-"""METEOR 1.5, English, without Java: words that mean the same, and how torn their order is.
+"""METEOR 1.5 for English, without Java: matches of stems, synonyms and paraphrases.
 
-Denkowski and Lavie 2014, with the parameters tuned for English that the COCO evaluator uses. The
-value of a set comes from statistics summed over images; it is not the mean of the images' values.
+Denkowski and Lavie 2014, with the English parameters that the COCO evaluator uses. The score of a
+set is computed from statistics summed over images; it is not the mean of the images' scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,18 @@ from cutline.metrics.meteor_lexicon import Lexicon
 from cutline.metrics.ngrams import Floats, Ints, Watch, Words, flatten
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
-"""Recall over precision; shape and weight of the penalty; content words over function words."""
+"""Weight of recall; exponent and weight of the penalty; weight of content words."""
 WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
-"""Of a word matched by each stage."""
+"""The weight of a word matched by each stage."""
 LENGTHS, FUNCTION_WORDS, STAGED = slice(0, 2), slice(2, 4), slice(4, 20)
 CHUNKS, MATCHED, COLUMNS = slice(20, 21), slice(21, 23), 23
 
 
 class Meteor:
-    """METEOR from statistics of the reference that gives each image's prediction the most.
+    """METEOR, from the statistics of each image's highest-scoring reference.
 
-    `watch` is told how far it is. `statistics` raises `CutlineError` when the dictionaries are not
-    installed.
+    `watch` is called with the progress. `statistics` raises `CutlineError` if the dictionaries are
+    not installed.
     """
 
     names = ("METEOR",)
@@ -36,10 +36,10 @@ class Meteor:
     def statistics(
         self, predictions: Sequence[Words], references: Sequence[Sequence[Words]]
     ) -> Floats:
-        """One row an image, of counts in pairs: the prediction's, the best reference's.
+        """One row per image, with counts in pairs for prediction and best reference.
 
-        Words; function words; for each stage content words and function words matched; at the end
-        chunks, and words matched.
+        Words; function words; for each stage content words and function words matched; finally the
+        number of chunks, and words matched.
         """
         others, owner = flatten(references)
         lexicon = Lexicon([*predictions, *others])
@@ -55,19 +55,19 @@ class Meteor:
         return rows[_pick_best(self.score(rows)[:, 0], owner)]
 
     def score(self, sums: Floats) -> Floats:
-        """(1 - penalty) x F-mean (section 2.2), of one image's row or of rows summed."""
+        """(1 - penalty) x F-mean (section 2.2), of rows of statistics or sums of rows."""
         matched = np.einsum("...skn,s->...kn", _by_stage(sums), WEIGHTS)
         hits = DELTA * matched[..., 0, :] + (1 - DELTA) * matched[..., 1, :]
         function = sums[..., FUNCTION_WORDS]
         sizes = DELTA * (sums[..., LENGTHS] - function) + (1 - DELTA) * function
         precision, recall = np.split(_divide(hits, sizes), 2, axis=-1)
         mean = _divide(precision * recall, ALPHA * precision + (1 - ALPHA) * recall)
-        torn = _divide(sums[..., CHUNKS], sums[..., MATCHED].mean(axis=-1, keepdims=True))
-        return mean * (1 - GAMMA * torn**BETA)
+        fragmentation = _divide(sums[..., CHUNKS], sums[..., MATCHED].mean(axis=-1, keepdims=True))
+        return mean * (1 - GAMMA * fragmentation**BETA)
 
 
 def _by_stage(sums: Floats) -> Floats:
-    """Words matched: stage, content or function word, prediction or reference."""
+    """Words matched, with axes stage, content or function word, prediction or reference."""
     return sums[..., STAGED].reshape(*sums.shape[:-1], len(STAGES), 2, 2)
 
 
@@ -95,6 +95,6 @@ def _compare(prediction: Sentence, reference: Sentence) -> list[int]:
 
 
 def _pick_best(scores: Floats, owner: Ints) -> Ints:
-    """The row with the highest score of each owner; of equal ones the first."""
+    """The row with the highest score of each owner; the first of equal ones."""
     best_first = np.lexsort((-scores, owner))
     return best_first[np.searchsorted(owner, np.arange(owner[-1] + 1))]

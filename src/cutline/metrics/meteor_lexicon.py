@@ -1,8 +1,8 @@
-"""What METEOR 1.5 knows of English: stems, synonyms, paraphrases, function words.
+"""Linguistic resources of METEOR 1.5 for English: stems, synonyms, paraphrases, function words.
 
-The data are those of METEOR's program, inside the package `pycocoevalcap` (a jar is a zip; no Java
-runs): WordNet's synsets and exceptions, the paraphrase table, lists of function words and of words
-that keep their full stop. The stems are Snowball's English ones (Porter 2).
+The data files are those of METEOR's program, in the package `pycocoevalcap` (a jar is a zip; Java
+is not run): WordNet's synsets and exceptions, the paraphrase table, lists of function words and of
+abbreviations that keep their full stop. Stems are those of Snowball's English stemmer (Porter 2).
 """
 
 import gzip
@@ -35,7 +35,7 @@ SUFFIXES = """
     s ses/s xes/x zes/z ches/ch shes/sh men/man ies/y s ies/y es/e es ed/e ed ing/e ing er est er/e
     est/e
 """
-"""WordNet's endings and what stands in their place in the base form (Morphy)."""
+"""WordNet's suffixes and their replacements in the lemma (Morphy)."""
 
 PLAIN = re.compile(r"[a-z\d ]*")
 """Text that METEOR's normalization leaves as it is, which most captions are."""
@@ -51,19 +51,19 @@ SPACED = (
     (re.compile(r"'"), " ' "),
     (re.compile("\0"), "'"),
 )
-"""What METEOR's normalisation does to words that are split already, one step after another."""
+"""METEOR's normalization of text that is already tokenized, step by step."""
 
 
 @runtime_checkable
 class Stemmer(Protocol):
-    """What `snowballstemmer` gives."""
+    """The interface of `snowballstemmer`."""
 
     def stemWord(self, word: str) -> str:  # noqa: N802
         """The stem of a word."""
 
 
 class Lexicon:
-    """Sentences as METEOR sees them; paraphrases are kept of `texts` only, in which to look."""
+    """METEOR's view of `texts`; only paraphrases that occur in them are kept."""
 
     def __init__(self, texts: Iterable[Sequence[str]]) -> None:
         folder, stemmer = find_dictionaries()
@@ -85,7 +85,7 @@ class Lexicon:
         self._synonyms = self._find_synonyms(set(chain.from_iterable(self._words.values())))
 
     def split(self, words: Sequence[str]) -> tuple[str, ...]:
-        """The words split once more: `["t-shirt"]` is two words here."""
+        """Split the words further, as METEOR does: `["t-shirt"]` becomes two words."""
         text = " ".join(words).lower()
         if PLAIN.fullmatch(text):
             return tuple(text.split())
@@ -103,12 +103,12 @@ class Lexicon:
         }
 
     def _list_synsets(self, word: str) -> set[str]:
-        """WordNet's numbers of the word's meanings and of its base form's."""
+        """The ids of the WordNet synsets of the word and of its lemmas."""
         forms = [word, *(self._bases.get(word) or self._strip_suffix(word))]
         return {synset for form in forms for synset in self._synsets.get(form, "").split()}
 
     def _strip_suffix(self, word: str) -> list[str]:
-        """The first base form that WordNet has; none of short words and of those in -ss."""
+        """The first lemma that WordNet contains; none for short words and those in -ss."""
         if len(word) <= 2 or word.endswith("ss"):
             return []
         for rule in SUFFIXES.split():
@@ -118,7 +118,7 @@ class Lexicon:
         return []
 
     def look_up(self, words: tuple[str, ...]) -> Sentence:
-        """A sentence of `texts`, by its words as they were given."""
+        """Look up one of `texts`, by its words as they were given."""
         words = self._words[words]
         known = [
             (start, length, phrase)
@@ -141,7 +141,7 @@ class Lexicon:
 
 
 def find_dictionaries() -> tuple[Path, Stemmer]:
-    """The folder of METEOR's data and the stemmer; `CutlineError` says what is missing."""
+    """The folder of METEOR's data and the stemmer; raises `CutlineError` if one is missing."""
     try:
         from snowballstemmer import stemmer  # type: ignore[import-untyped]
     except ModuleNotFoundError:
@@ -195,8 +195,8 @@ def _list_phrases(words: Sequence[str]) -> list[list[str]]:
 
 
 def _split_stops(words: Sequence[str], keep: frozenset[str]) -> Iterator[str]:
-    """`u.s.` becomes `us`; another full stop goes unless the word keeps it or a word follows."""
-    for word, after in zip(words, [*words[1:], ""], strict=False):  # of no words: none
+    """Drop full stops: `u.s.` becomes `us`; others are split off unless the word keeps them."""
+    for word, after in zip(words, [*words[1:], ""], strict=False):
         bare = word.removesuffix(".")
         if bare == word or not bare.strip("."):
             yield word

@@ -1,8 +1,8 @@
-"""Words to counted n-grams, as columns of tables: what BLEU and CIDEr-D have in common.
+"""N-gram counts as NumPy columns, shared by BLEU and CIDEr.
 
-Every word and n-gram gets a number, so that counting, matching and weighting half a million of them
-is sorting and searching in NumPy arrays. An n-gram's key is the number of its beginning, one word
-shorter, and that of its last word.
+Every word and n-gram has an integer id, so that counting, matching and weighting are sorting and
+searching in arrays. The key of an n-gram combines the id of its prefix, one word shorter, and that
+of its last word.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,15 +16,15 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Words = Sequence[str]
 Watch = Callable[[int, int], None]
-"""Told how far long counting is: comparisons done, and all of them."""
+"""Progress callback: comparisons done, and their total number."""
 
 _BASE = 2**31
-"""More than there are words or n-grams, so that two numbers fit into one."""
+"""More than there are words or n-grams, so that two ids fit into one integer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How often each sentence has each n-gram of one length: columns, sorted by the first two."""
+    """Counts of n-grams of one length per sentence: columns, sorted by the first two."""
 
     sentence: Ints
     gram: Ints
@@ -32,32 +32,32 @@ class Counts:
 
     @classmethod
     def of(cls, sentence: Ints, gram: Ints) -> "Counts":
-        """Counts n-grams that are given one by one, each with its sentence."""
+        """Count n-grams given one by one, each with its sentence."""
         keys, times = np.unique(sentence * _BASE + gram, return_counts=True)
         return cls(keys // _BASE, keys % _BASE, times)
 
     def part(self, sentences: int) -> tuple["Counts", "Counts"]:
-        """The first so many sentences, and the others numbered from zero again."""
+        """Split into the first `sentences` and the rest, renumbered from zero."""
         row = np.searchsorted(self.sentence, sentences)
         first = Counts(self.sentence[:row], self.gram[:row], self.times[:row])
         return first, Counts(self.sentence[row:] - sentences, self.gram[row:], self.times[row:])
 
     def keys(self, owner: Ints) -> Ints:
-        """One number a row for the n-gram together with the owner of the sentence."""
+        """One key per row for the n-gram and the owner of the sentence."""
         return owner[self.sentence] * _BASE + self.gram
 
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """Numbers for the words and n-grams of some sentences; what others bring is numbered on."""
+    """Ids of the words and n-grams of some sentences; unknown ones get higher ids."""
 
     words: dict[str, int]
     longer: tuple[Ints, ...]
-    """For two words, three, ...: an n-gram's number is its place in this sorted column."""
+    """For bigrams, trigrams, ...: sorted keys; an n-gram's id is its index."""
 
     @classmethod
     def of(cls, sentences: Sequence[Words], *, order: int) -> "Numbering":
-        """Numbers all n-grams up to `order` words."""
+        """Number all n-grams of up to `order` words."""
         words: dict[str, int] = {}
         text = _Text.of(sentences, words)
         place, gram, longer = text.places(), text.word, []
@@ -68,12 +68,12 @@ class Numbering:
         return cls(words, tuple(longer))
 
     def split(self, order: int) -> tuple[list[int], list[int]]:
-        """Of each n-gram one word longer than `order`: its beginning's number, its last word's."""
+        """The ids of prefix and last word of each n-gram of `order` + 1 words."""
         keys = self.longer[order - 1]
         return (keys // _BASE).tolist(), (keys % _BASE).tolist()
 
     def count(self, sentences: Sequence[Words]) -> Iterator[Counts]:
-        """Counts single words, then pairs, and so on."""
+        """Count single words, then bigrams, and so on."""
         text = _Text.of(sentences, dict(self.words))
         place, gram = text.places(), text.word
         yield Counts.of(text.sentence, gram)
@@ -84,39 +84,39 @@ class Numbering:
 
 
 def flatten(references: Sequence[Sequence[Words]]) -> tuple[list[Words], Ints]:
-    """All references one after another, and which image each belongs to."""
+    """All references in one list, and the index of the image that each belongs to."""
     sizes = [len(own) for own in references]
     return list(chain.from_iterable(references)), np.repeat(np.arange(len(sizes)), sizes)
 
 
 def join(beginning: int, last: int) -> int:
-    """The key of an n-gram, from the number of its beginning and of its last word."""
+    """The key of an n-gram, from the ids of its prefix and of its last word."""
     return beginning * _BASE + last
 
 
 def look_up(keys: Ints, values: Ints | Floats, wanted: Ints) -> Ints | Floats:
-    """The value at each wanted key, 0 where there is none; `keys` are sorted."""
+    """The value of each wanted key, 0 if it is not among the sorted `keys`."""
     place = np.searchsorted(keys, wanted)
     return np.where(np.append(keys, -1)[place] == wanted, np.append(values, 0)[place], 0)
 
 
 def add_up(rows: Ints, values: Ints | Floats, size: int) -> Floats:
-    """The sum of the values of each row, 0 for a row without any."""
-    return np.bincount(rows, values, minlength=size).astype(float)  # of nothing: whole numbers
+    """The sum of the values of each row, 0 for rows without values."""
+    return np.bincount(rows, values, minlength=size).astype(float)  # integers if empty
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """Sentences as columns, one row a word."""
+    """Sentences as columns, one row per word."""
 
     word: Ints
     sentence: Ints
     left: Ints
-    """How many words are left in the sentence, this one included."""
+    """Words left in the sentence, including this one."""
 
     @classmethod
     def of(cls, sentences: Sequence[Words], numbers: dict[str, int]) -> "_Text":
-        """Numbers new words on, in `numbers`."""
+        """Number new words, adding them to `numbers`."""
         words = chain.from_iterable(sentences)
         column = np.array([numbers.setdefault(word, len(numbers)) for word in words], np.int64)
         sizes = np.array([len(sentence) for sentence in sentences], np.int64)
@@ -124,11 +124,11 @@ class _Text:
         return cls(column, sentence, sizes.cumsum()[sentence] - np.arange(len(column)))
 
     def places(self) -> Ints:
-        """Where single words begin: everywhere."""
+        """Positions of unigrams: all of them."""
         return np.arange(len(self.word))
 
     def lengthen(self, place: Ints, gram: Ints, length: int) -> tuple[Ints, Ints]:
-        """The n-grams that can have one more word: where they begin, and their keys with it."""
+        """Extend n-grams by one word where possible: their positions and new keys."""
         inside = self.left[place] >= length
         place = place[inside]
         return place, gram[inside] * _BASE + self.word[place + length - 1]

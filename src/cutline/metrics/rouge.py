@@ -1,7 +1,7 @@
-"""ROUGE-L: the longest words two sentences share in the same order, gaps allowed.
+"""ROUGE-L: longest common subsequence of prediction and references (Lin 2004).
 
-Lin 2004, as the COCO evaluator computes it: the best precision and the best recall over an image's
-references, each from whichever reference gives it, in an F-measure with beta = 1.2.
+As the COCO evaluator computes it: an F-measure with beta = 1.2 of the best precision and the best
+recall over an image's references, possibly from different references.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ BETA = 1.2
 
 
 class RougeL:
-    """The mean of the images' values."""
+    """ROUGE-L, averaged over images."""
 
     names = ("ROUGE-L",)
     settings: Mapping[str, str] = {"beta": f"{BETA:g}"}
@@ -22,7 +22,7 @@ class RougeL:
     def statistics(
         self, predictions: Sequence[Words], references: Sequence[Sequence[Words]]
     ) -> Floats:
-        """One row an image: its score, and a 1 to count images by."""
+        """One row per image: its score, and a 1 that counts images."""
         return np.array(
             [(_score(words, own), 1) for words, own in zip(predictions, references, strict=True)],
             float,
@@ -36,7 +36,7 @@ class RougeL:
 def count_shared(one: Words, other: Words) -> int:
     """The length of the longest common subsequence, bit-parallel (Hyyrö 2004).
 
-    A bit for each word of `one`; a zero marks where the best so far grows by a word.
+    One bit per word of `one`; a zero marks where the longest subsequence so far grows.
     """
     places: dict[str, int] = {}
     for place, word in enumerate(one):

@@ -1,8 +1,8 @@
-"""How sure a score is, and whether one captioner is better than another.
+"""Confidence intervals and significance tests.
 
-Both ask the images again: the bootstrap draws as many images with replacement (Koehn 2004),
-approximate randomisation swaps the two captioners' captions of an image at random (Noreen 1989).
-Statistics of images add up, so that each draw is one row of a matrix product.
+The bootstrap resamples images with replacement (Koehn 2004); approximate randomization swaps the
+captions of two captioners at random (Noreen 1989). Statistics are additive, so that each sample is
+one row of a matrix product.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,26 +13,26 @@ import numpy as np
 from cutline.metrics.ngrams import Floats
 
 BLOCK = 250
-"""Draws at a time, so that memory stays flat."""
+"""Samples at a time, to bound memory."""
 
 Score = Callable[[Floats], Floats]
-"""Summed statistics, one row a draw, to the values of a metric."""
+"""Maps summed statistics, one row per sample, to the values of a metric."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much higher the second of two captioners scores, as fractions."""
+    """How much higher the second of two captioners scores, as a fraction."""
 
     value: float
     low: float
     high: float
-    """95 of 100 draws of the images lie between `low` and `high`."""
+    """`low` to `high` is the 95 % confidence interval."""
     p: float
-    """How often captions that were swapped at random differ as much, two-sided."""
+    """Two-sided p-value of the randomization test."""
 
 
 def bootstrap_intervals(score: Score, rows: Floats, *, draws: int = 1000, seed: int = 0) -> Floats:
-    """The 95 % interval of each of a metric's values: (values, 2)."""
+    """The 95 % confidence interval of each of a metric's values: (values, 2)."""
     drawn = [score(counts @ rows) for counts in _draw_images(len(rows), draws, seed)]
     return np.quantile(np.concatenate(drawn), [0.025, 0.975], axis=0).T
 
@@ -40,9 +40,9 @@ def bootstrap_intervals(score: Score, rows: Floats, *, draws: int = 1000, seed: 
 def compare_paired(
     score: Score, rows: Floats, others: Floats, *, draws: int = 1000, seed: int = 0
 ) -> list[Difference]:
-    """For each of a metric's values: what the second captioner's is higher by.
+    """How much higher the second captioner scores, for each of a metric's values.
 
-    Both captioners' statistics are of the same images in the same order.
+    `rows` and `others` are the two captioners' statistics of the same images in the same order.
     """
     value = score(others.sum(axis=0)) - score(rows.sum(axis=0))
     drawn = [
@@ -61,7 +61,7 @@ def compare_paired(
 
 
 def _draw_images(images: int, draws: int, seed: int) -> Iterator[Floats]:
-    """How often each image is drawn, one row a draw."""
+    """How often each image is drawn, one row per sample."""
     chance = np.random.default_rng(seed)
     for start in range(0, draws, BLOCK):
         rows = min(BLOCK, draws - start)

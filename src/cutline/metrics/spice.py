@@ -1,6 +1,6 @@
-"""SPICE (Anderson et al. 2016): an adapter to the Java program, where somebody has installed it.
+"""SPICE (Anderson et al. 2016): an adapter to the Java program, if it is installed.
 
-It is not written anew: its numbers hang on a parser that nobody ships any more.
+It is not reimplemented, because its scores depend on a parser that is no longer distributed.
 """
 
 import importlib.util
@@ -19,9 +19,9 @@ from cutline.metrics.ngrams import Floats, Words
 
 
 class Spice:
-    """The mean of the images' F-scores over what the scene graphs say.
+    """The mean over images of the F-score of scene-graph tuples.
 
-    `statistics` raises `CutlineError` when Java, the program or its parser is not there.
+    `statistics` raises `CutlineError` if Java, the program or its parser is missing.
     """
 
     names = ("SPICE",)
@@ -30,7 +30,7 @@ class Spice:
     def statistics(
         self, predictions: Sequence[Words], references: Sequence[Sequence[Words]]
     ) -> Floats:
-        """One row an image: its score, and a 1 to count images by."""
+        """One row per image: its score, and a 1 that counts images."""
         records = [
             {"image_id": image, "test": " ".join(words), "refs": [" ".join(r) for r in own]}
             for image, (words, own) in enumerate(zip(predictions, references, strict=True))
@@ -47,7 +47,7 @@ class Spice:
 def _run(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     java, jar = shutil.which("java"), _find_jar()
     if java is None:
-        raise CutlineError("SPICE is a Java program, and there is no `java` here")
+        raise CutlineError("SPICE needs Java, and there is no `java` on the PATH")
     with TemporaryDirectory() as folder:
         asked, answered = Path(folder) / "asked.json", Path(folder) / "answered.json"
         asked.write_text(json.dumps(records), encoding="utf8")
@@ -64,7 +64,7 @@ def _run(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ]
         done = subprocess.run(command, cwd=jar.parent, capture_output=True, text=True, check=False)
         if done.returncode or not answered.exists():
-            reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            reason = (done.stderr.strip().splitlines() or ["no error message"])[-1]
             raise CutlineError(f"SPICE failed: {reason}")
         return json.loads(answered.read_text(encoding="utf8"))
 
@@ -78,6 +78,6 @@ def _find_jar() -> Path:
     if jar is None or not list(folder.glob("lib/stanford-corenlp-*.jar")):
         raise CutlineError(
             f"SPICE lacks its parser in {folder / 'lib'}: "
-            "get_stanford_models.py of pycocoevalcap fetches it"
+            "get_stanford_models.py of pycocoevalcap downloads it"
         )
     return jar

@@ -1,8 +1,8 @@
-"""The things that captions name: words to plain nouns, plain nouns to kinds.
+"""Nouns that captions name: words to canonical nouns, and canonical nouns to categories.
 
-Words of a caption enter, as `split_words` leaves them; its plain nouns leave, one word for all that
-say the same (`puppies` is `dog`, `a hot dog` is `hotdog`). The nouns are a table that people made,
-`data/nouns.tsv`; `data/classes.tsv` has the nouns of ImageNet's 1,000 classes.
+The words of a caption, as `split_words` returns them, are mapped to canonical nouns, one for all
+synonyms (`puppies` is `dog`, `a hot dog` is `hotdog`). The nouns are a hand-made table,
+`data/nouns.tsv`; `data/classes.tsv` maps ImageNet's 1,000 classes to them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,26 +12,26 @@ from pathlib import Path
 
 TABLES = Path(__file__).parent / "data"
 NOTHING = "-"
-"""Stands for a noun at the words that say none: `king size` says nothing of a king."""
+"""Marks words that name nothing: `king size` does not mention a king."""
 KIN = """
     baby babies mother mothers mom moms father fathers adult adults parent parents family families
     infant infants male males female females elder elders daddy mommy
 """
-"""Words for a person that are said of animals too."""
+"""Words for persons that are also used of animals."""
 LABELS = """
     passenger commuter pedestrian tourist visitor fighter police cop twin guest child toddler squad
     team king queen cowboy chef pirate
 """
-"""Words for a person that say what a thing is for where it follows: `a passenger train`."""
+"""Words for persons that describe the noun that follows: `a passenger train`."""
 PEOPLES = ("person", "body", "sport")
-"""Kinds of nouns after which they are persons still: `a baby hand`."""
+"""Kinds of nouns before which they still are persons: `a baby hand`."""
 HOUSEMATES = frozenset(["dog", "cat", "horse"])
-"""Animals that are in a picture with a family more often than they are one."""
+"""Animals that appear with a family more often than they form one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A plain noun: what kind of thing it is, and a wider noun that is true of it as well."""
+    """A canonical noun, its kind, and its hypernym (a more general noun) or an empty string."""
 
     name: str
     kind: str
@@ -40,7 +40,7 @@ class Noun:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A plain noun, and the words from `start` to `end` that say it."""
+    """A canonical noun, and the span of words, `start` to `end`, that names it."""
 
     start: int
     end: int
@@ -53,7 +53,7 @@ def _read(name: str) -> list[list[str]]:
 
 
 def _read_nouns() -> tuple[dict[str, Noun], dict[tuple[str, ...], str]]:
-    """The nouns by name, and which of them each word says, several words too."""
+    """The nouns by name, and the noun that each word or sequence of words means."""
     nouns: dict[str, Noun] = {}
     said: dict[tuple[str, ...], str] = {}
     for name, kind, wider, words in _read("nouns.tsv"):
@@ -71,42 +71,42 @@ KINDS = tuple(dict.fromkeys(noun.kind for noun in NOUNS.values() if noun.name !=
 PERSON = frozenset(
     words[0] for words, noun in SAID.items() if len(words) == 1 and NOUNS[noun].kind == "person"
 )
-"""Single words that say that somebody is there; `names_person` knows their exceptions."""
+"""Single words that mean a person; `names_person` handles the exceptions."""
 
 
 @cache
 def read_classes() -> tuple[tuple[str, ...], ...]:
-    """The plain nouns of ImageNet's classes, the likeliest first, in the order of the classes."""
+    """The canonical nouns of each ImageNet class, the most likely first."""
     return tuple(tuple(nouns.split(" ")) for _, _, nouns in _read("classes.tsv"))
 
 
 def nouns_of(words: Sequence[str]) -> list[str]:
-    """The plain nouns in order: `nouns_of(["two", "puppies", "on", "grass"])  # dog, grass`."""
+    """The canonical nouns in order: `nouns_of(["two", "puppies", "on", "grass"])  # dog, grass`."""
     return [found.noun for found in find_nouns(words)]
 
 
 def names_person(words: Sequence[str]) -> bool:
-    """Whether the words say that somebody is there; `a baby elephant` is nobody."""
+    """Whether the words mention a person; `a baby elephant` does not."""
     return any(kind_of(noun) == "person" for noun in nouns_of(words))
 
 
 def kind_of(noun: str) -> str:
-    """The kind of a plain noun, one of `KINDS`; of any other word `""`."""
+    """The kind of a canonical noun, one of `KINDS`; `""` for any other word."""
     return NOUNS[noun].kind if noun in NOUNS and noun != NOTHING else ""
 
 
 def agree(one: str, other: str) -> bool:
-    """Whether both may be said of one thing: the same noun, or one is the wider: duck and bird."""
+    """Whether both may name the same thing: equal, or one is a hypernym: duck and bird."""
     return one in widen(other) or other in widen(one)
 
 
 def is_wider(one: str, other: str) -> bool:
-    """Whether whatever is called `other` may be called `one`; so may it be by its own noun."""
+    """Whether `one` is `other` or a hypernym of it."""
     return one in widen(other)
 
 
 def find_nouns(words: Sequence[str]) -> list[Found]:
-    """The plain nouns in order, each with its place."""
+    """The canonical nouns in order, with their spans."""
     found = list(_match(words))
     kinds = {each.start: kind_of(each.noun) for each in found}
     animals = {each.noun for each in found if kinds[each.start] == "animal"}
@@ -134,7 +134,7 @@ def _match(words: Sequence[str]) -> Iterator[Found]:
 
 @cache
 def widen(noun: str) -> frozenset[str]:
-    """The noun and all that are wider; the name of a kind is wider than all of the kind."""
+    """The noun and all its hypernyms, which include its kind."""
     found = {noun, kind_of(noun)}
     while noun in NOUNS and (noun := NOUNS[noun].wider):
         found.add(noun)

@@ -1,7 +1,7 @@
-"""How captions are to read: how long at most, without which words, dressed as a sentence.
+"""Caption style: maximum length, words to avoid, formatting as a sentence.
 
-What is too long or unwanted is never found, rather than cut away afterwards: an engine searches
-within a style, by inputs of the model's own graph.
+Captions that are too long or contain an avoided word are excluded during the search, not cut
+afterwards: the limits are inputs of the model's graph.
 """
 
 from collections.abc import Sequence
@@ -16,76 +16,74 @@ from cutline.errors import DataError
 from cutline.text.tokenizer import split_words
 
 MIN_CHARS = 10
-"""Characters that a caption may always have: in fewer nothing can be said of a picture."""
+"""The smallest `max_chars`, in characters: shorter captions cannot describe a picture."""
 UNLIMITED = np.iinfo(np.int32).max
-"""Characters of a caption that may have any number."""
+"""The length limit, in characters, of a caption without one."""
 
 Form = Literal["sentence", "phrase", "auto"]
 
 NEEDS_BEAM = (
-    "this model keeps one caption in mind, so it has no shorter one to offer: maximal lengths need"
+    "this model keeps a single hypothesis, so it cannot offer a shorter caption: max_chars needs"
     ' `kind = "beam"` and a `width` of 2 or more in its [search]'
 )
-"""Why a model cannot keep to `max_chars`."""
+"""The error for `max_chars` with a model that keeps a single hypothesis."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a caption is to read: `Style(max_chars=80, avoid={"man", "woman"}, sentence=True)`."""
+    """Constraints on captions: `Style(max_chars=80, avoid={"man", "woman"}, sentence=True)`."""
 
     max_chars: int | None = None
-    """Its length at most, in characters; None: any."""
+    """Maximum length in characters; None: unlimited."""
     avoid: frozenset[str] = frozenset()
-    """Words that it never has, as the model writes them: one word, small letters."""
+    """Words that never occur in captions, one word each, in lower case."""
     sentence: bool = False
-    """Whether it begins with a capital and ends with a full stop."""
+    """Whether captions begin with a capital and end with a full stop."""
     form: Form = "sentence"
-    """A sentence; a phrase that names what the picture surely shows, `a zebra`; or a sentence, and
-    a phrase where the sentence is unsure and a noun is sure."""
+    """`sentence`; `phrase`: what the picture certainly shows, such as `a zebra`; `auto`: a
+    sentence, or a phrase if the sentence is uncertain and a noun is certain."""
     any_picture: bool = False
-    """Caption pictures, too, that are no photographs: drawings, documents, screenshots."""
+    """Whether to caption pictures that are not photographs: drawings, documents, screenshots."""
 
     def __post_init__(self) -> None:
         if self.max_chars is not None and self.max_chars < MIN_CHARS:
-            raise DataError(
-                f"a caption of {self.max_chars} characters says nothing: {MIN_CHARS} or more"
-            )
+            raise DataError(f"max_chars is {self.max_chars}, but must be at least {MIN_CHARS}")
         object.__setattr__(self, "avoid", frozenset(map(_single, self.avoid)))
 
     @property
     def is_unconstrained(self) -> bool:
-        """Whether the search may find whatever it likes."""
+        """Whether the search is unconstrained."""
         return self.max_chars is None and not self.avoid
 
     @property
     def longest(self) -> int:
-        """Characters of the words and the spaces between them, at most."""
+        """Maximum number of characters of the words and the spaces between them."""
         return UNLIMITED if self.max_chars in (None, UNLIMITED) else self.max_chars - self.sentence
 
     @property
     def without_length_limit(self) -> "Style":
-        """The same, for a search that is to find what it likes best first, however long."""
+        """The same style without a length limit."""
         return self if self.max_chars is None else replace(self, max_chars=UNLIMITED)
 
     def as_json(self) -> dict[str, Any]:
-        """Ready for `json.dumps`, and the same for the same style."""
+        """A dictionary for `json.dumps`, equal for equal styles."""
         return {**asdict(self), "avoid": sorted(self.avoid)}
 
     def is_short_enough(self, text: str) -> bool:
-        """Whether a caption is short enough, before it is dressed."""
+        """Whether a caption is within the limit, before it is formatted."""
         return len(text) <= self.longest
 
     def avoided(self, words: Sequence[str]) -> NDArray[np.bool_]:
-        """For each of these words whether it is never to be written."""
+        """A mask (words,): whether each word is to be avoided."""
         return np.array([word in self.avoid for word in words])
 
     def format(self, text: str) -> str:
-        """A caption as it leaves the search, as a sentence if that is wanted."""
+        """Format the search's output as a sentence if `sentence` is set."""
         return f"{text[0].upper()}{text[1:]}." if self.sentence and text else text
 
 
 def read_words(path: Path) -> frozenset[str]:
-    """The words of a text file, one a line; empty lines and what follows a # are passed over."""
+    """Read words from a text file, one per line, ignoring blank lines and comments after `#`."""
     try:
         lines = path.read_text(encoding="utf8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -102,12 +100,12 @@ def read_words(path: Path) -> frozenset[str]:
 
 
 def _single(word: str) -> str:
-    """The word as a model writes it."""
+    """The word as models write it; `DataError` unless it is a single word."""
     parts = split_words(word)
     if len(parts) != 1:
-        raise DataError(f"{word!r} is {len(parts) or 'no'} words, and words are avoided one by one")
+        raise DataError(f"{word!r} is {len(parts) or 'no'} words; give one word at a time")
     return parts[0]
 
 
 UNCONSTRAINED = Style()
-"""Captions as the model likes them."""
+"""No constraints."""

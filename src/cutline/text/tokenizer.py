@@ -1,12 +1,12 @@
-"""Text to words and back: one rule for the vocabulary and for the metrics.
+"""Tokenizer: text to words and back, the same for the vocabulary and the metrics.
 
-A caption comes in as people write it; lower-case words leave, without punctuation, split the way
-the COCO evaluator splits them, which is the way of the Penn Treebank: `don't` is `do n't`,
-`t-shirt` stays one word. The rules were found by asking the Stanford tokeniser (CoreNLP 3.4.1) that
-the evaluator calls, never by reading its source. A caption is read alone; the evaluator reads all
-of them as one text, where a full stop may depend on how the next caption begins, and where a sign
-that ends a line (U+2028, U+2029, a lone carriage return, vertical tab or form feed) moves every
-later caption to the words of another; here such a sign only parts words.
+Captions become lower-case words without punctuation, split as the COCO evaluator splits them, which
+follows the Penn Treebank: `don't` becomes `do n't`, `t-shirt` stays one word. The rules were
+inferred from the output of the Stanford tokenizer (CoreNLP 3.4.1) that the evaluator calls, never
+from its source. There are two differences: captions are tokenized one by one, whereas the evaluator
+tokenizes all of them as one text, in which a full stop may depend on the next caption; and line
+separators (U+2028, U+2029, a lone carriage return, vertical tab or form feed), which make the
+evaluator assign all later captions to the wrong image, only separate words here.
 """
 
 import re
@@ -15,8 +15,8 @@ from functools import cache
 from unicodedata import category
 
 DROPPED = frozenset(["''", "'", "``", "`", '"', ".", "?", "!", ",", ":", "-", "--", "...", ";"])
-"""The punctuation that the COCO evaluator takes away after splitting. Its list has `-LRB-` and
-other brackets too, but when it looks they are in small letters, and so they stay."""
+"""The punctuation that the COCO evaluator removes after tokenizing. Its list also has `-LRB-` and
+other brackets, but by then they are in lower case, and so they remain."""
 
 RESPELT = str.maketrans(
     dict.fromkeys("‘‛‹\x91", "`")
@@ -28,7 +28,7 @@ RESPELT = str.maketrans(
     | dict.fromkeys("¤€₠\x80", "$")
     | {"¼": "1/4", "½": "1/2", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "£": "#", "¢": "cents"}
 )
-"""Signs outside ASCII that leave as signs inside it."""
+"""Characters outside ASCII that are replaced by ASCII."""
 
 SPELT = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"} | {
     "&amp;": "&",
@@ -38,7 +38,7 @@ SPELT = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "
     "&mdash;": "--",
     "&ndash;": "--",
 }
-"""Signs that leave as words of letters, and the signs of HTML."""
+"""Characters that are spelled out, and HTML entities."""
 
 ABBREVIATIONS = """
     adj adm alex asst atty attys ave brig capt cf cie cmdr col comdr cpl dept dr drs elec ens ft gen
@@ -46,49 +46,49 @@ ABBREVIATIONS = """
     ph pres prof profs prop pte pvt rep reps rev s.p.a sen sens sgt spc st ste supt supts treas vs
     wm
 """
-"""Words that keep their full stop."""
+"""Abbreviations that keep their full stop."""
 ENDINGS = """
     al ala apr ariz assn assoc aug bhd bldg blvd bros calif co colo conn corp cos ct dak dec esq est
     etc ext feb fla fri ga inc ind intl jan jr jul jun kan kans ky ltd mar md mich minn mo mon mont
     neb nev nov oct okla penn ph.d plc pty rd rt sep sept seq sq sr tel tenn thu thurs tue tues univ
     va vt wed wis wisc wyo
 """
-"""Words that keep it even before a letter: `etc.a` is `etc. a`."""
+"""Those that keep it even before a letter: `etc.a` is `etc. a`."""
 PLACES = "Ark Az Del Ill La Mass Miss Ore Pa Tex Wash"
-"""Such words where they begin with a capital."""
+"""Those that keep it only if capitalized."""
 COUNTERS = "art ca fig figs no nos op p pp"
-"""Words that keep it before a number."""
+"""Those that keep it before a number."""
 OPENINGS = """
     A About After An As At But He Her Here However If In It Last Many More Now One Other She
     Since So Some Such That The Their Then There These They This We What When While You
 """
-"""Words that begin a sentence: a single letter before them gives up its full stop."""
+"""Words that begin a sentence: a single letter before them loses its full stop."""
 
 FILES = """
     bat bmp c cgi class cpp dll doc docx exe gif gz h htm html jar java jpeg jpg mov mp3 pdf php pl
     png ppt ps py sql tar txt wav x xml zip
 """
-"""Names of kinds of file."""
+"""File suffixes."""
 
 MARKS = "".join(chr(code) for code in range(0x300, 0x3100) if category(chr(code)) in ("Mn", "Mc"))
-"""Accents and vowels written over, under or after a letter, which `re` takes for signs."""
+"""Combining marks, which `re` does not count as letters."""
 NUMERALS = (
     "²³¹¼-¾\u2070\u2074-\u2079\u2080-\u2089\u2150-\u2189\u2460-\u249b\u24ea-\u24ff\u2776-\u2793"
 )
-"""Numbers that `re` takes for letters."""
+"""Numbers that `re` counts as letters."""
 SIGNS = (
     "!-/:-@\\[-`{-~\x80\x85\x91-\x94\x96\x97¡-©«¬®-±´¶-¹»-¿×÷;·"
     "\u0589\u05be\u05c0\u05c3\u05c6\u05f3\u05f4\u0606-\u060c\u061b\u061e\u061f\u066a\u066d\u06d4\u0964\u0965"
     "฿๏–—―‖‗‘-‣‰-‸‹-›※‾-⁂⁄⁴-⁾₀-₎₠₤€℀℁℃-℆℈℉℔№-℘℞-℣℥℧℩℮℺℻⅀-⅄⅊-⅍⅓-⅞←-⯿"
     "、。〒・！-／：-＠［-｀｛-･￠￡￥￦"
 )
-"""Signs that are words by themselves; any other, an emoji among them, only parts words."""
+"""Symbols that are words of their own; all others, such as emoji, only separate words."""
 
 LETTER = rf"(?:[^\W\d_{NUMERALS}]|&[AEIOUaeiou](?i:acute|grave|uml);)"
 LETTERS = rf"(?:{LETTER}|[{MARKS}\xad])"
 PART = rf"(?:\d(?:\d|{LETTER})*|{LETTER}(?:\d|\xad|{LETTER})*)(?:_(?:\d|{LETTER})+)*"
 WORD = rf"{LETTERS}(?:\d|{LETTERS})*(?:[.!?]{LETTERS}(?:\d|{LETTERS})*)*"
-"""Letters and figures between hyphens, and a word with no hyphen."""
+"""Letters and digits between hyphens, and a word without hyphens."""
 QUOTE = r"(?:['’\x92]|(?i:&apos;))"
 TICK = rf"(?:{QUOTE}|[‘‛`\x91])"
 """Quotation marks that may stand for an apostrophe, and those that may inside some words only."""
@@ -96,20 +96,20 @@ LIMB = rf"(?:[DLOdlo]{TICK}(?=[^\W_]{{2}}))?{PART}"
 THING = rf"{LIMB}(?:[-‐‑]\xad*{LIMB})*"
 MILE = r"[A-Za-z0-9]+(?:[.,][A-Za-z0-9]*){,9}(?:-[A-Za-z0-9]+)+"
 FIRM = r"[A-Z]+(?:(?:(?i:&amp;)|[+&])[A-Z]+)+"
-"""Words with hyphens; with a full stop or comma before a hyphen; capitals about an `&`."""
+"""Words with hyphens; with a full stop or comma before a hyphen; capitals around an `&`."""
 TAG = r"[A-Za-z][A-Za-z0-9_:.-]*"
 LINK = r"[^ \t\r\n\x0c\"<>|(){}]"
 LAST = r"[^ \t\r\n\x0c\"<>|.!?(){},-]"
 SITE = r"(?i:www\.)(?:[^ \t\r\n\x0c\"<>|.!?(){},]{1,63}\.){1,9}[A-Za-z]{2,4}"
 NAME = r"(?:[^ \t\r\n\x0c\"$'(),-_`{|}.!?]{1,63}\.){1,9}(?i:com|edu|net|org|gov)"
 HOST = r"[^ \t\r\n\x0c\xa0\"<>|.(){}]"
-"""Parts of tags and of addresses: all lengths have a bound, to keep the time in proportion."""
+"""Parts of tags and URLs; all lengths are bounded, so that matching takes linear time."""
 
 
 LIKE_YOU = ("uni", "use", "usu", "ute", "uti", "uri", "eu", "ewe", "one", "once")
 UNLIKE_YOU = ("unin", "unim", "unid")
 SILENT = ("hour", "honest", "honor", "heir")
-"""How words begin that are not heard as they are spelt; `article_of` asks."""
+"""Prefixes of words whose first sound differs from their first letter, for `article_of`."""
 
 
 def _any_of(words: Iterable[str]) -> str:
@@ -182,23 +182,23 @@ RULES = {
     "?!": r"\.{3,5}|\. \. \.(?: \.){,2}|-{2,}|''|``|<<|>>|[?!]{2,}|\*{2,}|\#{2,}|@{2,}|_+",
     "&": f"[{SIGNS}]",
 }
-"""An example of each kind of word, and how to find it: the rule that takes the most characters has
-the word, of two such the first. Of what a rule takes, its group is the word, the rest is only
-looked at."""
+"""An example of each kind of word, and its pattern. The longest match wins, the first of equal
+ones. If the pattern has a group, the group is the word and the rest is context."""
 DOGS = re.compile(r"(?:[A-Za-z]+[ ,]+)*(?:[A-Za-z]{2,})? *\.? *")
-"""A caption that has only such words, as nearly all have."""
+"""Captions of plain words, as nearly all are, which need no rules."""
 SPLIT = frozenset(["cannot", "gimme", "lemme", "gonna", "gotta", "wanna"])
 STOPPED = frozenset([*ABBREVIATIONS.split(), *ENDINGS.split(), *PLACES.lower().split()])
 UNSURE = SPLIT | STOPPED
 QUOTED = re.compile(rf"(?i:n{TICK}t|{QUOTE}(?:s|m|d|ll|re|ve))|[`‘’“”«»‹›„‚‛‟\x91-\x94]+")
-"""Words whose quotation marks are respelt; in all others they stay as they are."""
+"""Words in which quotation marks are replaced; in all others they are kept."""
 CLITIC = re.compile(r" (?=(?:n't|'(?:s|m|d|ll|re|ve))(?: |$))")
 
 
 @cache
 def _rules() -> tuple[re.Pattern[str], list[re.Pattern[str]]]:
-    """A word that no rule would take otherwise, if it is not among `UNSURE`, looked for first; and
-    the rules. They are compiled when the first text needs them: a caption's words need none.
+    """A pattern for words, unless in `UNSURE`, that no rule would match differently; and the rules.
+
+    They are compiled on first use, since most captions need neither.
     """
     dog = re.compile(
         rf"(?:[A-Za-z]+(?:-[A-Za-z]+)*|(?:{LETTER}|[{MARKS}])+)(?=,?[ \n]|'s )"
@@ -269,6 +269,6 @@ def mend_articles(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def article_of(word: str) -> str:
-    """`a` or `an`, told by the letters that a word begins with."""
+    """`a` or `an`, by the letters that the word begins with."""
     vowel = word[0] in "aeiou" and not word.startswith(LIKE_YOU)
     return "an" if vowel or word.startswith(UNLIKE_YOU + SILENT) else "a"

@@ -1,8 +1,8 @@
-"""Vocabulary: words <-> numbers.
+"""Vocabulary: mapping between words and ids.
 
-Enters: the training captions. Leaves: a `Vocabulary`, and `vocabulary.txt`, one word a line, line
-number (from 0) = number. Its hash travels with the weights, because weights and another vocabulary
-give fluent nonsense and no error.
+It is built from the training captions and saved as `vocabulary.txt`, one word per line, with line
+number (from 0) = id. Its hash is stored with the weights, because weights with another vocabulary
+produce fluent nonsense without any error.
 """
 
 from collections import Counter
@@ -18,15 +18,15 @@ from cutline.text.tokenizer import join_words, split_words
 MARKERS = ("<pad>", "<start>", "<end>", "<unk>")
 PAD, START, END, UNKNOWN = range(len(MARKERS))
 MOST, LONGEST = 500_000, 100
-"""Words of a vocabulary, and characters of a word: far more than any language asks for, and few
-enough that a stranger's file is read at once."""
+"""Maximum number of words, and of characters in a word: more than any language needs, but few
+enough that reading an untrusted file is fast."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words a model can write, each at the place of its number; the markers come first.
+    """The words that a model can write, in the order of their ids; the markers come first.
 
-    A vocabulary that could not be saved and read back the same is refused with `ModelError`.
+    Raises `ModelError` for words that could not be saved and read back unchanged.
     """
 
     words: tuple[str, ...]
@@ -47,7 +47,10 @@ class Vocabulary:
 
     @classmethod
     def of(cls, captions: Iterable[str], *, min_count: int = 5) -> "Vocabulary":
-        """The words that occur at least `min_count` times, commonest first, then by alphabet."""
+        """Words that occur at least `min_count` times, by frequency, then alphabetically.
+
+        Raises `DataError` if there are none.
+        """
         counts = Counter(word for caption in captions for word in split_words(caption))
         kept = _pick_common(counts, min_count)
         if not kept:
@@ -57,19 +60,19 @@ class Vocabulary:
 
     @classmethod
     def of_lines(cls, text: str) -> "Vocabulary":
-        """The words of a one-file model: a word a line, the last one without an end."""
+        """The words of a one-file model: one per line, without a final line feed."""
         _refuse_too_many(text.count("\n") + 1)
         return cls(tuple(text.split("\n")))
 
     def grown(self, captions: Iterable[str], *, min_count: int = 5) -> "Vocabulary":
-        """These words with the same numbers, then those of `captions` that are new."""
+        """This vocabulary with the same ids, followed by the new words of `captions`."""
         counts = Counter(word for caption in captions for word in split_words(caption))
         new = (word for word in _pick_common(counts, min_count) if word not in self._ids)
         return Vocabulary((*self.words, *new))
 
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
-        """Read `vocabulary.txt`; `ModelError` names the line that is damaged."""
+        """Read `vocabulary.txt`; raises `ModelError` with the line that is malformed."""
         try:
             if path.stat().st_size > MOST * LONGEST:
                 raise ModelError(f"{path} is too large to be a vocabulary")
@@ -79,30 +82,30 @@ class Vocabulary:
         return cls(tuple(_read_words(content, path)))
 
     def save(self, path: Path) -> None:
-        """One word a line, UTF-8, every line ended by a line feed on every system."""
+        """Write one word per line in UTF-8, with line feeds on every system."""
         path.write_bytes(self._content())
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the file's bytes, in hexadecimal digits."""
+        """SHA-256 of the file's bytes, in hexadecimal."""
         return sha256(self._content()).hexdigest()
 
     def check(self, hash: str) -> None:
-        """`ModelError` unless `hash` is this vocabulary's: weights know words only by number."""
+        """Raise `ModelError` unless `hash` is this vocabulary's."""
         if hash != self.hash:
             raise ModelError(
-                f"these weights were trained with another vocabulary (hash {hash[:12]}, this one of"
-                f" {len(self)} words has {self.hash[:12]}): every number would mean another word;"
-                " take the vocabulary.txt that was saved with the weights"
+                f"these weights were trained with another vocabulary (hash {hash[:12]}; this one of"
+                f" {len(self)} words has {self.hash[:12]}), so its ids would mean other words;"
+                " use the vocabulary.txt that was saved with the weights"
             )
 
     def encode(self, caption: str | Iterable[str]) -> list[int]:
-        """Numbers of a text or of its words, without markers; unknown words become `<unk>`."""
+        """The ids of a text or of its words, without markers; unknown words become `<unk>`."""
         words = split_words(caption) if isinstance(caption, str) else caption
         return [self._ids.get(word, UNKNOWN) for word in words]
 
     def decode(self, ids: Iterable[SupportsIndex]) -> tuple[str, ...]:
-        """The words before `<end>`, without `<pad>` and `<start>`; `<unk>` stays to be seen."""
+        """The words before `<end>`, without `<pad>` and `<start>`; `<unk>` is kept."""
         words = []
         for number in map(int, ids):
             assert 0 <= number < len(self), f"there is no word {number}"
@@ -114,12 +117,12 @@ class Vocabulary:
 
     @property
     def is_english(self) -> bool:
-        """Whether it has both articles that no other language writes beside `the`."""
+        """Whether it contains `a`, `an` and `the`, which only English has."""
         return self._ids.keys() >= {"a", "an", "the"}
 
     @property
     def lengths(self) -> list[int]:
-        """How many characters each word adds to a text, the space before it counted; markers: 0."""
+        """The characters that each word adds to a text, including a space; 0 for markers."""
         words = self.words[len(MARKERS) :]
         return [0] * len(MARKERS) + [len(join_words(("a", word))) - 1 for word in words]
 
@@ -131,7 +134,7 @@ class Vocabulary:
 
 
 def _pick_common(counts: Counter[str], min_count: int) -> list[str]:
-    """The words that occur often enough, commonest first, then by alphabet."""
+    """Words that occur often enough, by frequency, then alphabetically."""
     kept = [
         word
         for word in counts
@@ -142,11 +145,11 @@ def _pick_common(counts: Counter[str], min_count: int) -> list[str]:
 
 def _refuse_too_many(words: int) -> None:
     if words > MOST:
-        raise ModelError(f"the vocabulary has {words:,} words, and at most {MOST:,} are read")
+        raise ModelError(f"the vocabulary has {words:,} words; the limit is {MOST:,}")
 
 
 def _read_words(content: bytes, path: Path) -> list[str]:
-    """The lines of the file, each checked, so that an error can say which."""
+    """The lines of the file, each validated, so that errors have a line number."""
     if content.startswith(b"\xef\xbb\xbf"):
         raise ModelError(f"{path}:1: begins with a byte order mark; an editor changed this file")
     if content and not content.endswith(b"\n"):
@@ -168,17 +171,17 @@ def _read_words(content: bytes, path: Path) -> list[str]:
 
 
 def _find_fault(number: int, word: str) -> str:
-    """What is wrong with a word at this place, or nothing."""
+    """What is wrong with a word at this position, or an empty string."""
     if not word:
         return "is empty"
     if len(word) > LONGEST:
-        return f"has {len(word):,} characters, and at most {LONGEST} are read"
+        return f"has {len(word):,} characters; the limit is {LONGEST}"
     if word.endswith("\r"):
         return "ends in a carriage return; an editor changed the line ends of this file"
-    if any(sign.isspace() for sign in word):
-        return f"has white space in it: {word!r}"
-    if any("\ud800" <= sign <= "\udfff" for sign in word):
-        return f"has half a character in it: {word!r}"
+    if any(character.isspace() for character in word):
+        return f"contains white space: {word!r}"
+    if any("\ud800" <= character <= "\udfff" for character in word):
+        return f"contains a lone surrogate: {word!r}"
     if number < len(MARKERS) and word != MARKERS[number]:
         return f"must be the marker {MARKERS[number]!r}, not {word!r}"
     return ""

@@ -174,7 +174,7 @@ def plan_training(
     def load(rows: NDArray[np.int64], epoch: int, number: int) -> tuple[Any, Tensor]:
         chance = np.random.default_rng((options.seed, epoch, number))
         if pictures:
-            batch = pick_pictures(captions, rows, most=most, chance=chance)
+            batch = pick_pictures(captions, rows, most=most, rng=chance)
         else:
             batch = pick_batch(captions, rows)
         mirrored = allowed[batch.images] & (
