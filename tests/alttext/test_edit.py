@@ -345,7 +345,7 @@ def test_a_caption_becomes_a_sentence_as_screen_readers_want_it(caption, alt):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("<p>hello".encode("utf-16-le"), "UTF-16 without a mark: save it as UTF-8"),
+        ("<p>hello".encode("utf-16-le"), "UTF-16 without a byte order mark: save it as UTF-8"),
         ("<p>hello".encode("utf-32"), "is in UTF-32: save it as UTF-8"),
         ("<p>写真<img src=dog.png>".encode("iso2022-jp"), "is in ISO-2022-JP: save it as UTF-8"),
     ],

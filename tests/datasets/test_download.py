@@ -23,7 +23,7 @@ import pytest
 
 from conftest import ROOT
 from cutline.datasets import download as fetching
-from cutline.datasets.catalog import DONE, DOWNLOADABLE, get, get_all, plan
+from cutline.datasets.catalog import STATE_FOLDER, DOWNLOADABLE, get, get_all, plan
 from cutline.datasets.download import DownloadProgress, RemoteFile, fetch
 from cutline.datasets.unzip import unpack
 from cutline.errors import DataError, FetchError
@@ -344,10 +344,10 @@ def test_a_data_set_is_one_folder_in_the_end(server, offered, tmp_path):
     events = list(get_all(todo.missing, tmp_path, timeout=1.0))
 
     assert not [event for event in events if isinstance(event, FetchError)]
-    assert sorted(p.name for p in tmp_path.iterdir()) == [DONE, "annotations", "train2014"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [STATE_FOLDER, "annotations", "train2014"]
     assert len(list((tmp_path / "annotations").iterdir())) == 2
     assert len(list((tmp_path / "train2014").iterdir())) == 30
-    assert not list((tmp_path / DONE).glob("*.zip"))
+    assert not list((tmp_path / STATE_FOLDER).glob("*.zip"))
     assert plan("small", tmp_path).missing == ()
 
 
@@ -465,7 +465,7 @@ def test_a_wrong_file_is_one_sentence_and_the_others_come(run, pictured, tmp_pat
     assert code == 1
     assert err.count("cutline: ") == 1
     assert "is not the expected file" in err
-    assert sorted(p.name for p in tmp_path.iterdir()) == [DONE, "annotations"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [STATE_FOLDER, "annotations"]
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(run, small_disk):
@@ -555,9 +555,9 @@ def test_archives_with_the_same_folder_do_not_get_in_each_others_way(tmp_path):
     with ThreadPoolExecutor(len(archives)) as pool:
         for turn in range(40):
             folder = tmp_path / str(turn)
-            (folder / DONE).mkdir(parents=True)
+            (folder / STATE_FOLDER).mkdir(parents=True)
             for name, content in archives.items():
-                (folder / DONE / name).write_bytes(content)
+                (folder / STATE_FOLDER / name).write_bytes(content)
             getting = [get(RemoteFile(name, "", 0), folder) for name in archives]
             for events in getting:
                 assert [next(events).name, next(events).name][1].startswith("unpacking")
@@ -639,8 +639,8 @@ def test_an_unpacking_that_the_disk_is_too_full_for_keeps_what_came(server, tmp_
 
     with files_end_at(1_000_000), pytest.raises(FetchError, match=r"zips.zip .*File too large"):
         list(get(zips, tmp_path))
-    assert (tmp_path / DONE / "zips.zip").exists()
-    assert (tmp_path / DONE / "zips.zip.unpacked" / "a.txt").exists()
+    assert (tmp_path / STATE_FOLDER / "zips.zip").exists()
+    assert (tmp_path / STATE_FOLDER / "zips.zip.unpacked" / "a.txt").exists()
     list(get(zips, tmp_path))
 
     assert server.asked == ["whole"]
@@ -655,7 +655,7 @@ def _put(path: Path, size: int) -> None:
 
 
 def test_room_is_asked_for_only_for_what_is_still_to_come(tmp_path):
-    _put(tmp_path / DONE / "train2017.zip.part", 19 * 10**9)
+    _put(tmp_path / STATE_FOLDER / "train2017.zip.part", 19 * 10**9)
 
     todo = plan("coco2017", tmp_path, only=["train"])
 
@@ -664,9 +664,9 @@ def test_room_is_asked_for_only_for_what_is_still_to_come(tmp_path):
 
 
 def test_no_room_is_asked_for_what_is_unpacked_already(tmp_path):
-    _put(tmp_path / DONE / "train2017.zip", 19_336_861_798)
-    _put(tmp_path / DONE / "train2017.zip.unpacked" / "train2017" / "1.jpg", 15 * 10**9)
-    _put(tmp_path / DONE / "train2017.zip.unpacked" / "train2017" / "2.jpg", 4 * 10**9)
+    _put(tmp_path / STATE_FOLDER / "train2017.zip", 19_336_861_798)
+    _put(tmp_path / STATE_FOLDER / "train2017.zip.unpacked" / "train2017" / "1.jpg", 15 * 10**9)
+    _put(tmp_path / STATE_FOLDER / "train2017.zip.unpacked" / "train2017" / "2.jpg", 4 * 10**9)
 
     todo = plan("coco2017", tmp_path, only=["train"])
 

@@ -394,7 +394,7 @@ def test_pycocotools_reads_the_real_annotations_as_we_do(tmp_path, shared):
 def test_nothing_that_exists_is_overwritten_as_coco(tmp_path, drawn):
     (tmp_path / "coco").mkdir()
 
-    with pytest.raises(DataError, match="coco exists already"):
+    with pytest.raises(DataError, match="coco already exists"):
         write_coco(list(Shapes(drawn, count=2, size=32)), tmp_path / "coco")
 
     assert [path.name for path in tmp_path.iterdir()] == ["coco"]
@@ -417,7 +417,7 @@ def test_a_coco_file_that_lies_in_both_places_counts_once(tmp_path):
 def test_coco_of_another_year_is_not_mixed_in(tmp_path):
     coco_of(tmp_path, year=2014)
 
-    with pytest.raises(DataError, match="no annotations/captions_train2017.json"):
+    with pytest.raises(DataError, match="neither annotations/captions_train2017.json"):
         list(Coco(tmp_path))
 
 
@@ -558,7 +558,7 @@ def test_lines_of_json_that_do_not_fit_are_told(tmp_path):
         ({"captions.csv": ""}, "captions.csv:1: the columns .* the first line is empty$"),
         (
             {"captions.csv": "image,caption\n"},
-            "there are no captions; they",
+            "there are no captions; put",
         ),
         ({"labels.csv": "image,caption\na.jpg,x\n"}, "there are no captions; put them into"),
         ({"captions.csv": "", "captions.jsonl": ""}, "captions.jsonl exists, too; keep one"),

@@ -6,8 +6,9 @@
 
 `objects` are names with their fraction of the image area; if present, `labels` are ignored.
 `person` says whether there are people; without it that is unknown. If a line has a `split`, it is
-used only if that is `train`. The concept head learns from labels, and so does the decoder if sentences are
-retrieved for them (`[[source]]` with `kind = "labels"`; see `cutline.training.pseudo_pairs`).
+used only if that is `train`. The concept head learns from labels, and so does the decoder if
+sentences are retrieved for them (`[[source]]` with `kind = "labels"`; see
+`cutline.training.pseudo_pairs`).
 """
 
 import json
