@@ -23,7 +23,7 @@ import pytest
 
 from conftest import ROOT
 from cutline.datasets import download as fetching
-from cutline.datasets.catalog import STATE_FOLDER, DOWNLOADABLE, get, get_all, plan
+from cutline.datasets.catalog import DOWNLOADABLE, STATE_FOLDER, get, get_all, plan
 from cutline.datasets.download import DownloadProgress, RemoteFile, fetch
 from cutline.datasets.unzip import unpack
 from cutline.errors import DataError, FetchError
