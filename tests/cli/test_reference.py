@@ -12,11 +12,12 @@ from albums import draw_album, lines_of, write_lines
 from conftest import ROOT
 from cutline.alttext.audit import State
 from cutline.cli.main import commands
+from cutline.reports.review import Review
 
 PAGE = (ROOT / "docs" / "reference.md").read_text(encoding="utf8")
 
 
-WITHOUT_JSON = {"submit", "serve", "train", "export", "soup", "import", "report"}
+WITHOUT_JSON = {"submit", "serve", "train", "export", "soup", "import", "report", "review"}
 """Commands whose result is a file or a server."""
 
 
@@ -71,9 +72,11 @@ def test_the_fields_of_a_caption_are_those_that_are_written(run, tmp_path, monke
     write_lines(Path("captions.jsonl"), [bad, {**cat, "caption": "a cat of ours"}, red])
     assert run(*command)[0] == 1
 
+    Review(Path("captions.jsonl")).decide(1, "edited", "our cat")
     written = objects(Path("captions.jsonl").read_text())
     found = {name for line in (*written, cat) for name in fields_of(line)}
-    nested = {name for name in found if name.startswith(("best[]", "model.view."))}
+    parts = ("best[]", "model.view.", "review.model_line.")
+    nested = {name for name in found if name.startswith(parts)}
     documented = {*table("field")} - {"action"}
     assert found - nested == documented
     assert {name.removeprefix("best[].") for name in nested if "best" in name} <= documented
@@ -186,6 +189,7 @@ def test_each_command_is_in_the_table_of_exit_codes_and_two_is_wrong_usage(run):
         "write none.jsonl --as txt",
         "undo none.jsonl",
         "report none.jsonl",
+        "review none.jsonl --progress",
         "alt -m none none.html",
     ],
 )

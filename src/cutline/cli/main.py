@@ -22,6 +22,7 @@ MODULES = {
     "data": ("data",),
     "write": ("write", "undo"),
     "report": ("report",),
+    "review": ("review",),
     "alt": ("alt",),
     "serve": ("serve",),
 }

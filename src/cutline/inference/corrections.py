@@ -16,6 +16,8 @@ from cutline.errors import DataError
 from cutline.inference.journal_schema import connect
 from cutline.io.predictions import BY, HUMAN
 
+REVIEW = "review"
+"""The column for the verdict of `cutline review`."""
 _OF_THE_MODEL = ("confidence", "log_prob", "words", "best", "model", "date", "left_out", "error")
 """Columns that describe a caption of the model, and are dropped from a person's row."""
 _HUMAN_DIGEST = b"a person's"
@@ -48,11 +50,11 @@ class WrittenCaptions:
         return text not in known if known else bool(text)
 
     def find_changed(self, rows: Iterable[Mapping[str, Any]]) -> dict[bytes, dict[str, Any]]:
-        """The rows that a person changed, by `path_key`."""
+        """The rows that a person changed or reviewed, by `path_key`."""
         return {
-            path_key(row["path"]): _as_human_row(row)
+            path_key(row["path"]): as_human_row(row) if self.is_human(row) else dict(row)
             for row in rows
-            if row.get("path") and self.is_human(row)
+            if row.get("path") and (row.get(REVIEW) or self.is_human(row))
         }
 
     def record(self, row: Mapping[str, Any]) -> None:
@@ -108,7 +110,8 @@ def path_key(path: object) -> bytes:
     return str(path).encode("utf8", "replace")
 
 
-def _as_human_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def as_human_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row marked as a person's, without the columns that describe a model's caption."""
     kept = {name: value for name, value in row.items() if name not in _OF_THE_MODEL}
     return {**kept, BY: HUMAN}
 

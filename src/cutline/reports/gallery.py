@@ -99,7 +99,7 @@ def write_gallery(
     page = render_page(
         template,
         title,
-        gallery=True,
+        assets="gallery",
         cards=cards,
         chunks=_chunk_cards(cards, thumbnails),
         chunk_size=CHUNK_SIZE,

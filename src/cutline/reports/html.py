@@ -20,16 +20,18 @@ from cutline.version import __version__
 
 
 def render_page(
-    template: str, title: str, *, gallery: bool = False, **context: Any
+    template: str, title: str, *, assets: str = "", served: bool = False, **context: Any
 ) -> Iterator[str]:
     """The page in pieces, so that one of thousands of pictures need not be in memory at once.
 
-    `gallery` adds the style sheet and the script of `gallery.html`.
+    `assets` names a further style sheet and script. A page that is `served` may fetch data and
+    pictures from its own server.
     """
-    names = ("page", "gallery") if gallery else ("page",)
+    names = ("page", assets) if assets else ("page",)
     style, script = ("".join(_read(f"{name}.{kind}") for name in names) for kind in ("css", "js"))
+    sources = "img-src 'self'; connect-src 'self'" if served else "img-src data:"
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
+        f"default-src 'none'; {sources}; style-src {_hash(style)}; "
         f"script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
     )
     return (

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -49,15 +50,29 @@ def draw_thumbnails(pictures: Iterable[Path]) -> Iterator[Thumbnail | ImageError
     return in_order(try_thumbnail, pictures, workers=DECODERS)
 
 
+class WebP(NamedTuple):
+    """An encoded picture and its size in pixels."""
+
+    content: bytes
+    width: int
+    height: int
+
+
 def draw_thumbnail(picture: Path) -> Thumbnail:
     """Draw one thumbnail. Raises `ImageError` if the picture cannot be read."""
-    square = Image.fromarray(open_image(picture, View(SIDE)))
+    content, width, height = encode_thumbnail(picture, side=SIDE)
+    return Thumbnail(f"data:image/webp;base64,{b64encode(content).decode()}", width, height)
+
+
+def encode_thumbnail(picture: Path, *, side: int) -> WebP:
+    """Encode a picture with `side` pixels on its longer side. Raises `ImageError`."""
+    square = Image.fromarray(open_image(picture, View(side)))
     width, height = _find_size(picture)
-    scale = SIDE / max(width, height)
+    scale = side / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     file = io.BytesIO()
     square.resize(size, Image.Resampling.BILINEAR).save(file, "WEBP", quality=QUALITY, method=2)
-    return Thumbnail(f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}", *size)
+    return WebP(file.getvalue(), *size)
 
 
 def _find_size(picture: Path) -> tuple[int, int]:

@@ -1,0 +1,78 @@
+// A person reviews captions by keyboard: REVIEW is the address of a running `cutline review`.
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { after, before, test } from "node:test";
+import { chromium } from "playwright-core";
+
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+const PICTURES = process.env.PICTURES; // where screenshots are kept, if anywhere
+let browser;
+
+before(async () => {
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox"],
+  });
+});
+after(() => browser?.close());
+
+async function open(options = {}) {
+  const page = await browser.newPage({ viewport: { width: 1200, height: 900 }, ...options });
+  page.wrong = [];
+  page.on("pageerror", (error) => page.wrong.push(String(error)));
+  page.on("console", (told) => { if (["error", "warning"].includes(told.type())) page.wrong.push(told.text()); });
+  await page.goto(process.env.REVIEW);
+  await page.locator("#picture").evaluate((image) => image.decode());
+  return page;
+}
+
+test("is accessible in light, dark and narrow windows", async () => {
+  for (const options of [{}, { colorScheme: "dark" }, { viewport: { width: 320, height: 640 } }]) {
+    const page = await open({ bypassCSP: true, ...options });
+    await page.addScriptTag({ path: AXE });
+    const { violations } = await page.evaluate(() => axe.run());
+    assert.deepEqual(violations.map((each) => `${each.id}: ${each.nodes[0].html}`), []);
+    const wide = await page.evaluate(() => [...document.querySelectorAll("body *")]
+      .filter((each) => each.getBoundingClientRect().right > innerWidth + 1).map((each) => each.outerHTML.slice(0, 80)));
+    assert.deepEqual(wide, []);
+    if (PICTURES) await page.screenshot({ path: `${PICTURES}/review-${JSON.stringify(options).length}.png` });
+    await page.close();
+  }
+});
+
+test("accepts, edits, rejects and undoes by keyboard", async () => {
+  const page = await open();
+  const said = page.locator("#said");
+  const first = await page.locator("#name").textContent();
+
+  await page.keyboard.press("a");
+  await said.filter({ hasText: `accepted: ${first}` }).waitFor();
+  await page.keyboard.press("e");
+  await page.keyboard.type("a picture of my sofa");
+  await page.keyboard.press("Enter");
+  await said.filter({ hasText: "edited:" }).waitFor();
+  await page.keyboard.press("r");
+  await said.filter({ hasText: "rejected:" }).waitFor();
+  assert.match(await page.locator("#counts").textContent(), /^3 of 8 reviewed: 1 accepted, 1 edited, 1 rejected$/);
+  assert.match(await page.locator("#bound").textContent(), /at most \d+% were wrong/);
+
+  await page.keyboard.press("r");
+  await said.filter({ hasText: "rejected:" }).waitFor();
+  await page.keyboard.press("ArrowLeft");
+  await page.keyboard.press("u");
+  await said.filter({ hasText: "taken back" }).waitFor();
+  assert.match(await page.locator("#counts").textContent(), /^3 of 8 reviewed/);
+  if (PICTURES) await page.screenshot({ path: `${PICTURES}/review-done.png` });
+  assert.deepEqual(page.wrong, []);
+});
+
+test("shows what is left, and what was decided, after a reload", async () => {
+  const page = await open();
+
+  await page.selectOption("#queue", "unreviewed");
+  await page.locator("#place", { hasText: "1 of 5" }).waitFor();
+  await page.selectOption("#queue", "sample");
+  await page.locator("#facts", { hasText: "accepted" }).waitFor();
+  assert.equal(await page.getAttribute("#accept", "aria-pressed"), "true");
+  assert.deepEqual(page.wrong, []);
+});
