@@ -102,7 +102,7 @@ def test_a_file_from_before_styles_says_so(tiny, tmp_path, pixels):
     assert (
         old.write(pixels).words.shape == OnnxEngine(tiny / "model.onnx").write(pixels).words.shape
     )
-    with pytest.raises(ModelError, match=r"old\.onnx searches freely: export it again"):
+    with pytest.raises(ModelError, match=r"old\.onnx has no inputs for a style: export it again"):
         old.write(pixels, Style(max_chars=12))
 
 

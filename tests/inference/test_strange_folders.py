@@ -81,9 +81,9 @@ def test_a_strangers_folder_is_one_sentence(file, content, sentence, tmp_path, r
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ({"card": "["}, "carries no card that can be read"),
+        ({"card": "["}, "its card cannot be read"),
         ({"card": '{"calibration": 7}'}, "the calibration in the model's card is none"),
-        ({"filled": float("nan")}, "probabilities are no numbers: its weights are damaged"),
+        ({"filled": float("nan")}, "probabilities are not finite: its weights are damaged"),
     ],
 )
 def test_weights_of_a_stranger_are_one_sentence(how, sentence, tmp_path, run):

@@ -34,13 +34,13 @@ def test_the_model_that_the_others_are_made_from_captions(run, tmp_path, picture
 @pytest.mark.parametrize(
     ("metadata", "sentence"),
     [
-        ({"card": "[]"}, "carries no card that can be read"),
-        ({"card": "[" * 100_000}, "carries no card that can be read"),
-        ({"card": f'{{"epoch": {DIGITS}}}'}, "carries no card that can be read"),
+        ({"card": "[]"}, "its card cannot be read"),
+        ({"card": "[" * 100_000}, "its card cannot be read"),
+        ({"card": f'{{"epoch": {DIGITS}}}'}, "its card cannot be read"),
         ({"card": '{"calibration": [1]}'}, "calibration in the model's card is none"),
         ({"card": '{"calibration": {"bias": NaN, "mean": 1, "least": 1}}'}, "calibration in the"),
         ({"card": '{"calibration": {"bias": "a", "mean": 1, "least": 1}}'}, "calibration in the"),
-        ({"view": "[]"}, "carries no view that can be read"),
+        ({"view": "[]"}, "its view cannot be read"),
         ({"view": '{"size": "a"}'}, "a view has a size from 1 to 1024 pixels, not 'a'"),
         ({"view": '{"size": 1e9}'}, "a view has a size from 1 to 1024"),
         ({"view": '{"fit": []}'}, "a view cannot fit by []"),
@@ -105,7 +105,7 @@ def test_a_graph_that_writes_what_no_captioner_writes_is_one_sentence(written, s
 def test_a_graph_that_does_not_end_is_ended(tmp_path):
     engine = OnnxEngine(write_model(tmp_path / "m.onnx", endless=True), patience=0.5)
 
-    with pytest.raises(ModelError, match=r"came to no end in 0\.5 seconds: it was stopped"):
+    with pytest.raises(ModelError, match=r"did not end within 0\.5 seconds and was stopped"):
         engine.write(PIXELS)
 
 
@@ -145,7 +145,7 @@ def test_weights_that_are_no_numbers_are_told_before_json_is_written():
     nothing = WRITTEN["log_probs"] * np.float32(np.nan)
     written = Written(**{**WRITTEN, "log_probs": nothing})
 
-    with pytest.raises(ModelError, match="probabilities are no numbers"):
+    with pytest.raises(ModelError, match="probabilities are not finite"):
         captions_of(written, Vocabulary(WORDS))
 
 

@@ -66,7 +66,7 @@ def test_an_input_is_never_written_over(run, here, command, overwrite):
     code, _, err = run(*command, *overwrite)
 
     assert (code, err.count("cutline: ")) == (1, 1)
-    assert "is read here" in err or "is the name of a picture" in err
+    assert "is an input" in err or "is the name of a picture" in err
     assert content_of(here) == before
 
 
@@ -93,7 +93,7 @@ def test_a_file_that_cutline_did_not_make_is_refused(run, here, command):
     code, _, err = run(*command)
 
     assert (code, err.count("cutline: ")) == (1, 1)
-    assert "is there already, and is not known to be cutline's" in err
+    assert "exists, and is not known to be cutline's" in err
     assert "--overwrite" in err
     assert content_of(here) == before
 
@@ -132,7 +132,7 @@ def test_a_file_of_captions_is_known_by_its_journal(here):
     own = journal_path(Path("captions.jsonl")).is_file()
     require_output(Path("captions.jsonl"), [Path("photo.jpg")], own=own)
 
-    with pytest.raises(DataError, match="is read here"):
+    with pytest.raises(DataError, match="is an input"):
         require_output(Path("captions.jsonl"), [Path("captions.jsonl")], own=True, overwrite=True)
     with pytest.raises(DataError, match="take photo.html"):
         require_page_output(Path("photo.jpg"), overwrite=True)

@@ -59,8 +59,8 @@ SAME_PREDICTIONS = {
 BROKEN = {
     "": "{path} is empty",
     "{}": "{path} holds no captions",
-    "[1]": "{path}, entry 1: unknown kind of entry; accepted are COCO",
-    "hello": "{path}, line 1: unknown kind of file or line; accepted are COCO",
+    "[1]": "{path}, entry 1: unknown format of an entry; accepted are COCO",
+    "hello": "{path}, line 1: unknown format of a file or line; accepted are COCO",
     '{"a": 1,\n"b": }': "{path}, line 2, column 6: broken JSON, Expecting value",
     '{"id": 1, "caption": "a"}\n{"id": 2, "captio': "{path}, line 2, column 11: broken JSON",
     '{"id": 1, "caption": "a"}\n{"path": 2}': "{path}, line 2: no caption for '2'; accepted are",
@@ -68,8 +68,8 @@ BROKEN = {
     '[{"id": null, "caption": "a"}]': "{path}, entry 1: no image id",
     '{"1": []}': "{path}, entry 1: no caption for '1'",
     '{"1": [null]}': "{path}, entry 1: no caption for '1'",
-    '{"1": "a", "1": "b"}': "{path}: '1' stands there twice",
-    '{"id": 1, "id": 2}\n{"id": 3}': "{path}, line 1: 'id' stands there twice",
+    '{"1": "a", "1": "b"}': "{path}: the key '1' is there twice",
+    '{"id": 1, "id": 2}\n{"id": 3}': "{path}, line 1: the key 'id' is there twice",
     '{"images": [], "annotations": 3}': "{path}, entry 1: no caption for 'images'",
     '{"info": {"year": 2017}}': "{path}, entry 1: no caption for 'info'; accepted are COCO",
 }

@@ -57,7 +57,7 @@ def test_files_as_the_bulk_command_writes_them_are_read(tmp_path, suffix):
         ("a.jsonl", "\ufeff[1]\n", "line 1: a line must be a JSON object"),
         ("a.jsonl", b"\xff\xfe{", "is not text in UTF-8"),
         ("a.parquet", "path,caption\n", "cannot be read as Parquet"),
-        ("a.csv", 'path,caption\na.jpg,"a dog\n', "a.csv is no table: unexpected end"),
+        ("a.csv", 'path,caption\na.jpg,"a dog\n', "a.csv is not a CSV table: unexpected end"),
         ("a.csv", "path,caption\na.jpg,Tür\n".encode("latin1"), "line 2: the caption is not text"),
         ("none.jsonl", None, "none.jsonl cannot be read: No such file"),
     ],

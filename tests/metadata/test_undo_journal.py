@@ -7,22 +7,22 @@ import sys
 import pytest
 
 from cutline.errors import WritingError
-from cutline.metadata.undo_journal import Journal, Undone, journal_beside, undo
+from cutline.metadata.undo_journal import UndoJournal, Undone, journal_beside, undo
 
 
 @pytest.fixture
 def journal(tmp_path):
-    opened = Journal(journal_beside(tmp_path / "captions.jsonl"))
+    opened = UndoJournal(journal_beside(tmp_path / "captions.jsonl"))
     yield opened
     opened.close()
 
 
-def replace(journal: Journal, path, content: bytes) -> None:
+def replace(journal: UndoJournal, path, content: bytes) -> None:
     seen = path.read_bytes() if path.exists() else None
     journal.replace(path, content, seen=seen, picture=path)
 
 
-def actions(journal: Journal, *, apply: bool = True) -> list[str]:
+def actions(journal: UndoJournal, *, apply: bool = True) -> list[str]:
     journal.close()
     return [event.action for event in undo(journal.path, apply=apply)]
 
@@ -100,7 +100,7 @@ def test_a_file_that_somebody_changed_since_is_kept_and_the_rest_go_back(journal
 
     assert events == [
         Undone(other, "restored"),
-        Undone(gone, "kept", f"{gone} is gone"),
+        Undone(gone, "kept", f"{gone} does not exist any more"),
         Undone(changed, "kept", f"{changed} was changed after cutline wrote it"),
     ]
     assert changed.read_bytes() == b"by a human"
@@ -117,7 +117,7 @@ def test_killed_between_line_and_file_nothing_is_unknown(journal, tmp_path):
         file.write(b'{"number": 2, "targ')
     journal.close()
 
-    again = Journal(journal.path)
+    again = UndoJournal(journal.path)
     replace(again, path, b"after")
     again.close()
 
@@ -151,7 +151,7 @@ def test_a_read_only_file_and_one_that_changed_meanwhile_are_not_replaced(journa
     with pytest.raises(WritingError, match="is read-only"):
         replace(journal, path, b"after")
     for seen in (b"else", None):  # None: it was not there, and now it is
-        with pytest.raises(WritingError, match="was changed by somebody else"):
+        with pytest.raises(WritingError, match="was changed by another program"):
             journal.replace(other, b"after", seen=seen, picture=other)
     journal.close()
 
@@ -161,7 +161,7 @@ def test_a_read_only_file_and_one_that_changed_meanwhile_are_not_replaced(journa
 
 @pytest.mark.skipif(sys.platform == "win32", reason="locks that do not keep oneself out are POSIX")
 def test_a_journal_takes_one_process_at_a_time_and_knows_what_others_wrote(journal, tmp_path):
-    path, late = tmp_path / "a.jpg", Journal(journal.path)
+    path, late = tmp_path / "a.jpg", UndoJournal(journal.path)
     replace(journal, path, b"one")
 
     with pytest.raises(WritingError, match="is in use by another cutline"):
@@ -185,7 +185,7 @@ def test_a_journal_in_which_nothing_came_to_stand_is_gone(journal):
 
 def test_a_journal_that_cannot_be_written_is_one_sentence(tmp_path):
     with pytest.raises(WritingError, match="captions.undo.jsonl cannot be written: No such file"):
-        Journal(tmp_path / "none" / "captions.undo.jsonl").claim()
+        UndoJournal(tmp_path / "none" / "captions.undo.jsonl").claim()
 
 
 def test_damaged_blobs_restore_nothing_wrong(journal, tmp_path):
@@ -209,7 +209,7 @@ def test_no_journal_or_another_file_is_one_sentence(tmp_path):
     with pytest.raises(WritingError, match="there is no journal .* makes one$"):
         list(undo(tmp_path / "none.jsonl"))
     (tmp_path / "mine.undo.jsonl").touch()
-    with pytest.raises(WritingError, match="makes one; mine.undo.jsonl would be there$"):
+    with pytest.raises(WritingError, match="makes one; there is mine.undo.jsonl$"):
         list(undo(str(tmp_path / "captions.undo.jsonl")))
     with pytest.raises(WritingError, match="line 1: .*this is not an undo journal"):
         list(undo(other))
@@ -222,8 +222,8 @@ def test_on_a_full_disk_files_and_journal_stay_whole(tmp_path):
     code = """
 import resource, sys
 from pathlib import Path
-from cutline.metadata.undo_journal import Journal
-journal = Journal(Path("captions.undo.jsonl"))
+from cutline.metadata.undo_journal import UndoJournal
+journal = UndoJournal(Path("captions.undo.jsonl"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 for name, size in (("large", 9000), ("small", 2000)):
     try:

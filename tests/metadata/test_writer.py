@@ -242,7 +242,7 @@ def test_a_wrong_suffix_does_no_harm_and_other_formats_are_refused(album):
 
     assert png == "written"
     assert (before[0] == pixels_of(album / "really-png.jpg")[0]).all()
-    assert "is none of JPEG, PNG, WebP and TIFF" in gif
+    assert "is not a JPEG, PNG, WebP or TIFF file" in gif
     assert empty == f"failed: {album / 'empty.jpg'} is empty (0 bytes)"
 
 

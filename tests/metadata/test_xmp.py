@@ -11,7 +11,7 @@ from PIL import Image
 
 from cutline.errors import WritingError
 from cutline.metadata.provenance import ALT, DESCRIPTION, Found, Mark, clean_text, hash_text
-from cutline.metadata.xmp import look_inside, put_text, read_packet
+from cutline.metadata.xmp import put_text, read_embedded, read_packet
 
 DARKTABLE = """<?xml version="1.0" encoding="UTF-8"?>
 <!-- a comment, and a quote's "end" > here -->
@@ -124,7 +124,7 @@ def test_an_edited_text_is_a_humans(old, new):
 
     assert bool(found.human) == (old != "x-default")
     if found.human:
-        with pytest.raises(WritingError, match="holds a human's text: the .* says"):
+        with pytest.raises(WritingError, match="holds a person's text: the .* says"):
             put(ADOBE.replace(old, new, 1), "a cat")
 
 
@@ -132,7 +132,7 @@ def test_a_text_that_was_taken_away_does_not_come_back():
     start, end = ADOBE.index("<dc:description>"), ADOBE.index("</dc:description>")
     found = read_packet((ADOBE[:start] + ADOBE[end + 17 :]).encode())
 
-    assert found.human == "somebody took away what cutline had written"
+    assert found.human == "somebody removed what cutline had written"
 
 
 def test_an_empty_field_and_a_cameras_own_text_are_nobodys():
@@ -150,9 +150,9 @@ def test_an_empty_field_and_a_cameras_own_text_are_nobodys():
         ('<!DOCTYPE x [<!ENTITY a "b">]>' + DARKTABLE.split("?>")[1], "has a DOCTYPE"),
         (DARKTABLE.encode("utf-16"), "is not in UTF-8"),
         (DARKTABLE.replace("UTF-8", "ISO-8859-1").encode("latin-1"), "is in ISO-8859-1"),
-        (DARKTABLE.encode("latin-1"), "is no XMP: not well-formed"),
-        (DARKTABLE[:300], "is no XMP: "),
-        ("", "is no XMP: no element found"),
+        (DARKTABLE.encode("latin-1"), "is not XMP: not well-formed"),
+        (DARKTABLE[:300], "is not XMP: "),
+        ("", "is not XMP: no element found"),
         ("<html/>", "holds no rdf:RDF"),
     ],
 )
@@ -186,15 +186,15 @@ def test_a_picture_says_what_pillow_finds_in_it(tmp_path):
         options = {} if suffix == "tif" else {"xmp": put(None, "a dog")}
         Image.new("RGB", (8, 8)).save(path, exif=exif, **options)
 
-        found = look_inside(path)
+        found = read_embedded(path)
 
         assert found.texts["EXIF description"] == {"x-default": "Oma"}
         assert found.human == "the EXIF description says 'Oma'"
         assert found.text_hash == (hash_text("a dog") if options and suffix != "png" else "")
     Image.new("RGB", (8, 8)).save(tmp_path / "broken.jpg", exif=exif, xmp=b"<broken")
-    assert look_inside(tmp_path / "broken.jpg").human == "the EXIF description says 'Oma'"
+    assert read_embedded(tmp_path / "broken.jpg").human == "the EXIF description says 'Oma'"
     (tmp_path / "no.jpg").write_bytes(b"nothing")
-    assert look_inside(tmp_path / "no.jpg") == Found()
+    assert read_embedded(tmp_path / "no.jpg") == Found()
 
 
 @pytest.mark.skipif(not which("exiftool"), reason="ExifTool is not installed")

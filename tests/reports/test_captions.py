@@ -305,7 +305,7 @@ def test_of_lines_of_one_picture_the_last_counts_and_half_a_line_at_the_end_is_n
         ),
         (b"path,caption\n,a dog\n", "line 2: no path"),
         (b"path,caption\na.jpg,un caf\xe9\n", "line 2: the caption is not text in UTF-8"),
-        (b'path,caption\na.jpg,"a dog\n', "is no table: unexpected end of data"),
+        (b'path,caption\na.jpg,"a dog\n', "is not a CSV table: unexpected end of data"),
         (b"", "has no column 'path'"),
         (b"path,caption\n", "is empty"),
     ],

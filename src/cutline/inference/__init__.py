@@ -1,7 +1,7 @@
-"""Engines: what runs a captioner. Pixels in, word ids and log-probabilities out.
+"""Captioners and the engines that run them: pixels in, word ids and log-probabilities out.
 
-Each file is one alternative; every engine gives the same words, and a batch equals its pictures
-one by one. `onnx` needs neither torch nor anything else of training.
+Every engine gives the same words for the same model, and the result of a batch equals that of its
+pictures one by one. `onnx`, the default, needs neither torch nor anything else of training.
 """
 
 from typing import TYPE_CHECKING

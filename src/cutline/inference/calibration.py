@@ -1,9 +1,8 @@
-"""What a confidence of 0.8 means: of such captions, 80 in 100 are good.
+"""Calibrated confidence: of captions with a confidence of 0.8, 80 in 100 are good.
 
-Enters: what speaks for captions (`weigh_evidence`) and whether each was good, on pictures that the
-model has not learnt from, best of several origins. Leaves: the weights that turn the evidence into
-that chance (logistic regression; Platt 1999), and how far off it is (expected calibration error;
-Naeini et al. 2015). Good is what `RULE` says.
+`Calibration.fit` takes evidence (`weigh_evidence`) and whether each caption was good by `RULE`, on
+pictures outside the training data, best from several sources. It is a logistic regression (Platt
+1999); its quality is the expected calibration error (Naeini et al. 2015).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +22,14 @@ RULE = (
 )
 BINS = 10
 UNNAMED = 0.02
-"""The probability of a noun that is not among the picture's concepts."""
+"""The probability of a noun that is not among the concepts."""
 
 CERTAIN = 1e-4
-"""No probability counts as nearer to 0 or 1."""
+"""Probabilities are clipped to this distance from 0 and 1."""
 RIGHT = 0.75
-"""The share of captions that must be right at the threshold below which they are left out."""
+"""The share of captions above the threshold that must be good."""
 MOST = 1e6
-"""More than any weight in a card can be."""
+"""Upper bound of the weights in a card."""
 
 EVIDENCE = frozenset(
     ["mean", "least", "agreement", "person", "unsaid", "surest", "named", "photograph"]
@@ -76,16 +75,16 @@ def weigh_evidence(caption: Caption) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The chance of being good is sigmoid(`bias` + sum of weight x evidence)."""
+    """P(good) = sigmoid(`bias` + sum of weight x evidence)."""
 
     bias: float
     weights: Mapping[str, float]
-    """Of each number of `weigh_evidence`."""
+    """By key of `weigh_evidence`."""
     rule: str = RULE
 
     @classmethod
     def fit(cls, evidence: Sequence[Mapping[str, float]], good: Flags) -> "Calibration":
-        """The likeliest weights, found by Newton's method; a small ridge keeps them finite."""
+        """Maximum likelihood weights by Newton's method; a small ridge keeps them finite."""
         names = tuple(evidence[0])
         inputs = _stack(evidence, names)
         ridge = 1e-3 * np.eye(inputs.shape[1])
@@ -100,7 +99,7 @@ class Calibration:
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> "Calibration | None":
-        """The one that a model's card holds; a `ModelError` where it is none.
+        """The calibration in a model card. Raises `ModelError` if it is invalid.
 
         Those of 0.1.0 have `mean` and `least` only.
         """
@@ -119,7 +118,7 @@ class Calibration:
         return cls(bias, dict(zip(named, fitted, strict=True)), str(table.get("rule", RULE)))
 
     def confidence(self, evidence: Sequence[Mapping[str, float]]) -> Floats:
-        """The chance of each caption to be good."""
+        """The probability of each caption to be good."""
         inputs = _stack(evidence, tuple(self.weights))
         return _sigmoid(inputs @ [self.bias, *self.weights.values()])
 
@@ -130,7 +129,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Captions of about one confidence."""
+    """Captions of about the same confidence: number, mean confidence, share of good ones."""
 
     captions: int
     confidence: float
@@ -138,7 +137,7 @@ class Bin:
 
 
 def find_threshold(confidence: Floats, good: Flags, *, right: float = RIGHT) -> float:
-    """The least confidence at and above which this share of captions is good; 1 where none is."""
+    """The lowest confidence from which on this share of captions is good; 1 if there is none."""
     order = np.argsort(-confidence, kind="stable")
     share = np.cumsum(good[order]) / np.arange(1, len(good) + 1)
     enough = np.flatnonzero(share >= right)
@@ -146,7 +145,7 @@ def find_threshold(confidence: Floats, good: Flags, *, right: float = RIGHT) -> 
 
 
 def calibration_curve(confidence: Floats, good: Flags, *, bins: int = BINS) -> list[Bin]:
-    """What was promised and what was kept, in `bins` equal parts between 0 and 1."""
+    """Confidence and share of good captions, in `bins` equal intervals between 0 and 1."""
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     return [
         Bin(int(own.sum()), float(confidence[own].mean()), float(good[own].mean()))
@@ -156,13 +155,13 @@ def calibration_curve(confidence: Floats, good: Flags, *, bins: int = BINS) -> l
 
 
 def expected_error(curve: Sequence[Bin]) -> float:
-    """How far promise and truth are apart, on average over captions."""
+    """Expected calibration error: |confidence - share of good captions|, averaged over captions."""
     total = sum(each.captions for each in curve)
     return sum(each.captions * abs(each.confidence - each.good) for each in curve) / total
 
 
 def cross_fit(evidence: Sequence[Mapping[str, float]], good: Flags, *, folds: int = 5) -> Floats:
-    """Confidences of captions, each by a calibration that was fitted without it."""
+    """Cross-validated confidences: each by a calibration that was fitted without that caption."""
     confidence = np.zeros(len(good))
     fold = np.arange(len(good)) % folds
     for number in range(folds):

@@ -1,4 +1,4 @@
-"""The whole thing for a user: a picture in, a caption out. Drives an engine, knows no network."""
+"""The captioner: pictures in, captions out. It drives an `Engine` and knows no network."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ from cutline.text.vocabulary import PAD, Vocabulary
 from cutline.types import Caption, Concept, Written
 
 PACKAGED = Path(str(files("cutline.inference"))) / "pretrained" / "captioner.onnx"
-"""The model inside the package."""
+"""The model in the package."""
 
 BATCH = 8
 
@@ -33,46 +33,46 @@ Pictures = list[Source] | tuple[Source, ...]
 
 @runtime_checkable
 class Engine(Protocol):
-    """Anything that writes captions under pixels, with the words and the view it was trained on."""
+    """Anything that captions pixels, with the vocabulary and the view that it was trained with."""
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The words that it knows by number."""
+        """The words by id."""
 
     @property
     def view(self) -> View:
-        """How it looks at pictures."""
+        """How pictures become pixels."""
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What it was trained on and how well it does."""
+        """The model card: training data, scores, calibration."""
 
     @property
     def workers(self) -> int:
-        """How many calls at once are worth it where there are many pictures."""
+        """How many concurrent calls pay off when there are many pictures."""
 
     @property
     def on_one_core(self) -> "Engine":
-        """The same captioner for several calls at once, each of which takes one core."""
+        """The same engine for concurrent calls, each of which uses one core."""
 
     def write(self, pixels: NDArray[np.uint8], style: Style = UNCONSTRAINED) -> Written:
-        """Captions of pictures of shape (rows, size, size, 3), found within a style."""
+        """Caption pixels of shape (rows, size, size, 3) under the constraints of a style."""
 
 
 class Captioner:
-    """Writes captions: `load().caption("photo.jpg").text  # 'a dog runs through the grass'`."""
+    """Captions pictures: `load().caption("photo.jpg").text  # 'a dog runs through the grass'`."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What the model was trained on and how well it does."""
+        """The model card: training data, scores, calibration."""
         return self.engine.card
 
     @property
     def threshold(self) -> float:
-        """The confidence from which on three of four captions are right; 0 where none is known."""
+        """The confidence from which on three of four captions are right; 0 if it is not known."""
         return _threshold(self.card, "calibration")
 
     @overload
@@ -90,29 +90,29 @@ class Captioner:
 
         A picture is a path, bytes, an open file, a PIL image, or an array (height, width, 3). With
         `best` above 1 a caption's `alternatives` hold the other candidates. One that is not a
-        photograph gets an empty text and `left_out`, unless the style says `any_picture`. Raises
-        `ImageError` for a picture that cannot be read; `caption_each` goes on instead. Raises
-        `ModelError` when the model has not so many candidates or cannot search within the `style`.
+        photograph gets an empty text and `left_out`, unless the style has `any_picture`. Raises
+        `ImageError` for a picture that cannot be read (`caption_each` goes on instead), and
+        `ModelError` if the model has too few candidates or cannot search within the `style`.
         """
         if isinstance(pictures, list | tuple):
             return [
-                _insist(answer) for answer in self.caption_each(pictures, best=best, style=style)
+                _or_raise(answer) for answer in self.caption_each(pictures, best=best, style=style)
             ]
         [answer] = self.caption_each([pictures], best=best, style=style)
-        return _insist(answer)
+        return _or_raise(answer)
 
     def caption_each(
         self, pictures: Iterable[Source], *, best: int = 1, style: Style = UNCONSTRAINED
     ) -> Iterator[Caption | ImageError]:
-        """An answer for every picture, in order and as they come: its caption or what is wrong.
+        """Yield a caption or an error for each picture, in order, as the pictures arrive.
 
-        Of more than a batch, each core decodes and captions batches of its own. Memory does not
-        grow with their number.
+        If there is more than one batch, each core decodes and captions batches of its own. Memory
+        use does not depend on the number of pictures.
         """
-        todo = iter(pictures)
-        begun = list(islice(todo, BATCH + 1))
-        pictures, engine = chain(begun, todo), self.engine
-        if len(begun) <= BATCH or engine.workers == 1:
+        remaining = iter(pictures)
+        first = list(islice(remaining, BATCH + 1))
+        pictures, engine = chain(first, remaining), self.engine
+        if len(first) <= BATCH or engine.workers == 1:
             for batch in decode_ahead(pictures, engine.view, batch=BATCH):
                 yield from self._write(engine, batch, best, style)
             return
@@ -200,7 +200,7 @@ def captions_of(
     best: int = 1,
     calibration: Calibration | None = None,
 ) -> list[Caption]:
-    """A caption for each row that an engine wrote, with `best` - 1 more candidates beside it."""
+    """A caption for each row of an engine's output, with `best` - 1 alternatives."""
     captions = []
     for row, scores in enumerate(written.scores):
         candidates = (
@@ -216,13 +216,13 @@ def captions_of(
 
 
 def _threshold(card: Mapping[str, Any], part: str) -> float:
-    """What a part of a card says, which may be anybody's: a share, or 0 where there is none."""
+    """The threshold in a part of a card, which is untrusted input; 0 if it has none."""
     told = card.get(part)
     share = told.get("threshold") if isinstance(told, Mapping) else None
     return float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 0.0
 
 
-def _insist(answer: Caption | ImageError) -> Caption:
+def _or_raise(answer: Caption | ImageError) -> Caption:
     if isinstance(answer, ImageError):
         raise answer
     return answer
@@ -232,8 +232,8 @@ def _read_candidate(written: Written, row: int, candidate: int, vocabulary: Voca
     ids = written.words[row, candidate]
     words = vocabulary.decode(ids.tolist())
     each = tuple(float(value) for value in written.log_probs[row, candidate][ids != PAD])
-    if not isfinite(sum(each)):  # of weights that are no numbers; and JSON knows none of these
-        raise ModelError("this model's probabilities are no numbers: its weights are damaged")
+    if not isfinite(sum(each)):  # from NaN weights; JSON has no NaN
+        raise ModelError("this model's probabilities are not finite: its weights are damaged")
     gaze, photograph = None, None
     if written.gaze is not None:
         looked = written.gaze[row, candidate][ids != PAD]
@@ -259,7 +259,7 @@ def _weigh(caption: Caption, calibration: Calibration) -> Caption:
 
 
 def _fingerprint_of(folder: Path) -> str | None:
-    """Which weights a folder's card speaks of."""
+    """The fingerprint of the weights in a folder's card."""
     try:
         return json.loads((folder / "card.json").read_text(encoding="utf8")).get("fingerprint")
     except (OSError, ValueError, AttributeError, RecursionError):

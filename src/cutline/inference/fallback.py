@@ -1,7 +1,6 @@
-"""What stands where a caption would: the sentence, a phrase that is surely true, or nothing.
+"""Replaces captions that the model's concepts contradict by a phrase, or by nothing.
 
-Enters: a caption as the search found it, the wished style, and two thresholds of the model's card.
-Leaves: the caption as a user gets it.
+Takes a caption as the search found it, a style and two thresholds of the model card.
 """
 
 from dataclasses import replace
@@ -15,23 +14,23 @@ from cutline.types import Caption, Concept
 
 NOT_A_PHOTOGRAPH = "not a photograph"
 SURE = 0.7
-"""How likely a noun must be to stand alone."""
+"""Probability from which a noun is used as a phrase."""
 DOUBTED = 0.05
-"""How likely a thing must be for a caption to name it undoubted."""
+"""Probability below which a noun in a caption is doubted."""
 THINGS = frozenset(["animal", "vehicle", "food", "furniture", "thing", "sport", "nature", "place"])
-"""Kinds of nouns that say what a picture is of, and guess nothing of people."""
-TELLING = frozenset(["animal", "vehicle"])
-"""Kinds of nouns that the concepts know well enough to doubt them."""
+"""Kinds of nouns that describe a picture without guessing about people."""
+CHECKED = frozenset(["animal", "vehicle"])
+"""Kinds of nouns that the concepts know well enough to contradict a caption."""
 
 
 def finish(
     caption: Caption, style: Style, *, photograph: float, sure: float, english: bool = False
 ) -> Caption:
-    """The caption in the wished style, or without a text where the picture is no photograph.
+    """Apply a style; empty the text of a picture that is not a photograph.
 
-    Below a probability of `photograph` the picture is none. With the form `auto` a caption whose
-    confidence is less than `sure` gives way to a phrase, if the picture surely shows something that
-    the caption does not say, or the caption names a thing that the picture hardly shows.
+    A picture whose probability is below `photograph` is not one. In the form `auto`, a caption with
+    a confidence below `sure` becomes a phrase if it leaves out the likeliest concept, or names a
+    thing that is not among the likely ones.
     """
     known = caption.photograph
     if known is not None and known < photograph and not style.any_picture:
@@ -39,11 +38,11 @@ def finish(
     unsure = style.form == "auto" and caption.confidence < sure and _is_doubtful(caption)
     if style.form == "phrase" or unsure:
         caption = _as_phrase(caption, style)
-    return _dress(_mend(caption, style) if english else caption, style)
+    return _format(_mend(caption, style) if english else caption, style)
 
 
 def _mend(caption: Caption, style: Style) -> Caption:
-    """The caption and its candidates with `an` where a vowel follows, if the style has room."""
+    """Put `an` before vowels in the caption and its alternatives, if the style has room."""
     words = mend_articles(caption.words)
     text = join_words(words)
     fits = caption.text and style.is_short_enough(text) and "an" not in style.avoid
@@ -53,17 +52,17 @@ def _mend(caption: Caption, style: Style) -> Caption:
 
 
 def _is_doubtful(caption: Caption) -> bool:
-    """Whether the concepts contradict it: their surest is not said, or a thing is not there."""
+    """Whether the caption leaves out the surest concept, or names an unlikely thing."""
     surest, said = _surest(caption), nouns_of(caption.words)
     if surest is None:
         return False
     likely = {each.noun for each in caption.concepts if each.probability >= DOUBTED}
-    doubted = [noun for noun in said if kind_of(noun) in TELLING and noun not in likely]
+    doubted = [noun for noun in said if kind_of(noun) in CHECKED and noun not in likely]
     return bool(doubted) or not any(agree(noun, surest.noun) for noun in said)
 
 
 def _as_phrase(caption: Caption, style: Style) -> Caption:
-    """The caption with a phrase for its text; as it is where no noun is sure."""
+    """The caption as a phrase; unchanged if no noun is sure."""
     concept = _surest(caption)
     if concept is None:
         return caption
@@ -84,7 +83,7 @@ def _as_phrase(caption: Caption, style: Style) -> Caption:
 
 
 def _surest(caption: Caption) -> Concept | None:
-    """The likeliest noun of a thing; of those that are true of one thing the narrowest."""
+    """The likeliest noun of a thing, without those that include a narrower sure one."""
     sure = [c for c in caption.concepts if c.probability >= SURE and kind_of(c.noun) in THINGS]
     narrow = [
         concept
@@ -101,11 +100,11 @@ def _read_phrases() -> dict[str, str]:
 
 
 def phrase_of(noun: str) -> str:
-    """A noun as people write it alone: `a zebra`, `an orange`, `grass`, `scissors`."""
+    """A noun as a phrase: `a zebra`, `an orange`, `grass`, `scissors`."""
     return _read_phrases().get(noun, f"{article_of(noun)} {noun}")
 
 
-def _dress(caption: Caption, style: Style) -> Caption:
+def _format(caption: Caption, style: Style) -> Caption:
     fitting = (other for other in caption.alternatives if style.is_short_enough(other.text))
-    others = tuple(_dress(other, style) for other in fitting)
+    others = tuple(_format(other, style) for other in fitting)
     return replace(caption, text=style.format(caption.text), alternatives=others)

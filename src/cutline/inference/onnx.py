@@ -1,7 +1,7 @@
-"""The engine that needs no torch: one onnx file, run by onnxruntime.
+"""The engine for one-file models: onnxruntime, without torch.
 
-The file may be a stranger's. What it says of itself is checked before it is used, what it writes
-before it is read, and a graph that does not end is ended.
+The file is untrusted input. Its metadata is checked before it is used, its output before it is
+read, and a graph that does not end is stopped.
 """
 
 import json
@@ -25,17 +25,18 @@ from cutline.text.vocabulary import PAD, Vocabulary
 from cutline.types import Written
 
 PATIENCE = 60.0
-"""Seconds that a picture may take; the one in the package takes 0.03."""
+"""Seconds per picture after which a graph is stopped; the packaged model takes 0.03."""
 MOST_CANDIDATES, MOST_WORDS, MOST_REGIONS, MOST_CONCEPTS = 100, 1_000, 10_000, 1_000
-"""Of what a graph may write under a picture."""
+"""Limits for the output of a graph per picture."""
 
 
 class OnnxEngine:
     """A captioner in one file: graph, vocabulary, view and card.
 
-    `threads` is how many cores one call may use (default: all that this process may). Many pictures
-    are done sooner by as many calls at once, each `on_one_core`. A graph that takes `patience`
-    seconds for a picture is ended.
+    `threads` is the number of cores of one call (default: all that this process may use). Many
+    pictures are captioned faster by as many concurrent calls, each `on_one_core`. A graph that
+    takes `patience` seconds per picture is stopped. Raises `ModelError` for a file that is not a
+    model.
     """
 
     def __init__(
@@ -43,14 +44,14 @@ class OnnxEngine:
     ) -> None:
         options = session_options()
         self.threads = options.intra_op_num_threads = threads or usable_cores()
-        options.inter_op_num_threads = 1  # the graph is one chain: nothing could run beside it
+        options.inter_op_num_threads = 1  # the graph has no parallel branches
         if _sums_saturate():
             options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's errors share no base class but this
+        except Exception as error:  # the only common base class of onnxruntime's errors
             if not path.exists():
                 raise ModelError(f"there is no model {path}") from None
             raise ModelError(f"{path} is not a model that runs: {_reason(error)}") from None
@@ -64,22 +65,22 @@ class OnnxEngine:
             raise ModelError(f"{path} was made by another cutline: export it again with this one")
         try:
             self.vocabulary = Vocabulary.of_lines(self._metadata["vocabulary"])
-            """The words that the graph knows by number."""
+            """The words by id."""
             self.view = View.from_dict(self._table("view"))
-            """How the model was trained to look at pictures."""
+            """How pictures become pixels."""
             self.card: Mapping[str, Any] = self._table("card")
-            """What the model was trained on and how well it does."""
+            """The model card: training data, scores, calibration."""
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
 
     @property
     def workers(self) -> int:
-        """As many as it may use cores."""
+        """One call for each core."""
         return self.threads
 
     @cached_property
     def on_one_core(self) -> "OnnxEngine":
-        """The same captioner, for several calls at once; `ModelError` if its file has changed."""
+        """The same engine for concurrent calls. Raises `ModelError` if its file has changed."""
         if self.threads == 1:
             return self
         single = OnnxEngine(self.path, threads=1, patience=self._patience)
@@ -88,10 +89,9 @@ class OnnxEngine:
         return single
 
     def write(self, pixels: NDArray[np.uint8], style: Style = UNCONSTRAINED) -> Written:
-        """Captions of pictures of shape (rows, size, size, 3).
+        """Caption pixels of shape (rows, size, size, 3).
 
-        Raises `ModelError` for a graph that does not run, does not end or writes what no captioner
-        does.
+        Raises `ModelError` for a graph that does not run, does not end, or gives invalid output.
         """
         asked = {} if style.is_unconstrained else self._asked(style)
         seconds = self._patience * len(pixels)
@@ -101,35 +101,39 @@ class OnnxEngine:
             except Exception as error:  # as above
                 if options.terminate:
                     raise ModelError(
-                        f"{self.path} came to no end in {seconds:g} seconds: it was stopped"
+                        f"{self.path} did not end within {seconds:g} seconds and was stopped"
                     ) from None
                 if is_out_of_memory(error):
-                    raise ModelError(f"{self.path} asks for more memory than there is") from None
+                    raise ModelError(f"{self.path} needs more memory than there is") from None
                 raise ModelError(f"{self.path} does not run: {_reason(error)}") from None
         told = dict(zip(self._outputs, found, strict=True))
         captions = [told[name] for name in Written._fields[:4] if name in told]
         named = [told.get(name) for name in Written._fields[4:]]
         known = len(self.vocabulary)
-        wrong = _find_fault(captions, len(pixels), known) or _misname(named, len(pixels), known)
+        wrong = _find_fault(captions, len(pixels), known) or _find_wrong_concepts(
+            named, len(pixels), known
+        )
         if wrong:
-            raise ModelError(f"{self.path} is no captioner: {wrong}")
+            raise ModelError(f"{self.path} is not a captioner: {wrong}")
         return Written(**told)
 
     def _table(self, name: str) -> dict[str, Any]:
-        """An object among the metadata."""
+        """A JSON object in the metadata."""
         try:
             table = json.loads(self._metadata.get(name, ""))
         except (ValueError, RecursionError):
             table = None
         if not isinstance(table, dict):
-            raise ModelError(f"it carries no {name} that can be read")
+            raise ModelError(f"its {name} cannot be read")
         return table
 
     def _asked(self, style: Style) -> dict[str, NDArray[Any]]:
-        """The inputs of the graph that say what no caption may be; they may be left away."""
+        """The optional inputs of the graph that constrain captions."""
         taken = {each.name for each in self._session.get_overridable_initializers()}
         if "avoid" not in taken:
-            raise ModelError(f"{self.path} searches freely: export it again with this cutline")
+            raise ModelError(
+                f"{self.path} has no inputs for a style: export it again with this cutline"
+            )
         if style.max_chars is not None and "max_chars" not in taken:
             raise ModelError(NEEDS_BEAM)
         asked = {
@@ -140,7 +144,7 @@ class OnnxEngine:
 
 
 def _find_fault(found: list[Any], rows: int, known: int) -> str:
-    """What is wrong with what a graph wrote, or nothing; `known` is how many words there are."""
+    """What is wrong with the output of a graph; `known` is the size of the vocabulary."""
     if len(found) not in (3, 4) or not all(isinstance(each, np.ndarray) for each in found):
         return "it must write words, log-probabilities, scores and perhaps the gaze"
     words, log_probs, scores, *gaze = found
@@ -161,8 +165,8 @@ def _find_fault(found: list[Any], rows: int, known: int) -> str:
     return ""
 
 
-def _misname(named: list[Any], rows: int, known: int) -> str:
-    """What is wrong with concepts, their chances and that of a photograph, or nothing."""
+def _find_wrong_concepts(named: list[Any], rows: int, known: int) -> str:
+    """What is wrong with the concepts and their probabilities."""
     if all(each is None for each in named):
         return ""
     if not all(isinstance(each, np.ndarray) for each in named):
@@ -196,9 +200,9 @@ def _reason(error: Exception) -> str:
 
 
 def _sums_saturate(processor: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether 8-bit sums overflow on this processor: x86 without VNNI, which is older than 2019.
+    """Whether 8-bit products saturate on this processor: x86 without VNNI (before 2019).
 
-    There, exact sums take longer; elsewhere asking for them would halve the speed for nothing.
+    There, exact sums must be asked for; elsewhere that would halve the speed for nothing.
     """
     if platform.machine().lower() not in ("x86_64", "amd64") or not processor.exists():
         return False
@@ -206,7 +210,7 @@ def _sums_saturate(processor: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def usable_cores() -> int:
-    """Cores this process may run on: in a container fewer than the machine has."""
+    """Cores that this process may use: in a container fewer than the machine has."""
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()

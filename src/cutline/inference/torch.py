@@ -1,4 +1,4 @@
-"""The engine of training: the same captioner, run by PyTorch on any device."""
+"""The engine for model folders: PyTorch, on any device."""
 
 from collections.abc import Mapping
 from pathlib import Path

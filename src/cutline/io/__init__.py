@@ -1,1 +1,1 @@
-"""Files of captions and tables, and the one way in which a file is written."""
+"""Files of captions, tables, and atomic writes."""

@@ -1,9 +1,8 @@
-"""May this file be written? An output is no input, and no file that somebody else made.
+"""Checks before an output is written: it is no input, and replaces only what cutline made.
 
-What cutline made is known by what is in it, wherever it lies: a page and a drawing name their
-maker, a model carries a vocabulary, lines and lists have the shape in which they are
-written here. A file of captions is known by its journal, since a person may have made one of the
-same shape.
+What cutline made is recognized by content: pages and drawings name their generator, one-file models
+carry a vocabulary, scores and results have the form in which they are written. A file of captions
+is recognized by its journal, since a person may have made one of the same form.
 """
 
 import json
@@ -18,11 +17,11 @@ from cutline.images.formats import is_picture
 from cutline.io.atomic import require_writable
 
 SOFTWARE = 0x0131
-"""The EXIF tag in which a drawing names its maker."""
+"""The EXIF tag `Software`, by which drawings are recognized."""
 _BEGINNINGS = (b'[\n{\n"image_id": ', b"# Inspection of ")
-"""Of what `cutline evaluate --out` and `cutline inspect --out` write."""
+"""Of the files that `cutline evaluate --out` and `cutline inspect --out` write."""
 _MODEL = b"\x0a\x0avocabulary\x12"
-"""The key of a one-file model's vocabulary, as Protocol Buffers spell it."""
+"""The metadata key of a one-file model, in Protocol Buffers encoding."""
 _HEAD = 4096
 
 
@@ -33,15 +32,14 @@ def require_output(
     overwrite: bool = False,
     own: bool | None = None,
 ) -> None:
-    """Raises `DataError` for an output that is one of the inputs or lies in one that is a folder,
-    and, unless `overwrite` is asked for, for a file that cutline did not make.
+    """Raise `DataError` for an output that is an input, lies in an input folder, or cannot be
+    written, and, without `overwrite`, for an existing file that cutline did not make.
 
-    `own` says whether it did, where that does not stand in the file. What could not be written
-    anyway, such as a link or a folder, is refused here too, before any work is done.
+    `own` says whether cutline made it, if its content cannot tell.
     """
     for given in inputs:
         if given is not None and given.exists() and out.exists() and _is_in(out, given):
-            raise DataError(f"{out} is read here, so it is not written over: name another file")
+            raise DataError(f"{out} is an input, which is never overwritten: name another file")
     try:
         if require_writable(out) is None:
             return
@@ -50,24 +48,24 @@ def require_output(
     if overwrite or (is_made_by_cutline(out) if own is None else own):
         return
     raise DataError(
-        f"{out} is there already, and is not known to be cutline's: name another file, or let it "
-        "be replaced with --overwrite"
+        f"{out} exists, and is not known to be cutline's: name another file, or replace it with "
+        "--overwrite"
     )
 
 
 def require_page_output(
     out: Path, inputs: Iterable[Path | None] = (), *, overwrite: bool = False
 ) -> None:
-    """The same for a page; none is written over a picture, even if that is asked for."""
+    """The same for an HTML page, which never replaces a picture, not even with `overwrite`."""
     if is_picture(out.name):
         raise DataError(
-            f"{out} is the name of a picture, and a page is written: take {out.stem}.html"
+            f"{out} is the name of a picture, and the output is a page: use {out.stem}.html"
         )
     require_output(out, inputs, overwrite=overwrite)
 
 
 def is_made_by_cutline(path: Path) -> bool:
-    """Whether cutline made a file, by what is in it."""
+    """Whether cutline made a file, by its content."""
     try:
         if not path.is_file():
             return False
@@ -98,12 +96,12 @@ def _is_drawing(path: Path) -> bool:
     try:
         with Image.open(path) as image:
             return str(image.getexif().get(SOFTWARE, "")).startswith("cutline ")
-    except Exception:  # Pillow raises nearly anything for a file that is no picture
+    except Exception:  # Pillow raises nearly anything for a broken picture
         return False
 
 
 def _is_scores(path: Path) -> bool:
-    """Whether it begins as `cutline score --per-image` does."""
+    """Whether it begins like a file of `cutline score --per-image`."""
     with path.open("rb") as file:
         line = file.readline(10**6)
     try:
@@ -117,4 +115,4 @@ def _is_scores(path: Path) -> bool:
 
 
 GENERATOR = '<meta name="generator" content="cutline '
-"""In the head of every page: by it a page is known as cutline's."""
+"""In the head of every page, by which pages are recognized."""

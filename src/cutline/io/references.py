@@ -1,8 +1,8 @@
-"""The files that people have for captions, read into plain mappings: image id to captions.
+"""Readers of the caption files that people have: references and predictions by image id.
 
-One reader serves references and predictions in every format, told apart by what the file says:
-COCO's annotations and results (Chen et al. 2015), Karpathy's `dataset_*.json`, `{id: captions}`,
-lines of JSON as `cutline caption --json` writes them, and Flickr8k's tokens (Hodosh et al. 2013).
+The format is detected from the content: COCO annotations and results (Chen et al. 2015), Karpathy's
+`dataset_*.json`, `{id: captions}`, JSON lines as `cutline caption --json` writes them, and
+Flickr8k's tokens (Hodosh et al. 2013).
 """
 
 import json
@@ -18,56 +18,56 @@ ACCEPTED = (
     "lines of JSON with an id and a caption each, or Flickr8k's name#number<tab>caption"
 )
 ID_KEYS = ("image_id", "id", "image", "path")
-"""How an entry names its image; beside `image_id` an `id` is that of the caption. Of a path the
-last part counts, as data sets name their images."""
+"""Keys of the image id, in this order: beside `image_id`, `id` is that of the caption. Of a path
+the file name counts."""
 KARPATHY_SPLITS = {"train": ("train", "restval"), "validation": ("val",), "test": ("test",)}
 MANY_LINES = re.compile(r"\s*\{.*\}\s*\n\s*\{")
 FLICKR_LINE = re.compile(r"([^\t]+)#\d+\t(.*)")
 LONGEST = 10_000
-"""Characters of a caption; a longer one is another thing by mistake, and would take for ever."""
+"""Maximum length of a caption in characters: anything longer is not a caption."""
 
 
 class Entry(NamedTuple):
-    """What a file says of one image in one place."""
+    """The captions of one image in one entry of a file."""
 
     id: str
     captions: list[str]
     where: str
-    """The file and the line or entry, for a sentence that helps."""
+    """File and line or entry, for error messages."""
 
 
 def read_references(path: Path, *, split: str | None = None) -> dict[str, list[str]]:
-    """What people wrote about each image; `split` (one of `SPLITS`) chooses from a Karpathy file.
+    """The references of each image; `split` (one of `SPLITS`) selects from a Karpathy file.
 
-    Raises `DataError` for a file that is missing, broken, of unknown shape or without captions.
+    Raises `DataError` for a file that is missing, broken, of an unknown format or without captions.
     """
     found: dict[str, list[str]] = {}
     for entry in _read_entries(path, split):
         found.setdefault(entry.id, []).extend(entry.captions)
-    _refuse_nothing(found, path)
+    _require_captions(found, path)
     return found
 
 
 def read_predictions(path: Path) -> dict[str, str]:
-    """What a model wrote about each image, one caption an image.
+    """The predictions of a model, one caption per image.
 
-    Raises `DataError` as `read_references` does, and for a second prediction for an image.
+    Raises `DataError` like `read_references`, and for a second prediction for an image.
     """
     found: dict[str, str] = {}
     for entry in _read_entries(path):
         if entry.id in found or len(entry.captions) > 1:
             raise DataError(f"{entry.where}: a second prediction for image {entry.id!r}")
         [found[entry.id]] = entry.captions
-    _refuse_nothing(found, path)
+    _require_captions(found, path)
     return found
 
 
 def name_of(path: str) -> str:
-    """The last part of a path, whichever system wrote it: data sets name their images so."""
+    """The last part of a path, written by any operating system."""
     return re.split(r"[/\\]", path)[-1]
 
 
-def _refuse_nothing(found: Mapping[str, Any], path: Path) -> None:
+def _require_captions(found: Mapping[str, Any], path: Path) -> None:
     if not found:
         raise DataError(f"{path} holds no captions")
 
@@ -102,23 +102,23 @@ def _read_text(path: Path) -> str:
 def _parse(text: str, path: Path, line: int | None = None) -> Any:
     where = f"{path}, line {line}" if line else f"{path}"
     try:
-        return json.loads(text, object_pairs_hook=lambda pairs: _without_twins(pairs, where))
+        return json.loads(text, object_pairs_hook=lambda pairs: _without_duplicates(pairs, where))
     except json.JSONDecodeError as error:
         place = f"{path}, line {line or error.lineno}, column {error.colno}"
         raise DataError(f"{place}: broken JSON, {error.msg}") from error
     except RecursionError:
-        raise DataError(f"{where}: lists within lists beyond any use") from None
+        raise DataError(f"{where}: broken JSON, nested too deeply") from None
     except ValueError:
-        raise DataError(f"{where}: broken JSON, a number of thousands of digits") from None
+        raise DataError(f"{where}: broken JSON, a number with thousands of digits") from None
 
 
-def _without_twins(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
-    """Python's own reader keeps the last of two equal names, and says nothing."""
+def _without_duplicates(pairs: list[tuple[str, Any]], where: str) -> dict[str, Any]:
+    """Refuse duplicate keys, of which Python's reader silently keeps the last."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        twin = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{where}: {twin!r} stands there twice")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{where}: the key {duplicate!r} is there twice")
     return found
 
 
@@ -126,8 +126,8 @@ def _read_flickr(text: str, path: Path) -> Iterator[Entry]:
     for number, line in _lines(text):
         where = f"{path}, line {number}"
         if not (found := FLICKR_LINE.fullmatch(line)):
-            raise DataError(f"{where}: unknown kind of file or line; accepted are {ACCEPTED}")
-        yield _enter(found[1], [found[2]], where)
+            raise DataError(f"{where}: unknown format of a file or line; accepted are {ACCEPTED}")
+        yield _make_entry(found[1], [found[2]], where)
 
 
 def _read_lines(text: str, path: Path) -> Iterator[Entry]:
@@ -136,7 +136,7 @@ def _read_lines(text: str, path: Path) -> Iterator[Entry]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Not `splitlines`, which also parts a caption at signs like U+2028."""
+    """Not `splitlines`, which also splits at characters like U+2028."""
     lines = enumerate(text.split("\n"), start=1)
     return ((number, line) for number, line in lines if line.strip())
 
@@ -171,7 +171,7 @@ def _read_json(data: Any, path: Path) -> Iterator[Entry]:
 
 def _read_record(record: Any, where: str) -> Entry:
     if not isinstance(record, dict):
-        raise DataError(f"{where}: unknown kind of entry; accepted are {ACCEPTED}")
+        raise DataError(f"{where}: unknown format of an entry; accepted are {ACCEPTED}")
     id = next((record[key] for key in ID_KEYS if key in record), None)
     if "path" in record and id == record["path"]:  # as `cutline caption --json` writes
         id = name_of(str(id))
@@ -183,10 +183,10 @@ def _read_record(record: Any, where: str) -> Entry:
     texts = [_text_of(caption) for caption in _as_list(captions)]
     if not texts or not all(isinstance(text, str) for text in texts):
         raise DataError(f"{where}: no caption for {str(id)!r}; accepted are {ACCEPTED}")
-    return _enter(str(id), texts, where)
+    return _make_entry(str(id), texts, where)
 
 
-def _enter(id: str, captions: list[str], where: str) -> Entry:
+def _make_entry(id: str, captions: list[str], where: str) -> Entry:
     longest = max(map(len, captions))
     if longest > LONGEST:
         raise DataError(
@@ -200,5 +200,5 @@ def _as_list(captions: Any) -> list[Any]:
 
 
 def _text_of(caption: Any) -> Any:
-    """For the text some hold `{"caption": text}` (pycocoevalcap) or `{"raw": text}` (Karpathy)."""
+    """The text of `{"caption": text}` (pycocoevalcap), `{"raw": text}` (Karpathy), or the text."""
     return caption.get("caption", caption.get("raw")) if isinstance(caption, dict) else caption

@@ -1,6 +1,6 @@
-"""Files of captions, a row a picture: lines of JSON, CSV, Parquet; written, and read again.
+"""Files of captions with one row per picture: JSON lines, CSV, Parquet; readers and writers.
 
-A line of JSON holds all that is told of a picture, a row of a table only `COLUMNS`.
+A JSON line holds everything that is known about a picture, a table only the columns `COLUMNS`.
 """
 
 import csv
@@ -16,32 +16,31 @@ from cutline.errors import DataError, needs_parquet
 from cutline.io.jsonl import format_jsonl, read_jsonl
 
 COLUMNS = ("path", "caption", "confidence", "log_prob", "error")
-"""Of a table."""
+"""The columns of a table."""
 NEEDED = ("path", "caption")
-"""Columns without which a table holds no captions."""
+"""Columns that a table must have."""
 AT_ONCE = 1_000
-"""Rows of a table that are written or read together."""
+"""Rows of a Parquet file that are read or written together."""
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""How a cell begins that a spreadsheet would compute, also one with apostrophes before it."""
+"""Matches cells that a spreadsheet would evaluate, also behind apostrophes."""
 
 LONGEST_CELL, LARGEST_GROUP, LARGEST = 40_000, 512 * 10**6, 256 * 10**6
-"""Of Parquet, in bytes: a text, a group of rows unpacked, and all texts together, to which a
-hundred times the file's own size is added."""
+"""Limits for Parquet, in bytes: a text, an unpacked row group, and all texts together (plus a
+hundred times the size of the file)."""
 
 
 class Row(NamedTuple):
-    """What a file says of one picture; what a table leaves empty is None."""
+    """One row of a file; empty cells of a table are None."""
 
     where: str
-    """The file and the line, for a sentence that helps."""
+    """File and line, for error messages."""
     told: Mapping[str, Any]
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a `.csv`, of a `.parquet`, or lines of JSON whatever they are called.
+    """The rows of a `.csv`, of a `.parquet`, or JSON lines in a file of any other name.
 
-    Half a line of JSON at the end is none: whoever writes it has not finished, or was killed.
-    Raises `DataError` for what cannot be read, and names the line.
+    A torn last line of JSON is ignored. Raises `DataError` that names the line.
     """
     try:
         yield from TABLES.get(path.suffix.lower(), _read_lines)(path)
@@ -60,45 +59,47 @@ def _read_lines(path: Path) -> Iterator[Row]:
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
-    # names of files may be any bytes
+    # file names may be any bytes
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         table = csv.DictReader(file, strict=True, restkey="more")
         try:
-            _insist_on_columns(table.fieldnames or (), path)
+            _require_columns(table.fieldnames or (), path)
             for row in table:
                 where = f"{path}, line {table.line_num}"
                 if not _is_text(row["caption"]):
                     raise DataError(f"{where}: the caption is not text in UTF-8")
-                yield Row(where, _explain({name: _unfold(cell) for name, cell in row.items()}))
+                yield Row(
+                    where, _explain({name: _unescape_formula(cell) for name, cell in row.items()})
+                )
         except csv.Error as error:
-            raise DataError(f"{path} is no table: {error}") from None
+            raise DataError(f"{path} is not a CSV table: {error}") from None
 
 
 def _explain(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a table, which has no place for why there is no caption."""
+    """Add a reason to a row without caption and error: tables have no column for it."""
     if row.get("caption") or row.get("error"):
         return row
     return row | {"left_out": "the table has no caption for it"}
 
 
-def _fold(cell: Any) -> Any:
-    """A cell that no spreadsheet computes: behind an apostrophe, if it begins as a formula does."""
+def _escape_formula(cell: Any) -> Any:
+    """Put an apostrophe before a cell that a spreadsheet would evaluate."""
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
-def _unfold(cell: Any) -> Any:
-    """What was folded; None for what is empty."""
+def _unescape_formula(cell: Any) -> Any:
+    """Remove that apostrophe; None for an empty cell."""
     folded = isinstance(cell, str) and cell.startswith("'") and _FORMULA.match(cell)
     return (cell[1:] if folded else cell) or None
 
 
 def _is_text(cell: str | None) -> bool:
-    """Whether it was read from UTF-8: what else there was became half of a surrogate pair."""
+    """Whether a cell was valid UTF-8: other bytes were read as lone surrogates."""
     return not any("\ud800" <= letter <= "\udfff" for letter in cell or "")
 
 
 def import_parquet() -> tuple[Any, Any]:
-    """pyarrow and its Parquet. Raises `CutlineError` that says how to get them."""
+    """`pyarrow` and `pyarrow.parquet`. Raises `CutlineError` that says how to install them."""
     with needs_parquet():
         return import_module("pyarrow"), import_module("pyarrow.parquet")
 
@@ -108,10 +109,10 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     size, number = 0, 0
     try:
         schema = parquet.read_schema(path)
-        _insist_on_columns(schema.names, path)
+        _require_columns(schema.names, path)
         wanted = [name for name in COLUMNS if name in schema.names]
-        texts = [name for name in wanted if _is_of_texts(schema.field(name), path)]
-        # as dictionaries texts stay as small as they are in the file, until their length is known
+        texts = [name for name in wanted if _holds_texts(schema.field(name), path)]
+        # as dictionaries, texts stay as small as in the file until their length is known
         with parquet.ParquetFile(path, read_dictionary=texts) as file:
             _refuse_bombs(file.metadata, path)
             for some in file.iter_batches(AT_ONCE, columns=wanted):
@@ -131,7 +132,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
 
 def _refuse_bombs(told: Any, path: Path) -> None:
-    """Look at the sizes that a Parquet file declares, before anything is unpacked."""
+    """Check the sizes that a Parquet file declares, before unpacking it."""
     if told.num_rows > 10_000 + 2 * path.stat().st_size:
         raise DataError(f"{path} is refused: {told.num_rows:,} rows are too many for its size")
     for number in range(told.num_row_groups):
@@ -142,8 +143,8 @@ def _refuse_bombs(told: Any, path: Path) -> None:
             raise DataError(f"{path} is refused: {size / 1e9:.1f} GB unpacked in one group of rows")
 
 
-def _is_of_texts(field: Any, path: Path) -> bool:
-    """Whether a column is of texts; a `DataError` where it is of something else than numbers."""
+def _holds_texts(field: Any, path: Path) -> bool:
+    """Whether a column holds texts. Raises `DataError` for anything but texts and numbers."""
     types = import_module("pyarrow.types")
     kind = field.type.value_type if types.is_dictionary(field.type) else field.type
     is_text = types.is_string(kind) or types.is_large_string(kind)
@@ -153,7 +154,7 @@ def _is_of_texts(field: Any, path: Path) -> bool:
 
 
 def _decode(column: Any, path: Path, name: str) -> Any:
-    """A column of one batch, of which no text is longer than any caption."""
+    """A column of one batch. Raises `DataError` for a text that is too long."""
     if not hasattr(column, "dictionary"):
         return column
     compute = import_module("pyarrow.compute")
@@ -163,7 +164,7 @@ def _decode(column: Any, path: Path, name: str) -> Any:
     return column.dictionary_decode()
 
 
-def _insist_on_columns(names: Sequence[str], path: Path) -> None:
+def _require_columns(names: Sequence[str], path: Path) -> None:
     for name in NEEDED:
         if name not in names:
             raise DataError(
@@ -181,7 +182,9 @@ def _write_csv(records: Iterator[Mapping[str, Any]], file: BinaryIO) -> None:
     try:
         table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
         table.writeheader()
-        table.writerows({name: _fold(cell) for name, cell in row.items()} for row in records)
+        table.writerows(
+            {name: _escape_formula(cell) for name, cell in row.items()} for row in records
+        )
     finally:
         text.detach()
 
@@ -193,7 +196,7 @@ def _write_parquet(records: Iterator[Mapping[str, Any]], out: BinaryIO) -> None:
     with parquet.ParquetWriter(out, schema) as file:
         while some := list(islice(records, AT_ONCE)):
             rows = [{name: record.get(name) for name in COLUMNS} for record in some]
-            for row in rows:  # Parquet knows no names that are not text
+            for row in rows:  # Parquet stores valid UTF-8 only
                 row["path"] = str(row["path"]).encode("utf8", "replace").decode()
             file.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
 
@@ -207,4 +210,4 @@ WRITERS: dict[str, Callable[[Iterator[Mapping[str, Any]], BinaryIO], None]] = {
     ".csv": _write_csv,
     ".parquet": _write_parquet,
 }
-"""By a file's suffix: rows that are written as they come."""
+"""Writers by suffix; rows are written one by one."""

@@ -1,4 +1,4 @@
-"""Captions in text files, XMP sidecars and pictures, and how to take them back."""
+"""Captions in text files, XMP sidecars and pictures, and undo."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,7 @@
-"""ExifTool, one process for all pictures: what a picture says of itself, and cutline's text in it.
+"""Read and write captions in pictures with ExifTool, one process for all pictures.
 
-Enters: a picture's bytes. Leaves: what it says, or new bytes. ExifTool works on copies in a folder
-of its own, under names of ours: so no file name, however odd, can be taken for an option or be lost
-between character sets, and the picture itself is never open for writing.
+ExifTool works on copies with names of ours in a temporary folder: so no file name is taken for an
+option or mangled by character sets, and the picture itself is never open for writing.
 """
 
 import contextlib
@@ -26,7 +25,7 @@ from cutline.metadata.xmp import put_text
 
 CONFIG = Path(str(files("cutline.metadata"))) / "exiftool.config"
 PATIENCE = 120.0
-"""Seconds for one answer; a gigabyte on a slow disk comes in less."""
+"""Seconds for one answer: enough for a gigabyte on a slow disk."""
 
 FIELDS = {
     "XMP-dc:Description": DESCRIPTION,
@@ -39,7 +38,7 @@ FIELDS = {
     "IFD0:XPComment": "Windows comment",
     "PNG:Description": "PNG description",
 }
-"""Where programs keep what is seen in a picture."""
+"""Fields in which programs keep descriptions of a picture."""
 
 _WRITTEN = ("XMP-dc:Description", "XMP-iptcCore:AltTextAccessibility")
 _LONGEST_IPTC = 2000
@@ -48,7 +47,7 @@ _TIFF = (b"II*\0", b"MM\0*")
 
 
 def find_exiftool() -> str:
-    """Where the program is. Raises `WritingError` that says how to get it."""
+    """The path of the program. Raises `WritingError` that says how to install it."""
     program = shutil.which("exiftool")
     if program is None:
         raise WritingError(
@@ -59,9 +58,9 @@ def find_exiftool() -> str:
 
 
 def kind_of(content: bytes, suffix: str) -> str:
-    """`jpg`, `png`, `webp` or `tif`, by the first bytes, not by the name.
+    """`jpg`, `png`, `webp` or `tif`, from the first bytes.
 
-    Camera raw files begin as TIFF does, so a TIFF must be called one. Raises `WritingError`.
+    Camera raw files begin like TIFF, so the suffix of a TIFF counts, too. Raises `WritingError`.
     """
     if not content:
         raise WritingError("is empty (0 bytes)")
@@ -70,13 +69,11 @@ def kind_of(content: bytes, suffix: str) -> str:
             return kind
     if content.startswith(_TIFF) and suffix.lower() in (".tif", ".tiff"):
         return "tif"
-    raise WritingError(
-        "is none of JPEG, PNG, WebP and TIFF, into which captions are written: take --as xmp"
-    )
+    raise WritingError("is not a JPEG, PNG, WebP or TIFF file: use --as xmp")
 
 
 class ExifTool:
-    """The running program; leave the `with` block, and it ends."""
+    """The running program, which ends with the `with` block."""
 
     def __init__(self, program: str, *, patience: float = PATIENCE) -> None:
         self._program, self._patience = program, patience
@@ -98,32 +95,31 @@ class ExifTool:
         self._folder.cleanup()
 
     def read(self, content: bytes, kind: str) -> Found:
-        """What a picture says of itself. Raises `WritingError` where that cannot be told."""
-        return _found_in(self._look(content, kind))
+        """The descriptions in a picture. Raises `WritingError` if they cannot be read."""
+        return _found_in(self._tags_of(content, kind))
 
     def write(
         self, content: bytes, kind: str, text: str, mark: Mark | None, language: str
     ) -> bytes:
-        """The picture with the text and its mark in it; pixels and everything else as they were.
+        """The picture with the text and its mark; pixels and everything else are unchanged.
 
-        Raises `WritingError` where that cannot be, and where ExifTool does not read back afterwards
-        what was written.
+        Raises `WritingError` if it cannot be written, or does not read back as written.
         """
         if kind == "webp":
             written = with_packet(content, put_text(read_packet_of(content), text, mark, language))
         else:
             written = self._write(content, kind, text, mark, language)
         if not self.read(written, kind).holds(text, language, human=mark is None):
-            raise WritingError("does not say afterwards what ExifTool wrote into it")
+            raise WritingError("does not hold what ExifTool wrote into it")
         return written
 
-    def _look(self, content: bytes, kind: str) -> Mapping[str, Any]:
-        """Tags and values; the picture that was looked at last is known."""
+    def _tags_of(self, content: bytes, kind: str) -> Mapping[str, Any]:
+        """Values by tag, cached for the last picture."""
         if self._last is None or self._last[0] is not content:
-            self._last = (content, self._look_anew(content, kind))
+            self._last = (content, self._read_tags(content, kind))
         return self._last[1]
 
-    def _look_anew(self, content: bytes, kind: str) -> Mapping[str, Any]:
+    def _read_tags(self, content: bytes, kind: str) -> Mapping[str, Any]:
         picture = self._place(content, kind)
         names = [f"-{name}{'*' if name.startswith('XMP') else ''}" for name in FIELDS]
         said = self._ask(
@@ -140,7 +136,7 @@ class ExifTool:
     def _write(
         self, content: bytes, kind: str, text: str, mark: Mark | None, language: str
     ) -> bytes:
-        told = self._look(content, kind)
+        told = self._tags_of(content, kind)
         picture = self._place(content, kind)
         written = picture.with_name(f"written.{kind}")
         written.unlink(missing_ok=True)
@@ -158,10 +154,10 @@ class ExifTool:
         return picture
 
     def _ask(self, *arguments: str) -> str:
-        """What ExifTool says to these arguments; one that has died is started again next time."""
+        """ExifTool's answer to some arguments; a process that died is started again next time."""
         if any({"\n", "\r"} & set(argument) for argument in arguments):
             # the second line would be another argument, and `-if` runs Perl
-            raise WritingError("cannot be worked on: an argument for ExifTool has several lines")
+            raise WritingError("cannot be written: an argument for ExifTool has several lines")
         process = self._running()
         self._asked += 1
         watch = Timer(self._patience, process.kill)
@@ -181,7 +177,7 @@ class ExifTool:
         finally:
             watch.cancel()
         self._stop()
-        raise WritingError("cannot be worked on: ExifTool stopped without an answer")
+        raise WritingError("cannot be written: ExifTool stopped without an answer")
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -191,7 +187,7 @@ class ExifTool:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                start_new_session=sys.platform != "win32",  # Ctrl-C is for us, not for it
+                start_new_session=sys.platform != "win32",  # Ctrl-C must not reach it
             )
         return self._process
 
@@ -230,7 +226,7 @@ def _split_language(tag: str) -> tuple[str, str]:
 def _changes(
     told: Mapping[str, Any], found: Found, kind: str, text: str, mark: Mark | None, language: str
 ) -> Iterator[str]:
-    """ExifTool's arguments that put the text in, and into the copies that others made of it."""
+    """ExifTool's arguments: set the text, also in copies of it that other programs made."""
     written = escape(text, quote=False).replace("\n", "&#xa;")
     for tag in _WRITTEN:
         yield f"-{tag}="  # languages of an earlier text
@@ -249,15 +245,15 @@ def _changes(
 
 
 def _may_have_iptc(told: Mapping[str, Any]) -> bool:
-    """WordPress reads the IPTC caption only. Texts there in another charset must not change."""
+    """Whether IPTC is UTF-8 or empty: WordPress reads it, and other charsets must not change."""
     return told.get("IPTC:CodedCharacterSet") == "UTF8" or not any(
         tag.startswith("IPTC:") for tag in told
     )
 
 
 def _refusal(said: str) -> str:
-    """ExifTool's complaint as the end of a sentence, without the name of our copy."""
+    """ExifTool's error as the end of a sentence, without the name of our copy."""
     for line in said.splitlines():
         if line.startswith("Error: "):
-            return f"cannot be worked on: {line[7:].rsplit(' - ', 1)[0]}"
-    return "cannot be worked on: ExifTool did not write it"
+            return f"cannot be written: {line[7:].rsplit(' - ', 1)[0]}"
+    return "cannot be written: ExifTool gave no reason"

@@ -1,7 +1,7 @@
-"""Whose a text is: cutline's own texts carry a mark, and whatever has none is a human's.
+"""Who wrote a text: cutline's texts carry a mark, and all others are a person's.
 
-The mark names model, version, confidence and date, and holds a digest of the text that it came
-with. A text that somebody edited afterwards has another digest: it is a human's from then on.
+The mark holds model, version, confidence and date, and a digest of the text that it came with. A
+text that was edited afterwards has another digest, and so is a person's.
 """
 
 import re
@@ -12,22 +12,22 @@ from hashlib import sha256
 from cutline.errors import WritingError
 
 NAMESPACE = "urn:cutline:1.0/"
-"""Where the mark's properties live in XMP; nobody else writes there."""
+"""The XMP namespace of the mark."""
 
 DESCRIPTION, ALT = "description", "alt text"
-"""What cutline writes of each picture: `dc:description`, `Iptc4xmpCore:AltTextAccessibility`."""
+"""The fields that cutline writes: `dc:description`, `Iptc4xmpCore:AltTextAccessibility`."""
 
 _BY_CAMERAS = re.compile(
     r"OLYMPUS DIGITAL CAMERA|(MINOLTA |KODAK |SONY |SAMSUNG )?DIGITAL (STILL )?CAMERA|"
     r"(SONY|Minolta) DSC|SAMSUNG|Exif[_ ]JPEG(_PICTURE)?|DCIM\\.*|DJI_\d+|default|untitled",
     re.IGNORECASE,
 )
-"""What cameras put into the description of every picture: nobody wrote it about this one."""
+"""What cameras put into the description of every picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How a text came to be; `text_hash` says which text is meant."""
+    """The origin of the text with the digest `text_hash`."""
 
     text_hash: str
     model: str = ""
@@ -37,9 +37,9 @@ class Mark:
     date: str = ""
 
     def properties(self) -> Iterator[tuple[str, str]]:
-        """The names of XMP and their values, those that are known: `("Model", "flickr8k-...")`.
+        """XMP property names and values, where known: `("Model", "flickr8k-...")`.
 
-        A value is one line that XML can hold, whatever a stranger's model calls itself.
+        A value is one line that is valid in XML, whatever a model is called.
         """
         confidence = "" if self.confidence is None else f"{self.confidence:.4f}"
         for name, value in (
@@ -56,28 +56,28 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one file says of a picture: texts by field and language, and the mark's digest."""
+    """The descriptions in one file: texts by field and language, and the digest of the mark."""
 
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """`{"description": {"x-default": "a dog", "en": "a dog"}}`; fields without text are absent."""
     text_hash: str = ""
-    """Of the mark; empty where there is none."""
+    """Of the mark; empty if there is none."""
 
     @property
     def human(self) -> str:
-        """The end of a sentence about a human's text; empty where there is none."""
+        """The end of a sentence about a person's text; empty if there is none."""
         for name, texts in self.texts.items():
             for text in texts.values():
                 if not _BY_CAMERAS.fullmatch(text) and hash_text(text) != self.text_hash:
                     start = text if len(text) <= 40 else f"{text[:39]}…"
                     return f"the {name} says {' '.join(start.split())!r}"
         if self.text_hash and not {DESCRIPTION, ALT} <= self.texts.keys():
-            return "somebody took away what cutline had written"
+            return "somebody removed what cutline had written"
         return ""
 
     @property
     def own(self) -> tuple[str, ...]:
-        """The fields that hold cutline's text, or a copy of it that another program made."""
+        """The fields that hold cutline's text, or a copy by another program."""
         return tuple(
             name
             for name, texts in self.texts.items()
@@ -85,8 +85,8 @@ class Found:
         )
 
     def holds(self, text: str, language: str, *, human: bool = False) -> bool:
-        """Whether a text is there already, word for word, in this language; with cutline's mark,
-        or without, if it is a `human`'s.
+        """Whether exactly this text is there, in this language; with cutline's mark, or without it
+        for a `human`.
         """
         said = {name: self.texts.get(name, {}) for name in (DESCRIPTION, ALT)}
         wanted = {"x-default": text, language: text}
@@ -100,27 +100,25 @@ def hash_text(text: str) -> str:
 
 
 def clean_text(text: str) -> str:
-    """A text as every format can hold it: lines end alike, no space around.
+    """A text with line feeds between its lines and no space around it.
 
-    Raises `WritingError` for characters that XML has no place for.
+    Raises `WritingError` for an empty text, and for characters that XML does not allow.
     """
     text = "\n".join(text.splitlines()).strip()
     if not text:
         raise WritingError("has an empty caption")
     for character in text:
-        if _is_nowhere_allowed(character):
-            raise WritingError(
-                f"has a caption with {character!r} in it, which XMP has no place for"
-            )
+        if _is_forbidden(character):
+            raise WritingError(f"has a caption with {character!r} in it, which XMP does not allow")
     return text
 
 
 def _as_line(value: str) -> str:
-    allowed = (" " if _is_nowhere_allowed(character) else character for character in value)
+    allowed = (" " if _is_forbidden(character) else character for character in value)
     return " ".join("".join(allowed).split())
 
 
-def _is_nowhere_allowed(character: str) -> bool:
+def _is_forbidden(character: str) -> bool:
     code = ord(character)
     return (
         (code < 0x20 and character not in "\t\n")

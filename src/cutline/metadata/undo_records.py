@@ -1,6 +1,6 @@
-"""The lines of an undo journal: which files were changed, and what it takes to have them back.
+"""The records of an undo journal: changed files, and what it takes to restore them.
 
-A line is written by cutline, but may be a stranger's: it is read as a `Change` or not at all.
+A journal is untrusted input: every line is a valid record, or the journal is refused.
 """
 
 import json
@@ -13,63 +13,63 @@ from cutline.io.atomic import read_file, require_regular_file
 from cutline.io.jsonl import parse_jsonl
 
 _MOST = 2**63
-"""Above any number in a journal."""
+"""Upper bound of the numbers in a journal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """A file as it was: what it takes to have it so again, but for the part in the blobs."""
+    """A file before a change; the part that the change replaced is in the blobs file."""
 
     sha256: str
     prefix: int
-    """So many bytes the new content begins alike."""
+    """Length of the common prefix of old and new content, in bytes."""
     suffix: int
-    """So many bytes it ends alike."""
+    """Length of the common suffix, in bytes."""
     blob: tuple[int, int]
-    """Where what lies between stands in the blobs, and how long it is there, compressed."""
+    """Offset and length of the compressed part between them, in the blobs file."""
     mode: int
     mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of the journal: a file that was replaced, or was about to be."""
+    """A file that was replaced, or was about to be."""
 
     number: int
     target: Path
     picture: Path
-    """The picture whose caption is in it; the target itself where that is the picture."""
+    """The picture whose caption is in the target; perhaps the target itself."""
     after: str
-    """SHA-256 of what was written."""
+    """SHA-256 of the new content."""
     before: Before | None
-    """None where there was no such file."""
+    """None if the file did not exist."""
     date: str
     human: bool = False
-    """Whether the text that was written is a person's."""
+    """Whether a person wrote the text."""
 
 
-def place_of(path: Path) -> Path:
-    """Where a file really is: links in its folder are followed, and it itself may be one."""
+def real_path(path: Path) -> Path:
+    """The path of a file without links among its folders; the file itself may be a link."""
     return path.parent.resolve() / path.name
 
 
 def as_line(change: Change, journal: Path) -> str:
-    """A change as it stands in the journal."""
+    """A change as a line of the journal."""
     told = asdict(change) | {
-        "target": _as_told(change.target, journal),
-        "picture": _as_told(change.picture, journal),
+        "target": _relative(change.target, journal),
+        "picture": _relative(change.picture, journal),
     }
     return json.dumps(told)
 
 
-def _as_told(path: Path, journal: Path) -> str:
-    """As seen from the journal where it lies above: an album may move with its journal."""
-    folder = place_of(journal).parent
+def _relative(path: Path, journal: Path) -> str:
+    """Relative to the journal's folder where possible: an album may move with its journal."""
+    folder = real_path(journal).parent
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
 def read_changes(path: Path) -> dict[int, Change]:
-    """By number, those that nobody has taken back; none where there is no journal.
+    """The changes that were not undone, by number; none without a journal.
 
     Raises `WritingError` that names the line.
     """
@@ -90,7 +90,7 @@ def parse_changes(content: bytes, path: Path) -> dict[int, Change]:
             if "undone" in told:
                 changes.pop(told["undone"], None)
             else:
-                changes[told["number"]] = _change_of(told, place_of(path).parent)
+                changes[told["number"]] = _change_of(told, real_path(path).parent)
     except DataError as error:
         raise WritingError(f"{error}; this is not an undo journal") from None
     except (ValueError, KeyError, TypeError):
@@ -110,5 +110,5 @@ def _change_of(told: dict[str, Any], folder: Path) -> Change:
     for name in ("target", "picture"):
         if Path(told[name]).name in ("", "..") or "\0" in told[name]:
             raise ValueError
-    places = {name: place_of(folder / told[name]) for name in ("target", "picture")}
+    places = {name: real_path(folder / told[name]) for name in ("target", "picture")}
     return Change(**{**told, **places, "before": before})

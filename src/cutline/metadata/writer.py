@@ -27,8 +27,8 @@ from cutline.io.tables import read_rows
 from cutline.metadata.exiftool import ExifTool, find_exiftool, kind_of
 from cutline.metadata.name_clashes import Neighbours
 from cutline.metadata.provenance import Found, Mark, clean_text, hash_text
-from cutline.metadata.undo_journal import Journal, insist_on_target, tell_failure
-from cutline.metadata.xmp import look_inside, put_text, read_packet
+from cutline.metadata.undo_journal import UndoJournal, explain_failure, require_target
+from cutline.metadata.xmp import put_text, read_embedded, read_packet
 from cutline.version import __version__
 
 FORMS = ("txt", "xmp", "embed")
@@ -107,7 +107,7 @@ def write(
     if not _LANGUAGE.fullmatch(language):
         raise WritingError(f"{language!r} is not a language tag such as en, de or pt-BR")
     with ExitStack() as stack:
-        opened = Journal(Path(journal))
+        opened = UndoJournal(Path(journal))
         stack.callback(opened.close)
         if apply:
             opened.claim()
@@ -145,7 +145,7 @@ def _why_left_out(prediction: Prediction, min_confidence: float | None) -> str:
 def _write_one(
     writer: "_Form",
     prediction: Prediction,
-    journal: Journal,
+    journal: UndoJournal,
     renew: Callable[[bytes, bytes], None],
     folders: Sequence[Path],
     *,
@@ -172,10 +172,10 @@ def _write_one(
             journal.replace(target, new, seen=content, picture=picture, human=human)
             renew(content or b"", new)
         else:
-            insist_on_target(target)  # as writing does
+            require_target(target)  # as writing does
         return Event(picture, target, "written" if apply else "would write", text)
     except (OSError, WritingError) as error:
-        return Event(picture, target, "failed", prediction.text, tell_failure(target, error))
+        return Event(picture, target, "failed", prediction.text, explain_failure(target, error))
 
 
 def _mark(prediction: Prediction, text: str) -> Mark:
@@ -221,11 +221,11 @@ class _Form(Protocol):
 class _TextFiles:
     """`photo.txt` beside `photo.jpg`."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: UndoJournal) -> None:
         self._journal, self._neighbours = journal, Neighbours()
 
     def find_target(self, picture: Path) -> Path:
-        return _follow(self._neighbours.insist_alone(picture, picture.with_suffix(".txt")))
+        return _follow(self._neighbours.require_unique_stem(picture, picture.with_suffix(".txt")))
 
     def inspect(
         self, target: Path, content: bytes | None, picture: Path, text: str, *, human: bool
@@ -251,17 +251,19 @@ class _Sidecars:
     def find_target(self, picture: Path) -> Path:
         full, stem = sidecars_of(picture)
         wanted, other = (full, stem) if self._naming == "full" else (stem, full)
-        alone = self._neighbours.are_none(picture)
+        alone = self._neighbours.has_unique_stem(picture)
         if other.exists() and not wanted.exists() and (other == full or alone):
             return _follow(other)
-        return _follow(wanted if wanted == full else self._neighbours.insist_alone(picture, stem))
+        return _follow(
+            wanted if wanted == full else self._neighbours.require_unique_stem(picture, stem)
+        )
 
     def inspect(
         self, target: Path, content: bytes | None, picture: Path, text: str, *, human: bool
     ) -> _State:
         found = Found() if content is None else read_packet(content)
         why = _describe_human(target, found) or _find_human_beside(picture)
-        why = why or _describe_human(picture, look_inside(picture))
+        why = why or _describe_human(picture, read_embedded(picture))
         return _State(why, found.holds(text, self._language, human=human))
 
     def make(self, target: Path, content: bytes | None, text: str, mark: Mark | None) -> bytes:

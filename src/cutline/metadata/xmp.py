@@ -1,9 +1,8 @@
-"""XMP packets: what a packet says of a picture, and cutline's text put into one.
+"""XMP packets: read the descriptions of a picture, and insert cutline's text.
 
-Enters: a packet, from a sidecar or out of a picture. Leaves: what it says; or the packet with the
-text in it. What other programs wrote stays as it is, byte for byte: the packet is never written
-anew, only what is cutline's is cut out and put in. (XMP specification, part 1, ISO 16684-1: a
-packet may have several `rdf:Description` of one picture.)
+What other programs wrote stays as it is, byte for byte: a packet is not serialized anew, only
+cutline's properties are cut out and inserted. A packet may have several `rdf:Description` elements
+of one picture (XMP specification, part 1, ISO 16684-1).
 """
 
 import re
@@ -32,7 +31,7 @@ FIELDS = {
     "http://ns.adobe.com/tiff/1.0/ ImageDescription": "TIFF description",
     "http://ns.acdsee.com/iptc/1.0/ caption": "ACDSee caption",
 }
-"""In which properties programs keep what is seen in a picture."""
+"""Properties in which programs keep descriptions of a picture."""
 
 _EXIF_DESCRIPTION, _WINDOWS_COMMENT = 0x010E, 0x9C9C
 _TAG = re.compile(rb"""<(?:[^"'>]|"[^"]*"|'[^']*')*>""")
@@ -48,14 +47,14 @@ _NEW = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 def read_packet(packet: bytes) -> Found:
-    """What a packet says. Raises `WritingError` for what is no XMP, or may be a trap."""
+    """The descriptions in a packet. Raises `WritingError` for what is not XMP, or has a DOCTYPE."""
     return _parse(packet).found
 
 
-def look_inside(picture: Path) -> Found:
-    """What a picture says of itself, as far as Pillow reads it: XMP, EXIF, IPTC, PNG.
+def read_embedded(picture: Path) -> Found:
+    """The descriptions in a picture that Pillow reads: XMP, EXIF, IPTC, PNG.
 
-    Nothing where it cannot be read.
+    Empty if the picture cannot be read.
     """
     with suppress(Exception), warnings.catch_warnings():  # see `images.load`: any kind of exception
         warnings.simplefilter("ignore")
@@ -65,7 +64,7 @@ def look_inside(picture: Path) -> Found:
             packet, exif = image.info.get("xmp"), image.getexif()
             iptc = IptcImagePlugin.getiptcinfo(image) or {}
         found = Found()
-        with suppress(WritingError):  # of a broken packet; the others may still say something
+        with suppress(WritingError):  # a broken packet; the other fields may have a text
             found = read_packet(packet) if isinstance(packet, bytes) else found
         texts = {
             "EXIF description": _as_text(exif.get(_EXIF_DESCRIPTION)),
@@ -84,18 +83,17 @@ def _as_text(said: object, charset: str = "utf8") -> str:
 
 
 def put_text(packet: bytes | None, text: str, mark: Mark | None, language: str) -> bytes:
-    """The packet with the text as description and alt text in place of an earlier one of cutline's.
+    """The packet with this text as description and alt text instead of an earlier one of cutline's.
 
-    A person's text has no mark.
-    Without a packet a new one. Raises `WritingError` for a packet that cannot be read, or in which
-    a human's text stands.
+    Without a packet, a new one. `mark` is None for a person's text. Raises `WritingError` for a
+    packet that cannot be read, or that holds a person's text.
     """
     if packet is None:
         return _NEW.format(rdf=RDF, block=_block("", text, mark, language)).encode()
     before = _parse(packet)
     cuts = _cuts(before)
     if before.found.human:
-        raise WritingError(f"holds a human's text: {before.found.human}")
+        raise WritingError(f"holds a person's text: {before.found.human}")
     if before.end is None:
         raise WritingError("holds no rdf:RDF to put a caption into")
     block = _block(before.about, text, mark, language).encode()
@@ -107,7 +105,7 @@ def put_text(packet: bytes | None, text: str, mark: Mark | None, language: str) 
     after = b"".join([*pieces, packet[start:]])
     told = _parse(after)
     if _others(told) != _others(before) or not told.found.holds(text, language, human=mark is None):
-        raise WritingError("is built in a way that cutline cannot add to without harm")
+        raise WritingError("has a form to which cutline cannot add without changing other texts")
     return after
 
 
@@ -135,7 +133,7 @@ def _block(about: str, text: str, mark: Mark | None, language: str) -> str:
 
 @dataclass
 class _Property:
-    """One property of a picture: where it stands, in bytes, and what it says in each language."""
+    """One property: its span in bytes, and its text in each language."""
 
     name: str
     start: int
@@ -145,7 +143,7 @@ class _Property:
 
 @dataclass
 class _Description:
-    """One `rdf:Description`: its span, its properties as elements, and as attributes."""
+    """One `rdf:Description`: its span, and its properties as elements and as attributes."""
 
     start: int
     end: int = 0
@@ -159,19 +157,19 @@ class _Parsed:
     descriptions: list[_Description]
     about: str
     end: int | None
-    """Where `</rdf:RDF>` begins."""
+    """Offset of `</rdf:RDF>`."""
     found: Found
 
 
 def _parse(packet: bytes) -> _Parsed:
-    packet = packet.rstrip(b"\0")  # some programs fill up with them
+    packet = packet.rstrip(b"\0")  # padding of some programs
     if b"\0" in packet:
         raise WritingError("is not in UTF-8, as XMP is")
     reader = _Reader(packet)
     try:
         reader.parser.Parse(packet, True)
     except expat.ExpatError as error:
-        raise WritingError(f"is no XMP: {error}") from None
+        raise WritingError(f"is not XMP: {error}") from None
     found = _found_in(p for d in reader.descriptions for p in (*d.properties, *d.attributes))
     return _Parsed(packet, reader.descriptions, reader.about, reader.end, found)
 
@@ -189,7 +187,7 @@ def _found_in(properties: Iterable[_Property]) -> Found:
 
 
 class _Reader:
-    """Walks through a packet and notes where its properties begin and end."""
+    """Walks through a packet and records the spans of its properties."""
 
     def __init__(self, packet: bytes) -> None:
         self.packet = packet
@@ -269,7 +267,7 @@ class _Reader:
         return self.packet.index(b">", self.parser.CurrentByteIndex) + 1
 
     def _refuse_doctype(self, *_: object) -> None:
-        raise WritingError("has a DOCTYPE, which XMP never has and which may be a trap")
+        raise WritingError("has a DOCTYPE, which XMP never has")
 
     def _look_at_encoding(self, _: str, encoding: str | None, __: int) -> None:
         if encoding and encoding.lower() not in ("utf-8", "utf8", "us-ascii"):
@@ -292,14 +290,14 @@ def _spans_of_attributes(packet: bytes, start: int) -> dict[bytes, tuple[int, in
 
 
 def _is_own(parsed: _Parsed, each: _Property) -> bool:
-    """The mark, the two fields that cutline writes, and copies that others made of its text."""
+    """The mark, the two fields that cutline writes, and copies of its text by other programs."""
     name = FIELDS.get(each.name)
     marks = each.name.startswith(f"{NAMESPACE} ")
     return marks or name in (DESCRIPTION, ALT) or name in parsed.found.own
 
 
 def _cuts(parsed: _Parsed) -> list[tuple[int, int]]:
-    """Spans that give way to the new text; a Description in which nothing stays goes whole."""
+    """Spans to cut out; of a Description without other properties, the whole of it."""
     cuts = []
     for description in parsed.descriptions:
         everything = [*description.properties, *description.attributes]
@@ -317,7 +315,7 @@ def _cuts(parsed: _Parsed) -> list[tuple[int, int]]:
 
 
 def _with_space(packet: bytes, start: int, end: int) -> tuple[int, int]:
-    """With what indents it and the end of its line, so that cutting leaves no empty line."""
+    """The span with its indentation and line end, so that no empty line remains."""
     line = packet.rfind(b"\n", 0, start) + 1
     if packet[line:start].strip():
         return start, end
@@ -325,7 +323,7 @@ def _with_space(packet: bytes, start: int, end: int) -> tuple[int, int]:
 
 
 def _others(parsed: _Parsed) -> list[bytes]:
-    """What is not cutline's, as it stands in the packet."""
+    """The bytes of all properties that are not cutline's."""
     return sorted(
         parsed.packet[each.start : each.end].strip()
         for description in parsed.descriptions
