@@ -352,7 +352,7 @@ def test_a_folder_that_may_not_be_entered_is_one_sentence_and_its_captions_stay(
     said = {"path": str(locked), "error": f"{locked} cannot be read: Permission denied"}
     assert [each.returncode for each in (first, *while_locked, after)] == [0, 1, 1, 0]
     assert all(each.stderr.count(said["error"]) == 1 for each in while_locked)
-    assert "captions, 1 without" in while_locked[1].stderr
+    assert "captions, 1 failed" in while_locked[1].stderr
     assert said in meanwhile
     assert all(line in meanwhile for line in before)
     assert len(meanwhile) == len(before) + 2
@@ -371,7 +371,7 @@ def test_a_picture_and_a_place_without_permission_are_told(tiny, album, tmp_path
 
     assert some.returncode == none.returncode == 1
     assert "01.png cannot be read: Permission denied" in some.stderr
-    assert "19 captions, 1 without" in some.stderr
+    assert "19 captions, 1 failed" in some.stderr
     assert none.stderr.endswith("cannot be opened: it or its folder may not be written to\n")
 
 

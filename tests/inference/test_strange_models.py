@@ -114,7 +114,7 @@ def test_a_graph_that_asks_for_all_memory_does_not_get_it(tmp_path):
 
     engine = OnnxEngine(write_model(tmp_path / "m.onnx", hungry=numbers))
 
-    with pytest.raises(ModelError, match="asks for more memory than there is"):
+    with pytest.raises(ModelError, match="needs more memory than there is"):
         engine.write(PIXELS)
 
 

@@ -134,7 +134,7 @@ def test_a_file_of_captions_is_known_by_its_journal(here):
 
     with pytest.raises(DataError, match="is an input"):
         require_output(Path("captions.jsonl"), [Path("captions.jsonl")], own=True, overwrite=True)
-    with pytest.raises(DataError, match="take photo.html"):
+    with pytest.raises(DataError, match="use photo.html"):
         require_page_output(Path("photo.jpg"), overwrite=True)
 
 

@@ -77,7 +77,7 @@ def test_what_lies_elsewhere_is_not_touched(target, gone, home, album):
     [event] = undo(journal, apply=True)
 
     assert (dry.action, event.action) == ("failed", "failed")
-    assert "is a link" in event.sentence or "outside of the journal's folder" in event.sentence
+    assert "is a link" in event.sentence or "outside the journal's folder" in event.sentence
     assert (home / ".bashrc").read_bytes() == PRECIOUS
     assert (home / ".bashrc").stat().st_mode & 0o7777 == 0o644
     assert journal.exists()

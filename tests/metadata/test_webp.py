@@ -77,5 +77,5 @@ def test_what_stands_after_the_file_stays():
     ],
 )
 def test_a_damaged_file_is_answered_in_a_sentence(content):
-    with pytest.raises(WritingError, match="^is (cut off|damaged)"):
+    with pytest.raises(WritingError, match="^is (truncated|damaged)"):
         with_packet(content, b"<x/>")
