@@ -81,7 +81,7 @@ def test_a_strangers_folder_is_one_sentence(file, content, sentence, tmp_path, r
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ({"card": "["}, "its card cannot be read"),
+        ({"card": "["}, "carries no card that can be read"),
         ({"card": '{"calibration": 7}'}, "the calibration in the model's card is none"),
         ({"filled": float("nan")}, "probabilities are not finite: its weights are damaged"),
     ],
