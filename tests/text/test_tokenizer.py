@@ -282,6 +282,7 @@ def test_joining_no_words_is_an_empty_caption():
         ("a uninhabited island and a utensil", "an uninhabited island and a utensil"),
         ("an suv and an 8 ball", "an suv and an 8 ball"),
         ("this is an", "this is an"),
+        ("", ""),
     ],
 )
 def test_an_article_goes_with_the_sound_after_it(written, mended):

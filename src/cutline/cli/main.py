@@ -25,6 +25,7 @@ MODULES = {
     "review": ("review",),
     "alt": ("alt",),
     "serve": ("serve",),
+    "web": ("web",),
 }
 MODULE_OF = {command: module for module, commands in MODULES.items() for command in commands}
 NAMES = {"import": "adopt"}

@@ -75,6 +75,11 @@ class Captioner:
         """The confidence from which on three of four captions are right; 0 if it is not known."""
         return _threshold(self.card, "calibration")
 
+    @property
+    def refusal_threshold(self) -> float:
+        """The probability of a photograph below which a picture gets no caption; 0 for none."""
+        return _threshold(self.card, "refusal")
+
     @overload
     def caption(
         self, pictures: Source, *, best: int = 1, style: Style = UNCONSTRAINED
@@ -140,7 +145,7 @@ class Captioner:
         shorter = self._find(engine, pixels[long], best, style) if long else []
         for place, caption in zip(long, shorter, strict=True):
             captions[place] = caption
-        least = _threshold(self.card, "refusal")
+        least = self.refusal_threshold
         english = self.engine.vocabulary.is_english
         return [
             finish(c, style, photograph=least, sure=self.threshold, english=english)

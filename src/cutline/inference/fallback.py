@@ -94,14 +94,15 @@ def _surest(caption: Caption) -> Concept | None:
 
 
 @cache
-def _read_phrases() -> dict[str, str]:
+def read_phrases() -> dict[str, str]:
+    """Phrases of the nouns that are not written `a ...` or `an ...`, by noun."""
     lines = (TABLES / "phrases.tsv").read_text(encoding="utf8").splitlines()
     return dict(line.split("\t") for line in lines if not line.startswith("#"))
 
 
 def phrase_of(noun: str) -> str:
     """A noun as a phrase: `a zebra`, `an orange`, `grass`, `scissors`."""
-    return _read_phrases().get(noun, f"{article_of(noun)} {noun}")
+    return read_phrases().get(noun, f"{article_of(noun)} {noun}")
 
 
 def _format(caption: Caption, style: Style) -> Caption:

@@ -12,6 +12,7 @@ evaluator assign all later captions to the wrong image, only separate words here
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import zip_longest
 from unicodedata import category
 
 DROPPED = frozenset(["''", "'", "``", "`", '"', ".", "?", "!", ",", ":", "-", "--", "...", ";"])
@@ -261,10 +262,9 @@ def mend_articles(words: Sequence[str]) -> tuple[str, ...]:
 
     An `an` stays: before a digit or letters that are spelt out (`an suv`) it may be right.
     """
-    following = [*words[1:], ""]
     return tuple(
         article_of(after) if word == "a" and after else word
-        for word, after in zip(words, following, strict=True)
+        for word, after in zip_longest(words, words[1:], fillvalue="")
     )
 
 
