@@ -56,6 +56,7 @@ class Batcher:
         self._cores = self._idle = cores
         self._threads = ThreadPoolExecutor(cores, thread_name_prefix="caption")
         self._waiting: deque[_Waiting] = deque()
+        self._tasks = set[asyncio.Task[None]]()
         self._running = 0
         self._usual = 0.0
         """Moving average of the number of pictures that wait or run."""
@@ -83,7 +84,9 @@ class Batcher:
             batch = self._take_batch()
             self._idle -= 1
             self._running += len(batch)
-            asyncio.get_running_loop().create_task(self._run(batch))
+            task = asyncio.get_running_loop().create_task(self._run(batch))
+            self._tasks.add(task)  # the event loop itself keeps no reference
+            task.add_done_callback(self._tasks.discard)
 
     def _take_batch(self) -> list[_Waiting]:
         """Take the oldest pictures, at most an even share for each idle core."""

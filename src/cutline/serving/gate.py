@@ -137,9 +137,7 @@ class Gate:
             bodies = [await self._read_body(receive, size, resize)]
 
             async def replay() -> Message:
-                body = (
-                    bodies.pop() if bodies else b""
-                )  # the only reference, so that it is freed early
+                body = bodies.pop() if bodies else b""  # no reference stays here
                 return {"type": "http.request", "body": body, "more_body": False}
 
             await self._run(scope, replay, send)

@@ -56,16 +56,15 @@ class Metrics:
 
     def observe(self, seconds: float) -> None:
         """Record the duration of a request."""
-        for limit in SECONDS:
-            if seconds <= float(limit):
-                self.add("request_seconds_bucket", 1, le=limit)
+        limit = next(limit for limit in SECONDS if seconds <= float(limit))
+        self.add("request_seconds_bucket", 1, le=limit)
         self.add("request_seconds_sum", seconds)
         self.add("request_seconds_count", 1)
 
     def as_text(self) -> str:
         """The metrics in Prometheus' text format, version 0.0.4."""
         lines = ["# TYPE cutline_info gauge", f'cutline_info{{version="{__version__}"}} 1']
-        described = set[str]()
+        described, cumulative = set[str](), 0.0
         for (name, labels), place in self._places.items():
             family = name
             for suffix in ("_bucket", "_sum", "_count"):
@@ -74,6 +73,9 @@ class Metrics:
             if family not in described:
                 described.add(family)
                 lines += [f"# HELP cutline_{family} {text}", f"# TYPE cutline_{family} {kind}"]
+            value = self._values[place]
+            if name == "request_seconds_bucket":  # buckets are cumulative in this format
+                value = cumulative = cumulative + value
             shown = ",".join(f'{label}="{value}"' for label, value in labels)
-            lines.append(f"cutline_{name}{f'{{{shown}}}' if shown else ''} {self._values[place]:g}")
+            lines.append(f"cutline_{name}{f'{{{shown}}}' if shown else ''} {value:.12g}")
         return "\n".join(lines) + "\n"

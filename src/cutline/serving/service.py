@@ -17,8 +17,6 @@ from cutline.types import leave_out_unsure
 
 NAME = "cutline"
 """The name of the model, for APIs that list models."""
-
-
 UNSUPPORTED = "this model does not offer that many candidates, or does not support that style"
 
 
