@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -130,6 +131,19 @@ def test_an_address_in_use_is_one_sentence(server, run):
 
     assert code == 1
     assert said.startswith(f"cutline: cannot listen on 127.0.0.1, port {server.port}: ")
+
+
+@pytest.mark.parametrize("name", ["starlette", "uvicorn", "python_multipart"])
+def test_a_missing_package_is_one_sentence(name):
+    code = (
+        "import sys; sys.modules[sys.argv.pop()] = None\nfrom cutline.cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", code, "serve", name]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert f"serving needs {name}: pip install 'cutline[serve]'" in done.stderr
 
 
 def test_a_model_that_is_none_is_one_sentence(run, tmp_path):

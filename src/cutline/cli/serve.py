@@ -99,8 +99,9 @@ def serve(
         from cutline.serving import Settings
         from cutline.serving import serve as run
     except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
         raise CutlineError(
-            f"serving needs {error.name}: pip install 'cutline[serve]', or '.[serve]' in a clone"
+            f"serving needs {package}: pip install 'cutline[serve]', or '.[serve]' in a clone"
         ) from None
     from cutline.inference.library import CaptionOptions
 

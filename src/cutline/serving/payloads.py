@@ -10,6 +10,7 @@ from base64 import b64decode
 from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
+import python_multipart as python_multipart  # starlette needs it, and imports it without failing
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
