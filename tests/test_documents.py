@@ -53,6 +53,13 @@ def test_what_was_seen_by_eye_is_in_the_readme_as_it_was_noted(monkeypatch):
     assert f"<!-- by-eye -->{told}<!-- /by-eye -->" in README
 
 
+def test_the_speed_of_the_server_is_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    serving = importlib.import_module("serving")
+    told = serving.tell(json.loads(serving.RESULTS.read_text()))
+    assert f"<!-- measured -->{told}<!-- /measured -->" in serving.DOCUMENT.read_text()
+
+
 def test_the_card_in_the_documents_is_the_models_own():
     from cutline.reports.model_card import format_card
 
