@@ -92,7 +92,7 @@ def test_code_of_the_users_own_is_run_when_it_is_trusted_only():
 
 
 def test_a_source_named_by_a_models_card_runs_no_code(tmp_path):
-    with pytest.raises(RecipeError, match="code of somebody's own; it is not run"):
+    with pytest.raises(RecipeError, match="custom code, which is not run"):
         open_dataset({"kind": "subprocess:run", "executable": "/bin/sh"}, tmp_path)
     with pytest.raises(RecipeError, match="source has no option 'executable'"):
         open_dataset({"kind": "folder", "executable": "/bin/sh"}, tmp_path)

@@ -47,7 +47,7 @@ def test_the_model_that_the_others_are_made_from_captions(run, tmp_path, picture
         ({"view": '{"\\u001b[2J": 1}'}, "a view has no field '\\x1b[2J'"),
         ({"vocabulary": "a"}, "word 0 of the vocabulary must be the marker '<pad>'"),
         ({"vocabulary": "\n".join([*WORDS, "a"])}, "the vocabulary has 'a' twice"),
-        ({"vocabulary": "\n" * 3_000_000}, "the vocabulary has 3,000,001 words, and at most"),
+        ({"vocabulary": "\n" * 3_000_000}, "the vocabulary has 3,000,001 words; the limit"),
         ({"vocabulary": "\n".join([*WORDS, "b" * 10**6])}, "has 1,000,000 characters"),
         ({"format": "9"}, "was made by another cutline"),
     ],

@@ -337,7 +337,7 @@ def test_what_was_fetched_takes_no_other_files_place(here):
         (here / folder / "annotations").mkdir(parents=True)
         (here / folder / "annotations" / "a.json").write_text(content)
 
-    with pytest.raises(FileExistsError, match="another file of this name"):
+    with pytest.raises(FileExistsError, match="a different file of this name exists"):
         _move(here / "new", here / "old")
 
     assert (here / "old" / "annotations" / "a.json").read_text() == "mine"

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -188,7 +187,7 @@ def test_the_command_serves_until_it_is_stopped(captions):
     with closing(http.client.HTTPConnection("127.0.0.1", int(found[1]))) as connection:
         connection.request("GET", f"/{found[2]}/progress")
         assert json.loads(connection.getresponse().read())["captions"] == len(rows(captions))
-    process.send_signal(signal.SIGINT)
+    process.terminate()
     said, _ = process.communicate(timeout=60)
 
     assert process.returncode == 0
