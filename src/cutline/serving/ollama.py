@@ -66,7 +66,9 @@ class _Ollama:
             raise RequestError(400, "this model writes captions, not JSON")
         if not images:
             raise RequestError(400, NO_PICTURE)
-        told = await self._service.describe_all([decode_picture(text) for text in images])
+        pictures = [decode_picture(text) for text in images]
+        images.clear()  # frees the base64 while the pictures wait
+        told = await self._service.describe_all(pictures)
         text, last = text_of(told), {**_statistics(told, began), "cutline": told}
         if body.get("stream") is False:
             return json_response(_line(body, say(text), **last))

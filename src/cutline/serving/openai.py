@@ -30,7 +30,7 @@ def routes(service: Service) -> list[Route]:
     async def chat(request: Request) -> Response:
         body = await read_json(request)
         _check_format(body.get("response_format"))
-        pictures = _pictures_of(items_of(body.get("messages"), "messages"))
+        pictures = _pictures_of(items_of(body.pop("messages", None), "messages"))
         number = body.get("n") or 1
         if type(number) is not int or not 1 <= number <= MAX_BEST:
             raise RequestError(400, f"n must be between 1 and {MAX_BEST}")
@@ -44,7 +44,7 @@ def routes(service: Service) -> list[Route]:
         body = await read_json(request)
         text = body.get("text")
         _check_format(text.get("format") if isinstance(text, dict) else None)
-        told = await service.describe_all(_pictures_of(items_of(body.get("input"), "input")))
+        told = await service.describe_all(_pictures_of(items_of(body.pop("input", None), "input")))
         answer = _response_of(told, str(body.get("model") or NAME))
         return _as_events(_events_of(answer)) if body.get("stream") else json_response(answer)
 

@@ -40,6 +40,11 @@ class _Parser(MultiPartParser):
     spool_max_size = 2**40
 
 
+async def _read_body(request: Request) -> bytes:
+    """The body, of which the request keeps no copy."""
+    return b"".join([chunk async for chunk in request.stream()])
+
+
 async def read_uploads(request: Request) -> list[Upload]:
     """Read the pictures in a multipart form, or a body that is a picture. Raises `RequestError`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -49,14 +54,14 @@ async def read_uploads(request: Request) -> list[Upload]:
         raise RequestError(
             415, f"send the bytes of a picture or multipart/form-data, not {kind[:50]}"
         )
-    return [Upload(await request.body())]
+    return [Upload(await _read_body(request))]
 
 
 async def read_form(request: Request) -> list[Upload]:
     """Read the files in a multipart form. Raises `RequestError`."""
 
     async def whole() -> AsyncGenerator[bytes]:
-        yield await request.body()
+        yield await _read_body(request)
 
     parser = _Parser(request.headers, whole(), max_files=MAX_PICTURES, max_fields=MAX_PICTURES)
     try:
@@ -71,7 +76,7 @@ async def read_form(request: Request) -> list[Upload]:
 
 async def read_json(request: Request) -> dict[str, Any]:
     """Read a body that is a JSON object. Raises `RequestError`."""
-    body = await request.body()
+    body = await _read_body(request)
     if sum(map(body.count, _STRUCTURE)) > MAX_VALUES:
         raise RequestError(400, f"a JSON body may contain at most {MAX_VALUES:,} values")
     try:
