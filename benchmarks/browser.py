@@ -31,9 +31,9 @@ from picture_kinds import EXAMPLES, write_pictures  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "browser.json"
 RUNTIME = ROOT / "tests" / "browser" / "node_modules" / "onnxruntime-web"
-BROWSERS = {"chrome": 100, "firefox": 16}
+BROWSERS = {"chrome": 100, "firefox": 4}
 """How many of the ordinary pictures each captions."""
-ORDINARY, KINDS = 120, 209
+ORDINARY, KINDS = 100, 209
 ENLARGED = 6
 
 

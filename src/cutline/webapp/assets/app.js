@@ -90,7 +90,8 @@ async function captionOne(row, options = {}) {
 const again = (row) => captionOne(row, { anyPicture: true });
 
 async function copy(text) {
-  await navigator.clipboard.writeText(text).then(() => say("Copied."), () => say("The browser did not allow copying."));
+  const copied = navigator.clipboard?.writeText(text) ?? Promise.reject(); // not on http://
+  await copied.then(() => say("Copied."), () => say("The browser does not allow copying here."));
 }
 
 // ------------------------------------------------------------------------------------ controls
