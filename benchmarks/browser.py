@@ -143,7 +143,7 @@ def table(results: dict[str, Any]) -> str:
                 f"| {own['version']} | {group} | {pixels} | {told['most']} | {equal} | {apart} |"
             )
     costs = [
-        f"{own['version']} {1000 * own['cpu']:.0f} ms of CPU a picture with one thread (all of the "
+        f"{own['version']} takes {1000 * own['cpu']:.0f} ms of CPU a picture with one thread (all of the "
         f"browser's processes, decoding included), {own['cpu'] / own['native']:.1f} times the "
         f"program's {1000 * own['native']:.0f} ms"
         for own in results["browsers"].values()

@@ -1,4 +1,4 @@
-// `cutline web` in Chromium and Firefox: SITE is the folder, PICTURES has files and what Python makes of them.
+// `cutline web` in Chromium and Firefox. SITE is its folder; PICTURES holds pictures and the captions of Python.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -37,7 +37,7 @@ for (const browserName of process.env.BROWSERS.split(",")) {
     });
 
     const ready = () => page.waitForFunction(() => document.querySelector("#loading").hidden);
-    const say = (id) => page.$eval(`#${id}`, (element) => element.textContent);
+    const textOf = (id) => page.$eval(`#${id}`, (element) => element.textContent);
     const add = async (...names) => (await page.$("#files-input")).uploadFile(...names.map(path));
     const finished = (count) => page.waitForFunction(
       (wanted) => document.querySelector("#status").textContent.startsWith(`${wanted} of ${wanted} `), {}, count);
@@ -46,7 +46,7 @@ for (const browserName of process.env.BROWSERS.split(",")) {
       row.querySelector(".name").textContent, row.cells[1].innerText.replace(/\s+/g, " ").trim()])));
     const shot = (name) => SCREENSHOTS && page.screenshot({ path: join(SCREENSHOTS, `${browserName}-${name}.png`), fullPage: true });
 
-    test("a download that breaks off is said, and goes on with what is missing", async () => {
+    test("an interrupted download shows an error, and resumes with the missing parts", async () => {
       const parts = readdirSync(join(SITE, "parts"));
       server.breaks = (asked) => asked.endsWith(parts.at(-1));
       await page.evaluateOnNewDocument(() => { // the tries follow each other at once
@@ -56,7 +56,7 @@ for (const browserName of process.env.BROWSERS.split(",")) {
 
       await page.goto(server.url);
       await page.waitForSelector("#resume:not([hidden])");
-      assert.match(await say("loaded"), /could not be loaded .* kept/);
+      assert.match(await textOf("loaded"), /could not be loaded .* kept/);
       assert.ok((await page.$eval("#progress", (bar) => bar.value)) > 0.5);
       server.breaks = undefined;
       server.asked.length = 0;
@@ -68,7 +68,7 @@ for (const browserName of process.env.BROWSERS.split(",")) {
       assert.equal(new Set(fetched).size, 1, fetched.join());
     });
 
-    test("the examples have the captions and confidences that Python gives them", async () => {
+    test("the examples get the captions and confidences of Python", async () => {
       const examples = Object.keys(told).filter((name) => told[name].caption);
       server.asked.length = 0;
 
@@ -121,7 +121,7 @@ for (const browserName of process.env.BROWSERS.split(",")) {
       await page.waitForFunction(() => !document.querySelector("canvas.on"));
     });
 
-    test("captions under the threshold are hidden, here and in what is saved", async () => {
+    test("captions below the threshold are hidden in the page and in saved files", async () => {
       await page.evaluate(() => {
         window.saved = [];
         const { createObjectURL } = URL;
@@ -145,7 +145,7 @@ for (const browserName of process.env.BROWSERS.split(",")) {
       await set("0");
     });
 
-    test("what is no photograph has no caption unless it is asked for; what is no picture is said", async () => {
+    test("a drawing gets a caption only on request, an unreadable file an error", async () => {
       await clear();
       await add("drawing.png", "broken.jpg");
       await finished(2);
@@ -156,7 +156,7 @@ for (const browserName of process.env.BROWSERS.split(",")) {
       assert.deepEqual(wrong, []);
     });
 
-    test("pictures are dropped and pasted", async () => {
+    test("pictures can be dropped and pasted", async () => {
       await clear();
       await page.evaluate(async (encoded) => {
         const bytes = Uint8Array.from(atob(encoded), (sign) => sign.charCodeAt(0));
@@ -175,7 +175,7 @@ for (const browserName of process.env.BROWSERS.split(",")) {
       assert.deepEqual(await captions(), { "dropped.jpg": told["lake.jpg"].caption, "pasted.jpg": told["lake.jpg"].caption });
     });
 
-    test("has no violation that axe finds, in light and dark, broad and narrow", async () => {
+    test("axe finds no violation in light and dark, wide and narrow", async () => {
       await clear();
       await add("lake.jpg", "drawing.png");
       await finished(2);
@@ -186,14 +186,14 @@ for (const browserName of process.env.BROWSERS.split(",")) {
           await page.evaluate(`${AXE};0`);
           const { violations } = await page.evaluate(() => axe.run());
           assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes[0].html]), [], `${scheme} ${width}`);
-          assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: too broad`);
+          assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: too wide`);
           await shot(`${scheme}-${width}`);
         }
       }
       await page.setViewport({ width: 1000, height: 900 });
     });
 
-    test("pictures of kinds become the pixels that Python sees", async () => {
+    test("pictures in every format give the pixels of Python", async () => {
       const other = await browser.newPage();
       other.setDefaultTimeout(PATIENCE);
       await other.goto(`${server.url}captioner.json`);

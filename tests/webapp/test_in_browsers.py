@@ -1,6 +1,6 @@
 """The page of `cutline web` in Chromium and Firefox, by `tests/browser/web.test.mjs`.
 
-`.ci/programs` installs what this needs; a browser that is not there is left out, and said.
+`.ci/programs` installs what this needs; without a browser its test is skipped.
 """
 
 import json
@@ -41,7 +41,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples, a drawing, a broken file, pictures of kinds; and what Python makes of them."""
+    """Examples, a drawing, a broken file, pictures in every format; and the captions of Python."""
     folder = tmp_path_factory.mktemp("pictures")
     for example in EXAMPLES:
         shutil.copy(example, folder)
@@ -66,7 +66,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("browser", PROGRAMS)
-def test_people_caption_pictures_in_the_browser(site, pictures, browser):
+def test_the_page_in_a_browser(site, pictures, browser):
     if not shutil.which(PROGRAMS[browser]):
         pytest.skip(f"no {PROGRAMS[browser]} (.ci/programs installs it)")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What the page computes in JavaScript is what Python computes; node runs it (`.ci/programs`)."""
+"""The JavaScript of the page computes what Python computes; run by node (`.ci/programs`)."""
 
 import csv
 import io
@@ -86,7 +86,7 @@ def captioner_of(captioner: Captioner, written: Written, card: Any) -> Captioner
 
 
 def invent(captioner: Captioner, rows: int, chance: np.random.Generator) -> Written:
-    """Outputs that no model would write: many nouns of all kinds, doubtful ones, few people."""
+    """Random outputs with many nouns of all kinds, likely and unlikely ones."""
     ids = {word: number for number, word in enumerate(captioner.engine.vocabulary.words)}
     said = [ids[w] for words in SAID for w in words if w in ids]
     small = [ids[w] for w in ("a", "an", "the", "on", "with", "is", "'s", "two", "n't")]
@@ -124,7 +124,7 @@ WAYS = [
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way['form']}-{way['best']}")
-def test_captions_confidence_refusals_and_phrases_are_those_of_python(way):
+def test_captions_confidences_refusals_and_phrases_equal_those_of_python(way):
     captioner = load()
     evidence = ("mean", "least", "agreement", "person", "unsaid", "surest", "named", "photograph")
     weighed = {"bias": 1.5, "weights": dict.fromkeys(evidence, 0.3), "threshold": 0.6}
@@ -140,7 +140,7 @@ def test_captions_confidence_refusals_and_phrases_are_those_of_python(way):
     assert phrases == {True, False}
 
 
-def test_a_model_without_concepts_or_calibration_is_read_too():
+def test_a_model_without_concepts_or_calibration_gives_the_captions_of_python():
     captioner = load()
     bare = invent(captioner, 50, np.random.default_rng(6))
     bare = bare._replace(concepts=None, chances=None, photograph=None, gaze=None)
@@ -162,7 +162,7 @@ def read_in_javascript(captioner: Captioner, written: Written, card: Any, way: d
 
 
 @pytest.mark.slow
-def test_what_the_model_writes_under_pictures_of_kinds_is_read_as_python_reads_it(tmp_path):
+def test_the_built_in_model_gives_the_captions_of_python_for_114_pictures(tmp_path):
     captioner = load()
     pictures = write_pictures(tmp_path, 114)
     pixels = np.stack([open_image(path, captioner.engine.view) for path in pictures])
@@ -176,7 +176,7 @@ def test_what_the_model_writes_under_pictures_of_kinds_is_read_as_python_reads_i
     assert {each["caption"] is None for each in told} == {True, False}
 
 
-def test_pictures_are_resized_to_the_last_bit_as_pillow_does():
+def test_resizing_equals_pillow_to_the_last_bit():
     chance, cases, expected = np.random.default_rng(0), [], []
     for number in range(60):
         width, height = (int(n) for n in chance.integers(1, 130, 2))
@@ -206,7 +206,7 @@ def test_pictures_are_resized_to_the_last_bit_as_pillow_does():
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-def test_the_orientation_is_read_and_taken_out(suffix, tmp_path):
+def test_the_orientation_is_read_and_reset(suffix, tmp_path):
     square = np.random.default_rng(1).integers(256, size=(SIZE, SIZE, 3), dtype=np.uint8)
     paths = []
     for number in range(10):  # 0 and 9 are none
@@ -235,7 +235,7 @@ def orientations(paths: list[Path], square: np.ndarray) -> list[dict]:
     return in_javascript("orientation", paths=list(map(str, paths)), pixels=encoded, size=SIZE)
 
 
-def test_a_file_that_is_cut_off_anywhere_has_no_orientation_or_its_own(tmp_path):
+def test_a_truncated_file_has_its_orientation_or_none(tmp_path):
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     paths = []
@@ -271,7 +271,7 @@ RECORDS = [
 ]
 
 
-def test_saved_files_are_those_of_the_command():
+def test_saved_files_have_the_form_of_the_command():
     told = in_javascript("exports", records=RECORDS, threshold=0.5)
 
     lines = [json.loads(line) for line in told["jsonl"].splitlines()]

@@ -1,4 +1,4 @@
-"""`cutline web OUT`: what the folder holds, what is refused, what is kept."""
+"""`cutline web OUT`: the contents of the folder, refusals, updates."""
 
 import gzip
 import json
@@ -33,9 +33,7 @@ def names_in(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_folder_holds_the_page_the_module_and_model_and_runtime_in_parts(
-    run, tiny, package, tmp_path
-):
+def test_the_folder_holds_the_page_and_the_model_and_runtime_in_parts(run, tiny, package, tmp_path):
     out = tmp_path / "site"
 
     code, _, err = run("web", out, "-m", tiny, "--runtime", package)
@@ -61,7 +59,7 @@ def joined(out: Path, file: dict) -> bytes:
     return b"".join(pieces)
 
 
-def test_an_archive_of_the_package_gives_the_same_as_the_folder(package, tmp_path):
+def test_the_archive_of_the_package_equals_its_folder(package, tmp_path):
     archive = tmp_path / "package.tgz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(package, "package")
@@ -69,14 +67,16 @@ def test_an_archive_of_the_package_gives_the_same_as_the_folder(package, tmp_pat
     assert read_runtime(archive) == read_runtime(package)
 
 
-def test_without_a_runtime_nothing_is_fetched_and_the_answer_names_both_ways(run, tiny, tmp_path):
+def test_without_a_runtime_nothing_is_downloaded_and_the_error_names_both_options(
+    run, tiny, tmp_path
+):
     code, _, err = run("web", tmp_path / "site", "-m", tiny)
 
     assert code == 2 and "--runtime" in err and "--download" in err and "33 MB" in err
     assert not (tmp_path / "site").exists()
 
 
-def test_a_download_that_is_not_the_pinned_archive_is_not_used(run, tiny, tmp_path):
+def test_an_archive_with_another_checksum_is_not_used(run, tiny, tmp_path):
     (tmp_path / runtime.TARBALL.name).write_bytes(b"another file")  # so that nothing is fetched
 
     code, _, err = run("web", tmp_path / "site", "-m", tiny, "--download")
@@ -86,7 +86,7 @@ def test_a_download_that_is_not_the_pinned_archive_is_not_used(run, tiny, tmp_pa
 
 
 @pytest.mark.parametrize("damage", ["no package", "no binary", "another name", "no archive"])
-def test_what_is_not_the_package_is_refused_in_one_sentence(run, tiny, package, tmp_path, damage):
+def test_anything_but_the_package_is_refused_in_one_sentence(run, tiny, package, tmp_path, damage):
     given = package
     if damage == "no package":
         (package / "package.json").write_text("[]")
@@ -104,9 +104,7 @@ def test_what_is_not_the_package_is_refused_in_one_sentence(run, tiny, package, 
     assert not (tmp_path / "site").exists()
 
 
-def test_a_second_call_brings_the_folder_up_to_date_and_keeps_other_files(
-    run, tiny, package, tmp_path
-):
+def test_a_second_call_updates_the_folder_and_keeps_other_files(run, tiny, package, tmp_path):
     out = tmp_path / "site"
     run("web", out, "-m", tiny, "--runtime", package)
     before = names_in(out)
@@ -140,7 +138,7 @@ def test_folders_and_files_of_the_user_are_not_overwritten(run, tiny, package, t
     assert code == 0 and "color: red" not in (out / "app.css").read_text()
 
 
-def test_a_list_of_a_stranger_makes_nothing_outside_the_folder_go(run, tiny, package, tmp_path):
+def test_a_hostile_list_of_files_deletes_nothing_outside_the_folder(run, tiny, package, tmp_path):
     outside = tmp_path / "precious"
     outside.write_text("kept")
     out = tmp_path / "site"
@@ -153,7 +151,7 @@ def test_a_list_of_a_stranger_makes_nothing_outside_the_folder_go(run, tiny, pac
     assert code == 1 and outside.read_text() == "kept"
 
 
-def test_the_policy_of_the_page_names_no_other_host_and_is_that_of_the_service_worker():
+def test_page_and_service_worker_have_the_same_policy_and_name_no_other_host():
     assets = Path(runtime.__file__).parent / "assets"
     page = (assets / "index.html").read_text(encoding="utf8")
     policy = re.search('Content-Security-Policy" content="([^"]+)"', page)[1]
@@ -168,7 +166,7 @@ def test_the_policy_of_the_page_names_no_other_host_and_is_that_of_the_service_w
         assert set(hosts) <= allowed, path
 
 
-def test_a_description_says_what_the_model_and_the_rules_are():
+def test_the_description_holds_vocabulary_thresholds_and_rules():
     captioner = load()
     told = json.loads(json.dumps(describe(captioner)))
 

@@ -1,7 +1,6 @@
-"""A model as the page reads it: view, vocabulary, calibration, and the rules of captions, as JSON.
+"""Describes a model for the page as JSON: view, vocabulary, calibration, rules for captions.
 
-The rules are those of `text` and `inference`, written out, so that the page has none of its own
-that could differ.
+The rules are exported from `text` and `inference`, so that the page has no copy that could differ.
 """
 
 from dataclasses import asdict
@@ -19,7 +18,7 @@ CARD = ("title", "licence", "fingerprint", "limits")
 
 
 def describe(captioner: Captioner) -> dict[str, Any]:
-    """What `captioner.json` says of a model, apart from its files."""
+    """The contents of `captioner.json`, except for the list of parts."""
     engine = captioner.engine
     calibrated = Calibration.from_card(engine.card)
     return {
@@ -36,7 +35,7 @@ def describe(captioner: Captioner) -> dict[str, Any]:
 
 
 def rules() -> dict[str, Any]:
-    """The tables and thresholds by which captions are weighed, doubted and spelt."""
+    """The tables and thresholds for confidence, fallback phrases and articles."""
     said: dict[str, list[str]] = {name: [] for name in nouns.NOUNS}
     for words, name in nouns.SAID.items():
         said[name].append(" ".join(words))

@@ -103,8 +103,8 @@ def _read_tarball(path: Path) -> Mapping[str, bytes]:
 
 def _version_of(package: bytes, path: Path) -> str:
     try:
-        told = json.loads(package)
-        name, version = told["name"], told["version"]
+        fields = json.loads(package)
+        name, version = fields["name"], fields["version"]
     except (ValueError, KeyError, TypeError, RecursionError):
         name = version = None
     if name != NAME or not isinstance(version, str):

@@ -1,8 +1,8 @@
-"""The folder that a static host serves: page, module, model and runtime, each file listed.
+"""Writes the folder for a static host: page, module, model, runtime, and a list of all files.
 
-Model and runtime are cut into gzipped parts named by their content, so that a broken download goes
-on where it was, hosts that limit the size of files take them, and a new version of the page fetches
-only what has changed.
+Model and runtime are split into gzipped parts named by their content, so that an interrupted
+download resumes, hosts with a file size limit accept them, and a new version of the page downloads
+only the parts that changed.
 """
 
 import gzip
@@ -32,10 +32,10 @@ _LIST_HEAD, _LIST_TAIL = "self.SITE = ", ";\n"
 def write_site(
     out: Path, captioner: Captioner, runtime: Runtime, *, overwrite: bool = False
 ) -> dict[str, int]:
-    """Write the folder, or bring one up to date; the size of each file in bytes.
+    """Write or update the folder; return the size of each file in bytes.
 
-    Files of the user in it stay. Raises `DataError` for a folder that was not written by this, or
-    with files that were edited since, unless `overwrite`; `ModelError` for a model without a graph.
+    Other files in it stay. Unless `overwrite`, raises `DataError` for a folder of other origin or
+    with edited files; raises `ModelError` for a model that is not an ONNX file.
     """
     content = _content_of(captioner, runtime)
     before = _read_list(out)
@@ -56,11 +56,11 @@ def write_site(
 
 
 def _content_of(captioner: Captioner, runtime: Runtime) -> dict[str, bytes]:
-    """Every file by its path; the list and the page come last, when all that they name is there."""
+    """Every file by its path; the list and the page come last, after all that they refer to."""
     engine = captioner.engine
     if not isinstance(engine, OnnxEngine):
         raise ModelError("browsers run one-file models: run `cutline export` on the folder first")
-    captioner.caption(np.zeros((engine.view.size, engine.view.size, 3), np.uint8))  # it runs
+    captioner.caption(np.zeros((engine.view.size, engine.view.size, 3), np.uint8))  # may raise
     parts: dict[str, bytes] = {}
     description = describe(captioner)
     description["files"] = {
@@ -78,21 +78,23 @@ def _content_of(captioner: Captioner, runtime: Runtime) -> dict[str, bytes]:
         name: sha256(body).hexdigest() for name, body in {**content, "index.html": page}.items()
     }
     version = sha256(json.dumps(listed).encode()).hexdigest()[:16]
-    told = json.dumps({"version": version, "files": listed}, indent=1)
-    content[LIST] = f"{_LIST_HEAD}{told}{_LIST_TAIL}".encode()
+    site = json.dumps({"version": version, "files": listed}, indent=1)
+    content[LIST] = f"{_LIST_HEAD}{site}{_LIST_TAIL}".encode()
     return {**content, "index.html": page}
 
 
 def _cut(body: bytes, parts: dict[str, bytes]) -> dict[str, Any]:
-    """Add the parts of a file, and describe them: `sent` is the size of a part compressed."""
-    told = []
+    """Add the gzipped parts of a file to `parts`; describe them, `sent` being the compressed size."""
+    described = []
     for start in range(0, len(body), PART):
         piece = body[start : start + PART]
         sha = sha256(piece).hexdigest()
         name = f"parts/{sha[:16]}.bin"
         parts[name] = gzip.compress(piece, compresslevel=9, mtime=0)
-        told.append({"name": name, "sha256": sha, "size": len(piece), "sent": len(parts[name])})
-    return {"size": len(body), "parts": told}
+        described.append(
+            {"name": name, "sha256": sha, "size": len(piece), "sent": len(parts[name])}
+        )
+    return {"size": len(body), "parts": described}
 
 
 def _assets(folder: Traversable, above: str = "") -> Iterator[tuple[str, bytes]]:
@@ -104,7 +106,7 @@ def _assets(folder: Traversable, above: str = "") -> Iterator[tuple[str, bytes]]
 
 
 def _read_list(out: Path) -> Mapping[str, str]:
-    """What was written before, with checksums; nothing where no list can be read."""
+    """The files written before, with SHA-256; empty without a readable list."""
     try:
         text = (out / LIST).read_text(encoding="utf8")
         listed = json.loads(text.removeprefix(_LIST_HEAD).removesuffix(_LIST_TAIL))["files"]
@@ -120,7 +122,7 @@ def _is_inside(name: str) -> bool:
 
 
 def _require_own(out: Path, before: Mapping[str, str], content: Mapping[str, bytes]) -> None:
-    """Raises `DataError` for files that would be replaced and are not as they were written."""
+    """Raises `DataError` if a file would be replaced that is not as cutline wrote it."""
     if not before and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(
             f"{out} exists and was not written by `cutline web`: name a new folder, or use "
