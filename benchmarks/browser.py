@@ -143,13 +143,18 @@ def table(results: dict[str, Any]) -> str:
                 f"| {own['version']} | {group} | {pixels} | {told['most']} | {equal} | {apart} |"
             )
     costs = [
-        f"{own['version']} takes {1000 * own['cpu']:.0f} ms of CPU a picture with one thread (all of the "
-        f"browser's processes, decoding included), {own['cpu'] / own['native']:.1f} times the "
-        f"program's {1000 * own['native']:.0f} ms"
+        f"{own['version']} takes {1000 * own['cpu']:.0f} ms of CPU a picture, "
+        f"{own['cpu'] / own['native']:.1f} times the program's {1000 * own['native']:.0f} ms"
         for own in results["browsers"].values()
     ]
     where = f"Measured on {results['machine']}, {results['date']}."
-    return "\n" + "\n".join(lines) + "\n\n" + "; ".join(costs) + f". {where}\n"
+    return (
+        "\n"
+        + "\n".join(lines)
+        + "\n\n"
+        + "; ".join(costs)
+        + f"\n(one thread; all processes of the browser, decoding included). {where}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def _content_of(captioner: Captioner, runtime: Runtime) -> dict[str, bytes]:
 
 
 def _cut(body: bytes, parts: dict[str, bytes]) -> dict[str, Any]:
-    """Add the gzipped parts of a file to `parts`; describe them, `sent` being the compressed size."""
+    """Add the gzipped parts of a file to `parts`, and describe them; `sent`: compressed size."""
     described = []
     for start in range(0, len(body), PART):
         piece = body[start : start + PART]
