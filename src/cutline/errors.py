@@ -11,13 +11,30 @@ CutlineError
 └── WritingError      a caption that cannot be written or restored
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+LONGEST = 1_000
+"""Characters of a message; names from foreign files can have millions."""
+
 
 class CutlineError(Exception):
-    """An error that the user can fix; the command line prints the message and exits with 1."""
+    """An error that the user can fix; the command line prints the message and exits with 1.
+
+    Control characters of names in the message are escaped, and the middle of a message of more than
+    `LONGEST` characters is left out.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        message = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], message)
+        if len(message) > LONGEST:
+            message = f"{message[: LONGEST * 6 // 10]}…{message[-LONGEST * 3 // 10 :]}"
+        super().__init__(message)
 
 
 class ImageError(CutlineError):

@@ -587,6 +587,7 @@ TEXT = zipped({"a.txt": CONTENT[:5_000].hex().encode()})
         (zipped({".": b"x"}), "'.' would be written outside its folder"),
         (_mark(_mark(zipped({"x": b"x"}), 26, 0), 28, 1), "'' would be written outside its folder"),
         (zipped({"in/" + "ä" * 128: b"x"}), "the name 'in/ä+'... is too long"),
+        (TEXT[:-6] + b"\xff\xff\xff\x00\x00\x00", "is damaged"),
         (
             zipped({"a": b"x", "a/b": b"x"}),
             "is damaged: it contains a file and a folder of the same name",
@@ -600,6 +601,7 @@ TEXT = zipped({"a.txt": CONTENT[:5_000].hex().encode()})
         "the folder itself",
         "nameless",
         "long",
+        "before the file",
         "file and folder",
     ],
 )

@@ -176,7 +176,8 @@ def _parquet(dice: Random) -> bytes:
 def _of_one_kind(dice: Random) -> Any:
     value = hostile_value(dice)
     try:
-        pyarrow.array([value, value])
+        column = pyarrow.array([value, value])
+        pyarrow.parquet.write_table(pyarrow.table({"x": column}), io.BytesIO())
     except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError, ValueError):
         return dice.choice((1, 2.5, b"\xff", True, ["a"], {"a": 1}, None))
     return value

@@ -63,6 +63,8 @@ def _refuse_hostile(archive: Path, members: list[zipfile.ZipInfo], total: int) -
             raise FetchError(f"{archive}: the name {member.filename[:40]!r}... is too long")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise FetchError(f"{archive}: {member.filename!r} is a link, not a file")
+        if member.header_offset < 0:
+            raise FetchError(f"{archive} is damaged: {member.filename!r} begins before the file")
         if member.flag_bits & ENCRYPTED:
             raise FetchError(f"{archive}: {member.filename!r} is encrypted")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
