@@ -3,7 +3,7 @@
 import pytest
 
 from cutline.text.vocabulary import MARKERS, Vocabulary
-from cutline.training.pseudo_pairs import Finder
+from cutline.training.pseudo_pairs import MAX_PHOTOGRAPHS, Finder
 
 SENTENCES = [
     "a zebra is standing in the grass",
@@ -51,6 +51,31 @@ def test_photographs_of_one_thing_do_not_all_get_the_same_sentence():
     found = [finder.find(["zebra"], ["grass", "fence"], 1, seed=(n,)) for n in range(12)]
 
     assert {text for [text] in found} == {SENTENCES[0], SENTENCES[1], SENTENCES[2], SENTENCES[8]}
+
+
+def test_a_sentence_is_found_for_few_photographs_and_then_for_none(finder):
+    found = [finder.find(["zebra"], [], 1, seed=(n,)) for n in range(2 * MAX_PHOTOGRAPHS)]
+    more = [finder.find(["animal"], ["grass"], 1, seed=(n,)) for n in range(2 * MAX_PHOTOGRAPHS)]
+
+    assert found == [[]] * len(found)  # every sentence of a zebra names something else
+    assert more == [[SENTENCES[5]]] * MAX_PHOTOGRAPHS + [[]] * MAX_PHOTOGRAPHS
+
+
+def test_usual_words_come_first():
+    usual = [f"a bus is parked near {letter}" for letter in "abc"]
+    odd = "a bus of loads up drives away"
+    words = {word for text in [*usual, odd] for word in text.split()}
+    finder = Finder([odd, *usual], Vocabulary((*MARKERS, *sorted(words))))
+
+    assert odd == finder.find(["bus"], ["street"], 5, seed=(0,))[-1]
+
+
+def test_what_a_label_says_is_there_counts_more_than_what_is_behind_it():
+    texts = ["a wall is standing on a floor", "a bed is standing beside a wall"]
+    words = {word for text in texts for word in text.split()}
+    finder = Finder(texts, Vocabulary((*MARKERS, *sorted(words))))
+
+    assert finder.find(["bed", "wall", "floor"], [], 2, seed=(0,)) == [texts[1], texts[0]]
 
 
 def test_the_same_seeds_find_the_same_and_others_may_not():

@@ -7,6 +7,8 @@ that is mostly about people.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
+from math import log2
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +23,17 @@ ALSO_SURE = 0.6
 """The score of a noun that the head is sure of and no label names; that of a label is 1."""
 GUESSED, EACH_WORD, CHANCE = 0.5, 0.05, 0.4
 """The cost of a word that labels cannot confirm and of any word, and the weight of chance."""
-FOUND_BEFORE = 0.2
-"""The cost of a sentence for each photograph that it was matched to. Without it many photographs
-of cars get the same few sentences, which the decoder then memorises."""
+FOUND_BEFORE, MAX_PHOTOGRAPHS = 0.2, 5
+"""The cost of a sentence for each photograph that it was matched to, and the most photographs it may
+be matched to: otherwise many photographs of cars get the same few sentences, which the decoder
+memorises."""
+BACKDROP = frozenset(
+    """wall floor ceiling sky ground grass water tree field building plant street road park""".split()
+)
+BACKDROP_SCORE = 0.4
+"""The score of a label that is usually in the background and is the subject of few sentences."""
+UNUSUAL = 0.25
+"""The cost of each bit of the mean surprisal of a sentence's words, given the word before."""
 UNTOLD = """
     red blue green white black yellow brown orange pink purple gray grey silver two three four five
     six seven several many bunch old young wooden flying kite riding
@@ -34,6 +44,27 @@ SOMEBODY = """
     anyone anybody everyone everybody i me my we us our you your who
 """
 """Words that show that a sentence without a noun for a person is about people."""
+
+
+class _Bigrams:
+    """A bigram model of sentences."""
+
+    def __init__(self, sentences: Iterable[Sequence[str]]) -> None:
+        self._words, self._pairs = Counter[str](), Counter[tuple[str, str]]()
+        for words in sentences:
+            self._words.update(words)
+            self._pairs.update(pairwise(words))
+        self._count = self._words.total()
+
+    def surprise(self, words: Sequence[str]) -> float:
+        """The mean surprisal of the words in bits; rare pairs back off to the second word."""
+        bits = [
+            -log2(
+                (self._pairs[one, other] - 1 + self._words[other] / self._count) / self._words[one]
+            )
+            for one, other in pairwise(words)
+        ]
+        return sum(bits) / len(bits)
 
 
 class _Sentence(NamedTuple):
@@ -52,14 +83,16 @@ class Finder:
         self._sentences: list[_Sentence] = []
         self._found = Counter[int]()
         self._having: dict[str, list[int]] = defaultdict(list)
-        for text in dict.fromkeys(sentences):
-            words = split_words(text)
+        split = {text: split_words(text) for text in sentences}
+        usual = _Bigrams(split.values())
+        for text, words in split.items():
             if not SHORTEST <= len(words) <= LONGEST or not known.issuperset(words):
                 continue
             nouns = frozenset(nouns_of(words))
             if not nouns or names_person(words):
                 continue
             cost = GUESSED * len(guesses.intersection(words)) + EACH_WORD * len(words)
+            cost += UNUSUAL * usual.surprise(words)
             for noun in nouns:
                 self._having[noun].append(len(self._sentences))
             self._sentences.append(_Sentence(text, nouns, cost))
@@ -69,13 +102,21 @@ class Finder:
     ) -> list[str]:
         """Up to `count` sentences that name a label, and only labels and nouns in `sure`.
 
-        The best match comes first. Sentences that were matched before score lower.
+        The best match comes first. Sentences that were matched before score lower, and are matched
+        to `MAX_PHOTOGRAPHS` photographs at most.
         """
         labels = {noun for noun in labels if kind_of(noun) != "person"}
         told = frozenset(sure) - labels
         may = frozenset().union(*map(widen, labels | told))
-        asked = Counter(place for noun in labels for place in self._having.get(noun, ()))
-        places = [place for place in asked if self._sentences[place].nouns <= may]
+        asked: dict[int, float] = defaultdict(float)
+        for noun in sorted(labels):
+            for place in self._having.get(noun, ()):
+                asked[place] += BACKDROP_SCORE if noun in BACKDROP else 1.0
+        places = [
+            place
+            for place in asked
+            if self._sentences[place].nouns <= may and self._found[place] < MAX_PHOTOGRAPHS
+        ]
         chance = np.random.default_rng(seed).random(len(places))
 
         def worth(place: int) -> float:
