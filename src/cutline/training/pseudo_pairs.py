@@ -27,11 +27,12 @@ FOUND_BEFORE, MAX_PHOTOGRAPHS = 0.2, 5
 """The cost of a sentence for each photograph that it was matched to, and the most photographs it may
 be matched to: otherwise many photographs of cars get the same few sentences, which the decoder
 memorises."""
-BACKDROP = frozenset(
-    """wall floor ceiling sky ground grass water tree field building plant street road park""".split()
-)
+BACKDROP = """
+    wall floor ceiling sky ground grass water tree field building plant street road park
+"""
+"""Nouns that are usually in the background."""
 BACKDROP_SCORE = 0.4
-"""The score of a label that is usually in the background and is the subject of few sentences."""
+"""The score of a label in `BACKDROP`, which is the subject of few sentences."""
 UNUSUAL = 0.25
 """The cost of each bit of the mean surprisal of a sentence's words, given the word before."""
 UNTOLD = """
@@ -79,6 +80,7 @@ class Finder:
     def __init__(self, sentences: Iterable[str], vocabulary: Vocabulary) -> None:
         """Keep the sentences of suitable length whose words are all in the vocabulary."""
         known = frozenset(vocabulary.words) - frozenset(SOMEBODY.split())
+        self._backdrop = frozenset(BACKDROP.split())
         guesses = frozenset(UNTOLD.split())
         self._sentences: list[_Sentence] = []
         self._found = Counter[int]()
@@ -111,7 +113,7 @@ class Finder:
         asked: dict[int, float] = defaultdict(float)
         for noun in sorted(labels):
             for place in self._having.get(noun, ()):
-                asked[place] += BACKDROP_SCORE if noun in BACKDROP else 1.0
+                asked[place] += BACKDROP_SCORE if noun in self._backdrop else 1.0
         places = [
             place
             for place in asked
