@@ -24,9 +24,9 @@ ALSO_SURE = 0.6
 GUESSED, EACH_WORD, CHANCE = 0.5, 0.05, 0.4
 """The cost of a word that labels cannot confirm and of any word, and the weight of chance."""
 FOUND_BEFORE, MAX_PHOTOGRAPHS = 0.2, 5
-"""The cost of a sentence for each photograph that it was matched to, and the most photographs it may
-be matched to: otherwise many photographs of cars get the same few sentences, which the decoder
-memorises."""
+"""The cost of a sentence for each photograph that it was matched to, and the most photographs that
+it may be matched to: otherwise many photographs of cars get the same few sentences, which the
+decoder memorises."""
 BACKDROP = """
     wall floor ceiling sky ground grass water tree field building plant street road park
 """
