@@ -64,7 +64,7 @@ def unreadable(tmp_path: Path) -> dict[str, Path]:
             "icon",
             "is not a picture that can be read here but an icon (ICO): convert it to PNG first",
         ),
-        ("heic", "is not a picture that Pillow reads but HEIC: convert it to JPEG first"),
+        ("heic", "is "),  # a sentence with or without pillow-heif: test_camera_formats.py
         (
             "bomb",
             "is too large: 900 megapixels (30,000 x 30,000); the limit for this kind",

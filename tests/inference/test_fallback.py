@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cutline.inference.fallback import NOT_A_PHOTOGRAPH, finish, phrase_of
+from cutline.inference.fallback import NOT_A_PHOTOGRAPH, finish, phrase_of, shorten
 from cutline.text.style import Style
 from cutline.types import Caption, Concept
 
@@ -86,3 +86,21 @@ def test_a_model_that_cannot_tell_refuses_nothing():
 )
 def test_nouns_stand_alone_as_people_write_them(noun, phrase):
     assert phrase_of(noun) == phrase
+
+
+def test_a_caption_within_a_length_limit_is_whole_or_a_phrase_or_missing():
+    def said(text: str, *others: str, concepts: tuple[Concept, ...] = ()) -> Caption:
+        words = tuple(text.split())
+        rest = tuple(said(other) for other in others)
+        return Caption(text, words, -1.0, (-1.0,), alternatives=rest, concepts=concepts)
+
+    style = Style(max_chars=25)
+    whole = shorten(said("a girl in a blue shirt is", "a girl in a blue", "a girl smiles"), style)
+    phrase = shorten(said("a zebra is on a", concepts=(Concept("zebra", 0.9),)), style)
+    missing = finish(
+        shorten(said("a girl in a blue shirt is"), style), style, photograph=0.0, sure=0.5
+    )
+
+    assert (whole.text, whole.alternatives) == ("a girl smiles", ())
+    assert phrase.text == "a zebra"
+    assert (missing.text, missing.left_out) == ("", "no whole caption has 25 characters or fewer")

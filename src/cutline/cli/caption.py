@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +26,7 @@ from cutline.cli.progress import Bars, note, stop_after_the_event, warn
 from cutline.cli.terminal import echo, plural
 from cutline.errors import CutlineError, ImageError
 from cutline.images.find import find_pictures
+from cutline.images.formats import describe_skipped
 from cutline.text.style import Style
 from cutline.types import Caption, leave_out_unsure
 
@@ -128,7 +130,10 @@ def caption(
         events = (watch if watched else caption_library)(captioner, paths, out, options, **given)
         code = _show(events, out)
         sys.exit(_pass_on(captioner, out, form, code, paths, apply=apply, as_json=as_json))
-    found = list(find_pictures(paths, recursive=recursive))
+    skipped = Counter[str]()
+    found = list(find_pictures(paths, recursive=recursive, skipped=skipped))
+    if skipped:
+        note(describe_skipped(skipped))
     pictures = (Path(path) for path, wrong in found if not wrong)
     answers = captioner.caption_each(pictures, best=best, style=style)
     sys.exit(_print_each(found, answers, as_json, gaze, least))
@@ -172,8 +177,12 @@ def _show(events: Generator["Event"], out: Path) -> int:
     with stop_after_the_event() as stop, closing(events):
         for event in events:
             match event:
-                case Scanned(found, int(known)) if known and not summary:
-                    note(f"{out}: {known} of {found} pictures are done already")
+                case Scanned(found, int(known), skipped):
+                    if skipped and skipped not in reported:
+                        reported.add(skipped)
+                        note(skipped)
+                    if known and not summary:
+                        note(f"{out}: {known} of {found} pictures are done already")
                 case PictureDone(problem=problem, done=done, total=total):
                     if problem and problem not in reported:
                         reported.add(problem)

@@ -1,6 +1,7 @@
 """The command line: a command's module is imported when it is called."""
 
 import io
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -8,7 +9,7 @@ from importlib import import_module
 
 import click
 
-from cutline.cli.progress import Stopped, stop_at_once
+from cutline.cli.progress import LogHandler, Stopped, stop_at_once
 from cutline.cli.terminal import visible
 from cutline.errors import CutlineError
 from cutline.version import __version__
@@ -61,6 +62,7 @@ def main() -> None:
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")  # file names may hold any bytes
+    logging.getLogger("cutline").handlers[:] = [LogHandler()]
     try:
         with stop_at_once():
             _run_and_flush()

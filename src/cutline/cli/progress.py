@@ -3,6 +3,7 @@
 tqdm is imported late, so that captioning starts sooner.
 """
 
+import logging
 import signal
 import sys
 import threading
@@ -87,6 +88,14 @@ def note(text: str) -> None:
 def warn(text: str) -> None:
     """Print `cutline: ` and a problem on standard error, even with `--quiet`."""
     _write(f"cutline: {text}")
+
+
+class LogHandler(logging.Handler):
+    """Prints the log `cutline` as `warn` does, above any progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        warn(record.getMessage())
 
 
 def _write(text: str) -> None:

@@ -8,6 +8,7 @@ squares of our training data (mean difference 3.98 of 255 on 40 originals; bicub
 """
 
 import io
+import logging
 import struct
 import threading
 import warnings
@@ -24,14 +25,18 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from cutline.errors import ImageError, ModelError, nearest
-from cutline.images import headers
-from cutline.images.formats import FORMATS
+from cutline.images import headers, raw
+from cutline.images.formats import FORMATS, INSTALL_HEIF
 from cutline.images.headers import RefusalError
 
 FITS = ("squash", "crop")
 LARGEST = 1024
 CROPPED = 7 / 8
 """The fraction of the short side that a crop keeps: 224 of 256, as usual for ImageNet models."""
+MOST_MISSING = 0.1
+"""The largest fraction of rows that may be missing from a truncated JPEG."""
+LOG = logging.getLogger("cutline")
+_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +89,22 @@ class Readable(Protocol):
         """As in `io.BufferedIOBase`."""
 
 
-Source = str | PathLike[str] | bytes | bytearray | Readable | Image.Image | npt.NDArray[Any]
+Bytes = bytes | bytearray | memoryview
+Source = str | PathLike[str] | Bytes | Readable | Image.Image | npt.NDArray[Any]
 
 
 def open_image(source: Source, view: View) -> npt.NDArray[np.uint8]:
     """Load an image as the input of a model with this view: `(size, size, 3)`, uint8, RGB, upright.
+
+    A camera raw file is read by its embedded JPEG preview, and HEIC if pillow-heif is installed.
+    A JPEG may lack up to a tenth of its rows, with a warning in the log `cutline`.
 
     `source` is a path, bytes, an open file, a PIL image, or an array `(height, width[, 1, 3, 4])`
     of uint8, uint16, bool or floats from 0 to 1. Raises `ImageError` if it cannot be read.
     """
     least = min(2 * view.size, LARGEST)  # may be averaged to this before the real resize
     with _as_image_error(_name_of(source)), _hush, _opened(source, least) as picture:
-        picture.load()
+        _load(picture, _name_of(source))
         colour, extent = _to_colour(picture, least)
         size, box = (view.size, view.size), view.box(*extent)
         square = colour.resize(size, Image.Resampling.BILINEAR, box)
@@ -109,12 +118,22 @@ def pixels_held(source: Source) -> int:
     other JPEG, which takes half the memory per pixel. Raises `ImageError` as `open_image` does.
     """
     with _as_image_error(_name_of(source)), _hush, _stream(source) as stream:
+        stream, _ = _preview_of(stream)
         picture = _identify(headers.Metered(stream))
         _refuse_giant(picture, stream)
         kind = _kind(picture, stream)
     if kind == "JPEG by rows":
         return 0
     return _area(picture) // 2 if kind.startswith("JPEG") and kind != "JPEG2000" else _area(picture)
+
+
+def upright_size(source: Source) -> tuple[int, int]:
+    """Width and height of the upright picture, in pixels. Raises `ImageError` as `open_image`."""
+    with _as_image_error(_name_of(source)), _hush, _stream(source) as stream:
+        stream, orientation = _preview_of(stream)
+        picture = _identify(headers.Metered(stream))
+        turned = max(orientation, _orientation(picture)) > 4
+        return picture.size[::-1] if turned else picture.size
 
 
 # ---------------------------------------------------------------------------------------- errors
@@ -186,7 +205,7 @@ class _Hush:
             if self._inside == 1:
                 self._saved = warnings.catch_warnings()  # good for one use only
                 self._saved.__enter__()
-                warnings.filterwarnings("ignore", module="PIL")
+                warnings.filterwarnings("ignore", module="PIL|pillow_heif")
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
@@ -214,9 +233,12 @@ def _opened(source: Any, least: int) -> Iterator[Image.Image]:
             length = stream.seek(0, io.SEEK_END)
             _refuse_unless(length > 0, "is empty (0 bytes)")
             _refuse_unless(length <= MOST_BYTES, "is too large: more than 256 megabytes")
+            stream, orientation = _preview_of(stream)
             metered = headers.Metered(stream)
             picture = _identify(metered)
             _refuse_giant(picture, stream)
+            if orientation != 1 and _orientation(picture) == 1:
+                picture.getexif()[_ORIENTATION] = orientation  # the preview itself has none
             metered.begin_pixels()
             alone = _one_giant if _area(picture) > EXACT else nullcontext()  # may take most of a GB
             picture.draft(None, (least, least))  # a JPEG then decodes at 1/2, 1/4 or 1/8
@@ -232,12 +254,38 @@ def _stream(source: Any) -> io.BytesIO | io.BufferedReader:
         # reading a pipe or a device might never end
         _refuse_unless(path.is_file() or not path.exists(), "is not a file")
         return path.open("rb")
-    if isinstance(source, bytes | bytearray):
+    if isinstance(source, Bytes):
         return io.BytesIO(source)
     _refuse_unless(hasattr(source, "read"), f"is of {type(source)}, and no path, bytes or array")
     found = source.read(MOST_BYTES + 1)
     _refuse_unless(not isinstance(found, str), "was opened as text: open it with mode 'rb'")
     return io.BytesIO(found)
+
+
+def _preview_of(stream: Any) -> tuple[Any, int]:
+    """A camera raw file's JPEG preview and its orientation; any other file as it is, and 1."""
+    stream.seek(0)
+    preview = raw.find_preview(stream) if raw.is_raw(stream.read(16)) else None
+    return (stream, 1) if preview is None else (io.BytesIO(preview.content), preview.orientation)
+
+
+def _load(picture: Image.Image, name: str) -> None:
+    """Decode the pixels; if the last rows of a JPEG are missing, the one before is repeated."""
+    try:
+        picture.load()
+    except OSError as error:
+        if picture.format not in ("JPEG", "MPO") or "truncated" not in str(error):
+            raise
+        picture.tile = []  # type: ignore[attr-defined]  # the rows so far are the picture
+        seen = picture.getbbox()  # rows that were not decoded are exactly black
+        bottom = seen[3] if seen else 0
+        missing = picture.height - bottom
+        if missing > picture.height * MOST_MISSING:
+            raise
+        last = picture.crop((0, bottom - 1, picture.width, bottom))
+        if missing:
+            picture.paste(last.resize((picture.width, missing)), (0, bottom))
+        LOG.warning(f"{name} is truncated: {missing / picture.height:.1%} of it is missing")
 
 
 def _refuse_unless(fine: bool, reason: str) -> None:
@@ -290,7 +338,8 @@ BAND = 4 * 10**6  # pixels of a larger picture that are converted at a time
 # sequential JPEG decodes at 1/8; a progressive one is buffered whole, 2 bytes per sample; TIFF,
 # WebP and AVIF hold up to four copies. Names in lower case: Pillow's decoders in Python.
 MEGAPIXELS = {"JPEG by rows": 250, "JPEG progressive": 80, "JPEG": EXACT // 10**6, "TIFF": 50}
-MEGAPIXELS |= {"WEBP": 40, "AVIF": 40, "JPEG2000": 16, "ppm": 3, "ppm_plain": 3, "bmp_rle": 4}
+MEGAPIXELS |= {"HEIF": 50, "WEBP": 40, "AVIF": 40, "JPEG2000": 16}
+MEGAPIXELS |= {"ppm": 3, "ppm_plain": 3, "bmp_rle": 4}
 
 
 def _identify(stream: headers.Metered) -> ImageFile.ImageFile:
@@ -306,12 +355,24 @@ def _identify(stream: headers.Metered) -> ImageFile.ImageFile:
                 headers.refuse_long_lists(stream)
             stream.seek(0)
             return factory(stream, "")  # type: ignore[arg-type]  # it reads and seeks
+    if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
+        return open_heif(stream)
+    _refuse_unless(start != b"FUJIFILMCCD-RAW ", "is a raw file without a JPEG preview")
     raise RefusalError(f"is not a picture{_describe_unknown(start)}")
 
 
+def open_heif(stream: Any) -> ImageFile.ImageFile:
+    """Open a HEIF file; pillow-heif is imported only here, and is not registered with Pillow."""
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        why = f"is a HEIC file: {INSTALL_HEIF}, or convert it to JPEG first"
+        raise RefusalError(why) from None
+    stream.seek(0)
+    return HeifImageFile(stream, "")  # type: ignore[no-untyped-call]
+
+
 def _describe_unknown(start: bytes) -> str:
-    if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
-        return " that Pillow reads but HEIC: convert it to JPEG first"
     if start[:4] == b"\0\0\1\0":
         return " that can be read here but an icon (ICO): convert it to PNG first"
     return f" that can be read here ({', '.join(FORMATS)})"
@@ -396,7 +457,7 @@ def _to_rgb(picture: Image.Image, top: float) -> Image.Image:
 
 def _orientation(picture: Image.Image) -> int:
     with suppress(Exception):  # corrupt EXIF raises anything; the picture itself is whole
-        return int(picture.getexif().get(0x0112, 1))
+        return int(picture.getexif().get(_ORIENTATION, 1))
     return 1
 
 

@@ -16,7 +16,7 @@ from cutline.errors import ImageError, ModelError
 from cutline.images.load import Source, View
 from cutline.images.prefetch import Decoded, Undecoded, batches_of, decode, decode_ahead, in_order
 from cutline.inference.calibration import Calibration, weigh_evidence
-from cutline.inference.fallback import finish
+from cutline.inference.fallback import finish, shorten
 from cutline.inference.onnx import OnnxEngine
 from cutline.text.style import UNCONSTRAINED, Style
 from cutline.text.tokenizer import join_words
@@ -142,21 +142,24 @@ class Captioner:
     ) -> list[Caption]:
         captions = self._find(engine, pixels, best, style.without_length_limit)
         long = [n for n, caption in enumerate(captions) if not style.is_short_enough(caption.text)]
-        shorter = self._find(engine, pixels[long], best, style) if long else []
-        for place, caption in zip(long, shorter, strict=True):
-            captions[place] = caption
-        least = self.refusal_threshold
         english = self.engine.vocabulary.is_english
+        shorter = self._find(engine, pixels[long], None, style) if long else []
+        for place, caption in zip(long, shorter, strict=True):
+            caption = shorten(caption, style) if english else caption
+            captions[place] = replace(caption, alternatives=caption.alternatives[: best - 1])
+        least = self.refusal_threshold
         return [
             finish(c, style, photograph=least, sure=self.threshold, english=english)
             for c in captions
         ]
 
     def _find(
-        self, engine: Engine, pixels: NDArray[np.uint8], best: int, style: Style
+        self, engine: Engine, pixels: NDArray[np.uint8], best: int | None, style: Style
     ) -> list[Caption]:
+        """The best candidates of each picture, or all of them."""
         written = engine.write(pixels, style)
         candidates = written.words.shape[1]
+        best = candidates if best is None else best
         if not 1 <= best <= candidates:
             raise ModelError(
                 f"this model writes {candidates} candidates a picture: ask for 1 to {candidates}"

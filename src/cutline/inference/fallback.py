@@ -8,7 +8,7 @@ from functools import cache
 from math import log
 
 from cutline.text.nouns import TABLES, agree, is_wider, kind_of, nouns_of
-from cutline.text.style import Style
+from cutline.text.style import Style, is_cut_short
 from cutline.text.tokenizer import article_of, join_words, mend_articles
 from cutline.types import Caption, Concept
 
@@ -35,10 +35,25 @@ def finish(
     known = caption.photograph
     if known is not None and known < photograph and not style.any_picture:
         return replace(caption, text="", alternatives=(), left_out=NOT_A_PHOTOGRAPH)
+    if caption.left_out:
+        return caption
     unsure = style.form == "auto" and caption.confidence < sure and _is_doubtful(caption)
     if style.form == "phrase" or unsure:
         caption = _as_phrase(caption, style)
     return _format(_mend(caption, style) if english else caption, style)
+
+
+def shorten(caption: Caption, style: Style) -> Caption:
+    """The first whole candidate within a length limit, or a phrase; without either, no caption."""
+    candidates = (replace(caption, alternatives=()), *caption.alternatives)
+    whole = [c for c in candidates if style.is_short_enough(c.text) and not is_cut_short(c.words)]
+    if whole:
+        return replace(whole[0], alternatives=tuple(whole[1:]))
+    phrase = _as_phrase(replace(caption, alternatives=()), style)
+    if not is_cut_short(phrase.words):
+        return phrase
+    why = f"no whole caption has {style.max_chars} characters or fewer"
+    return replace(phrase, text="", left_out=why)
 
 
 def _mend(caption: Caption, style: Style) -> Caption:

@@ -10,13 +10,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from cutline.errors import DataError, ImageError, NoPictureError
 from cutline.images.find import find_pictures
+from cutline.images.formats import describe_skipped
 from cutline.inference.captioner import Captioner
 from cutline.inference.corrections import path_key
 from cutline.inference.journal import CaptionJournal, JournalRow, journal_path
@@ -52,6 +53,8 @@ class Scanned:
 
     found: int
     known: int | None = None
+    skipped: str = ""
+    """At the end of the scan: how many pictures have a format that cannot be read here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,14 @@ def caption_library(
     output cannot be written; all answers so far are kept.
     """
     output, roots = _CaptionFile(Path(out), options.min_confidence), _as_strings(paths)
-    found = _require_pictures(find_pictures(roots, recursive=recursive))
-    yield from caption_into(
+    skipped = Counter[str]()
+    found = _require_pictures(find_pictures(roots, recursive=recursive, skipped=skipped))
+    for event in caption_into(
         output, captioner, found, roots, options, retry_failed=retry_failed, settled=settled
-    )
+    ):
+        if isinstance(event, Scanned) and event.known is not None:
+            event = replace(event, skipped=describe_skipped(skipped))
+        yield event
 
 
 def caption_into(

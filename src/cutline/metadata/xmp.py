@@ -14,10 +14,11 @@ from pathlib import Path
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
-from PIL import Image, IptcImagePlugin
+from PIL import Image, ImageFile, IptcImagePlugin, UnidentifiedImageError
 
 from cutline.errors import WritingError
 from cutline.images.headers import Metered
+from cutline.images.load import open_heif
 from cutline.metadata.provenance import ALT, DESCRIPTION, NAMESPACE, Found, Mark
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -58,7 +59,7 @@ def read_embedded(picture: Path) -> Found:
     """
     with suppress(Exception), warnings.catch_warnings():  # see `images.load`: any kind of exception
         warnings.simplefilter("ignore")
-        with picture.open("rb") as file, Image.open(Metered(file)) as image:
+        with picture.open("rb") as file, _open(Metered(file)) as image:
             if image.format == "PNG":
                 image.load()  # its texts may follow the pixels
             packet, exif = image.info.get("xmp"), image.getexif()
@@ -75,6 +76,13 @@ def read_embedded(picture: Path) -> Found:
         named = {name: {"x-default": text} for name, text in texts.items() if text}
         return Found({**found.texts, **named}, found.text_hash)
     return Found()
+
+
+def _open(file: Metered) -> ImageFile.ImageFile:
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        return open_heif(file)
 
 
 def _as_text(said: object, charset: str = "utf8") -> str:

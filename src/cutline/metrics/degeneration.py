@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cutline.metrics.diversity import UNFINISHED, repeats_itself
+from cutline.metrics.diversity import repeats_itself
+from cutline.text.style import is_unfinished
 
 MIN_CAPTIONS = 20
 """With fewer captions there are no warnings."""
@@ -29,7 +30,7 @@ class DegenerationStats:
     repeating: float
     """Captions for which `diversity.repeats_itself` is true."""
     unfinished: float
-    """Captions that are empty or end in one of `diversity.UNFINISHED`."""
+    """Captions that are empty or end in one of `style.UNFINISHED`."""
     words: int
     """Number of distinct words."""
 
@@ -44,8 +45,7 @@ class DegenerationStats:
             commonest=times / len(captions),
             commonest_caption=text,
             repeating=sum(map(repeats_itself, captions)) / len(captions),
-            unfinished=sum(not words or words[-1] in UNFINISHED for words in captions)
-            / len(captions),
+            unfinished=sum(is_unfinished(words) for words in captions) / len(captions),
             words=len({word for words in captions for word in words}),
         )
 

@@ -9,13 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from cutline.metrics.ngrams import Floats, Words
-
-ENDINGS = """
-    a an and are as at be by for from has have his her in into is its near next of off on onto or
-    over some that the their there to two under was were while with
-"""
-UNFINISHED = frozenset(ENDINGS.split())
-"""Words in which no caption should end; self-critical training tends to such endings."""
+from cutline.text.style import is_unfinished
 
 
 class Diversity:
@@ -37,7 +31,7 @@ class Diversity:
         rows = [
             (
                 len(words),
-                not words or words[-1] in UNFINISHED,
+                is_unfinished(words),
                 repeats_itself(words),
                 *([tuple(words) not in self._learnt] if self._learnt else []),
                 1,

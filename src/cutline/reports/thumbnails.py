@@ -5,10 +5,8 @@ of them are 18 MB of text.
 """
 
 import io
-import warnings
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,15 +14,12 @@ from typing import NamedTuple
 from PIL import Image
 
 from cutline.errors import ImageError
-from cutline.images.formats import FORMATS
-from cutline.images.load import View, open_image
+from cutline.images.load import View, open_image, upright_size
 from cutline.images.prefetch import DECODERS, in_order
 
 SIDE = 256
 """Length of the longer side, in pixels."""
 QUALITY = 55
-ORIENTATION = 0x0112
-"""The EXIF tag; with values from 5 to 8 width and height are swapped."""
 
 
 @dataclass(frozen=True)
@@ -67,22 +62,12 @@ def draw_thumbnail(picture: Path) -> Thumbnail:
 def encode_thumbnail(picture: Path, *, side: int) -> WebP:
     """Encode a picture with `side` pixels on its longer side. Raises `ImageError`."""
     square = Image.fromarray(open_image(picture, View(side)))
-    width, height = _find_size(picture)
+    width, height = upright_size(picture)
     scale = side / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     file = io.BytesIO()
     square.resize(size, Image.Resampling.BILINEAR).save(file, "WEBP", quality=QUALITY, method=2)
     return WebP(file.getvalue(), *size)
-
-
-def _find_size(picture: Path) -> tuple[int, int]:
-    """Width and height of the upright picture, from the file's header; (1, 1) if unknown."""
-    with suppress(Exception), warnings.catch_warnings(action="ignore"):
-        with Image.open(picture, formats=tuple(FORMATS)) as opened:
-            width, height = opened.size
-            rotated = opened.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-        return (height, width) if rotated else (width, height)
-    return 1, 1
 
 
 def try_thumbnail(picture: Path) -> Thumbnail | ImageError:

@@ -75,6 +75,7 @@ def configure_logging() -> None:
     """Write warnings and errors to standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("cutline serve: %(message)s"))
+    logging.getLogger("cutline").handlers.clear()  # that of the command line
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 

@@ -20,6 +20,20 @@ MIN_CHARS = 10
 UNLIMITED = np.iinfo(np.int32).max
 """The length limit, in characters, of a caption without one."""
 
+ENDINGS = """
+    a an and are as at be by for from has have his her in into is its near next of off on onto or
+    over some that the their there to two under was were while with
+"""
+UNFINISHED = frozenset(ENDINGS.split())
+"""Words in which no caption should end; self-critical training and length limits lead to such
+endings."""
+ADJECTIVES = """
+    black blue brown doing four green hot large little no orange pink purple red small three top
+    white yellow young
+"""
+BEFORE_NOUNS = frozenset(ADJECTIVES.split())
+"""Words that a noun follows; a length limit may leave it away: `a plane is parked on a no`."""
+
 Form = Literal["sentence", "phrase", "auto"]
 
 NEEDS_BEAM = (
@@ -105,6 +119,16 @@ def _single(word: str) -> str:
     if len(parts) != 1:
         raise DataError(f"{word!r} is {len(parts) or 'no'} words; give one word at a time")
     return parts[0]
+
+
+def is_unfinished(words: Sequence[str]) -> bool:
+    """Whether an English caption is empty or breaks off: `a girl in a blue shirt is`."""
+    return not words or words[-1] in UNFINISHED
+
+
+def is_cut_short(words: Sequence[str]) -> bool:
+    """Whether an English caption that was written within a length limit breaks off."""
+    return is_unfinished(words) or words[-1] in BEFORE_NOUNS
 
 
 UNCONSTRAINED = Style()
