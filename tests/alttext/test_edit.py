@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,37 +17,14 @@ from cutline.alttext.audit import State
 from cutline.alttext.edit import Captioned, Change, apply, as_sentence, check, fill
 from cutline.alttext.pages import read_page
 from cutline.alttext.urls import Inline, Local, NotFound, Outside, Remote, Templated, locate
-from cutline.errors import CutlineError, DataError, FetchError, ImageError
-from cutline.types import Caption
-
-
-class Double:
-    """A captioner that says what it was shown, and remembers it."""
-
-    def __init__(self, text: str = "a {}", log_prob: float = -0.1) -> None:
-        self.text, self.log_prob = text, log_prob
-        self.seen: list[Path | bytes] = []
-
-    def caption_each(self, pictures: Iterable[Path | bytes]) -> Iterator[Caption | ImageError]:
-        for picture in list(pictures):  # all at once: a captioner asks ahead
-            self.seen.append(picture)
-            if isinstance(picture, Path) and picture.stat().st_size == 0:
-                yield ImageError(f"{picture} is empty (0 bytes)")
-                continue
-            name = picture.stem if isinstance(picture, Path) else f"{len(picture)} bytes"
-            yield Caption(
-                self.text.replace("{}", name), ("a", name), self.log_prob, (self.log_prob,)
-            )
+from cutline.errors import CutlineError, DataError, FetchError
+from sites import Double, draw_site
 
 
 @pytest.fixture
 def site(tmp_path) -> Path:
     """A folder with pictures."""
-    for name in ("dog.png", "cat.png", "img/hen.png", "static/cow.png", "a b.png", "#1.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.new("RGB", (8, 6)).save(tmp_path / name)
-    Image.new("RGB", (2, 2)).save(tmp_path / "tiny.png")
-    return tmp_path
+    return draw_site(tmp_path)
 
 
 def state_of(site: Path, html: str, name: str = "page.html") -> State:
@@ -104,7 +80,28 @@ def filled(site: Path, content: str | bytes, name: str = "page.html", text: str 
         ('<a href="x"><img src="dog.png">{{ title }}</a>', "decorative"),
         ('<a href="x" aria-label="Home"><img src="dog.png"></a>', "decorative"),
         ('<button><img src="dog.png">Save</button>', "decorative"),
-        ('<a href="x">&nbsp;<img src="dog.png">\n</a>', "missing"),
+        ('<a href="x">&nbsp;<img src="dog.png">\n</a>', "functional"),
+        ('<a href="x"><b><img src="dog.png"></b></a>', "functional"),
+        ('<a href="x"><img src="dog.png" alt=""></a>', "functional"),
+        ('<a href="x"><img src="dog.png" alt="logo.png"></a>', "functional"),
+        ('<a :href="x"><img src="dog.png"></a>', "functional"),
+        ('<button><img src="https://x.org/dog.png"></button>', "functional"),
+        ('<a href="x" title="Home"><img src="dog.png"></a>', "decorative"),
+        ('<a href="x"><img src="dog.png"><svg><title>Home</title></svg></a>', "decorative"),
+        ('<a href="x"><img src="dog.png"><i aria-label="Home"></i></a>', "decorative"),
+        ('<a href="x"><img src="dog.png" alt=""> Home</a>', "decorative"),
+        ('<a href="x" aria-hidden="true"><img src="dog.png" alt=""></a>', "decorative"),
+        ('<a href="x"><my-icon></my-icon><img src="dog.png" alt=""></a>', "decorative"),
+        ('<a name="x"><img src="dog.png"></a>', "missing"),
+        ('<img src="dog.png" alt="...">', "placeholder"),
+        ('<img src="dog.png" alt="Image">', "placeholder"),
+        ('<img src="nowhere.png" alt="image 3">', "placeholder"),
+        ('<img src="dog.png" alt="IMG_1234">', "placeholder"),
+        ('<img src="dog.png" alt=dog.png>', "placeholder"),
+        ('<img src="dog.png" alt="image" aria-label="A dog">', "present"),
+        ('<img src="dog.png" alt="image" aria-hidden="true">', "decorative"),
+        ('<img :src="url" alt="A dog">', "present"),
+        ('<img src="<c:url value=\'/dog.png\'/>">', "templated"),
         ('<a name="x">Title<p><img src="dog.png">', "missing"),
         ('<a href="x">Title</a><img src="dog.png">', "missing"),
         ('<figure><img src="dog.png"><figcaption>D</figcaption></figure>', "missing"),
@@ -147,7 +144,18 @@ def test_what_a_picture_lacks_is_told_from_its_tag(site, html, state):
         ("![](https://x.org/a.png)", "remote"),
         ("![]({{ site.url }}/dog.png)", "templated"),
         ("x <img src=dog.png>", "missing"),
-        ("x <a href=y>![](dog.png)</a>", "missing"),
+        ("x <a href=y>![](dog.png)</a>", "functional"),
+        ("x <a href=y>![](dog.png) Home</a>", "decorative"),
+        ("[![](dog.png)](y)", "functional"),
+        ("*[**![](dog.png)**][y]*\n\n[y]: https://x.org", "functional"),
+        ("[![](dog.png) Home](y)", "decorative"),
+        ("[![A dog](dog.png)](y)", "present"),
+        ("[![image](dog.png)](y)", "functional"),
+        ("[![](dog.png)] (y)", "missing"),
+        ("[x](y) ![](dog.png) [z](y)", "missing"),
+        ("![image](dog.png)", "placeholder"),
+        ("![dog.png](dog.png)", "placeholder"),
+        ("![enter image description here](dog.png)", "placeholder"),
     ],
 )
 def test_what_a_picture_lacks_is_told_from_its_markdown(site, markdown, state):

@@ -14,8 +14,10 @@ from io import BytesIO
 from pathlib import Path
 
 from cutline.alttext.html import Attribute, Dialect, Tag, Text, is_code, read_markup
-from cutline.alttext.markdown import read_markdown
+from cutline.alttext.language import find_language
+from cutline.alttext.markdown import Image, read_markdown
 from cutline.alttext.page_text import PageText
+from cutline.alttext.placeholders import is_placeholder
 from cutline.alttext.urls import Inline, Local, NotFound, Outside, Place, Remote, Templated, locate
 
 MAX_TINY_SIDE = 2
@@ -41,12 +43,18 @@ class State(StrEnum):
     """It has no alt text, and the image file does not exist."""
     TEMPLATED = "templated"
     """It has no alt text, and a template determines the image."""
+    PLACEHOLDER = "placeholder"
+    """Its alt text says nothing: `image`, `IMG_1234`, a file name."""
+    FUNCTIONAL = "functional"
+    """It is all that a link or button contains; a person has to write what that does."""
     FILLED = "filled"
     """A missing alt text was filled in."""
     UNSURE = "unsure"
     """It has no alt text, and the caption is not good enough."""
     UNREADABLE = "unreadable"
     """It has no alt text, and the image cannot be read or downloaded."""
+    UNWRITTEN = "unwritten"
+    """An alt text was found, but the page could not be written."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,17 @@ class Picture:
     place: Place = Templated()
     byte: int = 0
     """The byte offset at which to insert an alt text."""
+    end: int = 0
+    """The byte offset after the placeholder that the alt text replaces; else that of `byte`."""
     quote: str = ""
     """The quotation mark of attributes; empty in Markdown."""
+    opening: str = ""
+    closing: str = ""
+    """What is written before and after the alt text: ` alt="` and `"`."""
+    language: str = ""
+    """The language in which readers will take the alt text: `de-AT`; empty if unknown."""
+    has_own_language: bool = False
+    """Whether the tag has a `lang` attribute itself."""
     alt: str = ""
     """The new alt text."""
     confidence: float | None = None
@@ -87,6 +104,7 @@ _SOURCES = (
 )  # fmt: skip
 """With lazy loading, `src` is a placeholder."""
 _NAMES = ("aria-label", "aria-labelledby", "title")
+_EMPTY = "its alt text is empty"
 _SPACER = re.compile(
     r"(?:^|/)(?:spacer|space|pixel|tracking|blank|clear|trans|transparent|shim|dot|empty|"
     r"1x1|1px|pix)[-_.\d]*\.(?:gif|png|webp)(?:[?#]|$)",
@@ -102,22 +120,40 @@ _CONTROL = re.compile(
 class Reader:
     """Finds the images of one page."""
 
-    def __init__(self, page: PageText, roots: tuple[Path, ...]) -> None:
-        self.text, self.roots, self.base = page, roots, ""
+    def __init__(self, page: PageText, roots: tuple[Path, ...], language: str = "") -> None:
+        self.text, self.roots, self.base, self.language = page, roots, "", language
+        self.links = list[_Link]()
+        """The links and buttons of the page that were closed."""
 
     def read_markdown(self, text: str, dialect: Dialect) -> list[Picture]:
         """Images in Markdown and in embedded HTML, in document order."""
         document = read_markdown(text, components=dialect.components)
         found = self.read_html(document.html, dialect)
         for image in document.images:
-            source = self.text.read(image.source)
-            state = None
-            if image.text.strip() or re.search(r"\balt\s*=", image.attributes, re.I):
-                state = State.PRESENT
-            elif image.text:
-                state = State.DECORATIVE  # a single blank marks a decorative image
-            found.append(self.place(source, image.start, image.start + 2, "", state))
+            found.append(self.judge_markdown(image))
         return sorted(found, key=lambda picture: (picture.byte, picture.line))
+
+    def judge_markdown(self, image: Image) -> Picture:
+        """The state of an `![text](source)`."""
+        source, text = self.text.read(image.source), image.text.strip()
+        state, why, at, end = None, "", image.start + 2, 0
+        if re.search(r"\balt\s*=", image.attributes, re.I):
+            state = State.PRESENT
+        elif is_placeholder(self.text.read(text), source):
+            state, why = State.PLACEHOLDER, _describe(self.text.read(text))
+            at += image.text.index(text)
+            end = at + len(text)
+        elif text:
+            state = State.PRESENT
+        elif image.text:
+            state = State.DECORATIVE  # a single blank marks a decorative image
+        picture = self.place(source, image.start, at, "", state, why)
+        picture = replace(picture, end=self.text.byte_of(end or at), language=self.language)
+        around = [link for link in self.links if link.start <= image.start < link.end]
+        if image.link or any(link.is_link for link in around):
+            has_text = image.link == "text" or any(link.has_text for link in around)
+            return _mark_decorative(picture, _NAMED) if has_text else _mark_functional(picture)
+        return picture
 
     def read_html(self, text: str, dialect: Dialect) -> list[Picture]:
         """Every `<img>`, in document order."""
@@ -128,14 +164,19 @@ class Reader:
                 link.read(text[part.start : part.end])
             elif part.name == "base" and not self.base:
                 self.base = unescape(self.text.read(part.get("href") or ""))
+            elif part.name in ("html", "body") and not part.is_end:
+                self.language = find_language(part) or self.language
             elif part.name == "img" and not part.is_end:
                 link.pictures.append(len(found))
                 found.append(self.judge(part))
             elif part.name in ("a", "button"):
                 if link.closes_with(part):
-                    for number in link.pictures if link.has_text else ():
-                        found[number] = _mark_decorative(found[number], "its link has text")
+                    link.end = part.start
+                    self.links.append(link)
+                    link.settle(found)
                 link = _Link(part)
+            else:
+                link.see(part)
         return found
 
     def judge(self, tag: Tag) -> Picture:
@@ -146,6 +187,12 @@ class Reader:
             source = source.strip(", \t\n\f\r").split()[0].rstrip(",") if source.strip(", ") else ""
         source = unescape(self.text.read(source))
         state, why = _inspect_tag(tag)
+        alt, own = _find_alt(tag), find_language(tag)
+        if alt and not state:
+            text = self.text.read(unescape(alt.value or ""))
+            is_filler = is_placeholder(text, source)
+            state = State.PLACEHOLDER if is_filler else State.PRESENT
+            why = _describe(text) if is_filler else ""
         after_name = tag.start + len("<img")
         simple = attribute is not None and not tag.templates
         at = attribute.end if attribute and simple else after_name
@@ -155,18 +202,38 @@ class Reader:
             source = (bound or sources)[0].value or source
             state = state or State.TEMPLATED
         quotes = [a.quote for a in (attribute, *tag.attributes) if a and a.quote]
-        return self.place(source, tag.start, at, (*quotes, '"')[0], state, why)
+        picture = self.place(source, tag.start, at, (*quotes, '"')[0], state, why)
+        if state is State.PLACEHOLDER and alt:
+            picture = self.replace_value(picture, alt)
+            if bound or tag.templates:
+                picture = replace(picture, place=Templated())
+        return replace(picture, language=own or self.language, has_own_language=bool(own))
+
+    def replace_value(self, picture: Picture, alt: Attribute) -> Picture:
+        """The image, with the span of its placeholder as what the new alt text replaces."""
+        written = alt.value or ""
+        start = alt.end - len(alt.quote) - len(written.lstrip())
+        byte, end = (self.text.byte_of(at) for at in (start, start + len(written.strip())))
+        mark = "" if alt.quote else picture.quote
+        quote = alt.quote or picture.quote
+        return replace(picture, byte=byte, end=end, quote=quote, opening=mark, closing=mark)
 
     def place(
         self, source: str, start: int, at: int, quote: str, state: State | None, why: str = ""
     ) -> Picture:
         """The image at an offset; its URL is resolved unless `state` is already known."""
         line, byte = self.text.line_of(start), self.text.byte_of(at)
-        picture = Picture(self.text.path, line, source, State.MISSING, why, byte=byte, quote=quote)
-        if state:
+        picture = Picture(self.text.path, line, source, State.MISSING, why, byte=byte, end=byte)
+        opening = f" alt={quote}" if quote else ""
+        picture = replace(picture, quote=quote, opening=opening, closing=quote)
+        if state and state is not State.PLACEHOLDER:
             return replace(picture, state=state)
         place = locate(source, self.text.path, self.roots, base=self.base)
         picture = replace(picture, place=place)
+        if state is State.PLACEHOLDER:
+            picture = replace(picture, state=state)
+            spacer = _why_decorative(place, source)
+            return _mark_decorative(picture, spacer) if spacer else picture
         if why := _why_decorative(place, source):
             return _mark_decorative(picture, why)
         match place:
@@ -183,24 +250,78 @@ class Reader:
 
 
 class _Link:
-    """An open link or button, the images in it, and whether it has another accessible name."""
+    """A link or button, the images in it, and whether it has another accessible name."""
 
     def __init__(self, tag: Tag | None = None) -> None:
         self.tag = tag if tag and not tag.is_end else None
-        named = self.tag and any((self.tag.get(name) or "").strip() for name in _NAMES[:2])
-        self.has_text = bool(named)
+        self.has_text = bool(self.tag and _is_named(self.tag))
+        self.is_link = bool(self.tag and _is_operable(self.tag))
+        self.start = self.end = self.tag.end if self.tag else 0
         self.pictures = list[int]()
 
     def read(self, text: str) -> None:
+        """Text in the link."""
         if self.tag and not self.has_text:
             self.has_text = bool(re.sub(r"&(?:nbsp|#160|#xa0);?|\xc2?\xa0", " ", text).strip())
 
+    def see(self, tag: Tag) -> None:
+        """Another tag in the link, which may have a name: an `<svg>`, a component with a slot."""
+        is_component = tag.name[:1].isupper() or "-" in tag.name
+        if self.tag and (tag.name == "title" or _is_named(tag)):
+            self.has_text = True
+        elif self.tag and is_component:  # only the program that renders it knows
+            self.is_link = False
+
     def closes_with(self, tag: Tag) -> bool:
+        """Whether it is the end tag."""
         return self.tag is not None and tag.is_end and tag.name == self.tag.name
+
+    def settle(self, found: list[Picture]) -> None:
+        """Correct the states of its images, once it is closed."""
+        alone = [found[number] for number in self.pictures]
+        if self.has_text or any(p.state in (State.PRESENT, State.UNKNOWN) for p in alone):
+            for number in self.pictures:
+                found[number] = _mark_decorative(found[number], _NAMED)
+        elif self.is_link:
+            missing = [number for number in self.pictures if found[number].is_missing]
+            empty = [number for number in self.pictures if found[number].why == _EMPTY]
+            for number in missing or empty[:1]:
+                found[number] = _mark_functional(found[number])
+
+
+_NAMED = "its link has text"
+
+
+def _is_named(tag: Tag) -> bool:
+    return any((tag.get(name) or "").strip() for name in _NAMES)
+
+
+def _is_operable(tag: Tag) -> bool:
+    """Whether it is a link with an address, or a button, that is not hidden."""
+    addressed = tag.name == "button" or any("href" in each.name for each in tag.attributes)
+    return addressed and tag.get("aria-hidden") != "true" and tag.get("hidden") is None
+
+
+def _describe(text: str) -> str:
+    return f'its alt text is a placeholder: "{text.strip()}"'
 
 
 def _mark_decorative(picture: Picture, why: str) -> Picture:
+    """The image as one that needs no alt text; a placeholder should be removed, not replaced."""
+    if picture.state is State.PLACEHOLDER:
+        return replace(picture, place=Templated(), why=f"{picture.why}; {why}: it needs none")
     return replace(picture, state=State.DECORATIVE, why=why) if picture.is_missing else picture
+
+
+def _mark_functional(picture: Picture) -> Picture:
+    if not picture.is_missing and picture.why != _EMPTY:
+        return picture
+    why = "it is all that its link or button contains: write what that does"
+    return replace(picture, state=State.FUNCTIONAL, why=why, place=Templated())
+
+
+def _find_alt(tag: Tag) -> Attribute | None:
+    return next((a for a in tag.attributes if _ALT.fullmatch(a.name)), None)
 
 
 def _find_source(tag: Tag) -> Attribute | None:
@@ -213,16 +334,18 @@ def _find_source(tag: Tag) -> Attribute | None:
 
 def _inspect_tag(tag: Tag) -> tuple[State | None, str]:
     """The state that follows from the tag alone, if any, and the reason."""
-    for attribute in tag.attributes:
-        if _ALT.fullmatch(attribute.name):
-            if (attribute.value or "").strip():
-                return State.PRESENT, ""
-            return State.DECORATIVE, "its alt text is empty"
-    if any((tag.get(name) or "").strip() for name in _NAMES):
+    alt = _find_alt(tag)
+    if alt and not (alt.value or "").strip():
+        return State.DECORATIVE, _EMPTY
+    if alt and (alt.name.lower() != "alt" or is_code((alt.value or "").strip())):
+        return State.PRESENT, ""
+    if any((tag.get(name) or "").strip() for name in (_NAMES[:2] if alt else _NAMES)):
         return State.PRESENT, "it has another accessible name"
     hidden = tag.get("aria-hidden") == "true" or tag.get("hidden") is not None
     if hidden or (tag.get("role") or "").strip().lower() in ("presentation", "none"):
         return State.DECORATIVE, "it is marked as decorative"
+    if alt:  # if it is a placeholder, depends on the source
+        return None, ""
     sizes = (
         re.fullmatch(r"\s*(\d{1,9})(?:px)?\s*", tag.get(name) or "") for name in ("width", "height")
     )
@@ -230,8 +353,11 @@ def _inspect_tag(tag: Tag) -> tuple[State | None, str]:
         return State.DECORATIVE, "it is at most two pixels wide or high"
     if _HIDDEN.search((tag.get("style") or "").lower()):
         return State.DECORATIVE, "it is hidden"
-    if any(a.name in _BOUND_ALL or is_code(a.name) for a in tag.attributes) or any(
-        "alt" in code or not _CONTROL.match(code) for code in tag.templates
+    razor = any(a.name.startswith("@") and a.value is None for a in tag.attributes)
+    if (
+        razor
+        or any(a.name in _BOUND_ALL or is_code(a.name) for a in tag.attributes)
+        or any("alt" in code or not _CONTROL.match(code) for code in tag.templates)
     ):
         return State.UNKNOWN, "a template generates its attributes"
     return None, ""

@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from cutline.alttext.audit import Picture, State
-from cutline.alttext.pages import Page, find_pages
+from cutline.alttext.language import differs
+from cutline.alttext.pages import Page, Skipped, find_pages
 from cutline.alttext.urls import Inline, Local, Place, Remote
 from cutline.errors import CutlineError, DataError, FetchError, ImageError
 from cutline.images.prefetch import in_order
@@ -68,13 +69,15 @@ class Change:
 
 def check(
     paths: Sequence[str | Path], *, roots: Sequence[Path] = ()
-) -> Iterator[Picture | DataError]:
+) -> Iterator[Picture | Skipped | DataError]:
     """Yield every image that lacks an alt text, and a `DataError` for every unreadable page.
+
+    A file or folder that was not read is `Skipped`.
 
     `paths` are pages and folders of pages; URLs such as `/img/a.jpg` are resolved in `roots`.
     """
     for page in find_pages(paths, roots):
-        if isinstance(page, DataError):
+        if not isinstance(page, Page):
             yield page
         else:
             yield from (picture for picture in page.pictures if picture.is_missing)
@@ -90,27 +93,39 @@ def fill(
     roots: Sequence[Path] = (),
     fetch: Fetch | None = None,
     min_confidence: float = 0.0,
-) -> Iterator[Captioned | Change | DataError]:
+    placeholders: bool = False,
+    language: str = "en",
+    hedge: str = "",
+) -> Iterator[Captioned | Change | Skipped | DataError]:
     """Caption images without alt text: a `Change` per page, a `DataError` for an unreadable one.
 
     Images on other hosts are skipped unless `fetch` is given, captions below `min_confidence` are
-    not used, and nothing is written: `apply` does that.
+    not used, and nothing is written: `apply` does that. With `placeholders`, texts such as
+    `IMG_1234` are replaced. `language` is that of the captions; where the page has another one,
+    `lang` is added in HTML. `hedge` is put before each text: `Maybe: A dog.`
     """
     pages = list[Page]()
     for page in find_pages(paths, roots):
-        if isinstance(page, DataError):
+        if not isinstance(page, Page):
             yield page
         else:
             pages.append(page)
-    wanted = (State.MISSING, State.REMOTE) if fetch else (State.MISSING,)
-    shown = (picture for page in pages for picture in page.pictures if picture.state in wanted)
-    places = list(dict.fromkeys(picture.place for picture in shown))
+    states = {State.MISSING, State.REMOTE} | ({State.PLACEHOLDER} if placeholders else set())
+    kinds = (Local, Inline, Remote) if fetch else (Local, Inline)
+    shown = (picture for page in pages for picture in page.pictures if picture.state in states)
+    places = list[Place](dict.fromkeys(p.place for p in shown if isinstance(p.place, kinds)))
     answers: Answers = {}
     for place, answer in _caption(places, caption_each, fetch):
         answers[place] = answer
         yield Captioned(len(answers), len(places))
     for page in pages:
-        yield _fill_page(page, answers, min_confidence)
+        pictures = tuple(
+            _judge(picture, answers[picture.place], min_confidence, language, hedge)
+            if picture.state in states and picture.place in answers
+            else picture
+            for picture in page.pictures
+        )
+        yield _fill_page(page, pictures, language)
 
 
 def _caption(
@@ -147,34 +162,40 @@ def _open(place: Place, *, fetch: Fetch | None) -> Path | bytes | FetchError:
     raise AssertionError(f"{place} cannot be opened")
 
 
-def _fill_page(page: Page, answers: Answers, min_confidence: float) -> Change:
-    pictures = tuple(
-        _judge(picture, answers[picture.place], min_confidence)
-        if picture.place in answers and picture.is_missing
-        else picture
-        for picture in page.pictures
-    )
-    parts, at = [], 0
+def _fill_page(page: Page, pictures: tuple[Picture, ...], language: str) -> Change:
+    parts, at = list[bytes](), 0
     for picture in pictures:  # in the order of the file
         if picture.state is State.FILLED:
-            parts += [page.content[at : picture.byte], insertion(picture, page.encoding)]
-            at = picture.byte
+            parts += [page.content[at : picture.byte], insertion(picture, page.encoding, language)]
+            at = picture.end
     return Change(page, b"".join([*parts, page.content[at:]]), pictures)
 
 
-def _judge(picture: Picture, answer: Caption | CutlineError, least: float) -> Picture:
+def _judge(
+    picture: Picture, answer: Caption | CutlineError, least: float, language: str, hedge: str
+) -> Picture:
     if isinstance(answer, CutlineError):
         return replace(picture, state=State.UNREADABLE, why=str(answer))
     if answer.left_out:
         return replace(picture, state=State.UNSURE, why=answer.left_out)
     alt = as_sentence(answer.text)
-    found = replace(picture, alt=alt, confidence=answer.confidence)
+    found = replace(picture, alt=f"{hedge}{alt}" if alt else "", confidence=answer.confidence)
     if not alt:
         return replace(found, state=State.UNSURE, why="the caption is empty")
     if answer.confidence < least:
         why = f"a confidence of {answer.confidence:.2f}: {alt}"
         return replace(found, state=State.UNSURE, why=why)
-    return replace(found, state=State.FILLED)
+    why = ""
+    if differs(language, picture.language):
+        marked = f'lang="{language}" was added' if _takes_lang(picture, language) else "not marked"
+        why = f"the text is in {language}, the page in {picture.language}: {marked}"
+    return replace(found, state=State.FILLED, why=why)
+
+
+def _takes_lang(picture: Picture, language: str) -> bool:
+    """Whether the tag gets a `lang`: in HTML, where the page has another language."""
+    in_html = bool(picture.quote) and not picture.has_own_language
+    return in_html and differs(language, picture.language)
 
 
 def as_sentence(caption: str) -> str:
@@ -196,13 +217,18 @@ _HTML_SIGNS = {ord(sign): f"&#{ord(sign)};" for sign in "\"'<>{}`&"}
 _MARKDOWN_SIGNS = {ord(sign): f"\\{sign}" for sign in "\\`*_[]<>&{}|~$"}
 
 
-def insertion(picture: Picture, encoding: str) -> bytes:
+def insertion(picture: Picture, encoding: str, language: str = "en") -> bytes:
     """What is put into the file; signs that the encoding may lack become references."""
-    if picture.quote:
-        escaped = picture.alt.translate(_HTML_SIGNS)
-        text = f" alt={picture.quote}{escaped}{picture.quote}"
-    else:
-        text = picture.alt.translate(_MARKDOWN_SIGNS)
+    text = picture.alt.translate(_HTML_SIGNS if picture.quote else _MARKDOWN_SIGNS)
+    text = f"{picture.opening}{text}{picture.closing}"
+    if _takes_lang(picture, language):
+        quote = picture.quote
+        # the quotation mark that follows a placeholder closes the last attribute
+        text += (
+            f" lang={quote}{language}{quote}"
+            if picture.closing
+            else f"{quote} lang={quote}{language}"
+        )
     return text.encode(encoding, "xmlcharrefreplace")
 
 

@@ -175,6 +175,8 @@ class _Scanner:
         closer = _CLOSERS[opener]
         if text.startswith("{{!--", at):
             closer = "--}}"
+        if text.startswith("<%--", at):  # a comment of JSP and ASP
+            closer = "--%>"
         if opener == "{%" and (block := _BLOCK.match(text, at)):
             last = self.find(f"end{block[1]}", at)
             return self.find(closer, last or at + 2)

@@ -6,10 +6,12 @@ front matter and template code are left out as well.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import unescape
+from typing import Literal
 
 from cutline.alttext.html import SPACE
+from cutline.alttext.placeholders import is_placeholder
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Image:
     """The raw text between the brackets."""
     attributes: str = ""
     """`{: .wide}` or `{alt="…"}` after it, as in some dialects."""
+    link: Literal["", "bare", "text"] = ""
+    """Whether it is in a link, alone or with text: `[![](a.png) Home](/)`."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +234,7 @@ class _Blocks:
 
 # -------------------------------------------------------------------------------------- images
 
-_SIGN = re.compile(r"\\[!-/:-@\[-`{-~]|`+|<|\{\{|\{%|!\[")
+_SIGN = re.compile(r"\\[!-/:-@\[-`{-~]|`+|<|\{\{|\{%|!\[|\[|\]")
 _INLINE_TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z](?:(?!!\[)[^\"'<>]|\"[^\"]*\"|'[^']*')*+>", re.S)
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.S)
 _TEXT = re.compile(r"!\[((?:[^\[\]\\]|\\.|\[(?:[^\[\]\\]|\\.)*+\])*+)\]", re.S)
@@ -250,7 +254,8 @@ def _read_inline(
     text: str, start: int, end: int, addresses: dict[str, str]
 ) -> Iterator[Image | tuple[int, int]]:
     """Images in a span of text, and spans of inline code."""
-    at = start
+    at, found = start, list[Image]()
+    opened = list[int]()  # offsets of the `[` that may begin a link
     while sign := _SIGN.search(text, at, end):
         at = sign.end()
         if sign[0].startswith("\\"):
@@ -260,13 +265,55 @@ def _read_inline(
             if closing := re.compile(rf"(?<!`){sign[0]}(?!`)").search(text, at, end):
                 at = closing.end()
                 yield sign.start(), at
+        elif sign[0] in "[]":
+            _take_bracket(text, sign, end, opened, found, addresses)
         elif sign[0] != "![":
             pattern = _INLINE_TAG if sign[0] == "<" else _TEMPLATE
             if passed := pattern.match(text, sign.start(), end):
                 at = passed.end()
         elif image := _read_image(text, sign.start(), end, addresses):
-            yield image
+            found.append(image)
             at = image.end
+    yield from found
+
+
+def _take_bracket(
+    text: str,
+    sign: re.Match[str],
+    end: int,
+    opened: list[int],
+    found: list[Image],
+    addresses: dict[str, str],
+) -> None:
+    """Note a `[`, or set the `link` of the images before the `]` of a link."""
+    if sign[0] == "[":
+        opened.append(sign.start())
+    elif opened:
+        start = opened.pop()
+        if found and found[-1].start > start and _is_target(text, sign.end(), end, addresses):
+            _mark_linked(text, found, start, sign.start())
+            opened.clear()  # links do not nest
+
+
+def _is_target(text: str, at: int, end: int, addresses: dict[str, str]) -> bool:
+    """Whether `(address)` or a `[name]` that is defined follows the `]` of a link."""
+    name = _NAME.match(text, at, end)
+    defined = name is not None and _normal(name[1]) in addresses
+    return defined or _ADDRESS.match(text, at, end) is not None
+
+
+def _mark_linked(text: str, found: list[Image], start: int, end: int) -> None:
+    """Set the `link` of the images between the brackets of a link."""
+    first = next(n for n, image in enumerate(found) if image.start > start)
+    inside = found[first:]
+    spans = [(image.start - start - 1, image.end - start - 1) for image in inside]
+    other = _blank_out(text[start + 1 : end], spans)
+    named = bool(re.sub(r"[*_~\s]", "", other)) or any(map(_has_text, inside))
+    found[first:] = [replace(image, link="text" if named else "bare") for image in inside]
+
+
+def _has_text(image: Image) -> bool:
+    return bool(image.text.strip()) and not is_placeholder(image.text, image.source)
 
 
 def _read_image(text: str, start: int, end: int, addresses: dict[str, str]) -> Image | None:

@@ -1,16 +1,29 @@
 """Reads pages: files and folders of HTML and Markdown → a `Page` with its images, or an error."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cutline.alttext.audit import Picture, Reader
 from cutline.alttext.html import Dialect
+from cutline.alttext.ignore_rules import IgnoreRules
+from cutline.alttext.language import read_front_matter
 from cutline.alttext.page_text import PageText
 from cutline.errors import DataError
 
-HTML = (".html", ".htm", ".xhtml", ".shtml", ".php", ".phtml", ".vue", ".svelte")
-MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mdx")
+HTML = (
+    ".html", ".htm", ".xhtml", ".shtml", ".php", ".phtml", ".vue", ".svelte", ".jsp", ".jspf",
+    ".asp", ".aspx", ".cshtml", ".gohtml",
+)  # fmt: skip
+MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd")
+UNREAD = (
+    ".jsx", ".tsx", ".astro", ".rst", ".adoc", ".asciidoc", ".ipynb", ".epub", ".docx", ".pptx",
+)  # fmt: skip
+"""Suffixes of files that may hold pictures, but are not read."""
+GENERATED = ("public", "dist", "build", "_site", "vendor")
+"""Folders that programs write."""
 TEMPLATES = (
     ".jinja", ".jinja2", ".j2", ".tmpl", ".tpl", ".njk", ".liquid", ".twig", ".erb", ".ejs",
     ".hbs", ".mustache",
@@ -30,6 +43,15 @@ class Page:
     """The encoding for new alt texts: `utf-8`, `utf-16-le`, or `ascii` if uncertain."""
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """A file or folder below a named one that was not read."""
+
+    path: Path
+    why: Literal["kind", "ignored", "generated"]
+    """A kind of page that is not read; ignored by Git; a folder that programs write."""
+
+
 def read_page(path: Path, roots: Sequence[Path] = ()) -> Page:
     """Read a page; URLs such as `/img/a.jpg` are resolved in `roots`, by default its folder.
 
@@ -44,10 +66,11 @@ def read_page(path: Path, roots: Sequence[Path] = ()) -> Page:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     kind = kind_of(path)
     text = PageText(path, content, is_markdown=kind in MARKDOWN)
-    reader = Reader(text, tuple(roots) or (path.parent,))
+    language = read_front_matter(text.text)
+    reader = Reader(text, tuple(roots) or (path.parent,), language)
     dialect = Dialect(components=kind in (".vue", ".svelte", ".mdx"), prose=text.is_markdown)
     read = reader.read_markdown if text.is_markdown else reader.read_html
-    pictures = read(text.text, dialect)
+    pictures = read(_blank_razor(text.text) if kind == ".cshtml" else text.text, dialect)
     return Page(path, content, tuple(pictures), text.written_in)
 
 
@@ -61,21 +84,35 @@ def kind_of(path: Path) -> str:
     return suffixes[-1] if suffixes and suffixes[-1] in HTML + MARKDOWN else ""
 
 
+_RAZOR = re.compile(
+    r"""@\*(?s:.*?)(?:\*@|\Z) | @"(?:[^"]|"")*" | ^[ \t]*(?![ \t<@]).*;[ \t\r]*$""", re.M | re.X
+)
+"""Comments, verbatim strings and statements, whose strings may hold markup."""
+
+
+def _blank_razor(text: str) -> str:
+    return _RAZOR.sub(lambda code: re.sub(r"[^\n]", " ", code[0]), text)
+
+
 def find_pages(
     paths: Sequence[str | Path], roots: Sequence[Path] = ()
-) -> Iterator[Page | DataError]:
+) -> Iterator[Page | Skipped | DataError]:
     """Read all named pages and those in named folders, or yield the error.
 
-    Hidden folders, `node_modules` and links that leave a folder are skipped. A named folder is a
-    root of the pages in it, after `roots`.
+    Hidden folders, `node_modules` and links that leave a folder are passed over. `Skipped` are
+    kinds of pages that are not read, what Git ignores, and generated folders, unless they are
+    named. A named folder is a root of the pages in it, after `roots`.
     """
     seen = set[Path]()
     for named in map(Path, paths):
         inside = named.is_dir()
-        files = sorted(_search(named, named.resolve())) if inside else [named]
-        if inside and not files:
+        entries = sorted(_search(named), key=_path_of) if inside else [named]
+        if not any(isinstance(entry, Path) for entry in entries):
             yield DataError(f"{named} has no pages in it ({', '.join(HTML + MARKDOWN)} …)")
-        for path in files:
+        for path in entries:
+            if isinstance(path, Skipped):
+                yield path
+                continue
             if path.resolve() in seen:
                 continue
             seen.add(path.resolve())
@@ -89,11 +126,34 @@ def find_pages(
                 yield error
 
 
-def _search(folder: Path, top: Path) -> Iterator[Path]:
+def _path_of(entry: Path | Skipped) -> Path:
+    return entry.path if isinstance(entry, Skipped) else entry
+
+
+def _search(named: Path) -> Iterator[Path | Skipped]:
+    """The pages below a folder, and what was skipped."""
+    top = named.resolve()
+    yield from _search_below(named, top, IgnoreRules.above(top), [])
+
+
+def _search_below(
+    folder: Path, top: Path, rules: IgnoreRules, below: list[str]
+) -> Iterator[Path | Skipped]:
+    rules = rules.enter(folder, below)
     for path in folder.iterdir():
         if path.name.startswith(".") or path.name == "node_modules":
             continue
-        if path.is_dir() and not path.is_symlink():
-            yield from _search(path, top)
-        elif kind_of(path) and path.is_file() and path.resolve().is_relative_to(top):
+        is_folder = path.is_dir() and not path.is_symlink()
+        is_page = not is_folder and bool(kind_of(path))
+        if not is_folder and not is_page and path.suffix.lower() not in UNREAD:
+            continue
+        if rules.ignores([*below, path.name], is_folder=is_folder):
+            yield Skipped(path, "ignored")
+        elif is_folder and path.name in GENERATED:
+            yield Skipped(path, "generated")
+        elif is_folder:
+            yield from _search_below(path, top, rules, [*below, path.name])
+        elif not is_page:
+            yield Skipped(path, "kind")
+        elif path.is_file() and path.resolve().is_relative_to(top):
             yield path

@@ -60,7 +60,7 @@ class Templated:
 
 Place = Local | Inline | Remote | NotFound | Outside | Templated
 
-_CODE = re.compile(r"\{\{|\{%|\{!!|<\?|<%|\$\{|#\{|^\{")
+_CODE = re.compile(r"\{\{|\{%|\{!!|<\?|<%|\$\{|#\{|^\{|<\w+:")
 _PERHAPS_CODE = re.compile(r"^[@~]|\[\[|\{\w+\}|%[A-Z_]{3,}%")
 """Aliases of bundlers, `@/a.jpg`, `%PUBLIC_URL%/a.jpg`, unless such a file exists."""
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")

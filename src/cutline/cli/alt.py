@@ -1,10 +1,10 @@
 """The command that fills in missing alt texts: alt."""
 
-import json
 import os
 import sys
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cutline.alttext.audit import Picture, State
+from cutline.alttext.pages import Skipped
+from cutline.cli.alt_check import FORMATS, note_skipped, plain, print_json, run_check, where
 from cutline.cli.options import (
     device_option,
     json_option,
@@ -22,12 +24,13 @@ from cutline.cli.options import (
     threads_option,
 )
 from cutline.cli.progress import note, warn
-from cutline.cli.terminal import plural, visible
-from cutline.errors import CutlineError
+from cutline.cli.terminal import plural
+from cutline.errors import CutlineError, WritingError
 from cutline.text.style import Style
 
 if TYPE_CHECKING:
     from cutline.alttext.edit import Change
+    from cutline.metadata.undo_journal import UndoJournal
 
 MAX_WIDTH = 400
 """Characters of a diff line that are shown on a terminal."""
@@ -53,7 +56,14 @@ CONTEXT = 100
     help="Folder in which to look up /img/a.jpg, before PATHS; may be repeated.",
 )
 @min_confidence_option("the threshold in the model's card")
-@style_options
+@click.option("--placeholders", is_flag=True, help="Also replace texts such as IMG_1234 or image.")
+@click.option("--language", default="en", show_default=True, help="Language of the captions.")
+@click.option("--hedge", default="", help='Text before each caption, such as "Maybe: ".')
+@click.option("--format", "form", type=click.Choice(FORMATS), help="With --check: output format.")
+@click.option("--baseline", type=Path, help="With --check: file of known gaps, which are accepted.")
+@click.option("--update-baseline", is_flag=True, help="With --check: write the gaps to --baseline.")
+@click.option("--journal", type=Path, help="Undo journal [default: alt.undo.jsonl].")
+@partial(style_options, neutral=True)
 @model_option
 @device_option
 @threads_option
@@ -65,114 +75,157 @@ def alt(
     do_check: bool,
     do_fetch: bool,
     roots: tuple[Path, ...],
+    form: str | None,
+    baseline: Path | None,
+    update_baseline: bool,
+    journal: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Fill in missing alt texts in HTML and Markdown with captions.
+
+    PATHS are files and folders: .html, .php, .vue, .md, templates and more. Only the new alt texts
+    change, no other byte. Decorative pictures are left alone, and so are links and buttons that
+    contain only a picture: a person has to write what they do.
+    """
+    if not do_check and (form or baseline or update_baseline):
+        raise click.UsageError("--format, --baseline and --update-baseline need --check")
+    if update_baseline and not baseline:
+        raise click.UsageError("--update-baseline needs --baseline")
+    if as_json and form not in (None, "json"):
+        raise click.UsageError(f"--json cannot be combined with --format {form}")
+    if do_check and (do_apply or do_fetch):
+        raise click.UsageError("--check cannot be combined with --apply or --fetch")
+    if do_check:
+        form = "json" if as_json else form or "text"
+        sys.exit(run_check(paths, roots, form=form, baseline=baseline, update=update_baseline))
+    from cutline.metadata.undo_journal import UndoJournal
+
+    undo = UndoJournal(journal or _default_journal(paths)) if do_apply else None
+    try:
+        code = _fill(paths, roots, undo, do_fetch=do_fetch, as_json=as_json, **options)
+    finally:
+        if undo:
+            undo.close()
+    sys.exit(code)
+
+
+def _fill(
+    paths: tuple[str, ...],
+    roots: tuple[Path, ...],
+    undo: "UndoJournal | None",
+    *,
+    do_fetch: bool,
+    as_json: bool,
     min_confidence: float | None,
     style: Style,
     model: Path | None,
     device: str,
     threads: int | None,
-    as_json: bool,
-) -> None:
-    """Fill in missing alt texts in HTML and Markdown with captions.
-
-    PATHS are files and folders: .html, .php, .vue, .md, templates and more. Only the new alt texts
-    change, no other byte. Decorative pictures are left alone.
-    """
-    if do_check and (do_apply or do_fetch):
-        raise click.UsageError("--check cannot be combined with --apply or --fetch")
-    if do_check:
-        sys.exit(_check(paths, roots, as_json=as_json))
+    **options: Any,
+) -> int:
+    """Caption what is missing, and write the pages or show a diff. Returns the exit code."""
     from cutline.alttext.edit import Captioned, Change, fill
     from cutline.alttext.fetch import fetch_picture
     from cutline.cli.progress import Bars
     from cutline.inference.captioner import load
 
     captioner, bars = load(model, threads=threads, device=device), Bars()
-    pictures, failed = list[Picture](), False
+    pictures, skipped, failed = list[Picture](), list[Skipped](), False
     for event in fill(
         paths,
         partial(captioner.caption_each, style=style),
         roots=roots,
         fetch=fetch_picture if do_fetch else None,
         min_confidence=captioner.threshold if min_confidence is None else min_confidence,
+        **options,
     ):
         wrong = list[str]()
         match event:
             case Captioned(done, total):
                 bars.show("captioning", done, total)
             case Change():
-                pictures += event.pictures
-                wrong = _take(event, do_apply=do_apply, as_json=as_json)
+                changed, wrong = _take(event, undo, as_json=as_json)
+                pictures += changed
+            case Skipped():
+                skipped.append(event)
             case CutlineError():
                 wrong = [str(event)]
         for sentence in wrong:
             failed = True
             warn(sentence)
-    note(_summarize(pictures, "filled" if do_apply else "to fill (--apply writes them)"))
-    sys.exit(1 if failed else 0)
+    note_skipped(skipped)
+    _note_languages(pictures)
+    note(_summarize(pictures, "filled" if undo else "to fill (--apply writes them)"))
+    return 1 if failed else 0
 
 
-def _take(change: "Change", *, do_apply: bool, as_json: bool) -> list[str]:
-    """Write a page or show its diff; returns a sentence for each problem."""
-    from cutline.alttext.edit import apply
-
+def _take(
+    change: "Change", undo: "UndoJournal | None", *, as_json: bool
+) -> tuple[tuple[Picture, ...], list[str]]:
+    """Write a page or show its diff; returns its pictures and a sentence for each problem."""
+    pictures = change.pictures
     wrong = [
-        f"{_where(picture)}: {picture.why}"
-        for picture in change.pictures
+        f"{where(picture)}: {picture.why}"
+        for picture in pictures
         if picture.state in (State.FILE_NOT_FOUND, State.UNREADABLE)
     ]
-    if do_apply:
-        try:
-            apply(change)
-        except CutlineError as error:
-            return [*wrong, str(error)]
+    if undo and not change.is_empty and (problem := _write(change, undo)):
+        wrong.append(problem)
+        pictures = tuple(
+            replace(each, state=State.UNWRITTEN, why=problem)
+            if each.state is State.FILLED
+            else each
+            for each in pictures
+        )
     if as_json:
-        _print_json(change.pictures)
-    elif not do_apply:
+        print_json(pictures)
+    elif not undo:
         _show(change.diff)
-    return wrong
-
-
-def _check(paths: tuple[str, ...], roots: tuple[Path, ...], *, as_json: bool) -> int:
-    """List missing alt texts; needs no model. Returns the exit code."""
-    from cutline.alttext.edit import check
-
-    missing, failed = 0, False
-    for found in check(paths, roots=roots):
-        if isinstance(found, CutlineError):
-            warn(str(found))
-            failed = True
-            continue
-        missing += 1
-        if as_json:
-            _print_json([found])
-        else:
-            click.echo(_where(found))
-    note(plural(missing, "missing alt text"))
-    return 1 if missing or failed else 0
-
-
-def _where(picture: Picture) -> str:
-    """`docs/guide.md:12: img/a.jpg`."""
-    source = picture.source or "an img without src"
-    shown = source if len(source) <= 100 else f"{source[:60]}…"
-    return _plain(f"{picture.page}:{picture.line}: {shown}")
-
-
-def _print_json(pictures: Iterable[Picture]) -> None:
     for picture in pictures:
-        line: dict[str, Any] = {
-            "page": str(picture.page),
-            "line": picture.line,
-            "path": picture.source,
-            "state": picture.state,
-        }
-        if picture.alt:
-            line["alt"] = picture.alt
-        if picture.confidence is not None:
-            line["confidence"] = round(picture.confidence, 4)
-        if picture.why:
-            line["why"] = picture.why
-        click.echo(json.dumps(line))
+        if picture.state is State.FUNCTIONAL:
+            note(f"{where(picture)}: {plain(picture.why)}")
+    return pictures, wrong
+
+
+def _write(change: "Change", undo: "UndoJournal") -> str:
+    """Write a page, so that it can be undone; returns what went wrong, if anything did."""
+    from cutline.metadata.undo_journal import explain_failure
+
+    named = change.page.path
+    path = named.resolve()  # what a link points to is written, the link stays
+    try:
+        undo.replace(path, change.content, seen=change.page.content, picture=path)
+    except (OSError, WritingError) as error:
+        return explain_failure(named, error)
+    return ""
+
+
+def _default_journal(paths: tuple[str, ...]) -> Path:
+    """`alt.undo.jsonl` in the current folder, or in the one of all pages if they are elsewhere.
+
+    `cutline undo` restores only what is below the journal's folder.
+    """
+    real = [Path(path).resolve() for path in paths]
+    folders = [path if path.is_dir() else path.parent for path in real]
+    here = Path.cwd()
+    if all(folder.is_relative_to(here) for folder in folders):
+        return Path("alt.undo.jsonl")
+    try:
+        return Path(os.path.commonpath(folders)) / "alt.undo.jsonl"
+    except ValueError:  # on several disks
+        return Path("alt.undo.jsonl")
+
+
+def _note_languages(pictures: list[Picture]) -> None:
+    """Say how many texts are in another language than their page."""
+    others = [p for p in pictures if p.state is State.FILLED and p.why]
+    if others:
+        languages = ", ".join(sorted({picture.language for picture in others}))
+        count = plural(len(others), "text")
+        unmarked = sum(picture.why.endswith("not marked") for picture in others)
+        how = f"{unmarked} of them without a lang attribute" if unmarked else "marked with lang"
+        note(plain(f"{count} in another language than the page ({languages}): {how}"))
 
 
 _SUMMARY = (
@@ -185,6 +238,9 @@ _SUMMARY = (
     (State.TEMPLATED, "with an address in a template"),
     (State.FILE_NOT_FOUND, "not found"),
     (State.UNREADABLE, "unreadable"),
+    (State.UNWRITTEN, "not written"),
+    (State.PLACEHOLDER, "with a placeholder (--placeholders replaces them)"),
+    (State.FUNCTIONAL, "for a person to write"),
 )
 
 
@@ -208,7 +264,7 @@ def _show(diff: bytes) -> None:
     is_plain = bool(os.environ.get("NO_COLOR"))
     for line in _shorten(diff.decode("utf-8", "backslashreplace").splitlines()):
         colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
-        shown = _plain(line)
+        shown = plain(line)
         click.echo(shown if is_plain or not colour else click.style(shown, fg=colour))
 
 
@@ -225,8 +281,3 @@ def _shorten(lines: list[str]) -> Iterator[str]:
         start = starts.get(number, 0) if len(line) > MAX_WIDTH else 0
         cut = f"{line[:1]}…{line[start + 1 :]}" if start else line
         yield cut if len(cut) <= MAX_WIDTH else f"{cut[:MAX_WIDTH]}…"
-
-
-def _plain(text: str) -> str:
-    """Text without control characters, which a page may contain to control the terminal."""
-    return visible(text, keep="\t")

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from cutline.cli.progress import set_quiet
-from cutline.text.style import Form, Style, read_words
+from cutline.text.style import GENDERED, Form, Style, read_words
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -178,8 +178,11 @@ draws_option = click.option(
 # ----------------------------------------------------------------------------- style of captions
 
 
-def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options for the style of captions; the command receives a `Style`."""
+def style_options(command: Callable[..., Any], *, neutral: bool = False) -> Callable[..., Any]:
+    """The options for the style of captions; the command receives a `Style`.
+
+    `neutral` is the default of `--neutral`.
+    """
     options = (
         click.option(
             "--any-picture", is_flag=True, help="Also caption drawings, documents and screenshots."
@@ -193,13 +196,13 @@ def style_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Sentence, or phrase such as `a zebra`; auto: a phrase where unsure.",
         ),
     )
-    styled = text_options(command)
+    styled = text_options(command, neutral=neutral)
     for option in options:
         styled = option(styled)
     return styled
 
 
-def text_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def text_options(command: Callable[..., Any], *, neutral: bool = False) -> Callable[..., Any]:
     """Only the options for length and wording: every picture gets a sentence."""
 
     @wraps(command)
@@ -208,16 +211,25 @@ def text_options(command: Callable[..., Any]) -> Callable[..., Any]:
         max_chars: int | None,
         avoid: Path | None,
         sentence: bool,
+        is_neutral: bool,
         style_form: Form = "sentence",
         any_picture: bool = True,
         **options: Any,
     ) -> Any:
         words = read_words(avoid) if avoid else frozenset[str]()
+        words |= GENDERED if is_neutral else frozenset()
         style = Style(max_chars, words, sentence, style_form, any_picture)
         return command(*given, style=style, **options)
 
     options = (
         click.option("--sentence", is_flag=True, help="Capitalize, and end with a full stop."),
+        click.option(
+            "--neutral/--gendered",
+            "is_neutral",
+            default=neutral,
+            show_default=True,
+            help="Person, people and child in place of man, woman, boy and girl.",
+        ),
         click.option("--avoid", type=Path, help="File of words never to use, one per line."),
         click.option("--max-chars", type=int, help="Maximum length of a caption, in characters."),
     )

@@ -247,7 +247,9 @@ def undo(
     if not journal.exists():
         others = sorted(each.name for each in journal.parent.glob("*.undo.jsonl"))
         hint = f"; there is {', '.join(others)}" if others else ""
-        raise WritingError(f"there is no journal {journal}: cutline write --apply makes one{hint}")
+        raise WritingError(
+            f"there is no journal {journal}: `cutline write` and `alt` make one with --apply{hint}"
+        )
     opened = UndoJournal(journal)
     _require_owner(journal, opened)
     supposed: dict[Path, str | None] = {}

@@ -34,6 +34,18 @@ ADJECTIVES = """
 BEFORE_NOUNS = frozenset(ADJECTIVES.split())
 """Words that a noun follows; a length limit may leave it away: `a plane is parked on a no`."""
 
+GENDERED = frozenset((
+    "man", "men", "woman", "women", "boy", "boys", "girl", "girls", "guy", "guys", "gal",
+    "gals", "lady", "ladies", "gentleman", "gentlemen", "male", "males", "female", "females",
+    "he", "she", "him", "her", "his", "hers", "himself", "herself", "dude", "dudes",
+    "schoolboy", "schoolgirl", "cowboy", "cowboys", "cowgirl", "businessman", "businessmen",
+    "businesswoman", "policeman", "policemen", "policewoman", "fireman", "firemen", "fisherman",
+    "fishermen", "sportsman", "workman", "workmen", "salesman", "mother", "father", "mom",
+    "dad", "son", "daughter", "brother", "sister", "brothers", "sisters", "husband", "wife",
+    "grandmother", "grandfather",
+))  # fmt: skip
+"""Words that say what gender people have, which a picture does not show."""
+
 Form = Literal["sentence", "phrase", "auto"]
 
 NEEDS_BEAM = (
