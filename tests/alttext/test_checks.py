@@ -1,17 +1,22 @@
 """What a site's owner and CI rely on: languages, baselines, annotations, undo, honest counts."""
 
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import unquote
 
+import click
 import pytest
 import yaml
 
 from conftest import ROOT
 from cutline.alttext.edit import Change, check, fill
 from cutline.alttext.pages import Skipped
+from cutline.cli.main import commands
 from cutline.text.style import GENDERED
 from sites import Double, draw_site
 
@@ -49,9 +54,9 @@ def filled(page: str, name: str = "a.html", **options) -> Change:
     ],
 )
 def test_an_english_text_is_marked_in_a_page_of_another_language(site, page, inserted):
-    assert filled(page).content.decode() == page.replace(
-        "dog.png", f"dog.png{inserted}", 1
-    ).replace(f"'dog.png{inserted}'", f"'dog.png'{inserted}")
+    source = "'dog.png'" if "'dog.png'" in page else "dog.png"
+
+    assert filled(page).content.decode() == page.replace(source, f"{source}{inserted}")
 
 
 def test_what_cannot_be_marked_is_reported(site, run, tiny):
@@ -100,7 +105,7 @@ def test_what_is_not_read_is_counted_so_that_a_check_is_no_false_green(site, run
 @pytest.mark.parametrize(
     ("name", "page", "count"),
     [
-        ("a.jsp", "<%-- <% x %> <img src=dog.png> --%><% if (a > b) { %><img src=dog.png><% } %>", 1),
+        ("a.jsp", "<%-- <% x %> <img src=dog.png> --%><% if (a > b) %><img src=dog.png>", 1),
         ("a.jsp", "<img src=\"<c:url value='/dog.png'/>\"><img src=\"${dog}\">", 0),
         ("a.asp", "<% Response.Write(\"<img src=dog.png>\") %><img src=dog.png>", 1),
         ("a.cshtml", "@* <img src=dog.png> *@\n@if (a) {\n  <img src=dog.png>\n}\n", 1),
@@ -128,10 +133,7 @@ def test_only_gaps_that_a_baseline_does_not_know_fail(site, run):
     Path("sub/a.html").write_text("<img src=/dog.png>\n<img src=/dog.png><img src=/cat.png>\n")
     options = ("alt", "sub", "--check", "--baseline", "known.json")
 
-    assert (
-        run(*options)[2]
-        == "cutline: the baseline known.json cannot be read: No such file or directory"
-    )
+    assert "the baseline known.json cannot be read: No such file" in run(*options)[2]
     code, out, err = run(*options, "--update-baseline")
     assert (code, out, err) == (0, "", "3 missing alt texts in known.json\n")
     assert json.loads(Path("known.json").read_text())["gaps"] == [
@@ -144,10 +146,8 @@ def test_only_gaps_that_a_baseline_does_not_know_fail(site, run):
     Path("sub/a.html").write_text(lines)
     code, out, err = run(*options)
     assert (code, out) == (1, "sub/a.html:3: /dog.png\n")
-    assert err == (
-        "1 new missing alt text, 2 in the baseline; 1 of it are gone: "
-        "--update-baseline drops them\n"
-    )
+    told = "1 new missing alt text, 2 in the baseline; 1 known gap fixed: run --update-baseline\n"
+    assert err == told
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,6 @@ def test_sarif_names_rule_file_and_line(site, run):
 
 
 def run_program(folder: Path, *command: object, **environment: str) -> subprocess.CompletedProcess:
-    import os
-
     binaries = folder / "bin"
     binaries.mkdir(exist_ok=True)
     program = binaries / "cutline"
@@ -230,8 +228,6 @@ def test_the_pre_commit_hook_fails_on_a_gap_in_the_files_that_it_is_given(site):
 
     bad = run_program(site, *hook["entry"].split(), "a.html", "b.md")
     good = run_program(site, *hook["entry"].split(), "b.md")
-
-    import re
 
     assert (bad.returncode, bad.stdout, good.returncode) == (1, "a.html:1: dog.png\n", 0)
     assert hook["language"] == "python"
@@ -313,20 +309,31 @@ def test_a_hedge_stands_before_every_text(site, run, tiny):
     assert 'alt="Perhaps: ' in out
 
 
-def test_gender_is_not_guessed_in_alt_texts_unless_asked(run, tmp_path):
-    """On a photograph that the built-in model captions with a man or a woman."""
-    import click
+def test_gender_is_not_guessed_in_alt_texts_unless_asked(site, run):
+    """On photographs that the built-in model captions with a man and a woman."""
+    pages = [f"{ROOT}/examples/{name}.jpg" for name in ("astronaut", "tourist")]
+    Path("a.html").write_text("".join(f"<img src={Path(page).name}>" for page in pages))
+    for page in pages:
+        shutil.copy(page, ".")
 
-    from cutline.cli.main import commands
+    def words(*options: str) -> set[str]:
+        _, out, _ = run("alt", "a.html", "--json", "--threads", 1, *ANY, *options)
+        texts = [json.loads(line)["alt"].lower() for line in out.splitlines()]
+        assert len(texts) == 2
+        return set(re.findall(r"\w+", " ".join(texts)))
 
-    shown = run("alt", "--help")[1]
-    assert "--neutral / --gendered" in shown
-    alt = commands.get_command(click.Context(commands), "alt")
-    caption = commands.get_command(click.Context(commands), "caption")
-    defaults = [
-        option.default for each in (alt, caption) for option in each.params
+    assert words("--gendered") & GENDERED
+    assert not words() & GENDERED
+
+
+def test_only_alt_texts_are_neutral_by_default():
+    context = click.Context(commands)
+    defaults = {
+        name: option.default
+        for name in ("alt", "caption", "submit", "serve")
+        for option in commands.get_command(context, name).params
         if option.name == "is_neutral"
-    ]  # fmt: skip
-    assert defaults == [True, False]
-    assert {"man", "woman", "boys", "girls", "his", "her"} <= GENDERED
+    }
+
+    assert defaults == {"alt": True, "caption": False, "submit": False, "serve": False}
     assert not {"person", "people", "child", "children"} & GENDERED

@@ -19,18 +19,20 @@ def site(tmp_path) -> Path:
 
 TEXTS = [
     "A dog", "dog", "Logo", "NASA", "T-shirt", "route66", "HTML5", "2019", "COVID-19",
-    "Image of a dog", "Photographs by Ansel Adams", "The photo album", "Pictures at an Exhibition", "P50", "?", "→",
-    "IMG Worlds of Adventure", "How to open a file.png", "Screenshot of the settings", "Bildung",
-    "Alternative", "Picture 1 shows the sea", "dog_owner at the sea", "P 2000 pump", "Photographer",
+    "Image of a dog", "Photographs by Ansel Adams", "The photo album",
+    "Pictures at an Exhibition", "P50", "?", "→", "IMG Worlds of Adventure",
+    "How to open a file.png", "Screenshot of the settings", "Bildung", "Alternative",
+    "Picture 1 shows the sea", "dog_owner at the sea", "P 2000 pump", "Photographer",
 ]  # fmt: skip
 PLACEHOLDERS = [
     "...", "-", "…", "***", "image", "Image", "IMAGES", "img", "picture", "Photo", "photo 12",
     "image-3", "image (1)", "Image:", "an image", "alt", "alt text", "Alt-Text",
-    "image description", "enter image description here", "insert image here", "image alt text", "placeholder",
-    "untitled", "todo", "null", "undefined", "IMG_1234", "IMG_1234.JPG", "DSC00123", "DSC_0042-edited",
-    "_MG_2001", "PXL_20230101_101010101", "20190304_101112", "P1000123", "DJI_0001",
-    "Screenshot 2024-01-01 at 10.00.00", "image-20200101123456789", "photo.jpg", "hero_banner.webp",
-    "a3f8b1c2-1234-5678-9abc-def012345678", "d41d8cd98f00b204e9800998ecf8427e", "Bild", "Foto 2",
+    "image description", "enter image description here", "insert image here", "image alt text",
+    "placeholder", "untitled", "todo", "null", "undefined", "IMG_1234", "IMG_1234.JPG",
+    "DSC00123", "DSC_0042-edited", "_MG_2001", "PXL_20230101_101010101", "20190304_101112",
+    "P1000123", "DJI_0001", "Screenshot 2024-01-01 at 10.00.00", "image-20200101123456789",
+    "photo.jpg", "hero_banner.webp", "a3f8b1c2-1234-5678-9abc-def012345678",
+    "d41d8cd98f00b204e9800998ecf8427e", "Bild", "Foto 2",
 ]  # fmt: skip
 
 

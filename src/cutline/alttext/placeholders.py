@@ -18,7 +18,8 @@ _WORDS = re.compile(
 _SIGNS = re.compile(r"[-.…_*#–—\s]+")
 _CAMERA = re.compile(
     r"(?:IMG|DSC|DSCN|DSCF|PXL|MVIMG|IMAG|CIMG|KIMG|GOPR|DJI|SAM|PICT|WP|P|VID|_MG|_DSC)"
-    r"[-_ ]?\d{3,}[-_~.\w]*(?: ?\(\d+\))?|(?:screenshot|screen shot|image|whatsapp image)[-_ ]\d{4}[-_ .:\w]*|"
+    r"[-_ ]?\d{3,}[-_~.\w]*(?: ?\(\d+\))?|"
+    r"(?:screenshot|screen shot|image|whatsapp image)[-_ ]\d{4}[-_ .:\w]*|"
     r"\d{8}[-_ ]?\d*|[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}|[\da-f]{32,64}",
     re.I,
 )
