@@ -30,7 +30,7 @@ BLOG = """<!DOCTYPE html>
   <img data-want="0" src="img/w0.png" alt="">
   <img data-want="0" src="img/w0.png" alt><br/>
   <a href="/about/"><img data-want="0" src="img/w2.png"> About</a>
-  <a href="/home/"><img data-want="1" src="img/w2.png"></a>
+  <a href="/home/"><img data-want="0" src="img/w2.png"></a>
   <picture><source srcset="img/w1.png 2x"><img data-want="1" src="img/w1.png?v=3#top"
     loading="lazy" /></picture>
   <img data-want="0" src="img/w0.png" role="presentation">
@@ -48,7 +48,7 @@ OLD = """<HTML><HEAD><TITLE>Gästebuch</TITLE></HEAD>
 <BODY BGCOLOR=#FFFFFF TEXT="#000000">
 <TABLE BORDER=0><TR><TD><IMG DATA-WANT=0 SRC=img/spacer.gif WIDTH=20 HEIGHT=40><TD><FONT SIZE=2>
 <IMG DATA-WANT=1 SRC=img/w0.png BORDER=0><BR>
-<P>Größe: 3 < 5 & 7 > 2<A HREF=next.htm><IMG BORDER="0" DATA-WANT="1" SRC="img/w1.png"></A>
+<P>Größe: 3 < 5 & 7 > 2<A HREF=next.htm><IMG BORDER="0" DATA-WANT="0" SRC="img/w1.png"></A>
 <IMG DATA-WANT=1 SRC=./img/w2.png ALIGN=left HSPACE=5>
 <IMG SRC="img/w2.png" DATA-WANT="0" ALT="Blümchen" ALT="">
 <!--[if IE]><IMG SRC="img/w0.png"><![endif]-->
@@ -138,7 +138,7 @@ LAZY = f"""<section>
 <img data-want="0" class="preview" id="later">
 <button><img data-want="0" src="img/w0.png"><span>Save</span></button>
 <a href="x" aria-label="Home"><img data-want="0" src="img/w0.png"></a>
-<a href="y">&nbsp;<img data-want="1" src="./img/w0.png" style="width: 100%">&nbsp;</a>
+<a href="y">&nbsp;<img data-want="0" src="./img/w0.png" style="width: 100%">&nbsp;</a>
 <img data-want="0" src="img/w0.png" style="display:none"><img data-want="0" src="mailto:a@b.c">
 </section>"""
 

@@ -304,7 +304,9 @@ def _is_target(text: str, at: int, end: int, addresses: dict[str, str]) -> bool:
 
 def _mark_linked(text: str, found: list[Image], start: int, end: int) -> None:
     """Set the `link` of the images between the brackets of a link."""
-    first = next(n for n, image in enumerate(found) if image.start > start)
+    first = len(found)
+    while first and found[first - 1].start > start:
+        first -= 1
     inside = found[first:]
     spans = [(image.start - start - 1, image.end - start - 1) for image in inside]
     other = _blank_out(text[start + 1 : end], spans)
