@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import Literal
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -37,8 +38,19 @@ class CutlineError(Exception):
         super().__init__(message)
 
 
-class ImageError(CutlineError):
-    """A picture cannot be read."""
+ImageErrorKind = Literal["missing", "too_large", "damaged", "unsupported"]
+
+
+class ImageError(CutlineError, ValueError):
+    """A picture cannot be read; `kind` says why.
+
+    `missing`: there is no such file, or it may not be read; `too_large`: beyond the limits or the
+    memory; `unsupported`: no picture, or of a format that cannot be read; otherwise `damaged`.
+    """
+
+    def __init__(self, message: str, *, kind: ImageErrorKind = "damaged") -> None:
+        super().__init__(message)
+        self.kind: ImageErrorKind = kind
 
 
 class DataError(CutlineError):

@@ -33,7 +33,7 @@ class Concept(NamedTuple):
     probability: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Caption:
     """A caption of one picture, with the model's probabilities and confidence."""
 
@@ -100,6 +100,30 @@ class Caption:
             kept = {name: value for name, value in line.items() if name not in ("words", "best")}
             return {**kept, "caption": None, "left_out": self.left_out}
         return line
+
+    def as_dict(self, *, gaze: bool = False) -> dict[str, Any]:
+        """The same as `as_json`."""
+        return self.as_json(gaze=gaze)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the text, and the words, fainter the less probable they are."""
+        from html import escape  # rarely needed
+
+        words = (
+            f'<span title="{exp(log_prob):.0%}" style="opacity:{0.35 + 0.65 * exp(log_prob):.2f}">'
+            f"{escape(word)}</span>"
+            for word, log_prob in zip(self.words, self.word_log_probs, strict=False)
+        )
+        if self.left_out:
+            return f"<p><em>no caption: {escape(self.left_out)}</em></p>"
+        return (
+            f"<p><b>{escape(self.text)}</b> ({self.confidence:.0%})<br><small>{' '.join(words)}"
+            "</small></p>"
+        )
+
+    def __repr__(self) -> str:
+        left_out = f", left_out={self.left_out!r}" if self.left_out else ""
+        return f"Caption({self.text!r}, confidence={self.confidence:.2f}{left_out})"
 
     def __str__(self) -> str:
         return self.text

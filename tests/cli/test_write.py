@@ -1,12 +1,16 @@
 """The commands that write captions for other software, and undo that."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from shutil import which
 
 import pytest
 
-from albums import content_of, draw_album, lines_of, write_lines
+from albums import content_of, draw, draw_album, lines_of, write_lines
 from cutline.metadata.xmp import read_packet
 
 
@@ -102,7 +106,7 @@ def test_caption_as_html_makes_a_page_of_all_pictures(run, tiny, album):
     ("options", "sentence"),
     [
         (["--apply"], "--apply needs --as"),
-        (["--as", "txt", "--watch", "--out", "a.jsonl"], "cannot be combined with --watch"),
+        (["--as", "txt", "--watch", "--out", "a.jsonl"], "--watch can be combined with --as txt"),
         (["--as", "txt", "--out", "a.csv"], "a file that records the model"),
     ],
 )
@@ -123,3 +127,25 @@ def test_a_missing_exiftool_is_reported_before_captioning(run, album, monkeypatc
 
     assert (code, "needs ExifTool" in err) == (1, True)
     assert [path.name for path in Path().iterdir()] == ["album"]
+
+
+def test_watching_writes_sidecars_as_pictures_appear(tiny, album):
+    command = [sys.executable, "-m", "cutline", "caption", "album", "--watch", "--as", "xmp"]
+    command += ["--apply", "--any-picture", "--min-confidence", "0", "-m", str(tiny)]
+    for picture in album.iterdir():
+        os.utime(picture, (0, 0))
+    process = subprocess.Popen(
+        [*command, "-o", "captions.jsonl"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+
+    first = [process.stdout.readline() for _ in range(4)]
+    draw(new := album / "new.png", 3)
+    later = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+
+    assert all(line.startswith("written\t") for line in first)
+    assert later.startswith(f"written\t{new}.xmp\t") and rest == ""
+    assert process.returncode == 130
+    assert read_packet(Path(f"{new}.xmp").read_bytes()).texts

@@ -22,7 +22,7 @@ from cutline.cli.options import (
     style_options,
     threads_option,
 )
-from cutline.cli.progress import Bars, note, stop_after_the_event, warn
+from cutline.cli.progress import Bars, Stopped, note, stop_after_the_event, warn
 from cutline.cli.terminal import echo, plural
 from cutline.errors import CutlineError, ImageError
 from cutline.images.find import find_pictures
@@ -109,13 +109,13 @@ def caption(
 
     --as passes the captions on to other software, as `cutline write` does, or makes report.html.
     The captions stay in captions.jsonl or the file named by --out; `cutline undo` reverts what
-    --apply wrote.
+    --apply wrote. With --watch and --apply, new captions are written as they appear.
     """
     from cutline.inference.captioner import load
 
     _check_options(paths, out, again=watched or retry_failed, watched=watched)
     if form or apply:
-        out = _choose_out(form, out, alone=not watched)
+        out = _choose_out(form, out, alone=not watched, apply=apply)
     if out:
         avoided = click.get_current_context().params.get("avoid")  # the style has only its words
         inputs = [model, avoided, *map(Path, paths)]
@@ -128,6 +128,8 @@ def caption(
         options = CaptionOptions(best, gaze or form == "html", least, style)
         given = {"recursive": recursive, "retry_failed": retry_failed}
         events = (watch if watched else caption_library)(captioner, paths, out, options, **given)
+        if watched and form:
+            events = _write_each_round(events, out, form, paths, as_json=as_json)
         code = _show(events, out)
         sys.exit(_pass_on(captioner, out, form, code, paths, apply=apply, as_json=as_json))
     skipped = Counter[str]()
@@ -201,14 +203,36 @@ def _show(events: Generator["Event"], out: Path) -> int:
     return 1 if failed else 0
 
 
-def _choose_out(form: str | None, out: Path | None, *, alone: bool) -> Path:
+def _write_each_round(
+    events: Generator["Event"], out: Path, form: str, paths: Sequence[str], *, as_json: bool
+) -> Generator["Event"]:
+    """The events; after each round with new captions, write them elsewhere, too."""
+    from cutline.cli.write import publish
+    from cutline.inference.library import Finished, PictureDone
+
+    within = [Path(path) for path in paths if Path(path).is_dir()]
+    is_new = True  # an earlier run may have left some
+    with closing(events):
+        for event in events:
+            yield event
+            is_new |= isinstance(event, PictureDone)
+            if is_new and isinstance(event, Finished):
+                is_new = False
+                code = publish(
+                    out, form, apply=True, as_json=as_json, within=within, unchanged=False
+                )
+                if code > 128:
+                    raise Stopped(code - 128)
+
+
+def _choose_out(form: str | None, out: Path | None, *, alone: bool, apply: bool) -> Path:
     """The file of captions for `--as`; reports obstacles before any picture is captioned."""
     from cutline.metadata.exiftool import find_exiftool
 
     if not form:
         raise click.UsageError("--apply needs --as txt, xmp or embed")
-    if not alone:
-        raise click.UsageError("--as cannot be combined with --watch")
+    if not alone and (not apply or form == "html"):
+        raise click.UsageError("--watch can be combined with --as txt, xmp or embed, and --apply")
     if out and out.suffix != ".jsonl":
         raise click.UsageError("--as needs a file that records the model: --out FILE.jsonl")
     if form == "embed":

@@ -79,8 +79,12 @@ def publish(
     journal: Path | None = None,
     as_json: bool = False,
     within: Sequence[Path] = (),
+    unchanged: bool = True,
 ) -> int:
-    """Write captions as `write` does, and print what happens to each; returns the exit code."""
+    """Write captions as `write` does, and print what happens to each; returns the exit code.
+
+    Without `unchanged`, only what was written or failed is printed.
+    """
     from cutline.metadata.undo_journal import journal_beside
     from cutline.metadata.writer import read_captions
     from cutline.metadata.writer import write as write_captions
@@ -100,7 +104,9 @@ def publish(
     with stop_after_the_event() as stop, closing(events):
         for done, event in enumerate(events, 1):
             counts[event.action] += 1
-            if as_json:
+            if not unchanged and event.action not in ("written", "failed"):
+                pass
+            elif as_json:
                 click.echo(json.dumps(event.as_json()))
             elif event.sentence:
                 warn(f"{event.action}: {event.sentence}")

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from cutline.errors import ImageError, ModelError, nearest
+from cutline.errors import ImageError, ImageErrorKind, ModelError, nearest
 from cutline.images import headers, raw
 from cutline.images.formats import FORMATS, INSTALL_HEIF
 from cutline.images.headers import RefusalError
@@ -148,7 +148,24 @@ def _as_image_error(name: str) -> Iterator[None]:
     # struct.error, ZeroDivisionError, MemoryError, RecursionError ... Each means that this picture
     # cannot be read, and none may stop a batch. KeyboardInterrupt is no Exception: it passes.
     except Exception as error:
-        raise ImageError(f"{name} {_describe_error(error)}") from error
+        raise ImageError(f"{name} {_describe_error(error)}", kind=_kind_of(error)) from error
+
+
+def _kind_of(error: Exception) -> ImageErrorKind:
+    match error:
+        case MemoryError() | Image.DecompressionBombError():
+            return "too_large"
+        case RefusalError():
+            return _kind_of_refusal(str(error))
+        case OSError() if error.errno is not None:
+            return "missing"
+    return "damaged"
+
+
+def _kind_of_refusal(message: str) -> ImageErrorKind:
+    if message.startswith("is too large"):
+        return "too_large"
+    return "damaged" if message.startswith(("is damaged", "is empty")) else "unsupported"
 
 
 def _describe_error(error: Exception) -> str:

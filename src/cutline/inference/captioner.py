@@ -1,19 +1,21 @@
 """The captioner: pictures in, captions out. It drives an `Engine` and knows no network."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from itertools import chain, islice
 from math import isfinite, isqrt
+from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cutline.errors import ImageError, ModelError
-from cutline.images.load import Source, View
+from cutline.images.load import Readable, Source, View
 from cutline.images.prefetch import Decoded, Undecoded, batches_of, decode, decode_ahead, in_order
 from cutline.inference.calibration import Calibration, weigh_evidence
 from cutline.inference.fallback import finish, shorten
@@ -28,7 +30,9 @@ PACKAGED = Path(str(files("cutline.inference"))) / "pretrained" / "captioner.onn
 
 BATCH = 8
 
-Pictures = list[Source] | tuple[Source, ...]
+Picture = TypeVar("Picture", bound=Source)
+"""The kind of the pictures of a list: `list[Path]` is no `list[Source]`."""
+_ONE = (str, PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray, Readable)
 
 
 @runtime_checkable
@@ -65,6 +69,26 @@ class Captioner:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
+    def close(self) -> None:
+        """Release the model. The captioner cannot be used afterwards; `with` does this, too."""
+        self.__dict__.pop("engine", None)
+
+    def __enter__(self) -> "Captioner":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    if not TYPE_CHECKING:  # else a misspelt name would be of type Any
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "engine":
+                raise ModelError("this captioner is closed: load the model again")
+            raise AttributeError(f"a Captioner has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        return f"Captioner({str(self.card.get('title', ''))!r})"
+
     @property
     def card(self) -> Mapping[str, Any]:
         """The model card: training data, scores, calibration."""
@@ -81,17 +105,21 @@ class Captioner:
         return _threshold(self.card, "refusal")
 
     @overload
-    def caption(
+    def caption(  # type: ignore[overload-overlap]  # a string is a sequence, too
         self, pictures: Source, *, best: int = 1, style: Style = UNCONSTRAINED
     ) -> Caption: ...
     @overload
     def caption(
-        self, pictures: Pictures, *, best: int = 1, style: Style = UNCONSTRAINED
+        self,
+        pictures: Sequence[Picture] | Iterator[Picture],
+        *,
+        best: int = 1,
+        style: Style = UNCONSTRAINED,
     ) -> list[Caption]: ...
     def caption(
-        self, pictures: Source | Pictures, *, best: int = 1, style: Style = UNCONSTRAINED
+        self, pictures: Any, *, best: int = 1, style: Style = UNCONSTRAINED
     ) -> Caption | list[Caption]:
-        """Caption one picture, or each of a list.
+        """Caption one picture, or each of a sequence or generator.
 
         A picture is a path, bytes, an open file, a PIL image, or an array (height, width, 3). With
         `best` above 1 a caption's `alternatives` hold the other candidates. One that is not a
@@ -99,7 +127,7 @@ class Captioner:
         `ImageError` for a picture that cannot be read (`caption_each` goes on instead), and
         `ModelError` if the model has too few candidates or cannot search within the `style`.
         """
-        if isinstance(pictures, list | tuple):
+        if isinstance(pictures, Iterable) and not isinstance(pictures, _ONE):
             return [
                 _or_raise(answer) for answer in self.caption_each(pictures, best=best, style=style)
             ]

@@ -153,7 +153,7 @@ def caption_into(
         if journal.lost_folder:
             answered = f"{journal.done} of {journal.total} pictures have an answer"
             raise DataError(f"{journal.lost_folder}; {answered}; the same call resumes")
-        yield finished
+    yield finished  # with the journal closed, so that the caller may use the file
 
 
 def watch(

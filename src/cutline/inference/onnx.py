@@ -30,6 +30,10 @@ MOST_CANDIDATES, MOST_WORDS, MOST_REGIONS, MOST_CONCEPTS = 100, 1_000, 10_000, 1
 """Limits for the output of a graph per picture."""
 
 
+def _reopen(path: Path, threads: int, patience: float) -> "OnnxEngine":
+    return OnnxEngine(path, threads=threads, patience=patience)
+
+
 class OnnxEngine:
     """A captioner in one file: graph, vocabulary, view and card.
 
@@ -72,6 +76,10 @@ class OnnxEngine:
             """The model card: training data, scores, calibration."""
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the path and the options; unpickling opens the file again."""
+        return _reopen, (self.path, self.threads, self._patience)
 
     @property
     def workers(self) -> int:

@@ -138,7 +138,8 @@ class Batcher:
     def _too_large(self, pixels: int) -> ImageError:
         return ImageError(
             f"the file is too large: decoding needs memory for {pixels / 1e6:.0f} megapixels, and "
-            f"this server allows {self._most_pixels / 1e6:g}"
+            f"this server allows {self._most_pixels / 1e6:g}",
+            kind="too_large",
         )
 
 
