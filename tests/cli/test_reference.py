@@ -17,7 +17,7 @@ from cutline.reports.review import Review
 PAGE = (ROOT / "docs" / "reference.md").read_text(encoding="utf8")
 
 
-WITHOUT_JSON = {"submit", "serve", "train", "export", "soup", "import", "report", "review"}
+WITHOUT_JSON = {"submit", "serve", "train", "export", "soup", "import", "report", "review", "web"}
 """Commands whose result is a file or a server."""
 
 
