@@ -22,6 +22,7 @@ MODULES = {
     "evaluate": ("evaluate", "calibrate", "inspect", "card"),
     "data": ("data",),
     "write": ("write", "undo"),
+    "find": ("find",),
     "report": ("report",),
     "review": ("review",),
     "alt": ("alt",),
