@@ -83,7 +83,7 @@ def test_what_is_not_read_is_counted_so_that_a_check_is_no_false_green(site, run
         "a.jsx",
         "b.JSX",
         "c.rst",
-        "d.ipynb",
+        "d.astro",
         "x.txt",
         "node_modules/y.jsx",
         "dist/z.html",
@@ -95,10 +95,10 @@ def test_what_is_not_read_is_counted_so_that_a_check_is_no_false_green(site, run
     code, out, err = run("alt", ".", "--check")
 
     assert (code, out) == (0, "")
-    assert "cutline does not read such files: 1 .ipynb, 2 .jsx, 1 .rst\n" in err
+    assert "cutline does not read such files: 1 .astro, 2 .jsx, 1 .rst\n" in err
     assert "not read, because generated, unless named: dist\n" in err
     assert {found.path.name for found in check(["."]) if isinstance(found, Skipped)} == {
-        "a.jsx", "b.JSX", "c.rst", "d.ipynb", "dist"
+        "a.jsx", "b.JSX", "c.rst", "d.astro", "dist"
     }  # fmt: skip
 
 
@@ -337,3 +337,39 @@ def test_only_alt_texts_are_neutral_by_default():
 
     assert defaults == {"alt": True, "caption": False, "submit": False, "serve": False}
     assert not {"person", "people", "child", "children"} & GENDERED
+
+
+def test_a_notebook_keeps_every_byte_but_those_of_new_texts(site):
+    page = r"""{"metadata": {"cells": [{"cell_type": "markdown", "source": "![](dog.png)"}]},
+ "cells": [
+  {"cell_type": "markdown", "source": ["# \u00fc \ud83d\ude00 ü\n", "\n", "x ![](dog.png)\n"],
+   "id" : "a"},
+  {"cell_type":"code","source":"'![](dog.png)'", "outputs": [{"text": "![](dog.png)"}]},
+  { "source" : "<img src=\"dog.png\"> ![image](cat.png)" , "cell_type": "markdown"}
+ ]}
+"""
+
+    change = filled(page, "a.ipynb", placeholders=True)
+
+    after = change.content.decode()
+    assert after == (
+        page.replace("x ![](dog", "x ![A dog.](dog")
+        .replace(r"src=\"dog.png\"", r"src=\"dog.png\" alt=\"A dog.\"")
+        .replace("![image]", "![A cat.]")
+    )
+    json.loads(after)
+    assert [picture.line for picture in change.pictures] == [3, 6, 6]
+    double = Double("a [b] \\")
+    *_, change = fill(["a.ipynb"], double.caption_each)
+    sources = ["".join(cell["source"]) for cell in json.loads(change.content)["cells"]]
+    assert "x ![A \\[b\\] \\\\.](dog.png)\n" in sources[0]
+
+
+def test_a_notebook_that_is_none_is_refused_in_a_sentence(site, run):
+    Path("a.ipynb").write_text("{")
+
+    assert "a.ipynb is not a notebook" in run("alt", "a.ipynb", "--check")[2]
+    Path("a.ipynb").write_text('{"cells": []}', encoding="utf-16")
+    assert "a.ipynb is not a notebook" in run("alt", "a.ipynb", "--check")[2]
+    Path("a.ipynb").write_text('[{"cells": ["\\ud83d", 1, null, {}, []]}]')
+    assert run("alt", "a.ipynb", "--check")[0] == 0

@@ -80,6 +80,8 @@ class Picture:
     """What is written before and after the alt text: ` alt="` and `"`."""
     language: str = ""
     """The language in which readers will take the alt text: `de-AT`; empty if unknown."""
+    in_json: bool = False
+    """Whether it is in a JSON string, as in a notebook."""
     has_own_language: bool = False
     """Whether the tag has a `lang` attribute itself."""
     alt: str = ""

@@ -9,6 +9,7 @@ it.
 ...         apply(event)
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -229,6 +230,7 @@ def insertion(picture: Picture, encoding: str, language: str = "en") -> bytes:
             if picture.closing
             else f"{quote} lang={quote}{language}"
         )
+    text = json.dumps(text, ensure_ascii=False)[1:-1] if picture.in_json else text
     return text.encode(encoding, "xmlcharrefreplace")
 
 

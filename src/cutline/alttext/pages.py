@@ -10,6 +10,7 @@ from cutline.alttext.audit import Picture, Reader
 from cutline.alttext.html import Dialect
 from cutline.alttext.ignore_rules import IgnoreRules
 from cutline.alttext.language import read_front_matter
+from cutline.alttext.notebook import read_notebook
 from cutline.alttext.page_text import PageText
 from cutline.errors import DataError
 
@@ -18,8 +19,9 @@ HTML = (
     ".asp", ".aspx", ".cshtml", ".gohtml",
 )  # fmt: skip
 MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd")
+NOTEBOOK = ".ipynb"
 UNREAD = (
-    ".jsx", ".tsx", ".astro", ".rst", ".adoc", ".asciidoc", ".ipynb", ".epub", ".docx", ".pptx",
+    ".jsx", ".tsx", ".astro", ".rst", ".adoc", ".asciidoc", ".epub", ".docx", ".pptx",
 )  # fmt: skip
 """Suffixes of files that may hold pictures, but are not read."""
 GENERATED = ("public", "dist", "build", "_site", "vendor")
@@ -65,6 +67,9 @@ def read_page(path: Path, roots: Sequence[Path] = ()) -> Page:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     kind = kind_of(path)
+    if kind == NOTEBOOK:
+        found = read_notebook(path, content, tuple(roots) or (path.parent,))
+        return Page(path, content, tuple(found), "utf-8")
     text = PageText(path, content, is_markdown=kind in MARKDOWN)
     language = read_front_matter(text.text)
     reader = Reader(text, tuple(roots) or (path.parent,), language)
@@ -81,7 +86,7 @@ def kind_of(path: Path) -> str:
         if len(suffixes) == 1:
             return ".html"
         suffixes.pop()
-    return suffixes[-1] if suffixes and suffixes[-1] in HTML + MARKDOWN else ""
+    return suffixes[-1] if suffixes and suffixes[-1] in (*HTML, *MARKDOWN, NOTEBOOK) else ""
 
 
 _RAZOR = re.compile(
