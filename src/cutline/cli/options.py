@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from cutline.cli.progress import set_quiet
-from cutline.text.style import GENDERED, Form, Style, read_words
+from cutline.text.style import Form, Style, read_words
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -217,8 +217,7 @@ def text_options(command: Callable[..., Any], *, neutral: bool = False) -> Calla
         **options: Any,
     ) -> Any:
         words = read_words(avoid) if avoid else frozenset[str]()
-        words |= GENDERED if is_neutral else frozenset()
-        style = Style(max_chars, words, sentence, style_form, any_picture)
+        style = Style(max_chars, words, sentence, style_form, any_picture, is_neutral)
         return command(*given, style=style, **options)
 
     options = (

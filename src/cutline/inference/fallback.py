@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from math import log
 
+from cutline.text.neutral import neutralize
 from cutline.text.nouns import TABLES, agree, is_wider, kind_of, nouns_of
 from cutline.text.style import Style, is_cut_short
 from cutline.text.tokenizer import article_of, join_words, mend_articles
@@ -40,6 +41,8 @@ def finish(
     unsure = style.form == "auto" and caption.confidence < sure and _is_doubtful(caption)
     if style.form == "phrase" or unsure:
         caption = _as_phrase(caption, style)
+    if english and style.neutral:
+        caption = _neutralize(caption)
     return _format(_mend(caption, style) if english else caption, style)
 
 
@@ -54,6 +57,14 @@ def shorten(caption: Caption, style: Style) -> Caption:
         return phrase
     why = f"no whole caption has {style.max_chars} characters or fewer"
     return replace(phrase, text="", left_out=why)
+
+
+def _neutralize(caption: Caption) -> Caption:
+    """The caption and its alternatives without words for gender."""
+    words = neutralize(caption.words)
+    others = tuple(map(_neutralize, caption.alternatives))
+    text = join_words(words) if caption.text else ""
+    return replace(caption, words=words, text=text, alternatives=others)
 
 
 def _mend(caption: Caption, style: Style) -> Caption:

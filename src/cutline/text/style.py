@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cutline.errors import DataError
+from cutline.text.neutral import NEUTRAL
 from cutline.text.tokenizer import split_words
 
 MIN_CHARS = 10
@@ -33,18 +34,6 @@ ADJECTIVES = """
 """
 BEFORE_NOUNS = frozenset(ADJECTIVES.split())
 """Words that a noun follows; a length limit may leave it away: `a plane is parked on a no`."""
-
-GENDERED = frozenset((
-    "man", "men", "woman", "women", "boy", "boys", "girl", "girls", "guy", "guys", "gal",
-    "gals", "lady", "ladies", "gentleman", "gentlemen", "male", "males", "female", "females",
-    "he", "she", "him", "her", "his", "hers", "himself", "herself", "dude", "dudes",
-    "schoolboy", "schoolgirl", "cowboy", "cowboys", "cowgirl", "businessman", "businessmen",
-    "businesswoman", "policeman", "policemen", "policewoman", "fireman", "firemen", "fisherman",
-    "fishermen", "sportsman", "workman", "workmen", "salesman", "mother", "father", "mom",
-    "dad", "son", "daughter", "brother", "sister", "brothers", "sisters", "husband", "wife",
-    "grandmother", "grandfather",
-))  # fmt: skip
-"""Words that say what gender people have, which a picture does not show."""
 
 Form = Literal["sentence", "phrase", "auto"]
 
@@ -70,11 +59,18 @@ class Style:
     sentence, or a phrase if the sentence is uncertain and a noun is certain."""
     any_picture: bool = False
     """Whether to caption pictures that are not photographs: drawings, documents, screenshots."""
+    neutral: bool = False
+    """Whether English captions say `person`, `people` and `child` in place of words for gender. The
+    words are replaced after the search, so that the rest of the caption stays; only with
+    `max_chars` they are words to avoid."""
 
     def __post_init__(self) -> None:
         if self.max_chars is not None and self.max_chars < MIN_CHARS:
             raise DataError(f"max_chars is {self.max_chars}, but must be at least {MIN_CHARS}")
-        object.__setattr__(self, "avoid", frozenset(map(_single, self.avoid)))
+        avoid = frozenset(map(_single, self.avoid))
+        if self.neutral and self.max_chars is not None:
+            avoid |= NEUTRAL.keys()
+        object.__setattr__(self, "avoid", avoid)
 
     @property
     def is_unconstrained(self) -> bool:
