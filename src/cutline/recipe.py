@@ -38,7 +38,7 @@ PARTS = {
 """Sections without a `kind`."""
 
 MIXED = "cutline.datasets:MIXTURE_ONLY"
-"""Sources without pairs of image and caption, which `[[source]]` may have besides others."""
+"""Sources without image-caption pairs, allowed in `[[source]]` in addition to others."""
 SHARE = "cutline.datasets.mixture:Share"
 """Options that a source of pairs has in `[[source]]` besides its own."""
 

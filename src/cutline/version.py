@@ -1,3 +1,3 @@
-"""The version, which files that cutline writes carry."""
+"""The version, recorded in files that cutline writes."""
 
 __version__ = "0.1.0"

@@ -511,7 +511,7 @@ def test_lines_of_csv_that_do_not_fit_are_told(tmp_path):
     told = [(problem.line, problem.sentence) for problem in check(source)]
 
     assert told == [
-        (2, "4 cells, but 3 columns; put a caption with ',' in it in \"quotes\""),
+        (2, "4 cells, but 3 columns; a caption that contains ',' must be quoted"),
         (3, "this is not a line of CSV: unexpected end of data"),
         (4, "there is no split 'trian'; did you mean 'train'?"),
     ]
@@ -545,7 +545,7 @@ def test_lines_of_json_that_do_not_fit_are_told(tmp_path):
         (8, "there is no picture '.'"),
         (9, "a caption of 'a.jpg' contains a lone surrogate"),
         (10, "broken JSON: it is nested too deeply"),
-        (11, "broken JSON: it holds a number of thousands of digits"),
+        (11, "broken JSON: it contains a number with thousands of digits"),
     ]
 
 

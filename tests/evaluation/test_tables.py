@@ -262,9 +262,9 @@ def test_compare_takes_files_in_any_order(run: Run, files: Path):
     ("arguments", "sentence"),
     [
         (["--only", "BLEU,METEOUR"], "there is no metric 'METEOUR'; did you mean 'METEOR'?"),
-        (["--df", "koko"], "--df koko: neither refs nor coco nor a file"),
-        (["--df", "cocoo"], "--df cocoo: neither refs nor coco nor a file; did you mean 'coco'?"),
-        (["--split", "test"], "people.json has no splits, so that 'test' cannot be chosen"),
+        (["--df", "koko"], "--df koko: must be refs, coco or a file"),
+        (["--df", "cocoo"], "--df cocoo: must be refs, coco or a file; did you mean 'coco'?"),
+        (["--split", "test"], "people.json has no splits, so --split test cannot be used"),
         (["--train", "nowhere.json"], "nowhere.json cannot be read: No such file"),
         (["--per-image", "no/where/each.jsonl"], "no/where/each.jsonl"),
     ],

@@ -68,7 +68,7 @@ def test_the_best_candidates_come_on_request(red):
     assert other.text == "dog's toy"
     assert other.words == ("dog", "'s", "toy")
     assert other.log_prob == pytest.approx(math.log(0.1 * 0.5**3))
-    with pytest.raises(ModelError, match="writes 2 candidates a picture: ask for 1 to 2"):
+    with pytest.raises(ModelError, match="2 candidates per picture: choose a number from 1 to 2"):
         Captioner(ColourEngine()).caption(red, best=3)
 
 

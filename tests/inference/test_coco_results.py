@@ -96,13 +96,13 @@ def test_two_at_once_and_a_journal_of_another_kind_are_one_sentence(run, listed,
     first = submit(load(tiny), *images)
     next(first)
 
-    assert "another cutline is using" in run(*options(listed, tiny))[2]
+    assert "another cutline process is using" in run(*options(listed, tiny))[2]
     first.close()
     assert not (listed / OUT).exists()
     journal.write_text('{"model": "of 0.1.0"}\n[1, "a dog"]\n')
     code, _, err = run(*options(listed, tiny))
 
-    assert (code, "delete it, and all pictures are captioned again" in err) == (1, True)
+    assert (code, "delete it; all pictures will then be captioned again" in err) == (1, True)
 
 
 def test_a_damaged_picture_is_named_and_mended_next_time(run, listed, tiny):

@@ -21,7 +21,7 @@ AUTO = Style(form="auto")
 
 
 def finished(caption: Caption, style: Style) -> Caption:
-    return finish(caption, style, photograph=0.5, sure=0.4)
+    return finish(caption, style, photograph=0.5, min_confidence=0.4)
 
 
 def test_where_only_a_noun_is_sure_it_stands_in_place_of_the_sentence():

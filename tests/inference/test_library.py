@@ -544,7 +544,7 @@ def test_two_at_once_are_told(captioner, album, tmp_path):
     first = caption_library(captioner, [str(album)], out)
     next(first)
 
-    with pytest.raises(DataError, match="another cutline is using"):
+    with pytest.raises(DataError, match="another cutline process is using"):
         next(caption_library(captioner, [str(album)], out))
     first.close()
 

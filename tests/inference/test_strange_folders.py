@@ -82,7 +82,7 @@ def test_a_strangers_folder_is_one_sentence(file, content, sentence, tmp_path, r
     ("how", "sentence"),
     [
         ({"card": "["}, "carries no card that can be read"),
-        ({"card": '{"calibration": 7}'}, "the calibration in the model's card is none"),
+        ({"card": '{"calibration": 7}'}, "the calibration in the model card is invalid"),
         ({"filled": float("nan")}, "probabilities are not finite: its weights are damaged"),
     ],
 )

@@ -37,7 +37,7 @@ def test_the_model_that_the_others_are_made_from_captions(run, tmp_path, picture
         ({"card": "[]"}, "its card cannot be read"),
         ({"card": "[" * 100_000}, "its card cannot be read"),
         ({"card": f'{{"epoch": {DIGITS}}}'}, "its card cannot be read"),
-        ({"card": '{"calibration": [1]}'}, "calibration in the model's card is none"),
+        ({"card": '{"calibration": [1]}'}, "calibration in the model card is invalid"),
         ({"card": '{"calibration": {"bias": NaN, "mean": 1, "least": 1}}'}, "calibration in the"),
         ({"card": '{"calibration": {"bias": "a", "mean": 1, "least": 1}}'}, "calibration in the"),
         ({"view": "[]"}, "its view cannot be read"),
@@ -46,10 +46,10 @@ def test_the_model_that_the_others_are_made_from_captions(run, tmp_path, picture
         ({"view": '{"fit": []}'}, "a view cannot fit by []"),
         ({"view": '{"\\u001b[2J": 1}'}, "a view has no field '\\x1b[2J'"),
         ({"vocabulary": "a"}, "word 0 of the vocabulary must be the marker '<pad>'"),
-        ({"vocabulary": "\n".join([*WORDS, "a"])}, "the vocabulary has 'a' twice"),
+        ({"vocabulary": "\n".join([*WORDS, "a"])}, "the vocabulary contains 'a' twice"),
         ({"vocabulary": "\n" * 3_000_000}, "the vocabulary has 3,000,001 words; the limit"),
         ({"vocabulary": "\n".join([*WORDS, "b" * 10**6])}, "has 1,000,000 characters"),
-        ({"format": "9"}, "was made by another cutline"),
+        ({"format": "9"}, "was made by a different version of cutline"),
     ],
 )
 def test_what_a_model_says_of_itself_wrongly_is_one_sentence(

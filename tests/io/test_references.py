@@ -68,8 +68,8 @@ BROKEN = {
     '[{"id": null, "caption": "a"}]': "{path}, entry 1: no image id",
     '{"1": []}': "{path}, entry 1: no caption for '1'",
     '{"1": [null]}': "{path}, entry 1: no caption for '1'",
-    '{"1": "a", "1": "b"}': "{path}: the key '1' is there twice",
-    '{"id": 1, "id": 2}\n{"id": 3}': "{path}, line 1: the key 'id' is there twice",
+    '{"1": "a", "1": "b"}': "{path}: the key '1' appears twice",
+    '{"id": 1, "id": 2}\n{"id": 3}': "{path}, line 1: the key 'id' appears twice",
     '{"images": [], "annotations": 3}': "{path}, entry 1: no caption for 'images'",
     '{"info": {"year": 2017}}': "{path}, entry 1: no caption for 'info'; accepted are COCO",
 }

@@ -164,9 +164,9 @@ def test_a_journal_takes_one_process_at_a_time_and_knows_what_others_wrote(journ
     path, late = tmp_path / "a.jpg", UndoJournal(journal.path)
     replace(journal, path, b"one")
 
-    with pytest.raises(WritingError, match="is in use by another cutline"):
+    with pytest.raises(WritingError, match="another cutline process is using"):
         replace(late, path, b"two")
-    with pytest.raises(WritingError, match="is in use by another cutline"):
+    with pytest.raises(WritingError, match="another cutline process is using"):
         list(undo(journal.path, apply=True))
     journal.close()
     replace(late, path, b"two")

@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path):
 def test_a_line_that_is_no_epoch_is_named(tmp_path):
     (tmp_path / "epochs.jsonl").write_text('{"epoch": 0}\n')
 
-    with pytest.raises(DataError, match="epochs.jsonl, line 1: this is no epoch"):
+    with pytest.raises(DataError, match="epochs.jsonl, line 1: not a valid epoch record"):
         read_epochs(tmp_path)
 
 

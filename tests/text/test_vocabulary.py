@@ -133,7 +133,7 @@ def test_a_missing_file_is_told(tmp_path):
         ((*MARKERS, "dog\n"), "word 4 of the vocabulary contains white space"),
         ((*MARKERS, "\ud83d"), "word 4 of the vocabulary contains a lone surrogate"),
         ((*MARKERS, ""), "word 4 of the vocabulary is empty"),
-        ((*MARKERS, "dog", "dog"), "has 'dog' twice"),
+        ((*MARKERS, "dog", "dog"), "contains 'dog' twice"),
         (MARKERS[:2], "a vocabulary begins with <pad> <start> <end> <unk>"),
         (("dog",), "word 0 of the vocabulary must be the marker '<pad>'"),
     ],

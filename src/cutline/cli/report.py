@@ -63,7 +63,9 @@ def report(
     require_page_output(page, inputs, overwrite=overwrite)
     if captions.is_dir():
         if other:
-            raise click.UsageError(f"{captions} is a model folder, which OTHER cannot be added to")
+            raise click.UsageError(
+                f"{captions} is a model folder: OTHER cannot be used when CAPTIONS is one"
+            )
         _report_training(captions, page)
         return
     options: dict[str, Any] = {"images": images, "view": View(fit=fit) if fit else None}

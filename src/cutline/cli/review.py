@@ -39,7 +39,7 @@ def review(
 
     CAPTIONS is a .jsonl file of `cutline caption --out`. Each verdict is saved in it at once, and
     later runs keep it. The page is served to this machine only, until Ctrl-C. From the sample you
-    review follows how many captions of the whole file are wrong at most.
+    review, cutline computes an upper bound on the share of wrong captions in the whole file.
     """
     from cutline.io.predictions import PictureLocator
     from cutline.reports.review import Review

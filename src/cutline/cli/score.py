@@ -109,7 +109,7 @@ def score(
     "--show",
     default=5,
     show_default=True,
-    help="Number of images to show that improve most, and that get worse most.",
+    help="Number of most improved and most worsened images to show.",
 )
 @json_option("differences, intervals and p-values")
 @quiet_option

@@ -69,7 +69,7 @@ MIN_TOKEN_LENGTH = 16
     type=click.FloatRange(min=0.001),
     default=12.5,
     show_default=True,
-    help="Maximum size of pictures that must be decoded whole; most JPEGs need not.",
+    help="Maximum size of pictures that are decoded at full size; most JPEGs are not.",
 )
 @min_confidence_option("0")
 @style_options

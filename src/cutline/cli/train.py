@@ -94,7 +94,7 @@ def train(
     third-party code (`kind = "my_module:MyDecoder"`) needs --trust.
 
     With --from, training starts from the encoder, decoder and vocabulary of a model. New words are
-    added, and recipe sections left out are those of the model.
+    added, and sections missing from the recipe are taken from the model.
     """
     with needs_training():
         from cutline.inference.captioner import PACKAGED
@@ -211,7 +211,7 @@ def _show_start(folder: Path, begun: "TrainingStarted") -> None:
     elif validation < FEW:
         note(
             f"    warning: with {validation} validation pictures, the best epoch is chosen almost "
-            "at random; a column `split` in the captions file can add some"
+            "at random; add a `split` column to the captions file to get more"
         )
 
 

@@ -18,7 +18,8 @@ from cutline.types import Example
 
 GROUP = 128
 """Batches per group that is sorted by length: more need less padding, fewer mix better. In batches
-of 128 Flickr8k captions, half is padding with 1, 4 % with 32, 1 % with 128, 0.5 % with all."""
+of 128 Flickr8k captions the padding is 50 % for GROUP = 1, 4 % for 32, 1 % for 128, and 0.5 % if all
+are sorted together."""
 
 
 class Source(Protocol):

@@ -31,7 +31,7 @@ class DownloadableDataset:
 
     base: str
     files: dict[str, RemoteFile]
-    """By content: annotations, train, val, test."""
+    """Files by content: annotations, train, val, test."""
     note: str = ""
 
 
@@ -152,7 +152,7 @@ def _is_address(mirror: str) -> bool:
     try:
         parts = urlsplit(mirror)
         is_host = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, say
+    except ValueError:  # for example, a port that is not a number
         return False
     return parts.scheme == "file" or (parts.scheme in ("https", "http") and is_host)
 

@@ -162,7 +162,7 @@ def _parse_object(line: str, *, names: Mapping[str, str]) -> list[Fields]:
     except RecursionError:
         raise DataError("broken JSON: it is nested too deeply") from None
     except ValueError:
-        raise DataError("broken JSON: it holds a number of thousands of digits") from None
+        raise DataError("broken JSON: it contains a number with thousands of digits") from None
     if not isinstance(said, dict) or not isinstance(said.get("image"), str):
         raise DataError("a line must be an object with the name of an 'image'")
     picture, split = _resolve(said["image"], names), _name_split(said.get("split"))
@@ -220,7 +220,7 @@ def _parse_row(
         cells[len(columns) - 1 :] = [separator.join(cells[len(columns) - 1 :])]
     if len(cells) != len(columns):
         sentence = f"{len(cells)} cells, but {len(columns)} columns"
-        raise DataError(f'{sentence}; put a caption with {separator!r} in it in "quotes"')
+        raise DataError(f"{sentence}; a caption that contains {separator!r} must be quoted")
     row = dict(zip(columns, cells, strict=True))
     return [(_resolve(row["image"], names), row["caption"], _name_split(row.get("split") or None))]
 

@@ -30,7 +30,7 @@ class Share:
 
     repeat: int = 1
     repeat_without_people: int = 0
-    """For pictures whose captions mention no person; 0: the same as `repeat`."""
+    """`repeat` of pictures whose captions mention no person; 0: the same as `repeat`."""
 
     def __post_init__(self) -> None:
         if self.repeat < 1 or self.repeat_without_people < 0:

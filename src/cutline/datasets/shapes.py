@@ -59,7 +59,10 @@ class Shapes:
     ) -> None:
         """`size` is the side of the square pictures in pixels."""
         if count < 1 or size < 16:
-            raise DataError(f"{count} shapes of {size} pixels: at least 1 of 16 is needed")
+            raise DataError(
+                f"{count} shapes of {size} pixels: count must be at least 1 and size at least "
+                "16 pixels"
+            )
         self.folder = Path(folder)
         self.count = count
         self.size = size

@@ -1,8 +1,8 @@
-"""Validation: checks what the lines of a data set state.
+"""Validates a data set line by line.
 
 Sources parse their files into entries, each what one line states about one picture. From these,
-`assemble` makes a `Reading`: the valid examples, and the problems of the rest. A bad line hides
-nothing after it, and nothing is guessed or corrected.
+`assemble` makes a `Reading`: the valid examples, and the problems of the rest. Parsing
+continues after a bad line, and nothing is guessed or corrected.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ class Entry(NamedTuple):
 
     file: Path
     line: int | None
-    """From 1; None in formats without lines, such as a JSON document."""
+    """Counted from 1; None in formats without lines, such as a JSON document."""
     picture: str
     caption: str | None = None
     split: str | None = None

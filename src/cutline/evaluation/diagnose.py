@@ -1,6 +1,6 @@
 """Diagnose a bad model by measuring it on the same pictures under different conditions.
 
-Enters: an engine and pictures with reference captions. Leaves: an `Inspection` with figures, the
+Input: an engine and pictures with reference captions. Output: an `Inspection` with figures, the
 most likely cause and the worst captions, which `format_inspection` writes as Markdown. Causes are
 checked in an order in which an earlier one would hide a later one: a vocabulary that does not match
 the weights, a view that differs from that of training, a decoder that ignores the picture.

@@ -1,7 +1,6 @@
 """Inputs and outputs of scoring: metrics by name, references from files, results as text.
 
-It stands between the command line and `metrics`: names and files become metrics and captions,
-reports and differences become tables and sentences.
+Connects the command line to `metrics`: opens metrics and caption files, and formats results.
 """
 
 import json
@@ -129,7 +128,7 @@ class Change(NamedTuple):
 def most_changed(one: Report, other: Report, *, by: str, show: int) -> list[Change]:
     """The `show` images that gain most, largest gain first, then those that lose most, in order.
 
-    Raises `RecipeError` if `by` is no score of the reports.
+    Raises `RecipeError` if `by` is not a score in the reports.
     """
     before, after = one.per_image, other.per_image
     if by not in (names := next(iter(before.values()))):
@@ -183,9 +182,7 @@ def _open_documents(df: str) -> DocumentFrequencies | None:
     if path.name.endswith(".df.gz"):
         return DocumentFrequencies.load(path)
     if not path.exists():
-        raise DataError(
-            f"--df {df}: neither refs nor coco nor a file{nearest(df, ('refs', 'coco'))}"
-        )
+        raise DataError(f"--df {df}: must be refs, coco or a file{nearest(df, ('refs', 'coco'))}")
     texts = [[split_words(text) for text in own] for own in read_references(path).values()]
     return DocumentFrequencies.of(texts, name=path.name)
 

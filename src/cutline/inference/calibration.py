@@ -79,7 +79,7 @@ class Calibration:
 
     bias: float
     weights: Mapping[str, float]
-    """By key of `weigh_evidence`."""
+    """Weights by the keys of `weigh_evidence`."""
     rule: str = RULE
 
     @classmethod
@@ -113,12 +113,14 @@ class Calibration:
         numbers: list[Any] = [table.get("bias"), *named.values()]
         sound = all(isinstance(each, int | float) and abs(each) < MOST for each in numbers)
         if not sound or not named or not named.keys() <= EVIDENCE:
-            raise ModelError("the calibration in the model's card is none: calibrate it again")
+            raise ModelError(
+                "the calibration in the model card is invalid: run `cutline calibrate` again"
+            )
         bias, *fitted = map(float, numbers)
         return cls(bias, dict(zip(named, fitted, strict=True)), str(table.get("rule", RULE)))
 
     def confidence(self, evidence: Sequence[Mapping[str, float]]) -> Floats:
-        """The probability of each caption to be good."""
+        """The probability that each caption is good."""
         inputs = _stack(evidence, tuple(self.weights))
         return _sigmoid(inputs @ [self.bias, *self.weights.values()])
 

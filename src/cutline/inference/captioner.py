@@ -1,4 +1,7 @@
-"""The captioner: pictures in, captions out. It drives an `Engine` and knows no network."""
+"""The captioner: pictures in, captions out.
+
+It calls an `Engine` and does not depend on any network.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -177,7 +180,7 @@ class Captioner:
             captions[place] = replace(caption, alternatives=caption.alternatives[: best - 1])
         least = self.refusal_threshold
         return [
-            finish(c, style, photograph=least, sure=self.threshold, english=english)
+            finish(c, style, photograph=least, min_confidence=self.threshold, english=english)
             for c in captions
         ]
 
@@ -190,7 +193,8 @@ class Captioner:
         best = candidates if best is None else best
         if not 1 <= best <= candidates:
             raise ModelError(
-                f"this model writes {candidates} candidates a picture: ask for 1 to {candidates}"
+                f"this model produces {candidates} candidates per picture: choose a number from 1 "
+                f"to {candidates}"
             )
         calibration = Calibration.from_card(self.card)
         return captions_of(written, self.engine.vocabulary, best=best, calibration=calibration)

@@ -100,8 +100,8 @@ def mark_human_rows(rows: Iterable[dict[str, Any]], journal: Path) -> None:
                     row[BY] = HUMAN
     except sqlite3.Error as error:
         raise DataError(
-            f"{journal} cannot be read, which tells whose captions these are ({error}): let any "
-            "other cutline that uses it end first"
+            f"cannot read {journal}, which records who wrote these captions ({error}): wait for "
+            "other cutline processes to finish"
         ) from None
 
 
@@ -117,6 +117,6 @@ def as_human_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _digest(text: object) -> bytes:
-    """Of a caption, independent of its line endings; empty for an empty caption."""
-    said = "\n".join(str(text or "").splitlines()).strip()
-    return blake2b(said.encode("utf8", "replace"), digest_size=16).digest() if said else b""
+    """The digest of a caption, whatever its line endings; empty for an empty caption."""
+    caption = "\n".join(str(text or "").splitlines()).strip()
+    return blake2b(caption.encode("utf8", "replace"), digest_size=16).digest() if caption else b""

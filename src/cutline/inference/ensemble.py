@@ -42,7 +42,7 @@ class EnsembleEngine:
 
     @property
     def on_one_core(self) -> "EnsembleEngine":
-        """Itself."""
+        """The engine itself."""
         return self
 
     def write(self, pixels: NDArray[np.uint8], style: Style = UNCONSTRAINED) -> Written:

@@ -14,31 +14,36 @@ from cutline.text.tokenizer import article_of, join_words, mend_articles
 from cutline.types import Caption, Concept
 
 NOT_A_PHOTOGRAPH = "not a photograph"
-SURE = 0.7
-"""Probability from which a noun is used as a phrase."""
+MIN_NOUN_PROBABILITY = 0.7
+"""Minimum probability of a noun that is used as a phrase."""
 DOUBTED = 0.05
 """Probability below which a noun in a caption is doubted."""
 THINGS = frozenset(["animal", "vehicle", "food", "furniture", "thing", "sport", "nature", "place"])
 """Kinds of nouns that describe a picture without guessing about people."""
 CHECKED = frozenset(["animal", "vehicle"])
-"""Kinds of nouns that the concepts know well enough to contradict a caption."""
+"""Kinds of nouns that the concept head predicts reliably enough to override a caption."""
 
 
 def finish(
-    caption: Caption, style: Style, *, photograph: float, sure: float, english: bool = False
+    caption: Caption,
+    style: Style,
+    *,
+    photograph: float,
+    min_confidence: float,
+    english: bool = False,
 ) -> Caption:
     """Apply a style; empty the text of a picture that is not a photograph.
 
-    A picture whose probability is below `photograph` is not one. In the form `auto`, a caption with
-    a confidence below `sure` becomes a phrase if it leaves out the likeliest concept, or names a
-    thing that is not among the likely ones.
+    A picture whose probability is below `photograph` is not one. In the form `auto`, a caption
+    with a confidence below `min_confidence` becomes a phrase if it does not name the likeliest
+    concept, or names an unlikely thing.
     """
     known = caption.photograph
     if known is not None and known < photograph and not style.any_picture:
         return replace(caption, text="", alternatives=(), left_out=NOT_A_PHOTOGRAPH)
     if caption.left_out:
         return caption
-    unsure = style.form == "auto" and caption.confidence < sure and _is_doubtful(caption)
+    unsure = style.form == "auto" and caption.confidence < min_confidence and _is_doubtful(caption)
     if style.form == "phrase" or unsure:
         caption = _as_phrase(caption, style)
     if english and style.neutral:
@@ -78,18 +83,18 @@ def _mend(caption: Caption, style: Style) -> Caption:
 
 
 def _is_doubtful(caption: Caption) -> bool:
-    """Whether the caption leaves out the surest concept, or names an unlikely thing."""
-    surest, said = _surest(caption), nouns_of(caption.words)
-    if surest is None:
+    """Whether the caption does not name the likeliest concept, or names an unlikely thing."""
+    likeliest, nouns = _likeliest(caption), nouns_of(caption.words)
+    if likeliest is None:
         return False
     likely = {each.noun for each in caption.concepts if each.probability >= DOUBTED}
-    doubted = [noun for noun in said if kind_of(noun) in CHECKED and noun not in likely]
-    return bool(doubted) or not any(agree(noun, surest.noun) for noun in said)
+    doubted = [noun for noun in nouns if kind_of(noun) in CHECKED and noun not in likely]
+    return bool(doubted) or not any(agree(noun, likeliest.noun) for noun in nouns)
 
 
 def _as_phrase(caption: Caption, style: Style) -> Caption:
-    """The caption as a phrase; unchanged if no noun is sure."""
-    concept = _surest(caption)
+    """The caption as a phrase; unchanged if no noun is likely enough."""
+    concept = _likeliest(caption)
     if concept is None:
         return caption
     text = phrase_of(concept.noun)
@@ -108,13 +113,17 @@ def _as_phrase(caption: Caption, style: Style) -> Caption:
     )
 
 
-def _surest(caption: Caption) -> Concept | None:
-    """The likeliest noun of a thing, without those that include a narrower sure one."""
-    sure = [c for c in caption.concepts if c.probability >= SURE and kind_of(c.noun) in THINGS]
+def _likeliest(caption: Caption) -> Concept | None:
+    """The likeliest confident noun for an object, ignoring hypernyms of other confident nouns."""
+    confident = [
+        concept
+        for concept in caption.concepts
+        if concept.probability >= MIN_NOUN_PROBABILITY and kind_of(concept.noun) in THINGS
+    ]
     narrow = [
         concept
-        for concept in sure
-        if not any(is_wider(concept.noun, c.noun) for c in sure if c is not concept)
+        for concept in confident
+        if not any(is_wider(concept.noun, c.noun) for c in confident if c is not concept)
     ]
     return max(narrow, key=lambda concept: concept.probability, default=None)
 

@@ -2,7 +2,7 @@
 
 Pictures are identified by size, modification time and content; answers by content and request
 (model and options). So a picture that has not changed is not read again unless the request is new,
-and of equal pictures one is captioned. At most a second's work is not yet on the disk, and the file
+and identical pictures are captioned once. At most a second's work is not yet on the disk, and the file
 is consistent whenever a process ends.
 """
 
@@ -29,7 +29,7 @@ COMMIT_EVERY = 1.0
 """Seconds between commits."""
 MOST_LISTINGS = 2**60
 Stamp = tuple[int, int, int]
-"""Of a file that was read: inode, size in bytes, modification time in nanoseconds."""
+"""The state of a file when it was read: inode, size in bytes, modification time in nanoseconds."""
 
 NOTE = """
 INSERT INTO pictures VALUES (:path, :listing, :place, :size, :changed, NULL, :problem, :passing)
@@ -336,9 +336,9 @@ def _explain_loss(folder: Path) -> str | None:
 
 def _explain(error: sqlite3.Error, path: Path) -> str:
     if "locked" in str(error):
-        return f"another cutline is using {path}: let it end first"
+        return f"another cutline process is using {path}: wait for it to finish"
     if "not a database" in str(error) or "malformed" in str(error):
-        return f"{path} is damaged ({error}); delete it, and all pictures are captioned again"
+        return f"{path} is damaged ({error}); delete it; all pictures will then be captioned again"
     if "unable to open" in str(error):
         return f"{path} cannot be opened: it or its folder is not writable"
     return f"{path} cannot be written ({error}); all answers but those of the last second are kept"

@@ -1,7 +1,7 @@
 """The tables of a captioning journal, and checks that a journal file is one of cutline's.
 
-A journal may come with somebody else's folder. SQLite runs what a file says (views, triggers),
-follows links, and deletes the files that a hot journal names: so only files as cutline writes them
+A journal may come with somebody else's folder. SQLite executes views and triggers in a file, follows
+links, and deletes the files that a hot journal names, so only files with exactly cutline's schema
 are opened.
 """
 
@@ -58,7 +58,9 @@ def connect(path: Path, *, timeout: float, **options: Any) -> sqlite3.Connection
 
 def describe_foreign(path: Path) -> str:
     """A sentence about a journal that is not cutline's."""
-    return f"{path} was not written by cutline; delete it, and all pictures are captioned again"
+    return (
+        f"{path} was not written by cutline; delete it; all pictures will then be captioned again"
+    )
 
 
 def require_own_files(path: Path) -> None:

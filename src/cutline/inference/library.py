@@ -49,7 +49,7 @@ class CaptionOptions:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """So many pictures were found; at the end of the scan, `known` of them have an answer."""
+    """Progress of the scan: number of pictures found; at its end, also how many have an answer."""
 
     found: int
     known: int | None = None
@@ -107,8 +107,8 @@ def caption_library(
     """Caption pictures into a `.jsonl`, `.csv` or `.parquet` file; the same call resumes.
 
     The file is written at the end, and when the caller stops iterating. A picture is captioned
-    again only if it, the model or the options have changed; of equal pictures one is captioned. A
-    caption that a person changed in the file is kept. Damaged pictures have a row with the reason
+    again only if it, the model or the options have changed; identical pictures are captioned once.
+    A caption that a person changed in the file is kept. Damaged pictures have a row with the reason
     and are tried again with `retry_failed`; those that could not be read are tried every time, and
     the captions in a folder that cannot be listed stay. Files that changed less than `settled`
     seconds ago wait for the next call.
@@ -167,7 +167,7 @@ def watch(
 ) -> Generator[Event]:
     """Caption what is there, then what appears, until the caller stops iterating.
 
-    Scans every so many seconds. Folders and patterns may be empty meanwhile.
+    Scans every `every` seconds. Folders and patterns may match nothing yet.
     """
     roots = _as_strings(paths)
     while True:
@@ -188,7 +188,7 @@ def describe_model(captioner: Captioner) -> dict[str, Any]:
 
 
 def _request(captioner: Captioner, options: CaptionOptions) -> str:
-    """What answers depend on beside the picture: the key of an answer in the journal."""
+    """What answers depend on besides the picture: the key of an answer in the journal."""
     free = options.style == UNCONSTRAINED
     style = {} if free else {"style": options.style.as_json()}
     request = {"best": options.best, "gaze": options.gaze, **style, **describe_model(captioner)}

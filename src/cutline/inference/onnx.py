@@ -66,7 +66,7 @@ class OnnxEngine:
         if "vocabulary" not in self._metadata:
             raise ModelError(f"{path} carries no vocabulary: it was not made by `cutline export`")
         if self._metadata.get("format") != FORMAT:
-            raise ModelError(f"{path} was made by another cutline: export it again with this one")
+            raise ModelError(f"{path} was made by a different version of cutline: export it again")
         try:
             self.vocabulary = Vocabulary.of_lines(self._metadata["vocabulary"])
             """The words by id."""
@@ -140,7 +140,8 @@ class OnnxEngine:
         taken = {each.name for each in self._session.get_overridable_initializers()}
         if "avoid" not in taken:
             raise ModelError(
-                f"{self.path} has no inputs for a style: export it again with this cutline"
+                f"{self.path} has no inputs for a style, because it was made by a different version of "
+                "cutline: export it again"
             )
         if style.max_chars is not None and "max_chars" not in taken:
             raise ModelError(NEEDS_BEAM)
@@ -210,7 +211,7 @@ def _reason(error: Exception) -> str:
 def _sums_saturate(processor: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether 8-bit products saturate on this processor: x86 without VNNI (before 2019).
 
-    There, exact sums must be asked for; elsewhere that would halve the speed for nothing.
+    Exact sums must be requested there; elsewhere they would halve the speed without benefit.
     """
     if platform.machine().lower() not in ("x86_64", "amd64") or not processor.exists():
         return False

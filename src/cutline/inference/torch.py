@@ -53,7 +53,7 @@ class TorchEngine:
 
     @property
     def on_one_core(self) -> "TorchEngine":
-        """Itself."""
+        """The engine itself."""
         return self
 
     def write(self, pixels: NDArray[np.uint8], style: Style = UNCONSTRAINED) -> Written:
@@ -70,7 +70,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def read_with(self, decoder: Any, regions: Tensor, style: Style = UNCONSTRAINED) -> Written:
-        """Captions by a decoder of somebody else's, found as this engine searches."""
+        """Caption with another decoder, using this engine's search."""
         limits = None if style.is_unconstrained else self._limits(style, regions.device)
         found = self._search(decoder, regions, limits=limits)
         named = predict_concepts(decoder, regions) or ()

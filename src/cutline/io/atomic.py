@@ -129,7 +129,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 def remove_partial_files(folder: Path) -> None:
     """Remove the partial files and folders that killed processes of this user left in a folder.
 
-    A living process holds a lock on its own. Where locks do not work, everything stays.
+    Running processes lock their partial files. Nothing is removed if locking is unsupported.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -188,7 +188,7 @@ def try_lock(path: Path) -> Iterator[bool]:
 def remove_locked(file: FileIO, path: Path) -> None:
     """Remove a file while its lock is held; Windows only removes closed ones.
 
-    A file that cannot be removed stays, and so does another one that has taken its name.
+    Does nothing if the file cannot be removed or has been replaced by another.
     """
     if not os.fstat(file.fileno()).st_nlink:
         return

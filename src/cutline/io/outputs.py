@@ -1,8 +1,8 @@
-"""Checks before an output is written: it is no input, and replaces only what cutline made.
+"""Checks of an output path: it must not be an input file, and may replace only cutline's files.
 
-What cutline made is recognized by content: pages and drawings name their generator, one-file models
-carry a vocabulary, scores and results have the form in which they are written. A file of captions
-is recognized by its journal, since a person may have made one of the same form.
+Files that cutline wrote are recognized by content: pages and drawings name their generator, one-file
+models contain a vocabulary, scores and results are recognized by their format. A file of captions
+is recognized by its journal, since other programs write the same format.
 """
 
 import json
@@ -19,7 +19,7 @@ from cutline.io.atomic import require_writable
 SOFTWARE = 0x0131
 """The EXIF tag `Software`, by which drawings are recognized."""
 _BEGINNINGS = (b'[\n{\n"image_id": ', b"# Inspection of ")
-"""Of the files that `cutline evaluate --out` and `cutline inspect --out` write."""
+"""First bytes of the files that `cutline evaluate --out` and `cutline inspect --out` write."""
 _MODEL = b"\x0a\x0avocabulary\x12"
 """The metadata key of a one-file model, in Protocol Buffers encoding."""
 _HEAD = 4096
@@ -105,14 +105,14 @@ def _is_scores(path: Path) -> bool:
     with path.open("rb") as file:
         line = file.readline(10**6)
     try:
-        told = json.loads(line)
+        record = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    if not isinstance(told, dict) or list(told)[:2] != ["image_id", "caption"]:
+    if not isinstance(record, dict) or list(record)[:2] != ["image_id", "caption"]:
         return False
-    scores = list(told.values())[2:]
+    scores = list(record.values())[2:]
     return bool(scores) and all(isinstance(score, float) for score in scores)
 
 
 GENERATOR = '<meta name="generator" content="cutline '
-"""In the head of every page, by which pages are recognized."""
+"""The tag in the head of every page, by which pages are recognized."""

@@ -1,4 +1,4 @@
-"""The files that `cutline caption` writes, read again: a caption for each picture, or why not.
+"""Reads what `cutline caption` writes: for each picture, its caption or why it has none.
 
 Rows of JSON lines or of a table (CSV, Parquet) need only a `path` and one of `caption`, `left_out`
 and `error`. Confidence, words, their probabilities, attention, candidates and the model are read
@@ -74,7 +74,7 @@ class Prediction:
     best: tuple[Candidate, ...] = ()
     """All candidates, the first included, if more than one was asked for."""
     confidence: float | None = None
-    """Of the caption, also of one that was left out."""
+    """Confidence of the caption, even if it was left out."""
     model: Model = Model()
     date: str = ""
     human: bool = False
@@ -87,7 +87,7 @@ class Prediction:
 
     @classmethod
     def from_row(cls, row: Any, where: str = "") -> "Prediction":
-        """From one row. Raises `DataError` that begins with `where`, its file and line."""
+        """Parse one row. The message of a `DataError` begins with `where`, its file and line."""
         try:
             return _read_row(row)
         except (DataError, ModelError) as error:

@@ -18,8 +18,8 @@ ACCEPTED = (
     "lines of JSON with an id and a caption each, or Flickr8k's name#number<tab>caption"
 )
 ID_KEYS = ("image_id", "id", "image", "path")
-"""Keys of the image id, in this order: beside `image_id`, `id` is that of the caption. Of a path
-the file name counts."""
+"""Keys of the image id, in order of preference. If `image_id` is present, `id` is the caption's id.
+For a path, only the file name is used."""
 KARPATHY_SPLITS = {"train": ("train", "restval"), "validation": ("val",), "test": ("test",)}
 MANY_LINES = re.compile(r"\s*\{.*\}\s*\n\s*\{")
 FLICKR_LINE = re.compile(r"([^\t]+)#\d+\t(.*)")
@@ -83,7 +83,7 @@ def _read_entries(path: Path, split: str | None = None) -> Iterator[Entry]:
     else:
         entries = _read_json(data, path)
     if split is not None:
-        raise DataError(f"{path} has no splits, so that {split!r} cannot be chosen")
+        raise DataError(f"{path} has no splits, so --split {split} cannot be used")
     return entries
 
 
@@ -118,7 +118,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]], where: str) -> dict[str, A
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         duplicate = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{where}: the key {duplicate!r} is there twice")
+        raise DataError(f"{where}: the key {duplicate!r} appears twice")
     return found
 
 

@@ -1,7 +1,7 @@
 """Read and write captions in pictures with ExifTool, one process for all pictures.
 
-ExifTool works on copies with names of ours in a temporary folder: so no file name is taken for an
-option or mangled by character sets, and the picture itself is never open for writing.
+ExifTool works on temporary copies with safe names, so no file name is mistaken for an option or
+garbled by encoding, and the picture itself is never open for writing.
 """
 
 import contextlib

@@ -61,7 +61,7 @@ class Found:
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """`{"description": {"x-default": "a dog", "en": "a dog"}}`; fields without text are absent."""
     text_hash: str = ""
-    """Of the mark; empty if there is none."""
+    """The text hash of the mark; empty if there is none."""
 
     @property
     def human(self) -> str:

@@ -63,7 +63,7 @@ class Undone:
 
 
 class UndoJournal:
-    """The changes of one album; no file is made before the first change."""
+    """The changes of one album; no file is created until the first change."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -92,7 +92,9 @@ class UndoJournal:
         # another process may have removed it between our opening and our locking
         if lock(lines.fileno()) is False or not os.fstat(lines.fileno()).st_nlink:
             lines.close()
-            raise WritingError(f"{self.path} is in use by another cutline: let it end first")
+            raise WritingError(
+                f"another cutline process is using {self.path}: wait for it to finish"
+            )
         self._lines = lines
         # another process may have written; on Windows only the locked handle can read
         self._note(parse_changes(remove_torn_line(lines), self.path))
@@ -173,7 +175,9 @@ class UndoJournal:
             raise WritingError(f"cannot be restored: {self.blobs_path} is damaged") from None
         old = content[: before.prefix] + middle + content[len(content) - before.suffix :]
         if sha256(old).hexdigest() != before.sha256:
-            raise WritingError(f"cannot be restored: {self.blobs_path} is not the journal's")
+            raise WritingError(
+                f"cannot be restored: {self.blobs_path} does not belong to this journal"
+            )
         return old
 
     def forget(self, change: Change) -> None:
@@ -283,15 +287,14 @@ def _require_owner(path: Path, journal: UndoJournal) -> None:
         status = require_regular_file(each)
         if status and os.name != "nt" and status.st_uid != os.getuid():
             raise WritingError(
-                f"{each} belongs to another user and is not used: if you trust it, use a copy, "
-                "which is yours"
+                f"{each} belongs to another user: if you trust it, copy it and use the copy"
             )
 
 
 def _require_inside(target: Path, folders: list[Path], journal: Path) -> None:
     if not any(target.is_relative_to(folder) for folder in folders):
         raise WritingError(
-            f"is outside the journal's folder: if that is right, name its folder, as in "
+            f"is outside the journal's folder: if that is intended, pass its folder, for example "
             f"`cutline undo {quote(str(journal))} {quote(str(target.parent))}`"
         )
 

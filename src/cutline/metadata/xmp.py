@@ -113,7 +113,9 @@ def put_text(packet: bytes | None, text: str, mark: Mark | None, language: str) 
     after = b"".join([*pieces, packet[start:]])
     told = _parse(after)
     if _others(told) != _others(before) or not told.found.holds(text, language, human=mark is None):
-        raise WritingError("has a form to which cutline cannot add without changing other texts")
+        raise WritingError(
+            "is structured so that cutline cannot add a caption without changing other text"
+        )
     return after
 
 
@@ -172,7 +174,7 @@ class _Parsed:
 def _parse(packet: bytes) -> _Parsed:
     packet = packet.rstrip(b"\0")  # padding of some programs
     if b"\0" in packet:
-        raise WritingError("is not in UTF-8, as XMP is")
+        raise WritingError("is not UTF-8, which XMP requires")
     reader = _Reader(packet)
     try:
         reader.parser.Parse(packet, True)
@@ -279,7 +281,7 @@ class _Reader:
 
     def _look_at_encoding(self, _: str, encoding: str | None, __: int) -> None:
         if encoding and encoding.lower() not in ("utf-8", "utf8", "us-ascii"):
-            raise WritingError(f"is in {encoding} and not in UTF-8, as XMP is")
+            raise WritingError(f"is in {encoding}, not UTF-8, which XMP requires")
 
 
 def _without_prefix(name: str) -> str:

@@ -1,4 +1,4 @@
-"""How many captions of a library are wrong at most, from a person's review of a sample.
+"""An upper bound on the share of wrong captions in a library, from a manually reviewed sample.
 
 `stratified_sample` draws the captions to review, `upper_bound` turns the number of wrong ones into
 a bound on the share of wrong ones in the whole library.
@@ -35,7 +35,7 @@ def upper_bound(wrong: int, reviewed: int, *, confidence: float = CONFIDENCE) ->
 
 
 def _cumulative(most: int, draws: int, share: float) -> float:
-    """The probability of `most` or fewer successes in so many draws, for 0 < share < 1."""
+    """The probability of at most `most` successes in `draws` trials, each with probability `share`."""
     if share <= 0 or share >= 1:
         return float(share <= 0)
     return sum(

@@ -1,4 +1,4 @@
-"""Hallucination: what captions name and no reference does: persons, objects, dogs.
+"""Hallucination: people, objects and dogs that a caption mentions but no reference does.
 
 A person is invented if the caption names one and no reference does; an object if its noun matches
 none of the references' nouns: synonyms are one noun, and a hypernym matches (`bird` for a duck).

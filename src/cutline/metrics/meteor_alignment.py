@@ -62,7 +62,7 @@ class Sentence:
     synonyms: Sequence[frozenset[str]]
     """For each word, its synonyms among all words of the data."""
     phrases: Sequence[Phrase]
-    """By start, then by length."""
+    """Sorted by start, then by length."""
     phrase_spans: Mapping[str, Sequence[tuple[int, int]]]
     """Start and length of each phrase that is in the paraphrase table."""
 
@@ -178,8 +178,8 @@ def _find_paraphrases(
 def _search(candidates: Sequence[Sequence[_Candidate]], shared: int) -> tuple[Match, ...]:
     """The matches of the best path; `shared` are the words that several candidates cover.
 
-    METEOR's program adds the distance of a match not to the path that takes it but to the one that
-    it came from: to the later candidates and to the path without any.
+    METEOR's program charges a match's distance not to the path that takes the match but to its
+    parent; so later candidates, and the path that skips all of them, pay it.
     """
     certain = [here for here in candidates if here and not here[0].words & shared]
     paths: list[_Path] = [(0, sum(here[0].words for here in certain), -1, 0, None)]

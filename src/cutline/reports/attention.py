@@ -1,6 +1,6 @@
 """Attention maps drawn over the picture, and contact sheets.
 
-Enters: a picture as the model saw it and a caption with its attention (`gaze`). Leaves: one picture
+Input: a picture as the model saw it and a caption with its attention (`gaze`). Output: one picture
 with a panel for each word, bright where the model looked and dark elsewhere.
 """
 
@@ -33,7 +33,10 @@ def draw_gaze(pixels: NDArray[np.uint8], caption: Caption) -> Image.Image:
     Raises `ModelError` if the caption has no attention, or attention to the whole picture only.
     """
     if caption.gaze is None:
-        raise ModelError("this model does not report its attention: export it with this cutline")
+        raise ModelError(
+            "this model does not report its attention: it was made by a different version of cutline; "
+            "export it again"
+        )
     if caption.gaze.shape[1] < 2:
         raise ModelError("this model has no attention: it sees each picture as a whole")
     panels = [(caption.text, Image.fromarray(pixels))]
@@ -51,7 +54,7 @@ def draw_gaze(pixels: NDArray[np.uint8], caption: Caption) -> Image.Image:
 
 
 def draw_contact_sheet(pairs: Sequence[tuple[Path, str]], *, columns: int = 4) -> Image.Image:
-    """Draw pictures with their captions under them, so many in a row."""
+    """Draw pictures with their captions under them, in rows of `columns`."""
     width, height, text_height = 240, 180, 46
     rows = math.ceil(len(pairs) / columns)
     sheet = Image.new("RGB", (columns * width, rows * (height + text_height)), "white")
@@ -74,7 +77,7 @@ def save_drawing(drawing: Image.Image, out: Path) -> None:
     """
     format = Image.registered_extensions().get(out.suffix.lower())
     if format not in Image.SAVE:
-        raise CutlineError(f"{out} is no picture file: choose a name that ends in .png or .jpg")
+        raise CutlineError(f"{out} is not a picture file: choose a name ending in .png or .jpg")
     exif = Image.Exif()
     exif[SOFTWARE] = f"cutline {__version__}"
     try:

@@ -1,6 +1,6 @@
 """The page of a file of captions: pictures, words, attention, candidates, scores.
 
-Enters: what `cutline caption` wrote, and references if there are any. Leaves: one HTML file that
+Input: what `cutline caption` wrote, and references if there are any. Output: one HTML file that
 opens from disk. `comparison` does the same for two files.
 """
 

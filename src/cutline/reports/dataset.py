@@ -1,6 +1,6 @@
 """A summary of a data set: counts, caption lengths, words, damaged pictures, duplicates.
 
-Enters: examples. Leaves: a `Summary`, which `format_summary` turns into text and `render_summary`
+Input: examples. Output: a `Summary`, which `format_summary` turns into text and `render_summary`
 into an HTML page.
 """
 

@@ -1,6 +1,6 @@
 """A page of pictures with captions, which can be searched, sorted and used by keyboard.
 
-Enters: cards, each a picture with one or more captions. Leaves: an HTML file. Its text can be read
+Input: cards, each a picture with one or more captions. Output: an HTML file. Its text can be read
 without scripts; pictures, words and attention are JSON in chunks that the script parses when they
 come near the window, so that a page of thousands of pictures opens and scrolls without delay.
 """

@@ -1,8 +1,8 @@
-"""One HTML page in one file, made from a template, with a policy that forbids everything else.
+"""Single-file HTML pages from templates, with a content security policy.
 
 Templates are in `templates/`, style sheets and scripts in `assets/`. Jinja2 escapes every value,
-and the policy allows only the page's own style and script, by their hashes: no caption can run
-code, and nothing is fetched.
+and the policy allows only the page's own style and script, by their hashes, and blocks all other
+resources: no caption can run code, and nothing is fetched.
 """
 
 from base64 import b64encode

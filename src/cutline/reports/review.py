@@ -108,7 +108,7 @@ class Review:
         if verdict not in (*VERDICTS, None):
             raise DataError(f"there is no verdict {verdict!r}: use {', '.join(VERDICTS)}")
         if verdict == EDITED and not 0 < len(caption) <= LONGEST:
-            raise DataError(f"an edited caption has 1 to {LONGEST:,} characters")
+            raise DataError(f"an edited caption must have 1 to {LONGEST:,} characters")
         with self._lock:
             path = self.row(item)["path"]
             if self._stamp() != self._status:

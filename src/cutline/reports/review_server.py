@@ -51,7 +51,7 @@ class ReviewServer(ThreadingHTTPServer):
         return encode_thumbnail(path, side=SIDE).content
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that closes a connection early is no error."""
+        """Ignore browsers that close a connection early."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -105,11 +105,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         if self.headers.get("Content-Type") != "application/json" or path != "verdict":
             raise DataError("verdicts are JSON")
-        told = json.loads(body)
-        if not isinstance(told, dict) or not isinstance(told.get("item"), int):
-            raise DataError("a verdict names its item")
+        fields = json.loads(body)
+        if not isinstance(fields, dict) or not isinstance(fields.get("item"), int):
+            raise DataError("a verdict must name its item")
         item = self.server.review.decide(
-            told["item"], told.get("verdict"), str(told.get("caption") or "")
+            fields["item"], fields.get("verdict"), str(fields.get("caption") or "")
         )
         self._send_json({"item": item, "progress": self._progress()})
 
@@ -120,8 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
             "map": self.server.review.map(),
         }
 
-    def _send_json(self, told: Any, *, status: int = 200) -> None:
-        self._send(json.dumps(told).encode(), "application/json", status=status)
+    def _send_json(self, answer: Any, *, status: int = 200) -> None:
+        self._send(json.dumps(answer).encode(), "application/json", status=status)
 
     def _send(self, content: bytes, kind: str, *, status: int = 200) -> None:
         self.send_response(status)

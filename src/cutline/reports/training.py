@@ -1,7 +1,7 @@
 """The page of a training run: learning curves, scores of each epoch, sample captions.
 
-Enters: a model folder with `history.jsonl` (one line per step) and `epochs.jsonl` (one per epoch).
-Leaves: `report.html` in that folder. Needs no torch, and can be repeated at any time.
+Input: a model folder with `history.jsonl` (one line per step) and `epochs.jsonl` (one per epoch).
+Output: `report.html` in that folder. Needs no torch, and can be repeated at any time.
 """
 
 from collections.abc import Iterator, Sequence

@@ -34,7 +34,7 @@ GRACE_SECONDS = 30
 MAX_CONNECTIONS = 512
 BACKLOG = 1024
 M_MMAP_THRESHOLD = -3
-"""Of malloc.h."""
+"""The constant of that name in malloc.h."""
 MIN_LIFETIME = 5.0
 """A process that ends within this time is not restarted, because it failed to start."""
 HEADERS = [("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store")]
@@ -181,7 +181,8 @@ def _run(
 def _return_memory() -> None:
     """Have glibc return large buffers to the system when they are freed, and not reuse them.
 
-    Otherwise its threshold rises to 32 MB, and memory that pictures of many sizes took stays taken.
+    Otherwise its threshold rises to 32 MB, and memory used for pictures of many sizes is never
+    released.
     """
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 10**6)

@@ -32,5 +32,5 @@ class Settings:
     queued_seconds: float = 2.0
     """Maximum queue length, as the time that captioning it takes at the current speed."""
     megapixels: float = 12.5
-    """Maximum size of a picture that must be decoded whole. Progressive JPEGs may have twice as
+    """Maximum size of a picture that is decoded at full size. Progressive JPEGs may have twice as
     many; baseline JPEGs are decoded at a reduced size, and only `cutline.images` limits them."""

@@ -17,14 +17,14 @@ KIN = """
     baby babies mother mothers mom moms father fathers adult adults parent parents family families
     infant infants male males female females elder elders daddy mommy
 """
-"""Words for persons that are also used of animals."""
+"""Words for people that also describe animals."""
 LABELS = """
     passenger commuter pedestrian tourist visitor fighter police cop twin guest child toddler squad
     team king queen cowboy chef pirate
 """
-"""Words for persons that describe the noun that follows: `a passenger train`."""
+"""Words for people that, before another noun, only describe it: `a passenger train`."""
 PEOPLES = ("person", "body", "sport")
-"""Kinds of nouns before which they still are persons: `a baby hand`."""
+"""Kinds of nouns before which they still mean people: `a baby hand`."""
 HOUSEMATES = frozenset(["dog", "cat", "horse"])
 """Animals that appear with a family more often than they form one."""
 

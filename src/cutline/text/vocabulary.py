@@ -42,7 +42,7 @@ class Vocabulary:
             raise ModelError(f"a vocabulary begins with {' '.join(MARKERS)}")
         if len(ids) < len(self.words):
             twice = next(word for number, word in enumerate(self.words) if ids[word] != number)
-            raise ModelError(f"the vocabulary has {twice!r} twice")
+            raise ModelError(f"the vocabulary contains {twice!r} twice")
         object.__setattr__(self, "_ids", {word: ids[word] for word in self.words[len(MARKERS) :]})
 
     @classmethod

@@ -35,9 +35,9 @@ from cutline.types import Example
 FILE, FOUND = "concepts.safetensors", "found.jsonl"
 PERSON = "person"
 NAMED_IN = 12
-"""A noun becomes a concept if the captions of so many training images name it."""
+"""Minimum number of training images whose captions name a noun for it to become a concept."""
 CERTAIN_CAPTIONS = 2
-"""A noun that so many of an image's captions name is certainly there."""
+"""Number of an image's captions that must name a noun for it to count as certainly present."""
 ALSO = 0.5
 """The weight of a class for a noun other than its first."""
 FOLDS, STEPS, DECAY = 4, 300, 0.1

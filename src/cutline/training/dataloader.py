@@ -59,7 +59,10 @@ def open_loader(
     """
     captions = _Captions(examples, vocabulary, view)
     if batch_size < 1 or not len(captions):
-        raise DataError(f"{len(captions)} captions in batches of {batch_size}: at least 1 of 1")
+        raise DataError(
+            f"{len(captions)} captions in batches of {batch_size}: need at least one caption and a "
+            "batch size of at least 1"
+        )
     plan = _Epochs(captions.lengths, batch_size, shuffle=shuffle, seed=seed, epoch=epoch)
     own_chance = torch.Generator().manual_seed(
         seed

@@ -173,8 +173,8 @@ class Experiment:
             with try_lock(lock) as alone:
                 if not alone:
                     raise TrainingError(
-                        f"another cutline is training in {self.folder}: wait until it ends, or "
-                        "choose another folder with --out"
+                        f"another cutline process is training in {self.folder}: wait for it to "
+                        "finish, or choose another folder with --out"
                     )
                 yield from self._run()
         except OSError as error:

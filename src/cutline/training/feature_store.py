@@ -183,7 +183,7 @@ def _read_index(journal: Path) -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One writer at a time, where the system has locks; a killed one lets go of its own."""
+    """Allow one writer at a time, if locks are supported; a killed process releases its lock."""
     with open_to_append(path) as file:
         lock(file.fileno(), wait=True)
         yield

@@ -78,7 +78,7 @@ def read_epochs(folder: Path) -> list[Epoch]:
             epoch, step, loss = int(line["epoch"]), int(line["step"]), float(line["loss"])
             found.append(Epoch(epoch, step, loss, scores, bool(line["is_best"]), samples))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            raise DataError(f"{folder / EPOCHS}, line {number}: this is no epoch") from None
+            raise DataError(f"{folder / EPOCHS}, line {number}: not a valid epoch record") from None
     return found
 
 

@@ -62,7 +62,7 @@ class InitialDecoder(NamedTuple):
 
 
 class FeaturePooler:
-    """The mean of an image's regions, for images of which the run needs no more."""
+    """The mean of an image's regions, for images of which only the mean is needed."""
 
     def __init__(
         self, inputs: TrainingInputs, encoder_input: EncoderInput, options: Training

@@ -54,7 +54,7 @@ def rules() -> dict[str, Any]:
             "vowel": [*tokenizer.UNLIKE_YOU, *tokenizer.SILENT],
         },
         "notAPhotograph": fallback.NOT_A_PHOTOGRAPH,
-        "sure": fallback.SURE,
+        "minNounProbability": fallback.MIN_NOUN_PROBABILITY,
         "doubted": fallback.DOUBTED,
         "things": sorted(fallback.THINGS),
         "checked": sorted(fallback.CHECKED),

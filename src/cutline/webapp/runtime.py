@@ -20,7 +20,7 @@ INTEGRITY = (
     "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJm"
     "g8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 )
-"""Of the tarball of that version, as npm states it."""
+"""The integrity hash of that version's tarball, from npm."""
 TARBALL = RemoteFile(
     f"{NAME}-{VERSION}.tgz",
     f"https://registry.npmjs.org/{NAME}/-/{NAME}-{VERSION}.tgz",
@@ -29,7 +29,7 @@ TARBALL = RemoteFile(
 SCRIPT, BINARY = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
 """The files of the package that are used: the build for WebAssembly alone."""
 MAX_BYTES = 100 * 10**6
-"""Of one file of the package."""
+"""Maximum size of a file of the package."""
 
 
 @dataclass(frozen=True, slots=True)

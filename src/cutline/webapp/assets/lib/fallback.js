@@ -45,8 +45,9 @@ function asPhrase(caption, nouns, rules) {
 }
 
 /** The likeliest noun of a thing; of those that are true of one thing the narrowest. */
-function surestOf(concepts, nouns, { sure, things }) {
-  const likely = concepts.filter(({ noun, probability }) => probability >= sure && things.includes(nouns.kindOf(noun)));
+function surestOf(concepts, nouns, { minNounProbability, things }) {
+  const isConfident = ({ noun, probability }) => probability >= minNounProbability && things.includes(nouns.kindOf(noun));
+  const likely = concepts.filter(isConfident);
   const isNarrow = (each) => !likely.some((other) => other !== each && nouns.isWider(each.noun, other.noun));
   return likely.filter(isNarrow).reduce((best, each) => (best && best.probability >= each.probability ? best : each), null);
 }
