@@ -58,11 +58,11 @@ def unreadable(tmp_path: Path) -> dict[str, Path]:
         ("folder", "is a folder, not a picture"),
         ("empty", "is empty (0 bytes)"),
         ("half", "is truncated: the file ends before the picture does"),
-        ("letter", f"is not a picture that can be read here ({', '.join(FORMATS)})"),
-        ("eps", f"is not a picture that can be read here ({', '.join(FORMATS)})"),
+        ("letter", f"is not a picture in a supported format ({', '.join(FORMATS)})"),
+        ("eps", f"is not a picture in a supported format ({', '.join(FORMATS)})"),
         (
             "icon",
-            "is not a picture that can be read here but an icon (ICO): convert it to PNG first",
+            "is an icon (ICO), which is not supported: convert it to PNG first",
         ),
         ("heic", "is "),  # a sentence with or without pillow-heif: test_camera_formats.py
         (
@@ -104,7 +104,7 @@ def test_what_has_no_path_is_named_by_its_kind() -> None:
         (b"", "the file is empty"),
         (b"hello", "the file is not a picture"),
         (io.StringIO("hello"), "the file was opened as text"),
-        (3, "the file is of <class 'int'>, and no path, bytes or array"),
+        (3, "the file is of <class 'int'>, not a path, bytes or an array"),
     ]:
         with pytest.raises(ImageError, match=sentence):
             unchecked(source, VIEW)

@@ -18,8 +18,8 @@ from cutline.types import Example
 
 GROUP = 128
 """Batches per group that is sorted by length: more need less padding, fewer mix better. In batches
-of 128 Flickr8k captions the padding is 50 % for GROUP = 1, 4 % for 32, 1 % for 128, and 0.5 % if all
-are sorted together."""
+of 128 Flickr8k captions, the padding is 50 % for GROUP = 1, 4 % for 32, 1 % for 128, and 0.5 % if
+all are sorted together."""
 
 
 class Source(Protocol):

@@ -273,7 +273,7 @@ def _stream(source: Any) -> io.BytesIO | io.BufferedReader:
         return path.open("rb")
     if isinstance(source, Bytes):
         return io.BytesIO(source)
-    _refuse_unless(hasattr(source, "read"), f"is of {type(source)}, and no path, bytes or array")
+    _refuse_unless(hasattr(source, "read"), f"is of {type(source)}, not a path, bytes or an array")
     found = source.read(MOST_BYTES + 1)
     _refuse_unless(not isinstance(found, str), "was opened as text: open it with mode 'rb'")
     return io.BytesIO(found)
@@ -348,7 +348,7 @@ def _scaled(values: npt.NDArray[Any], top: float) -> npt.NDArray[np.uint8]:
 
 MOST_BYTES = 256 * 10**6
 EXACT = 25 * 10**6  # pixels up to which a picture is converted at once, in parallel with others
-LONG = 100_000  # rows from which the cost of rows counts: no photograph has so many
+LONG = 100_000  # rows from which the cost of rows counts: no photograph is this tall
 BAND = 4 * 10**6  # pixels of a larger picture that are converted at a time
 
 # Limits that keep decoding below 1 GB and 10 s, as test_damaged_images.py measures; others: 100. A
@@ -375,7 +375,7 @@ def _identify(stream: headers.Metered) -> ImageFile.ImageFile:
     if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
         return open_heif(stream)
     _refuse_unless(start != b"FUJIFILMCCD-RAW ", "is a raw file without a JPEG preview")
-    raise RefusalError(f"is not a picture{_describe_unknown(start)}")
+    raise RefusalError(_describe_unknown(start))
 
 
 def open_heif(stream: Any) -> ImageFile.ImageFile:
@@ -391,8 +391,8 @@ def open_heif(stream: Any) -> ImageFile.ImageFile:
 
 def _describe_unknown(start: bytes) -> str:
     if start[:4] == b"\0\0\1\0":
-        return " that can be read here but an icon (ICO): convert it to PNG first"
-    return f" that can be read here ({', '.join(FORMATS)})"
+        return "is an icon (ICO), which is not supported: convert it to PNG first"
+    return f"is not a picture in a supported format ({', '.join(FORMATS)})"
 
 
 def _refuse_giant(picture: Image.Image, stream: Any) -> None:

@@ -1,6 +1,6 @@
 """Replaces captions that the model's concepts contradict by a phrase, or by nothing.
 
-Takes a caption as the search found it, a style and two thresholds of the model card.
+Takes a caption as the search found it, a style, and two thresholds from the model card.
 """
 
 from dataclasses import replace

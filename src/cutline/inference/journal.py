@@ -2,8 +2,8 @@
 
 Pictures are identified by size, modification time and content; answers by content and request
 (model and options). So a picture that has not changed is not read again unless the request is new,
-and identical pictures are captioned once. At most a second's work is not yet on the disk, and the file
-is consistent whenever a process ends.
+and identical pictures are captioned once. At most a second's work is not yet on the disk, and the
+file is consistent whenever a process ends.
 """
 
 import hashlib

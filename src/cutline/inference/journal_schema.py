@@ -1,8 +1,8 @@
 """The tables of a captioning journal, and checks that a journal file is one of cutline's.
 
-A journal may come with somebody else's folder. SQLite executes views and triggers in a file, follows
-links, and deletes the files that a hot journal names, so only files with exactly cutline's schema
-are opened.
+A journal may come with somebody else's folder. SQLite executes views and triggers in a file,
+follows links, and deletes the files that a hot journal names, so only files with exactly cutline's
+schema are opened.
 """
 
 import os

@@ -140,8 +140,8 @@ class OnnxEngine:
         taken = {each.name for each in self._session.get_overridable_initializers()}
         if "avoid" not in taken:
             raise ModelError(
-                f"{self.path} has no inputs for a style, because it was made by a different version of "
-                "cutline: export it again"
+                f"{self.path} has no inputs for a style: it was made by a different version of "
+                "cutline; export it again"
             )
         if style.max_chars is not None and "max_chars" not in taken:
             raise ModelError(NEEDS_BEAM)

@@ -1,8 +1,8 @@
 """Checks of an output path: it must not be an input file, and may replace only cutline's files.
 
-Files that cutline wrote are recognized by content: pages and drawings name their generator, one-file
-models contain a vocabulary, scores and results are recognized by their format. A file of captions
-is recognized by its journal, since other programs write the same format.
+Files that cutline wrote are recognized by content: pages and drawings name their generator,
+one-file models contain a vocabulary, scores and results are recognized by their format. A file of
+captions is recognized by its journal, since a person may have written one in the same format.
 """
 
 import json

@@ -35,7 +35,7 @@ def upper_bound(wrong: int, reviewed: int, *, confidence: float = CONFIDENCE) ->
 
 
 def _cumulative(most: int, draws: int, share: float) -> float:
-    """The probability of at most `most` successes in `draws` trials, each with probability `share`."""
+    """The probability of at most `most` successes in `draws` trials of probability `share`."""
     if share <= 0 or share >= 1:
         return float(share <= 0)
     return sum(

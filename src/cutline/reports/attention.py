@@ -34,8 +34,8 @@ def draw_gaze(pixels: NDArray[np.uint8], caption: Caption) -> Image.Image:
     """
     if caption.gaze is None:
         raise ModelError(
-            "this model does not report its attention: it was made by a different version of cutline; "
-            "export it again"
+            "this model does not report its attention: it was made by a different version of "
+            "cutline; export it again"
         )
     if caption.gaze.shape[1] < 2:
         raise ModelError("this model has no attention: it sees each picture as a whole")
