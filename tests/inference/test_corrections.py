@@ -44,7 +44,7 @@ def album(tmp_path, monkeypatch) -> Path:
 def captions_of(out: Path) -> dict[str, str | None]:
     from cutline.io.tables import read_rows
 
-    return {Path(row.told["path"]).stem: row.told.get("caption") for row in read_rows(out)}
+    return {Path(row.fields["path"]).stem: row.fields.get("caption") for row in read_rows(out)}
 
 
 def change(out: Path, stem: str, caption: str | None) -> None:

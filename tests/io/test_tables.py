@@ -115,7 +115,7 @@ def test_no_spreadsheet_computes_a_cell_and_it_is_read_as_it_was(tmp_path, text)
     assert not cells["caption"].startswith(("=", "+", "-", "@", "\t", "\r", "＝"))
     assert cells["log_prob"] == "-3.25"  # a number stays one
     [again] = read_rows(tmp_path / "captions.csv")
-    assert (again.told["path"], again.told["caption"]) == (row["path"], text)
+    assert (again.fields["path"], again.fields["caption"]) == (row["path"], text)
 
 
 def write_parquet(file, /, **columns):
@@ -174,4 +174,4 @@ def test_of_a_table_only_the_columns_of_captions_are_unpacked(tmp_path):
 
     [row] = read_rows(path)
 
-    assert row.told == {"path": "a.jpg", "caption": "a dog", "confidence": 0.5}
+    assert row.fields == {"path": "a.jpg", "caption": "a dog", "confidence": 0.5}

@@ -70,8 +70,8 @@ def main() -> None:
     except CutlineError as error:
         sys.exit(visible(f"cutline: {error}"))
     except click.ClickException as error:
-        error.show(said := io.StringIO())
-        click.echo(visible(said.getvalue(), keep="\n"), err=True, nl=False)
+        error.show(output := io.StringIO())
+        click.echo(visible(output.getvalue(), keep="\n"), err=True, nl=False)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort) as error:
         stopped = error.__cause__ if isinstance(error, click.Abort) else error

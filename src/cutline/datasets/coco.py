@@ -92,14 +92,14 @@ class Coco:
         documents = [_read_part(part) for part in there]
         if self.split == "karpathy":
             documents = [_divide_anew(document) for document in documents if document.is_captioned]
-        told = assemble(
+        reading = assemble(
             chain.from_iterable(document.entries for document in documents),
             {name: path for document in documents for name, path in document.pictures.items()},
         )
         unlabelled = (example for document in documents for example in document.unlabelled())
         again = (_lies_elsewhere(part) for part in found if part not in parts)
         absent = (_folder_is_absent(part) for part in parts if part not in there)
-        return Reading((*told.examples, *unlabelled), (*again, *absent, *told.problems))
+        return Reading((*reading.examples, *unlabelled), (*again, *absent, *reading.problems))
 
     def _find_parts(self) -> Iterator[_Part]:
         for split, name in _NAMES.items():
@@ -149,10 +149,10 @@ def _write_part(
         shutil.copyfile(example.image, pictures / file)
         document["images"].append({"id": number, "file_name": file})
     if is_captioned:
-        said = [(number, caption) for number, example in numbered for caption in example.captions]
+        pairs = [(number, caption) for number, example in numbered for caption in example.captions]
         document["annotations"] = [
             {"id": id, "image_id": number, "caption": caption}
-            for id, (number, caption) in enumerate(said, start=1)
+            for id, (number, caption) in enumerate(pairs, start=1)
         ]
     (folder / "annotations" / f"{name}.json").write_text(json.dumps(document), encoding="utf8")
 

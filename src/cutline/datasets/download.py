@@ -133,16 +133,16 @@ def _receive(remote: RemoteFile, part: Path, timeout: float) -> Iterator[tuple[i
 
 def _range_of(response: HTTPResponse | addinfourl) -> tuple[int, int]:
     """The offset at which the response starts, and the total size; 0 if not given."""
-    said = response.headers.get("Content-Range", "")
-    if response.status == 206 and said.startswith("bytes "):
-        span, _, whole = said.removeprefix("bytes ").partition("/")
+    value = response.headers.get("Content-Range", "")
+    if response.status == 206 and value.startswith("bytes "):
+        span, _, whole = value.removeprefix("bytes ").partition("/")
         return _number(span.partition("-")[0]), _number(whole)
     return 0, _number(response.headers.get("Content-Length", ""))
 
 
-def _number(said: str) -> int:
+def _number(value: str) -> int:
     """Parse a length from a header; 0 if it is missing or absurd."""
-    return int(said) if re.fullmatch("[0-9]{1,19}", said) else 0
+    return int(value) if re.fullmatch("[0-9]{1,19}", value) else 0
 
 
 def _check_size(remote: RemoteFile, part: Path, size: int) -> None:

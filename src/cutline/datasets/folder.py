@@ -142,12 +142,12 @@ def _read_jsonl(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Proble
 def _read_json(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]:
     """Read a document in COCO's format; problems have no line numbers."""
     try:
-        told = json.loads(file.read_bytes())
-        images = {image["id"]: image for image in told["images"]}
-        for said in told["annotations"]:
-            image = images[said["image_id"]]
+        document = json.loads(file.read_bytes())
+        images = {image["id"]: image for image in document["images"]}
+        for record in document["annotations"]:
+            image = images[record["image_id"]]
             picture, split = _resolve(image["file_name"], names), _name_split(image.get("split"))
-            yield Entry(file, None, picture, str(said["caption"]), split)
+            yield Entry(file, None, picture, str(record["caption"]), split)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         yield Problem(file, None, "this is not a captions file in COCO's format")
     except DataError as error:
@@ -156,27 +156,27 @@ def _read_json(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem
 
 def _parse_object(line: str, *, names: Mapping[str, str]) -> list[Fields]:
     try:
-        said = json.loads(line)
+        record = json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(f"broken JSON, column {error.colno}: {error.msg}") from None
     except RecursionError:
         raise DataError("broken JSON: it is nested too deeply") from None
     except ValueError:
         raise DataError("broken JSON: it contains a number with thousands of digits") from None
-    if not isinstance(said, dict) or not isinstance(said.get("image"), str):
+    if not isinstance(record, dict) or not isinstance(record.get("image"), str):
         raise DataError("a line must be an object with the name of an 'image'")
-    picture, split = _resolve(said["image"], names), _name_split(said.get("split"))
-    return [(picture, caption, split) for caption in _list_captions(said)] or [
+    picture, split = _resolve(record["image"], names), _name_split(record.get("split"))
+    return [(picture, caption, split) for caption in _list_captions(record)] or [
         (picture, None, split)
     ]
 
 
-def _list_captions(said: Mapping[str, Any]) -> list[str]:
-    keys = [key for key in ("caption", "captions") if key in said]
+def _list_captions(record: Mapping[str, Any]) -> list[str]:
+    keys = [key for key in ("caption", "captions") if key in record]
     if len(keys) != 1:
-        hint = nearest("caption", said) if not keys else ""
+        hint = nearest("caption", record) if not keys else ""
         raise DataError(f"a line must have either a 'caption' or 'captions'{hint}")
-    captions = said[keys[0]] if keys[0] == "captions" else [said[keys[0]]]
+    captions = record[keys[0]] if keys[0] == "captions" else [record[keys[0]]]
     if not isinstance(captions, list) or not all(isinstance(text, str) for text in captions):
         raise DataError("a 'caption' must be a text, and 'captions' a list of texts")
     return captions
@@ -231,11 +231,11 @@ def _resolve(name: str, names: Mapping[str, str]) -> str:
     return names.get(clean, clean)
 
 
-def _name_split(said: Any) -> str | None:
+def _name_split(value: Any) -> str | None:
     """The split; `val`, `valid` and `dev` mean validation. Raises `DataError`."""
-    if said is None:
+    if value is None:
         return None
-    split = str(said).strip().lower()
+    split = str(value).strip().lower()
     if _SYNONYMS.get(split, split) not in SPLITS:
-        raise DataError(f"there is no split {said!r}{nearest(split, SPLITS)}")
+        raise DataError(f"there is no split {value!r}{nearest(split, SPLITS)}")
     return _SYNONYMS.get(split, split)

@@ -76,31 +76,31 @@ class Labels:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 try:
-                    said = json.loads(line)
-                    name = str(said.get("file") or said["file_name"])
-                    if name.startswith(self.folder) and said.get("split", "train") == "train":
-                        yield self._read_line(name, said)
+                    record = json.loads(line)
+                    name = str(record.get("file") or record["file_name"])
+                    if name.startswith(self.folder) and record.get("split", "train") == "train":
+                        yield self._read_line(name, record)
                 except (ValueError, KeyError, TypeError, AttributeError):
                     sentence = "a line must be an object with a 'file' and 'labels' or 'objects'"
                     raise DataError(f"{self.file}:{number}: {sentence}") from None
 
-    def _read_line(self, name: str, said: dict[str, Any]) -> Labelled:
+    def _read_line(self, name: str, record: dict[str, Any]) -> Labelled:
         group = name.partition("/")[0] if "/" in name else ""
-        if not (self.photographs and said.get("photograph", True)):
+        if not (self.photographs and record.get("photograph", True)):
             return Labelled(self._find(name), frozenset(), None, photograph=False, folder=group)
-        return Labelled(self._find(name), self._name(said), _know_person(said), folder=group)
+        return Labelled(self._find(name), self._name(record), _know_person(record), folder=group)
 
     def _find(self, name: str) -> Path:
         beside = self.file.parent / name
         return beside if beside.exists() else self.file.parent / "images" / name
 
-    def _name(self, said: dict[str, Any]) -> frozenset[str]:
-        names = list(said["labels"]) if "objects" not in said else []
-        names += [name for name, share in said.get("objects", []) if share > self.least]
-        names += [str(said["scene"]).replace("_", " ")] if said.get("scene") else []
+    def _name(self, record: dict[str, Any]) -> frozenset[str]:
+        names = list(record["labels"]) if "objects" not in record else []
+        names += [name for name, share in record.get("objects", []) if share > self.least]
+        names += [str(record["scene"]).replace("_", " ")] if record.get("scene") else []
         return frozenset(noun for name in names for noun in nouns_of(split_words(name.lower())))
 
 
-def _know_person(said: dict[str, Any]) -> bool | None:
-    person = said.get("person")
+def _know_person(record: dict[str, Any]) -> bool | None:
+    person = record.get("person")
     return None if person is None else bool(person)

@@ -64,11 +64,11 @@ class Mixture:
         for sentences in self.sentences:
             digest.update("\n".join(sentences).encode())
         for labels in self.labels:
-            told = [
+            entries = [
                 [each.image.name, sorted(each.nouns), each.person, each.photograph]
                 for each in labels
             ]
-            digest.update(json.dumps(told).encode())
+            digest.update(json.dumps(entries).encode())
         return digest.hexdigest()
 
 

@@ -121,15 +121,15 @@ def assemble(
     `pictures` are the existing files. `split_of` gives the split of pictures without an explicit
     one; pictures without any split are left out, and their problems are not fatal.
     """
-    problems, said = [], dict[str, list[Entry]]()
+    problems, entries_of = [], dict[str, list[Entry]]()
     for entry in entries:
         if isinstance(entry, Problem):
             problems.append(entry)
         else:
-            said.setdefault(entry.picture, []).append(entry)
+            entries_of.setdefault(entry.picture, []).append(entry)
     examples = []
-    alike = _find_alike(pictures) if said.keys() - pictures.keys() else {}
-    for picture, lines in said.items():
+    alike = _find_alike(pictures) if entries_of.keys() - pictures.keys() else {}
+    for picture, lines in entries_of.items():
         path = pictures.get(picture)
         split = next((line.split for line in lines if line.split), None) or split_of(picture)
         captions = _tidy_captions(lines)
@@ -160,8 +160,8 @@ def _parse_line(
     file: Path, number: int, line: bytes, parse: Callable[[str], Iterable[Fields]]
 ) -> Iterator[Entry | Problem]:
     try:
-        for said in parse(line.decode("utf8").rstrip("\r")):
-            yield Entry(file, number, *said)
+        for fields in parse(line.decode("utf8").rstrip("\r")):
+            yield Entry(file, number, *fields)
     except UnicodeDecodeError as error:
         yield Problem(file, number, f"byte {error.start + 1} of this line is not UTF-8")
     except DataError as error:

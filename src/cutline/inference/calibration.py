@@ -56,19 +56,21 @@ def weigh_evidence(caption: Caption) -> dict[str, float]:
         return evidence
     (_, person), *others = caption.concepts
     chances = dict(others)
-    said = set(nouns_of(caption.words))
+    mentioned = set(nouns_of(caption.words))
     somebody = names_person(caption.words)
-    things = [noun for noun in said if kind_of(noun) != "person"]
+    things = [noun for noun in mentioned if kind_of(noun) != "person"]
     named = [np.log(max(chances.get(noun, UNNAMED), CERTAIN)) for noun in things]
-    missed = max((p for noun, p in others if not any(agree(noun, s) for s in said)), default=0.0)
+    missed = max(
+        (p for noun, p in others if not any(agree(noun, s) for s in mentioned)), default=0.0
+    )
     total = sum(p for _, p in caption.concepts)
-    told = sum(p for noun, p in caption.concepts if any(agree(noun, s) for s in said))
+    agreeing = sum(p for noun, p in caption.concepts if any(agree(noun, s) for s in mentioned))
     return evidence | {
         "agreement": float(np.mean(named)) if named else float(np.log(UNNAMED)),
         "person": float(np.log(np.clip(person if somebody else 1 - person, CERTAIN, 1))),
         "unsaid": float(np.log(np.clip(1 - missed, CERTAIN, 1))),
         "surest": float(np.log(max(chances.values(), default=0.0) + CERTAIN)),
-        "named": told / (total + CERTAIN),
+        "named": agreeing / (total + CERTAIN),
         "photograph": _logit(caption.photograph),
     }
 
@@ -103,10 +105,10 @@ class Calibration:
 
         Those of 0.1.0 have `mean` and `least` only.
         """
-        told = card.get("calibration")
-        if not told:
+        entry = card.get("calibration")
+        if not entry:
             return None
-        table = told if isinstance(told, Mapping) else {}
+        table = entry if isinstance(entry, Mapping) else {}
         old = {name: table.get(name) for name in ("mean", "least")}
         weights: Any = table.get("weights", old)
         named = weights if isinstance(weights, Mapping) else {}

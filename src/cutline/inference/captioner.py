@@ -257,8 +257,8 @@ def captions_of(
 
 def _threshold(card: Mapping[str, Any], part: str) -> float:
     """The threshold in a part of a card, which is untrusted input; 0 if it has none."""
-    told = card.get(part)
-    share = told.get("threshold") if isinstance(told, Mapping) else None
+    entry = card.get(part)
+    share = entry.get("threshold") if isinstance(entry, Mapping) else None
     return float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 0.0
 
 

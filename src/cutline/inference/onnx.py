@@ -114,16 +114,16 @@ class OnnxEngine:
                 if is_out_of_memory(error):
                     raise ModelError(f"{self.path} needs more memory than there is") from None
                 raise ModelError(f"{self.path} does not run: {_reason(error)}") from None
-        told = dict(zip(self._outputs, found, strict=True))
-        captions = [told[name] for name in Written._fields[:4] if name in told]
-        named = [told.get(name) for name in Written._fields[4:]]
+        arrays = dict(zip(self._outputs, found, strict=True))
+        captions = [arrays[name] for name in Written._fields[:4] if name in arrays]
+        named = [arrays.get(name) for name in Written._fields[4:]]
         known = len(self.vocabulary)
         wrong = _find_fault(captions, len(pixels), known) or _find_wrong_concepts(
             named, len(pixels), known
         )
         if wrong:
             raise ModelError(f"{self.path} is not a captioner: {wrong}")
-        return Written(**told)
+        return Written(**arrays)
 
     def _table(self, name: str) -> dict[str, Any]:
         """A JSON object in the metadata."""
@@ -163,10 +163,10 @@ def _find_fault(found: list[Any], rows: int, known: int) -> str:
         return wrong
     if words.min() < 0 or words.max() >= known:
         return f"it writes words that its vocabulary of {known:,} does not have"
-    said = words != PAD
-    if not said.any(axis=2)[scores > -np.inf].all() or not said[:, 0].any(axis=1).all():
+    is_word = words != PAD
+    if not is_word.any(axis=2)[scores > -np.inf].all() or not is_word[:, 0].any(axis=1).all():
         return "it writes captions without an end"
-    likely = log_probs[said]
+    likely = log_probs[is_word]
     if np.isnan(scores).any() or not ((likely > -1e6) & (likely < 0.01)).all():
         return "it writes log-probabilities that are above 0 or no numbers"
     if gaze and not (np.abs(gaze[0]) <= 1.01).all():

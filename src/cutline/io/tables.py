@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
     where: str
     """File and line, for error messages."""
-    told: Mapping[str, Any]
+    fields: Mapping[str, Any]
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -51,11 +51,11 @@ def read_rows(path: Path) -> Iterator[Row]:
 
 
 def _read_lines(path: Path) -> Iterator[Row]:
-    for number, told in read_jsonl(path):
+    for number, fields in read_jsonl(path):
         where = f"{path}, line {number}"
-        if not isinstance(told, dict):
+        if not isinstance(fields, dict):
             raise DataError(f"{where}: a line must be a JSON object")
-        yield Row(where, told)
+        yield Row(where, fields)
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
@@ -131,12 +131,12 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         raise DataError(f"{path} cannot be read as Parquet: {reason[:200]}") from None
 
 
-def _refuse_bombs(told: Any, path: Path) -> None:
+def _refuse_bombs(file: Any, path: Path) -> None:
     """Check the sizes that a Parquet file declares, before unpacking it."""
-    if told.num_rows > 10_000 + 2 * path.stat().st_size:
-        raise DataError(f"{path} is refused: {told.num_rows:,} rows are too many for its size")
-    for number in range(told.num_row_groups):
-        group = told.row_group(number)
+    if file.num_rows > 10_000 + 2 * path.stat().st_size:
+        raise DataError(f"{path} is refused: {file.num_rows:,} rows are too many for its size")
+    for number in range(file.num_row_groups):
+        group = file.row_group(number)
         columns = map(group.column, range(group.num_columns))
         size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema in COLUMNS)
         if not 0 <= size <= LARGEST_GROUP:

@@ -54,13 +54,15 @@ class DegenerationStats:
         """Warnings about values that are too high, one sentence each."""
         if self.captions < MIN_CAPTIONS:
             return ()
-        said = []
+        problems = []
         if self.commonest > 0.25:
-            said.append(f"{self.commonest:.0%} of the captions are {self.commonest_caption!r}")
+            problems.append(f"{self.commonest:.0%} of the captions are {self.commonest_caption!r}")
         elif self.distinct < 0.1:
-            said.append(f"only {self.distinct:.0%} of the captions are different from all others")
+            problems.append(
+                f"only {self.distinct:.0%} of the captions are different from all others"
+            )
         if self.repeating > 0.1:
-            said.append(f"{self.repeating:.0%} of the captions repeat themselves")
+            problems.append(f"{self.repeating:.0%} of the captions repeat themselves")
         if self.unfinished > 0.1:
-            said.append(f"{self.unfinished:.0%} of the captions stop in mid-sentence")
-        return tuple(said)
+            problems.append(f"{self.unfinished:.0%} of the captions stop in mid-sentence")
+        return tuple(problems)

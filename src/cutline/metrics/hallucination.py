@@ -37,11 +37,11 @@ class Invention:
 
 def find_invented(caption: Words, references: Iterable[Words]) -> Invention:
     """Find what the caption names, and which of it no reference does."""
-    said = list(dict.fromkeys(nouns_of(caption)))
+    named = list(dict.fromkeys(nouns_of(caption)))
     known = {noun for words in references for noun in nouns_of(words)}
-    objects = tuple(noun for noun in said if kind_of(noun) in OBJECTS)
+    objects = tuple(noun for noun in named if kind_of(noun) in OBJECTS)
     invented = tuple(n for n in objects if not any(agree(n, other) for other in known))
-    person = _name_person(said)
+    person = _name_person(named)
     return Invention(person, person and not _name_person(known), objects, invented)
 
 

@@ -48,8 +48,8 @@ def create_folder(folder: Path, recipe: Recipe, vocabulary: Vocabulary) -> None:
     if folder.exists():
         raise ModelError(f"{folder} exists already; choose another folder with --out")
     with new_folder(folder) as beside:
-        told = json.dumps(recipe.as_json(), indent=2) + "\n"
-        (beside / RECIPE).write_text(told, encoding="utf8")
+        text = json.dumps(recipe.as_json(), indent=2) + "\n"
+        (beside / RECIPE).write_text(text, encoding="utf8")
         vocabulary.save(beside / VOCABULARY)
 
 

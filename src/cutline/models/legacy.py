@@ -50,13 +50,13 @@ def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") 
     `ModelError` if a file holds pickled modules, whose code would have to be run, or tensors that
     do not match.
     """
-    seen, told = _read(encoder), _read(decoder)
+    seen, decoder_tensors = _read(encoder), _read(decoder)
     matches: list[str] = []
-    lstm = _find_lstm(told, decoder)
+    lstm = _find_lstm(decoder_tensors, decoder)
     width, hidden = lstm["weight_ih"].shape[1], lstm["weight_hh"].shape[1]
     rows, vocabulary = _number_anew(words)
-    read, speak, bias = _find_words(told, len(words), width, hidden, decoder, matches)
-    _refuse_leftovers(told, decoder)
+    read, speak, bias = _find_words(decoder_tensors, len(words), width, hidden, decoder, matches)
+    _refuse_leftovers(decoder_tensors, decoder)
     resnet, rest = _find_resnet(seen, encoder)
     depth = _find_depth(resnet, encoder)
     table = {
@@ -263,9 +263,9 @@ def _read_norm(tensors: Mapping[str, Tensor], size: int, path: Path) -> tuple[Te
     plain = {"weight": torch.ones(size), "bias": torch.zeros(size)}
     norm = nn.BatchNorm1d(size)
     load_weights(norm, {**plain, **tensors}, path)
-    told = norm.state_dict()
-    scale = told["weight"] / (told["running_var"] + norm.eps).sqrt()
-    return scale, told["bias"] - told["running_mean"] * scale
+    state = norm.state_dict()
+    scale = state["weight"] / (state["running_var"] + norm.eps).sqrt()
+    return scale, state["bias"] - state["running_mean"] * scale
 
 
 def _number_anew(words: list[str]) -> tuple[list[int | None], Vocabulary]:

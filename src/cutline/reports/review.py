@@ -61,7 +61,7 @@ class Review:
         self.sample = [self.items[index] for index in drawn]
 
     def _read(self) -> None:
-        self._rows = [dict(row.told) for row in read_rows(self.path)]
+        self._rows = [dict(row.fields) for row in read_rows(self.path)]
         self.items = [
             index
             for index, row in enumerate(self._rows)

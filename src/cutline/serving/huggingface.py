@@ -20,9 +20,9 @@ def routes(service: Service) -> list[Route]:
             pictures = [decode_picture((await read_json(request)).get("inputs"))]
         else:
             pictures = [upload.picture for upload in await read_uploads(request)]
-        told = await service.describe_all(pictures)
+        results = await service.describe_all(pictures)
         return json_response(
-            [{"generated_text": each["caption"] or "", "cutline": each} for each in told]
+            [{"generated_text": each["caption"] or "", "cutline": each} for each in results]
         )
 
     return [Route(f"/models/{NAME}", infer, methods=["POST"])]

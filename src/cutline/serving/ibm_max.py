@@ -17,13 +17,13 @@ def routes(service: Service) -> list[Route]:
     async def predict(request: Request) -> Response:
         [upload, *_] = await read_form(request)
         best = min(CANDIDATES, service.candidates)
-        [told] = await service.describe_all([upload.picture], best=best)
-        captions = told.get("best") or ([] if told["caption"] is None else [told])
+        [result] = await service.describe_all([upload.picture], best=best)
+        captions = result.get("best") or ([] if result["caption"] is None else [result])
         predictions = [
             {"index": str(index), "caption": each["caption"], "probability": each["confidence"]}
             for index, each in enumerate(captions)
         ]
-        return json_response({"status": "ok", "predictions": predictions, "cutline": told})
+        return json_response({"status": "ok", "predictions": predictions, "cutline": result})
 
     async def metadata(_: Request) -> Response:
         title = str(service.captioner.card.get("title", NAME))

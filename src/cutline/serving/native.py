@@ -27,10 +27,10 @@ def routes(service: Service) -> list[Route]:
     async def caption(request: Request) -> Response:
         options = read_options(request.query_params, service.options)
         uploads = await read_uploads(request)
-        told = await service.describe([upload.picture for upload in uploads], options)
+        results = await service.describe([upload.picture for upload in uploads], options)
         named = [
             {"path": upload.name, **each} if upload.name else each
-            for upload, each in zip(uploads, told, strict=True)
+            for upload, each in zip(uploads, results, strict=True)
         ]
         if len(named) > 1:
             return json_response(named)

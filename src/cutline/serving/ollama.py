@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cutline.serving.errors import RequestError, json_response
-from cutline.serving.openai import NO_PICTURE, Told, text_of, tokens_of
+from cutline.serving.openai import NO_PICTURE, Results, text_of, tokens_of
 from cutline.serving.payloads import decode_picture, items_of, read_json
 from cutline.serving.service import NAME, Service
 from cutline.version import __version__
@@ -68,8 +68,8 @@ class _Ollama:
             raise RequestError(400, NO_PICTURE)
         pictures = [decode_picture(text) for text in images]
         images.clear()  # frees the base64 while the pictures wait
-        told = await self._service.describe_all(pictures)
-        text, last = text_of(told), {**_statistics(told, began), "cutline": told}
+        results = await self._service.describe_all(pictures)
+        text, last = text_of(results), {**_statistics(results, began), "cutline": results}
         if body.get("stream") is False:
             return json_response(_line(body, say(text), **last))
         lines = (_line(body, say(text), done=False), _line(body, say(""), **last))
@@ -124,12 +124,12 @@ def _describe(service: Service) -> dict[str, Any]:
     }
 
 
-def _line(body: dict[str, Any], said: dict[str, Any], **more: Any) -> dict[str, Any]:
+def _line(body: dict[str, Any], content: dict[str, Any], **more: Any) -> dict[str, Any]:
     model = str(body.get("model") or f"{NAME}:latest")
-    return {"model": model, "created_at": _now(), **said, "done": True, **more}
+    return {"model": model, "created_at": _now(), **content, "done": True, **more}
 
 
-def _statistics(told: Told, began: int) -> dict[str, Any]:
+def _statistics(results: Results, began: int) -> dict[str, Any]:
     spent = perf_counter_ns() - began
     return {
         "done_reason": "stop",
@@ -137,7 +137,7 @@ def _statistics(told: Told, began: int) -> dict[str, Any]:
         "load_duration": 0,
         "prompt_eval_count": 0,
         "prompt_eval_duration": 0,
-        "eval_count": tokens_of(told),
+        "eval_count": tokens_of(results),
         "eval_duration": spent,
     }
 

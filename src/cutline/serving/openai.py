@@ -21,7 +21,7 @@ from cutline.serving.payloads import decode_picture, items_of, read_json
 from cutline.serving.service import NAME, Service
 
 NO_PICTURE = "send a picture: this model only captions pictures"
-Told = list[dict[str, Any]]
+Results = list[dict[str, Any]]
 
 
 def routes(service: Service) -> list[Route]:
@@ -36,16 +36,18 @@ def routes(service: Service) -> list[Route]:
             raise RequestError(400, f"n must be between 1 and {MAX_BEST}")
         if number > 1 and len(pictures) > 1:
             raise RequestError(400, "n above 1 needs a single picture")
-        told = await service.describe_all(pictures, best=number)
-        answer = _Chat(told, str(body.get("model") or NAME))
+        results = await service.describe_all(pictures, best=number)
+        answer = _Chat(results, str(body.get("model") or NAME))
         return _as_events(answer.chunks()) if body.get("stream") else json_response(answer.whole())
 
     async def responses(request: Request) -> Response:
         body = await read_json(request)
         text = body.get("text")
         _check_format(text.get("format") if isinstance(text, dict) else None)
-        told = await service.describe_all(_pictures_of(items_of(body.pop("input", None), "input")))
-        answer = _response_of(told, str(body.get("model") or NAME))
+        results = await service.describe_all(
+            _pictures_of(items_of(body.pop("input", None), "input"))
+        )
+        answer = _response_of(results, str(body.get("model") or NAME))
         return _as_events(_events_of(answer)) if body.get("stream") else json_response(answer)
 
     async def models(_: Request) -> Response:
@@ -83,27 +85,31 @@ def _pictures_of(messages: list[Any]) -> list[bytes]:
     raise RequestError(400, NO_PICTURE)
 
 
-def text_of(told: Told) -> str:
+def text_of(results: Results) -> str:
     """The captions, one per line; empty where there is none."""
-    return "\n".join(each["caption"] or "" for each in told).strip()
+    return "\n".join(each["caption"] or "" for each in results).strip()
 
 
-def refusal_of(told: Told) -> str | None:
+def refusal_of(results: Results) -> str | None:
     """Why there is no caption; None if there is one."""
-    return None if text_of(told) else "; ".join(str(each.get("left_out", "")) for each in told)
+    return (
+        None if text_of(results) else "; ".join(str(each.get("left_out", "")) for each in results)
+    )
 
 
-def tokens_of(told: Told) -> int:
+def tokens_of(results: Results) -> int:
     """The number of words in the captions."""
-    return sum(len(each.get("words", ())) for each in told)
+    return sum(len(each.get("words", ())) for each in results)
 
 
 class _Chat:
     """A chat completion, whole or in chunks; the candidates for a picture are its choices."""
 
-    def __init__(self, told: Told, model: str) -> None:
-        self._told = told
-        self._choices = [[each] for each in told[0]["best"]] if "best" in told[0] else [told]
+    def __init__(self, results: Results, model: str) -> None:
+        self._results = results
+        self._choices = (
+            [[each] for each in results[0]["best"]] if "best" in results[0] else [results]
+        )
         self._head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time()), "model": model}
 
     def whole(self) -> dict[str, Any]:
@@ -116,22 +122,22 @@ class _Chat:
                     "index": index,
                     "message": {
                         "role": "assistant",
-                        "content": None if refusal_of(told) else text_of(told),
-                        "refusal": refusal_of(told),
+                        "content": None if refusal_of(results) else text_of(results),
+                        "refusal": refusal_of(results),
                     },
                     "logprobs": None,
                     "finish_reason": "stop",
                 }
-                for index, told in enumerate(self._choices)
+                for index, results in enumerate(self._choices)
             ],
             "usage": {"prompt_tokens": 0, "completion_tokens": count, "total_tokens": count},
-            "cutline": self._told,
+            "cutline": self._results,
         }
 
     def chunks(self) -> Iterable[Mapping[str, Any] | str]:
         for choice in self.whole()["choices"]:
-            said = {name: text for name, text in choice["message"].items() if text is not None}
-            yield self._chunk(choice["index"], said, None)
+            delta = {name: text for name, text in choice["message"].items() if text is not None}
+            yield self._chunk(choice["index"], delta, None)
             yield self._chunk(choice["index"], {}, "stop")
         yield "[DONE]"
 
@@ -140,10 +146,10 @@ class _Chat:
         return {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
 
 
-def _response_of(told: Told, model: str) -> dict[str, Any]:
+def _response_of(results: Results, model: str) -> dict[str, Any]:
     """A completed response with one message."""
-    refusal, count = refusal_of(told), tokens_of(told)
-    part: dict[str, Any] = {"type": "output_text", "text": text_of(told), "annotations": []}
+    refusal, count = refusal_of(results), tokens_of(results)
+    part: dict[str, Any] = {"type": "output_text", "text": text_of(results), "annotations": []}
     message = {
         "type": "message",
         "id": f"msg_{uuid4().hex}",
@@ -171,7 +177,7 @@ def _response_of(told: Told, model: str) -> dict[str, Any]:
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": count,
         },
-        "cutline": told,
+        "cutline": results,
     }
 
 

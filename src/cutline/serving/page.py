@@ -32,10 +32,10 @@ def routes(service: Service) -> list[Route]:
     async def caption(request: Request) -> Response:
         try:
             [upload, *_] = await read_form(request)
-            [told] = await service.describe([upload.picture])
+            [result] = await service.describe([upload.picture])
         except RequestError as error:
             return _draw(_wrong(error.message), error.status)
-        return _draw(_card(upload, told))
+        return _draw(_card(upload, result))
 
     async def asset(request: Request) -> Response:
         name = request.path_params["name"]
@@ -62,12 +62,12 @@ def _wrong(sentence: str) -> str:
     return f'<li class="card"><p class="wrong">{escape(sentence)}</p></li>'
 
 
-def _card(upload: Upload, told: dict[str, Any]) -> str:
+def _card(upload: Upload, result: dict[str, Any]) -> str:
     name = escape(upload.name or "")
-    if "error" in told:
-        return _wrong(f"{upload.name}: {told['error']}")
-    text = escape(told["caption"] or told["left_out"])
-    sure = f"confidence {100 * told['confidence']:.0f} %, " if told["caption"] else ""
+    if "error" in result:
+        return _wrong(f"{upload.name}: {result['error']}")
+    text = escape(result["caption"] or result["left_out"])
+    sure = f"confidence {100 * result['confidence']:.0f} %, " if result["caption"] else ""
     picture = b64encode(upload.picture).decode()  # browsers ignore the type and look at the bytes
     return (
         f'<li class="card"><div class="shown"><img src="data:image/jpeg;base64,{picture}" '

@@ -66,17 +66,17 @@ class Service:
         self, pictures: Sequence[bytes], *, best: int = 1
     ) -> list[dict[str, Any]]:
         """Like `describe`, but raise `RequestError` for the first picture that cannot be read."""
-        told = await self.describe(pictures, replace(self.options, best=best))
-        for each in told:
+        results = await self.describe(pictures, replace(self.options, best=best))
+        for each in results:
             if "error" in each:
                 raise RequestError(400, each["error"])
-        return told
+        return results
 
     def _as_json(self, answer: Answer, options: CaptionOptions) -> dict[str, Any]:
         if isinstance(answer, CutlineError):
-            told: dict[str, Any] = {"error": str(answer)}
+            row: dict[str, Any] = {"error": str(answer)}
         else:
-            told = leave_out_unsure(answer.as_json(gaze=options.gaze), options.min_confidence)
-        result = "failed" if "error" in told else "left_out" if "left_out" in told else "captioned"
+            row = leave_out_unsure(answer.as_json(gaze=options.gaze), options.min_confidence)
+        result = "failed" if "error" in row else "left_out" if "left_out" in row else "captioned"
         self.metrics.add("pictures_total", 1, result=result)
-        return told
+        return row

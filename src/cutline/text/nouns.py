@@ -55,11 +55,11 @@ def _read(name: str) -> list[list[str]]:
 def _read_nouns() -> tuple[dict[str, Noun], dict[tuple[str, ...], str]]:
     """The nouns by name, and the noun that each word or sequence of words means."""
     nouns: dict[str, Noun] = {}
-    said: dict[tuple[str, ...], str] = {}
+    spellings: dict[tuple[str, ...], str] = {}
     for name, kind, wider, words in _read("nouns.tsv"):
         nouns[name] = Noun(name, kind, wider)
-        said |= {tuple(word.split("_")): name for word in words.split(" ")}
-    return nouns, said
+        spellings |= {tuple(word.split("_")): name for word in words.split(" ")}
+    return nouns, spellings
 
 
 NOUNS, SAID = _read_nouns()
