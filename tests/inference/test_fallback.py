@@ -98,7 +98,7 @@ def test_a_caption_within_a_length_limit_is_whole_or_a_phrase_or_missing():
     whole = shorten(said("a girl in a blue shirt is", "a girl in a blue", "a girl smiles"), style)
     phrase = shorten(said("a zebra is on a", concepts=(Concept("zebra", 0.9),)), style)
     missing = finish(
-        shorten(said("a girl in a blue shirt is"), style), style, photograph=0.0, sure=0.5
+        shorten(said("a girl in a blue shirt is"), style), style, photograph=0.0, min_confidence=0.5
     )
 
     assert (whole.text, whole.alternatives) == ("a girl smiles", ())

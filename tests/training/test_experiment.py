@@ -308,7 +308,7 @@ def test_of_two_trainings_in_one_folder_the_second_is_refused(begin, whole, tmp_
     events = first.run()
     list(islice(events, 4))
 
-    with pytest.raises(TrainingError, match="another cutline process is .*model: ") as error:
+    with pytest.raises(TrainingError, match="process is training in .*model: ") as error:
         list(begin().run())
     events.close()
     assert_is_a_sentence(error.value)

@@ -338,7 +338,7 @@ def _explain(error: sqlite3.Error, path: Path) -> str:
     if "locked" in str(error):
         return f"another cutline process is using {path}: wait for it to finish"
     if "not a database" in str(error) or "malformed" in str(error):
-        return f"{path} is damaged ({error}); delete it; all pictures will then be captioned again"
+        return f"{path} is damaged ({error}): delete it; all pictures will then be captioned again"
     if "unable to open" in str(error):
         return f"{path} cannot be opened: it or its folder is not writable"
     return f"{path} cannot be written ({error}); all answers but those of the last second are kept"

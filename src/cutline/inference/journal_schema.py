@@ -59,7 +59,7 @@ def connect(path: Path, *, timeout: float, **options: Any) -> sqlite3.Connection
 def describe_foreign(path: Path) -> str:
     """A sentence about a journal that is not cutline's."""
     return (
-        f"{path} was not written by cutline; delete it; all pictures will then be captioned again"
+        f"{path} was not written by cutline: delete it; all pictures will then be captioned again"
     )
 
 
