@@ -206,10 +206,10 @@ def test_no_journal_or_another_file_is_one_sentence(tmp_path):
     other = tmp_path / "captions.jsonl"
     other.write_text('{"path": "a.jpg", "caption": "a dog"}\n')
 
-    with pytest.raises(WritingError, match="there is no journal .* makes one$"):
+    with pytest.raises(WritingError, match="there is no journal .* make one with --apply$"):
         list(undo(tmp_path / "none.jsonl"))
     (tmp_path / "mine.undo.jsonl").touch()
-    with pytest.raises(WritingError, match="makes one; there is mine.undo.jsonl$"):
+    with pytest.raises(WritingError, match="make one with --apply; there is mine.undo.jsonl$"):
         list(undo(str(tmp_path / "captions.undo.jsonl")))
     with pytest.raises(WritingError, match="line 1: .*this is not an undo journal"):
         list(undo(other))
