@@ -372,7 +372,7 @@ def test_a_picture_and_a_place_without_permission_are_told(tiny, album, tmp_path
     assert some.returncode == none.returncode == 1
     assert "01.png cannot be read: Permission denied" in some.stderr
     assert "19 captions, 1 failed" in some.stderr
-    assert none.stderr.endswith("cannot be opened: it or its folder may not be written to\n")
+    assert none.stderr.endswith("cannot be opened: it or its folder is not writable\n")
 
 
 def test_a_place_that_is_not_there_is_told(captioner, album, tmp_path):

@@ -148,7 +148,7 @@ def test_an_empty_field_and_a_cameras_own_text_are_nobodys():
     ("packet", "sentence"),
     [
         ('<!DOCTYPE x [<!ENTITY a "b">]>' + DARKTABLE.split("?>")[1], "has a DOCTYPE"),
-        (DARKTABLE.encode("utf-16"), "is not in UTF-8"),
+        (DARKTABLE.encode("utf-16"), "is not UTF-8"),
         (DARKTABLE.replace("UTF-8", "ISO-8859-1").encode("latin-1"), "is in ISO-8859-1"),
         (DARKTABLE.encode("latin-1"), "is not XMP: not well-formed"),
         (DARKTABLE[:300], "is not XMP: "),

@@ -40,7 +40,7 @@ def test_long_captions_take_several_rows():
 @pytest.mark.parametrize(
     ("gaze", "reason"),
     [
-        (None, "this model does not report its attention: export it"),
+        (None, "this model does not report its attention: it was made by a different"),
         (np.ones((2, 1, 1), np.float32), "this model has no attention"),
     ],
 )
