@@ -102,7 +102,9 @@ def test_a_file_from_before_styles_says_so(tiny, tmp_path, pixels):
     assert (
         old.write(pixels).words.shape == OnnxEngine(tiny / "model.onnx").write(pixels).words.shape
     )
-    with pytest.raises(ModelError, match=r"old\.onnx has no inputs for a style: it was made by a different version"):
+    with pytest.raises(
+        ModelError, match=r"old\.onnx has no inputs for a style: it was made by a different version"
+    ):
         old.write(pixels, Style(max_chars=12))
 
 
