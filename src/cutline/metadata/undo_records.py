@@ -4,6 +4,7 @@ A journal is untrusted input: every line is a valid record, or the journal is re
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,7 @@ def _change_of(told: dict[str, Any], folder: Path) -> Change:
     if type(told["number"]) is not int:
         raise ValueError
     for name in ("target", "picture"):
+        os.fsencode(told[name])  # a ValueError for what no file can be called
         if Path(told[name]).name in ("", "..") or "\0" in told[name]:
             raise ValueError
     places = {name: real_path(folder / told[name]) for name in ("target", "picture")}
