@@ -1,6 +1,5 @@
 """Changes are taken back to the last byte, whatever happened in between."""
 
-import json
 import os
 import subprocess
 import sys
@@ -216,13 +215,14 @@ def test_no_journal_or_another_file_is_one_sentence(tmp_path):
         list(undo(other))
 
 
-def test_a_name_that_no_file_can_have_is_one_sentence(tmp_path):
-    before = {"prefix": 0, "suffix": 0, "blob": [0, 0], "mode": 0o644, "mtime_ns": 0}
-    line = {"number": 1, "target": "\ud800.jpg", "picture": "a.jpg", "before": before}
-    (tmp_path / "a.undo.jsonl").write_text(json.dumps(line) + "\n")
+def test_a_name_that_no_file_can_have_is_one_sentence(journal, tmp_path):
+    replace(journal, tmp_path / "a.txt", b"a dog")
+    lines = journal.path.read_text()
+    assert '"a.txt"' in lines
+    journal.path.write_text(lines.replace('"a.txt"', '"\\ud800.txt"'))
 
     with pytest.raises(WritingError, match="line 1: this is not an undo journal"):
-        list(undo(tmp_path / "a.undo.jsonl"))
+        list(undo(journal.path))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX")
