@@ -1,27 +1,12 @@
 // A person reviews captions by keyboard: REVIEW is the address of a running `cutline review`.
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { test } from "node:test";
+import { AXE, visit } from "./chromium.mjs";
 
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const PICTURES = process.env.PICTURES; // where screenshots are kept, if anywhere
-let browser;
-
-before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox"],
-  });
-});
-after(() => browser?.close());
 
 async function open(options = {}) {
-  const page = await browser.newPage({ viewport: { width: 1200, height: 900 }, ...options });
-  page.wrong = [];
-  page.on("pageerror", (error) => page.wrong.push(String(error)));
-  page.on("console", (told) => { if (["error", "warning"].includes(told.type())) page.wrong.push(told.text()); });
-  await page.goto(process.env.REVIEW);
+  const page = await visit(process.env.REVIEW, { viewport: { width: 1200, height: 900 }, ...options });
   await page.locator("#picture").evaluate((image) => image.decode());
   return page;
 }

@@ -2,35 +2,15 @@
 // lake.jpg, otter.jpg and page.png; SHOTS is where screenshots are kept, if anywhere.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
-import { chromium } from "playwright-core";
+import { describe, test } from "node:test";
+import { AXE, visit } from "./chromium.mjs";
 
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 const { ADDRESS, PICTURES, SHOTS } = process.env;
 const picture = (name) => join(PICTURES, name);
 const told = JSON.parse(process.env.TOLD);
-let browser;
 
-before(async () => {
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox"],
-  });
-});
-after(() => browser?.close());
-
-async function open(options = {}) {
-  const page = await browser.newPage({ viewport: { width: 1000, height: 800 }, ...options });
-  page.wrong = [];
-  page.asked = [];
-  page.on("request", (request) => page.asked.push(request.url()));
-  page.on("pageerror", (error) => page.wrong.push(String(error)));
-  page.on("console", (said) => { if (["error", "warning"].includes(said.type())) page.wrong.push(said.text()); });
-  await page.goto(ADDRESS);
-  return page;
-}
+const open = (options = {}) => visit(ADDRESS, { viewport: { width: 1000, height: 800 }, ...options });
 
 const cards = (page) => page.locator("#results > li");
 const finished = (page, count) => page.locator("#status", { hasText: `${count} of ${count} captioned` }).waitFor();

@@ -3,6 +3,7 @@
 import io
 import logging
 import struct
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_a_damaged_heic_is_one_sentence(cat: Image.Image) -> None:
 
 
 def test_without_pillow_heif_a_sentence_says_what_to_install(monkeypatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
 
     with pytest.raises(ImageError, match=r"is a HEIC file: pip install 'cutline\[heif\]'"):
         open_image(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", VIEW)
@@ -243,7 +244,7 @@ def test_the_names_of_jpegs_and_raw_files_are_known() -> None:
 
 
 def test_what_a_folder_skips_is_counted(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("cutline.images.formats.has_heif", lambda: False)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     for name in ("a.heic", "b.HEIC", "c.cr3", "d.txt", ".e.heic", "f.jpg"):
         (tmp_path / name).touch()
     skipped = Counter[str]()
