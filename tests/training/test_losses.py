@@ -16,6 +16,7 @@ from cutline.training.losses import (
     TextOnlyBatch,
     WithSentences,
 )
+from cutline.training.trainer import average
 from naive import END, PAD, START, UNKNOWN
 
 WORDS = torch.tensor([[START, 4, 5, END, PAD], [START, 6, 7, 8, END]])
@@ -32,7 +33,7 @@ def model() -> CaptionModel:
 def test_without_sampling_cross_entropy_is_of_what_people_wrote(model):
     seen = torch.randn(2, 1, 6)
 
-    loss = CrossEntropy(smoothing=0.1)(model, seen, WORDS, 0.5)
+    loss = average(CrossEntropy(smoothing=0.1)(model, seen, WORDS, 0.5))
 
     expected = cross_entropy(model(seen, WORDS[:, :-1]), WORDS[:, 1:], smoothing=0.1)
     torch.testing.assert_close(loss, expected)
@@ -128,7 +129,7 @@ def test_sentences_without_pictures_add_their_own_loss(model):
         def __call__(self, seen, words):
             return model(seen, words)
 
-    loss = WithSentences(CrossEntropy())(Both(), MixedBatch(seen, alone), WORDS, 0.0)
+    loss = average(WithSentences(CrossEntropy())(Both(), MixedBatch(seen, alone), WORDS, 0.0))
 
     surprise = -told.gather(-1, WORDS[:, 1:, None]).squeeze(-1)
     written = WORDS[:, 1:] != PAD
@@ -165,7 +166,7 @@ def test_captions_of_nothing_but_padding_are_no_references():
 def learn(model: CaptionModel, objective, seen, words, *, rate: float) -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     for _ in range(150):
-        loss = objective(model, seen, words, 0.0)
+        loss = average(objective(model, seen, words, 0.0))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -224,10 +224,25 @@ def cross_entropy(
     With label smoothing (Szegedy et al. 2016, arXiv 1512.00567, section 7) the fraction `smoothing`
     of the target is spread evenly over the vocabulary. `weights` are the weights of the rows.
     """
+    total, count = sum_cross_entropy(
+        log_probs, words, pad=pad, smoothing=smoothing, weights=weights
+    )
+    return total / count
+
+
+def sum_cross_entropy(
+    log_probs: Float[Tensor, "rows time vocabulary"],
+    words: Int[Tensor, "rows time"],
+    *,
+    pad: int = 0,
+    smoothing: float = 0.0,
+    weights: Float[Tensor, " rows"] | None = None,
+) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+    """The numerator and the denominator of `cross_entropy`: a sum, and the number of words."""
     is_word = words != pad
     loss = -log_probs.gather(-1, words[..., None]).squeeze(-1)
     if smoothing:
         loss = (1 - smoothing) * loss - smoothing * log_probs.mean(dim=-1)
     if weights is not None:
         loss = loss * weights[:, None]
-    return torch.where(is_word, loss, 0.0).sum() / is_word.sum()
+    return torch.where(is_word, loss, 0.0).sum(), is_word.sum()

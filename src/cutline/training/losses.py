@@ -1,7 +1,7 @@
 """Loss functions: cross-entropy and self-critical training.
 
 Each is called with the model, its input, the token ids of the reference captions, and the progress
-of the run from 0 to 1, and returns a scalar.
+of the run from 0 to 1, and returns its terms as sums and counts.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,9 @@ from cutline.metrics.hallucination import find_invented
 from cutline.metrics.meteor import Meteor
 from cutline.models.concepts import DecoderInput
 from cutline.models.search import StepDecoder, sample
-from cutline.models.weights import cross_entropy
+from cutline.models.weights import sum_cross_entropy
 from cutline.text.vocabulary import END, PAD, START, UNKNOWN
+from cutline.training.trainer import Loss, Term
 
 
 class TextOnlyBatch(NamedTuple):
@@ -70,12 +71,13 @@ class CrossEntropy:
 
     def __call__(
         self, model: TrainableModel, seen: Tensor | DecoderInput, words: Tensor, progress: float
-    ) -> Tensor:
+    ) -> Loss:
         """The loss of a batch, in nats a word."""
         read, expected = words[:, :-1], words[:, 1:]
         if self.sampled:
             read = self._with_guesses(model, seen, read, self.sampled * progress)
-        return cross_entropy(model(seen, read), expected, smoothing=self.smoothing)
+        loss = sum_cross_entropy(model(seen, read), expected, smoothing=self.smoothing)
+        return (Term(*loss),)
 
     @torch.no_grad()
     def _with_guesses(
@@ -96,14 +98,13 @@ class WithSentences:
 
     def __call__(
         self, model: TrainableModel, seen: MixedBatch, words: Tensor, progress: float
-    ) -> Tensor:
-        """The sum of both losses of a batch."""
-        loss: Tensor = self.objective(model, seen.pictures, words, progress)
+    ) -> Loss:
+        """The terms of both losses of a batch."""
+        loss: Loss = self.objective(model, seen.pictures, words, progress)
         inputs, read, weights = seen.sentences
         log_probs = model.decoder(inputs, read[:, :-1])
-        return loss + cross_entropy(
-            log_probs, read[:, 1:], smoothing=self.smoothing, weights=weights
-        )
+        alone = sum_cross_entropy(log_probs, read[:, 1:], smoothing=self.smoothing, weights=weights)
+        return (*loss, Term(*alone))
 
 
 class SelfCritical:
@@ -163,7 +164,7 @@ class SelfCritical:
 
     def __call__(
         self, model: TrainableModel, seen: Tensor | DecoderInput, words: Tensor, progress: float
-    ) -> Tensor:
+    ) -> Loss:
         """The loss of a batch; rows of `words` are images x captions per image."""
         assert isinstance(model.decoder, StepDecoder)
         drawn, log_probs, *_ = sample(
@@ -176,7 +177,7 @@ class SelfCritical:
         rewards = self._reward(drawn, words.view(len(drawn), -1, words.shape[1]))
         others = (rewards.sum(dim=1, keepdim=True) - rewards) / (self.samples - 1)
         gain = (rewards - others).to(log_probs.device)
-        return -(gain[..., None] * log_probs).sum() / (drawn != PAD).sum()
+        return (Term(-(gain[..., None] * log_probs).sum(), (drawn != PAD).sum()),)
 
     def _reward(
         self,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -132,8 +132,26 @@ Plan = Callable[[int], Sequence[Callable[[], Batch]]]
 """Epoch number → its batches, each loaded when called, while the model learns from the last."""
 
 
-Objective = Callable[[Any, Any, Tensor, float], Tensor]
-"""The loss: (model, its input, token ids, progress of the run from 0 to 1) → scalar."""
+class Term(NamedTuple):
+    """A term of a loss; as a sum and a count it can be averaged over parts of a batch."""
+
+    total: Tensor
+    """A sum over words."""
+    count: Tensor
+    """How many words to divide it by."""
+
+
+Loss = tuple[Term, ...]
+"""The terms whose means are added up."""
+
+
+Objective = Callable[[Any, Any, Tensor, float], Loss]
+"""The loss: (model, its input, token ids, progress of the run from 0 to 1) → its terms."""
+
+
+def average(loss: Loss) -> Tensor:
+    """The value of a loss: the sum of the means of its terms."""
+    return torch.stack([term.total / term.count for term in loss]).sum()
 
 
 class Trainer:
@@ -237,7 +255,7 @@ class Trainer:
             group["lr"] = group["highest"] * self._rate_factor()
         seen, words = _move((seen, words), self.device)
         with self._autocast():
-            loss = self.objective(self.model, seen, words, self.step / self.steps)
+            loss = average(self.objective(self.model, seen, words, self.step / self.steps))
         self.optimizer.zero_grad()
         self._require_finite(value := loss.item(), "loss")
         self._scaler.scale(loss).backward()
