@@ -137,7 +137,7 @@ class Term(NamedTuple):
 
     total: Tensor
     """A sum over words."""
-    count: Tensor
+    words: Tensor
     """How many words to divide it by."""
 
 
@@ -151,7 +151,7 @@ Objective = Callable[[Any, Any, Tensor, float], Loss]
 
 def average(loss: Loss) -> Tensor:
     """The value of a loss: the sum of the means of its terms."""
-    return torch.stack([term.total / term.count for term in loss]).sum()
+    return torch.stack([term.total / term.words for term in loss]).sum()
 
 
 class Trainer:
