@@ -92,6 +92,7 @@ def test_the_actions_of_write_and_undo_are_those_that_are_printed(run, tmp_path,
     write = ("write", captions, "--as", "txt", "--json")
 
     printed = [run(*write)[1], run(*write, "--apply")[1], run(*write, "--apply")[1]]
+    printed += [run("write", captions, "--as", "xmp", "--keywords", "--json")[1]]
     undo = ("undo", "captions.undo.jsonl", "--json")
     printed += [run(*undo)[1]]
     Path("album/tif.txt").write_text("changed")

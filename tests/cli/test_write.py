@@ -93,6 +93,16 @@ def test_pictures_without_captions_are_left_out_and_change_the_exit_code(run, ti
     assert not list(album.glob("*.txt"))
 
 
+def test_keywords_are_shown_and_written(run, album):
+    captions = write_lines(album.parent / "captions.jsonl", lines_of(album, "dogs on a beach"))
+
+    _, out, _ = run("write", captions, "--as", "xmp", "--keywords", "--apply")
+
+    assert out.count("dogs on a beach\tdog, beach\n") == 4
+    packet = (album / "jpg.jpg.xmp").read_bytes()
+    assert read_packet(packet).keywords.fields["subject"] == ("dog", "beach")
+
+
 def test_caption_as_html_makes_a_page_of_all_pictures(run, tiny, album):
     code, _, err = run("caption", album, "--as", "html", "--model", tiny)
 
@@ -106,6 +116,8 @@ def test_caption_as_html_makes_a_page_of_all_pictures(run, tiny, album):
     [
         (["--apply"], "--apply needs --as"),
         (["--as", "txt", "--watch", "--out", "a.jsonl"], "--watch can be combined with --as txt"),
+        (["--as", "txt", "--keywords"], "--keywords can be combined with --as xmp or embed"),
+        (["--keywords"], "--keywords needs --as xmp or embed"),
         (["--as", "txt", "--out", "a.csv"], "a file that records the model"),
     ],
 )

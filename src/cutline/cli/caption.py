@@ -3,8 +3,9 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from cutline.cli.options import (
     Option,
     device_option,
     json_option,
+    keywords_option,
     min_confidence_option,
     model_option,
     out_option,
@@ -78,6 +80,7 @@ def _refer_to_submit(_: click.Context, __: click.Parameter, listed: str | None) 
     help="Also write text files, XMP sidecars or the pictures themselves; or make one page.",
 )
 @click.option("--apply", is_flag=True, help="With --as: write the files [default: dry run].")
+@keywords_option
 @click.option("--coco", callback=_refer_to_submit, expose_value=False, is_eager=True, hidden=True)
 @click.option("--images", expose_value=False, hidden=True)  # of 0.1.0, with --coco
 @quiet_option
@@ -98,6 +101,7 @@ def caption(
     watched: bool,
     form: str | None,
     apply: bool,
+    keywords: bool,
 ) -> None:
     """Write a caption for each picture.
 
@@ -114,8 +118,8 @@ def caption(
     from cutline.inference.captioner import load
 
     _check_options(paths, out, again=watched or retry_failed, watched=watched)
-    if form or apply:
-        out = _choose_out(form, out, alone=not watched, apply=apply)
+    if form or apply or keywords:
+        out = _choose_out(form, out, alone=not watched, apply=apply, keywords=keywords)
     if out:
         avoided = click.get_current_context().params.get("avoid")  # the style has only its words
         inputs = [model, avoided, *map(Path, paths)]
@@ -128,10 +132,9 @@ def caption(
         options = CaptionOptions(best, gaze or form == "html", least, style)
         given = {"recursive": recursive, "retry_failed": retry_failed}
         events = (watch if watched else caption_library)(captioner, paths, out, options, **given)
-        if watched and form:
-            events = _write_each_round(events, out, form, paths, as_json=as_json)
-        code = _show(events, out)
-        sys.exit(_pass_on(captioner, out, form, code, paths, apply=apply, as_json=as_json))
+        pass_on = _passer_on(captioner, out, form, paths, apply, keywords, as_json)
+        code = _show(_write_each_round(events, pass_on) if watched and form else events, out)
+        sys.exit(code if form is None or code > 128 else pass_on() or code)
     skipped = Counter[str]()
     found = list(find_pictures(paths, recursive=recursive, skipped=skipped))
     if skipped:
@@ -204,13 +207,11 @@ def _show(events: Generator["Event"], out: Path) -> int:
 
 
 def _write_each_round(
-    events: Generator["Event"], out: Path, form: str, paths: Sequence[str], *, as_json: bool
+    events: Generator["Event"], pass_on: Callable[..., int]
 ) -> Generator["Event"]:
     """The events; after each round with new captions, write them elsewhere, too."""
-    from cutline.cli.write import publish
     from cutline.inference.library import Finished, PictureDone
 
-    within = [Path(path) for path in paths if Path(path).is_dir()]
     is_new = True  # an earlier run may have left some
     with closing(events):
         for event in events:
@@ -218,19 +219,22 @@ def _write_each_round(
             is_new |= isinstance(event, PictureDone)
             if is_new and isinstance(event, Finished):
                 is_new = False
-                code = publish(
-                    out, form, apply=True, as_json=as_json, within=within, unchanged=False
-                )
+                code = pass_on(unchanged=False)
                 if code > 128:
                     raise Stopped(code - 128)
 
 
-def _choose_out(form: str | None, out: Path | None, *, alone: bool, apply: bool) -> Path:
+def _choose_out(
+    form: str | None, out: Path | None, *, alone: bool, apply: bool, keywords: bool
+) -> Path:
     """The file of captions for `--as`; reports obstacles before any picture is captioned."""
     from cutline.metadata.exiftool import find_exiftool
 
     if not form:
-        raise click.UsageError("--apply needs --as txt, xmp or embed")
+        given = "--apply" if apply else "--keywords"
+        raise click.UsageError(f"{given} needs --as {'txt, ' if apply else ''}xmp or embed")
+    if keywords and form not in ("xmp", "embed"):
+        raise click.UsageError("--keywords can be combined with --as xmp or embed")
     if not alone and (not apply or form == "html"):
         raise click.UsageError("--watch can be combined with --as txt, xmp or embed, and --apply")
     if out and out.suffix != ".jsonl":
@@ -253,31 +257,33 @@ def _check_outputs(
         require_page_output(out.with_name(PAGE), files, overwrite=overwrite)
 
 
-def _pass_on(
+def _passer_on(
     captioner: "Captioner",
     out: Path,
     form: str | None,
-    code: int,
     paths: Sequence[str],
-    *,
     apply: bool,
+    keywords: bool,
     as_json: bool,
-) -> int:
-    """Write the captions of a file elsewhere, unless captioning was stopped; the exit code."""
-    if form is None or code > 128:
-        return code
-    if form != "html":
+) -> Callable[..., int]:
+    """The function that writes the captions of a file elsewhere; it returns the exit code."""
+    if form and form != "html":
         from cutline.cli.write import publish
 
         within = [Path(path) for path in paths if Path(path).is_dir()]
-        return publish(out, form, apply=apply, as_json=as_json, within=within) or code
+        return partial(
+            publish, out, form, apply=apply, keywords=keywords, as_json=as_json, within=within
+        )
     from cutline.reports.captions import write_report
 
-    page, bars = out.with_name(PAGE), Bars()
-    for drawn in write_report(out, page, view=captioner.engine.view):
-        bars.show("drawing", drawn.done, drawn.total)
-    note(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
-    return code
+    def draw() -> int:
+        page, bars = out.with_name(PAGE), Bars()
+        for drawn in write_report(out, page, view=captioner.engine.view):
+            bars.show("drawing", drawn.done, drawn.total)
+        note(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
+        return 0
+
+    return draw
 
 
 def _print(

@@ -128,6 +128,11 @@ overwrite_option = click.option(
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), help="Number of CPU cores to use [default: all]."
 )
+keywords_option = click.option(
+    "--keywords",
+    is_flag=True,
+    help="Add the nouns of each caption to the keywords of its picture.",
+)
 trust_option = click.option(
     "--trust", is_flag=True, help="Run third-party code that the recipe names."
 )

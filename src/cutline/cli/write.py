@@ -10,7 +10,12 @@ from pathlib import Path
 
 import click
 
-from cutline.cli.options import json_option, min_confidence_option, quiet_option
+from cutline.cli.options import (
+    json_option,
+    keywords_option,
+    min_confidence_option,
+    quiet_option,
+)
 from cutline.cli.progress import Bars, note, stop_after_the_event, warn
 from cutline.cli.terminal import echo
 
@@ -36,6 +41,7 @@ _PASSIVE = {"would write": "would be written", "would restore": "would be restor
     show_default=True,
     help="Names of new sidecars: photo.jpg.xmp (full) or photo.xmp (stem).",
 )
+@keywords_option
 @click.option("--journal", type=Path, help="Undo journal [default: CAPTIONS with .undo.jsonl].")
 @json_option("one object per file")
 @quiet_option
@@ -46,6 +52,7 @@ def write(
     language: str,
     min_confidence: float | None,
     sidecars: str,
+    keywords: bool,
     journal: Path | None,
     as_json: bool,
 ) -> None:
@@ -62,6 +69,7 @@ def write(
         language=language,
         min_confidence=min_confidence,
         sidecars=sidecars,
+        keywords=keywords,
         journal=journal,
         as_json=as_json,
     )
@@ -76,6 +84,7 @@ def publish(
     language: str = "en",
     min_confidence: float | None = None,
     sidecars: str = "full",
+    keywords: bool = False,
     journal: Path | None = None,
     as_json: bool = False,
     within: Sequence[Path] = (),
@@ -98,6 +107,7 @@ def publish(
         language=language,
         min_confidence=min_confidence,
         sidecars=sidecars,
+        keywords=keywords,
         known_to=captions,
         within=within or _find_common([Path(each.path) for each in found]),
     )
@@ -111,7 +121,8 @@ def publish(
             elif event.sentence:
                 warn(f"{event.action}: {event.sentence}")
             else:
-                echo(event.action, str(event.target), event.text)
+                more = [", ".join(event.keywords)] if event.keywords else []
+                echo(event.action, str(event.target), event.text, *more)
             bars.show("writing", done, len(found))
             if stop.is_set():
                 break

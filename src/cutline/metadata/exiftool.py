@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from cutline.errors import WritingError
+from cutline.metadata.keywords import HIERARCHY, IN_XMP, IPTC, SUBJECT, TAGS, Keywords
 from cutline.metadata.provenance import ALT, DESCRIPTION, Found, Mark
 from cutline.metadata.webp import read_packet_of, with_packet
 from cutline.metadata.xmp import put_text
@@ -39,6 +40,13 @@ FIELDS = {
     "PNG:Description": "PNG description",
 }
 """Fields in which programs keep descriptions of a picture."""
+KEYWORDS = {
+    "XMP-dc:Subject": SUBJECT,
+    "XMP-digiKam:TagsList": TAGS,
+    "XMP-lr:HierarchicalSubject": HIERARCHY,
+    "IPTC:Keywords": IPTC,
+}
+"""Fields in which programs keep keywords."""
 
 _WRITTEN = ("XMP-dc:Description", "XMP-iptcCore:AltTextAccessibility")
 _LONGEST_IPTC = 2000
@@ -98,18 +106,34 @@ class ExifTool:
         """The descriptions in a picture. Raises `WritingError` if they cannot be read."""
         return _found_in(self._tags_of(content, kind))
 
+    def keyword_fields(self, content: bytes, kind: str) -> tuple[str, ...]:
+        """The fields of a picture that may get keywords."""
+        has_iptc = kind == "jpg" and _may_have_iptc(self._tags_of(content, kind))
+        return (*IN_XMP, IPTC) if has_iptc else IN_XMP
+
     def write(
-        self, content: bytes, kind: str, text: str, mark: Mark | None, language: str
+        self,
+        content: bytes,
+        kind: str,
+        text: str,
+        mark: Mark | None,
+        language: str,
+        keywords: Keywords | None = None,
     ) -> bytes:
         """The picture with the text and its mark; pixels and everything else are unchanged.
 
-        Raises `WritingError` if it cannot be written, or does not read back as written.
+        `keywords` replace those that are there; None leaves them. Raises `WritingError` if it
+        cannot be written, or does not read back as written.
         """
         if kind == "webp":
-            written = with_packet(content, put_text(read_packet_of(content), text, mark, language))
+            packet = put_text(read_packet_of(content), text, mark, language, keywords)
+            written = with_packet(content, packet)
         else:
-            written = self._write(content, kind, text, mark, language)
-        if not self.read(written, kind).holds(text, language, human=mark is None):
+            written = self._write(content, kind, text, mark, language, keywords)
+        found = self.read(written, kind)
+        is_told = found.holds(text, language, human=mark is None)
+        fields = self.keyword_fields(written, kind)
+        if not is_told or (keywords and not found.keywords.hold(keywords, fields)):
             raise WritingError("does not hold what ExifTool wrote into it")
         return written
 
@@ -122,6 +146,7 @@ class ExifTool:
     def _read_tags(self, content: bytes, kind: str) -> Mapping[str, Any]:
         picture = self._place(content, kind)
         names = [f"-{name}{'*' if name.startswith('XMP') else ''}" for name in FIELDS]
+        names += [f"-{name}" for name in KEYWORDS]
         said = self._ask(
             "-j", "-G1", "-q", *names, "-IPTC:all", "-XMP-cutline:all", "-FileType", "-Error",
             str(picture),
@@ -134,13 +159,23 @@ class ExifTool:
         raise WritingError(_refusal(said))
 
     def _write(
-        self, content: bytes, kind: str, text: str, mark: Mark | None, language: str
+        self,
+        content: bytes,
+        kind: str,
+        text: str,
+        mark: Mark | None,
+        language: str,
+        keywords: Keywords | None,
     ) -> bytes:
         told = self._tags_of(content, kind)
         picture = self._place(content, kind)
         written = picture.with_name(f"written.{kind}")
         written.unlink(missing_ok=True)
-        changes = _changes(told, _found_in(told), kind, text, mark, language)
+        found, fields = _found_in(told), self.keyword_fields(content, kind)
+        changes = [
+            *_changes(told, found, kind, text, mark, language),
+            *_keyword_changes(found, keywords, fields),
+        ]
         said = self._ask(
             "-q", "-E", "-api", "PNGEarlyXMP=1", *changes, "-o", str(written), str(picture)
         )
@@ -207,12 +242,26 @@ class ExifTool:
 
 def _found_in(told: Mapping[str, Any]) -> Found:
     texts: dict[str, dict[str, str]] = {}
+    keywords: dict[str, tuple[str, ...]] = {}
     for tag, value in told.items():
+        if tag in KEYWORDS:
+            keywords[KEYWORDS[tag]] = _as_list(value)
         name, language = _split_language(tag)
-        text = str(value).lower() if isinstance(value, bool) else str(value)  # a text "true"
+        text = _as_text(value)
         if name in FIELDS and text.strip():
             texts.setdefault(FIELDS[name], {})[language] = text.strip()
-    return Found(texts, str(told.get("XMP-cutline:TextHash", "")))
+    added = _as_list(told.get("XMP-cutline:Keywords", []))
+    return Found(texts, str(told.get("XMP-cutline:TextHash", "")), Keywords(keywords, added))
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)  # a text "true"
+
+
+def _as_list(value: Any) -> tuple[str, ...]:
+    """The texts of a list, which is no list in ExifTool's answer if it has only one."""
+    texts = map(_as_text, value if isinstance(value, list) else [value])
+    return tuple(text.strip() for text in texts if text.strip())
 
 
 def _split_language(tag: str) -> tuple[str, str]:
@@ -227,7 +276,7 @@ def _changes(
     told: Mapping[str, Any], found: Found, kind: str, text: str, mark: Mark | None, language: str
 ) -> Iterator[str]:
     """ExifTool's arguments: set the text, also in copies of it that other programs made."""
-    written = escape(text, quote=False).replace("\n", "&#xa;")
+    written = _escape(text)
     for tag in _WRITTEN:
         yield f"-{tag}="  # languages of an earlier text
         yield f"-{tag}={written}"
@@ -242,6 +291,25 @@ def _changes(
     if kind == "jpg" and _may_have_iptc(told) and len(text.encode()) <= _LONGEST_IPTC:
         yield "-IPTC:CodedCharacterSet=UTF8"
         yield f"-IPTC:Caption-Abstract={written}"
+
+
+def _escape(text: str) -> str:
+    """A text for ExifTool's option `-E`, on one line."""
+    return escape(text, quote=False).replace("\n", "&#xa;")
+
+
+def _keyword_changes(
+    found: Found, keywords: Keywords | None, fields: Iterable[str]
+) -> Iterator[str]:
+    """ExifTool's arguments that set the keywords; `-XMP-cutline:all=` has removed their mark."""
+    lists = {"XMP-cutline:Keywords": (keywords or found.keywords).added}
+    if keywords is not None:
+        lists |= {tag: keywords.fields.get(n, ()) for tag, n in KEYWORDS.items() if n in fields}
+        if keywords.fields.get(IPTC):
+            yield "-IPTC:CodedCharacterSet=UTF8"
+    for tag, items in lists.items():
+        yield f"-{tag}="
+        yield from (f"-{tag}={_escape(item)}" for item in items)
 
 
 def _may_have_iptc(told: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from cutline.errors import WritingError
+from cutline.metadata.keywords import Keywords
 
 NAMESPACE = "urn:cutline:1.0/"
 """The XMP namespace of the mark."""
@@ -56,12 +57,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The descriptions in one file: texts by field and language, and the digest of the mark."""
+    """The descriptions in one file, by field and language, the digest of the mark, and keywords."""
 
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """`{"description": {"x-default": "a dog", "en": "a dog"}}`; fields without text are absent."""
     text_hash: str = ""
     """The text hash of the mark; empty if there is none."""
+    keywords: Keywords = Keywords()
 
     @property
     def human(self) -> str:

@@ -25,6 +25,7 @@ from cutline.io.atomic import read_file
 from cutline.io.predictions import Prediction
 from cutline.io.tables import read_rows
 from cutline.metadata.exiftool import ExifTool, find_exiftool, kind_of
+from cutline.metadata.keywords import IN_XMP, Keywords, add_keywords, keywords_of, require_english
 from cutline.metadata.name_clashes import Neighbours
 from cutline.metadata.provenance import Found, Mark, clean_text, hash_text
 from cutline.metadata.undo_journal import UndoJournal, explain_failure, require_target
@@ -51,11 +52,14 @@ class Event:
     """The caption."""
     sentence: str = ""
     """Why nothing was written."""
+    keywords: tuple[str, ...] = ()
+    """The keywords that cutline adds."""
 
-    def as_json(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, Any]:
         """Ready for `json.dumps`."""
         event = {"path": str(self.picture), "target": str(self.target), "action": self.action}
-        optional = {"caption": self.text, "sentence": self.sentence}
+        keywords = list(self.keywords)
+        optional = {"caption": self.text, "keywords": keywords, "sentence": self.sentence}
         return event | {name: value for name, value in optional.items() if value}
 
 
@@ -86,26 +90,23 @@ def write(
     language: str = "en",
     min_confidence: float | None = None,
     sidecars: str = "full",
+    keywords: bool = False,
     known_to: str | Path | None = None,
     within: Iterable[Path] = (),
 ) -> Generator[Event]:
     """Write each caption as `txt`, `xmp` or `embed`; without `apply` only say what would happen.
 
     Captions below `min_confidence` are left out; the default is the threshold of the model that
-    wrote them. `known_to` is the file that `cutline caption --out` made: its journal learns of the
-    pictures that `embed` changes, so that they are not captioned again. Symbolic links are followed
+    wrote them. With `keywords`, the nouns of each caption are added to the keywords of its picture.
+    `known_to` is the file that `cutline caption --out` made: its journal learns of the pictures
+    that `embed` changes, so that they are not captioned again. Symbolic links are followed
     into the folder of their picture and into the folders `within`, and nowhere else.
 
     A picture that cannot be written gets an event with the reason, and the rest go on. Raises
     `WritingError` for unknown options, if ExifTool is needed and missing, and if another process
     uses the journal; `DataError` for a row that is not one.
     """
-    if form not in FORMS:
-        raise WritingError(f"captions cannot be written as {form!r}{nearest(form, FORMS)}")
-    if sidecars not in SIDECARS:
-        raise WritingError(f"sidecars cannot be named {sidecars!r}{nearest(sidecars, SIDECARS)}")
-    if not _LANGUAGE.fullmatch(language):
-        raise WritingError(f"{language!r} is not a language tag such as en, de or pt-BR")
+    _require_options(form, sidecars, language, keywords=keywords)
     with ExitStack() as stack:
         opened = UndoJournal(Path(journal))
         stack.callback(opened.close)
@@ -116,10 +117,10 @@ def write(
             case "txt":
                 writer = _TextFiles(opened)
             case "xmp":
-                writer = _Sidecars(sidecars, language)
+                writer = _Sidecars(sidecars, language, with_keywords=keywords)
             case _:
                 exiftool = stack.enter_context(ExifTool(find_exiftool()))
-                writer = _Embedded(exiftool, language)
+                writer = _Embedded(exiftool, language, with_keywords=keywords)
         folders = [folder.resolve() for folder in within]
         renew = stack.enter_context(reuse_answers(Path(known_to) if known_to else None))
         for each in captions:
@@ -129,6 +130,19 @@ def write(
                 yield Event(picture, picture, "left out", "", why)
             else:
                 yield _write_one(writer, prediction, opened, renew, folders, apply=apply)
+
+
+def _require_options(form: str, sidecars: str, language: str, *, keywords: bool) -> None:
+    if form not in FORMS:
+        raise WritingError(f"captions cannot be written as {form!r}{nearest(form, FORMS)}")
+    if sidecars not in SIDECARS:
+        raise WritingError(f"sidecars cannot be named {sidecars!r}{nearest(sidecars, SIDECARS)}")
+    if not _LANGUAGE.fullmatch(language):
+        raise WritingError(f"{language!r} is not a language tag such as en, de or pt-BR")
+    if keywords:
+        require_english(language)
+        if form == "txt":
+            raise WritingError("text files hold no keywords: write them as xmp or embed")
 
 
 def _why_left_out(prediction: Prediction, min_confidence: float | None) -> str:
@@ -168,12 +182,14 @@ def _write_one(
         if state.same:
             return Event(picture, target, "unchanged", text)
         if apply:
-            new = writer.make(target, content, text, None if human else _mark(prediction, text))
+            mark = None if human else _mark(prediction, text)
+            new = writer.make(target, content, text, mark, state.keywords)
             journal.replace(target, new, seen=content, picture=picture, human=human)
             renew(content or b"", new)
         else:
             require_target(target)  # as writing does
-        return Event(picture, target, "written" if apply else "would write", text)
+        action = "written" if apply else "would write"
+        return Event(picture, target, action, text, keywords=state.new_keywords)
     except (OSError, WritingError) as error:
         return Event(picture, target, "failed", prediction.text, explain_failure(target, error))
 
@@ -201,6 +217,16 @@ class _State:
     """A sentence about a person's text; empty if there is none."""
     same: bool = False
     """Whether the caption is there already."""
+    keywords: Keywords | None = None
+    """The keywords that it should hold; None to leave those that it has."""
+
+    @property
+    def new_keywords(self) -> tuple[str, ...]:
+        """The keywords that are cutline's and that the target will have."""
+        if self.keywords is None:
+            return ()
+        present = {each for some in self.keywords.fields.values() for each in some}
+        return tuple(each for each in self.keywords.added if each in present)
 
 
 class _Form(Protocol):
@@ -214,7 +240,14 @@ class _Form(Protocol):
     ) -> _State:
         """What the target holds; `human` says whether a person wrote the text to be written."""
 
-    def make(self, target: Path, content: bytes | None, text: str, mark: Mark | None) -> bytes:
+    def make(
+        self,
+        target: Path,
+        content: bytes | None,
+        text: str,
+        mark: Mark | None,
+        keywords: Keywords | None,
+    ) -> bytes:
         """The new content of the target."""
 
 
@@ -238,15 +271,18 @@ class _TextFiles:
             why = f"{target}: its text is not known to be cutline's"
         return _State(why, content == _as_text_file(text))
 
-    def make(self, target: Path, content: bytes | None, text: str, mark: Mark | None) -> bytes:
+    def make(
+        self, target: Path, content: bytes | None, text: str, mark: Mark | None, _: Keywords | None
+    ) -> bytes:
         return _as_text_file(text)
 
 
 class _Sidecars:
     """An XMP sidecar; what other programs wrote into it stays."""
 
-    def __init__(self, naming: str, language: str) -> None:
+    def __init__(self, naming: str, language: str, *, with_keywords: bool) -> None:
         self._naming, self._language, self._neighbours = naming, language, Neighbours()
+        self._with_keywords = with_keywords
 
     def find_target(self, picture: Path) -> Path:
         full, stem = sidecars_of(picture)
@@ -262,19 +298,32 @@ class _Sidecars:
         self, target: Path, content: bytes | None, picture: Path, text: str, *, human: bool
     ) -> _State:
         found = Found() if content is None else read_packet(content)
+        embedded = read_embedded(picture)
         why = _describe_human(target, found) or _find_human_beside(picture)
-        why = why or _describe_human(picture, read_embedded(picture))
-        return _State(why, found.holds(text, self._language, human=human))
+        why = why or _describe_human(picture, embedded)
+        same = found.holds(text, self._language, human=human)
+        if not self._with_keywords:
+            return _State(why, same)
+        keywords = add_keywords(keywords_of(text), found.keywords, IN_XMP, embedded.keywords)
+        return _State(why, same and found.keywords.hold(keywords, IN_XMP), keywords)
 
-    def make(self, target: Path, content: bytes | None, text: str, mark: Mark | None) -> bytes:
-        return put_text(content, text, mark, self._language)
+    def make(
+        self,
+        target: Path,
+        content: bytes | None,
+        text: str,
+        mark: Mark | None,
+        keywords: Keywords | None,
+    ) -> bytes:
+        return put_text(content, text, mark, self._language, keywords)
 
 
 class _Embedded:
     """The picture itself; a person's text in its sidecars counts, too."""
 
-    def __init__(self, exiftool: ExifTool, language: str) -> None:
+    def __init__(self, exiftool: ExifTool, language: str, *, with_keywords: bool) -> None:
         self._exiftool, self._language = exiftool, language
+        self._with_keywords = with_keywords
 
     def find_target(self, picture: Path) -> Path:
         return _follow(picture)
@@ -283,14 +332,27 @@ class _Embedded:
         self, target: Path, content: bytes | None, picture: Path, text: str, *, human: bool
     ) -> _State:
         content = content or b""
-        found = self._exiftool.read(content, kind_of(content, target.suffix))
+        kind = kind_of(content, target.suffix)
+        found = self._exiftool.read(content, kind)
         why = _describe_human(picture, found) or _find_human_beside(picture)
-        return _State(why, found.holds(text, self._language, human=human))
+        same = found.holds(text, self._language, human=human)
+        if not self._with_keywords:
+            return _State(why, same)
+        fields = self._exiftool.keyword_fields(content, kind)
+        keywords = add_keywords(keywords_of(text), found.keywords, fields)
+        return _State(why, same and found.keywords.hold(keywords, fields), keywords)
 
-    def make(self, target: Path, content: bytes | None, text: str, mark: Mark | None) -> bytes:
+    def make(
+        self,
+        target: Path,
+        content: bytes | None,
+        text: str,
+        mark: Mark | None,
+        keywords: Keywords | None,
+    ) -> bytes:
         content = content or b""
         kind = kind_of(content, target.suffix)
-        return self._exiftool.write(content, kind, text, mark, self._language)
+        return self._exiftool.write(content, kind, text, mark, self._language, keywords)
 
 
 def sidecars_of(picture: Path) -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ of one picture (XMP specification, part 1, ISO 16684-1).
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,14 @@ from PIL import Image, ImageFile, IptcImagePlugin, UnidentifiedImageError
 from cutline.errors import WritingError
 from cutline.images.headers import Metered
 from cutline.images.load import open_heif
+from cutline.metadata.keywords import HIERARCHY, IN_XMP, SUBJECT, TAGS, Keywords
+from cutline.metadata.keywords import IPTC as IPTC_KEYWORDS
 from cutline.metadata.provenance import ALT, DESCRIPTION, NAMESPACE, Found, Mark
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 DC = "http://purl.org/dc/elements/1.1/"
 IPTC = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/"
+DIGIKAM = "http://www.digikam.org/ns/1.0/"
 
 FIELDS = {
     f"{DC} description": DESCRIPTION,
@@ -33,6 +36,14 @@ FIELDS = {
     "http://ns.acdsee.com/iptc/1.0/ caption": "ACDSee caption",
 }
 """Properties in which programs keep descriptions of a picture."""
+_ADDED = "added"
+_KEYWORDS = {
+    f"{DC} subject": SUBJECT,
+    f"{DIGIKAM} TagsList": TAGS,
+    "http://ns.adobe.com/lightroom/1.0/ hierarchicalSubject": HIERARCHY,
+    f"{NAMESPACE} Keywords": _ADDED,
+}
+"""Properties in which programs keep keywords, and those that cutline added."""
 
 _EXIF_DESCRIPTION, _WINDOWS_COMMENT = 0x010E, 0x9C9C
 _TAG = re.compile(rb"""<(?:[^"'>]|"[^"]*"|'[^']*')*>""")
@@ -74,7 +85,11 @@ def read_embedded(picture: Path) -> Found:
             "PNG description": _as_text(image.info.get("Description")),
         }
         named = {name: {"x-default": text} for name, text in texts.items() if text}
-        return Found({**found.texts, **named}, found.text_hash)
+        keywords = dict(found.keywords.fields)
+        if in_iptc := _keywords_in(iptc.get((2, 25))):
+            keywords[IPTC_KEYWORDS] = in_iptc
+        added = found.keywords.added
+        return Found({**found.texts, **named}, found.text_hash, Keywords(keywords, added))
     return Found()
 
 
@@ -90,21 +105,41 @@ def _as_text(said: object, charset: str = "utf8") -> str:
     return text.strip("\0 \t\r\n") if isinstance(text, str) else ""
 
 
-def put_text(packet: bytes | None, text: str, mark: Mark | None, language: str) -> bytes:
+def _keywords_in(said: object) -> tuple[str, ...]:
+    """The keywords of IPTC: UTF-8, or Latin-1 as old programs wrote it."""
+    pieces = [said] if isinstance(said, bytes) else said if isinstance(said, list) else []
+    texts = []
+    for each in pieces:
+        try:
+            texts.append(each.decode())
+        except UnicodeDecodeError:
+            texts.append(each.decode("latin-1"))
+    return tuple(text for text in map(_as_text, texts) if text.isprintable() and text)
+
+
+def put_text(
+    packet: bytes | None,
+    text: str,
+    mark: Mark | None,
+    language: str,
+    keywords: Keywords | None = None,
+) -> bytes:
     """The packet with this text as description and alt text instead of an earlier one of cutline's.
 
-    Without a packet, a new one. `mark` is None for a person's text. Raises `WritingError` for a
-    packet that cannot be read, or that holds a person's text.
+    Without a packet, a new one. `mark` is None for a person's text. `keywords` replace those that
+    are there; None leaves them. Raises `WritingError` for a packet that cannot be read, or that
+    holds a person's text.
     """
     if packet is None:
-        return _NEW.format(rdf=RDF, block=_block("", text, mark, language)).encode()
+        return _NEW.format(rdf=RDF, block=_block("", text, mark, language, keywords)).encode()
     before = _parse(packet)
-    cuts = _cuts(before)
+    with_keywords = keywords is not None
+    cuts = _cuts(before, with_keywords)
     if before.found.human:
         raise WritingError(f"holds a person's text: {before.found.human}")
     if before.end is None:
         raise WritingError("holds no rdf:RDF to put a caption into")
-    block = _block(before.about, text, mark, language).encode()
+    block = _block(before.about, text, mark, language, keywords).encode()
     pieces, start = [], 0
     place, _ = _with_space(packet, before.end, before.end)
     for cut in sorted([*cuts, (place, place)]):
@@ -112,14 +147,18 @@ def put_text(packet: bytes | None, text: str, mark: Mark | None, language: str) 
         start = cut[1]
     after = b"".join([*pieces, packet[start:]])
     told = _parse(after)
-    if _others(told) != _others(before) or not told.found.holds(text, language, human=mark is None):
+    is_told = told.found.holds(text, language, human=mark is None)
+    is_told &= keywords is None or told.found.keywords.hold(keywords, IN_XMP)
+    if not is_told or _others(told, with_keywords) != _others(before, with_keywords):
         raise WritingError(
             "is structured so that cutline cannot add a caption without changing other text"
         )
     return after
 
 
-def _block(about: str, text: str, mark: Mark | None, language: str) -> str:
+def _block(
+    about: str, text: str, mark: Mark | None, language: str, keywords: Keywords | None
+) -> str:
     properties = "".join(
         f"   <cutline:{name}>{escape(value)}</cutline:{name}>\n"
         for name, value in (mark.properties() if mark else ())
@@ -131,11 +170,25 @@ def _block(about: str, text: str, mark: Mark | None, language: str) -> str:
         f"    </rdf:Alt>\n   </{name}>\n"
         for name in ("dc:description", "Iptc4xmpCore:AltTextAccessibility")
     )
+    lists = "".join(_lists(keywords)) if keywords else ""
+    spaces = f'\n    xmlns:digiKam="{DIGIKAM}"' if lists else ""
     return (
         f'  <rdf:Description rdf:about={quoteattr(about)} xmlns:rdf="{RDF}"\n'
-        f'    xmlns:dc="{DC}" xmlns:Iptc4xmpCore="{IPTC}" xmlns:cutline="{NAMESPACE}">\n'
-        f"{said}{properties}  </rdf:Description>\n"
+        f'    xmlns:dc="{DC}" xmlns:Iptc4xmpCore="{IPTC}" xmlns:cutline="{NAMESPACE}"{spaces}>\n'
+        f"{said}{properties}{lists}  </rdf:Description>\n"
     )
+
+
+def _lists(keywords: Keywords) -> Iterator[str]:
+    """The properties that hold keywords; the last one belongs to the mark."""
+    for name, kind, items in (
+        ("dc:subject", "Bag", keywords.fields.get(SUBJECT)),
+        ("digiKam:TagsList", "Seq", keywords.fields.get(TAGS)),
+        ("cutline:Keywords", "Bag", keywords.added),
+    ):
+        if items:
+            each = "".join(f"     <rdf:li>{escape(item)}</rdf:li>\n" for item in items)
+            yield f"   <{name}>\n    <rdf:{kind}>\n{each}    </rdf:{kind}>\n   </{name}>\n"
 
 
 # --------------------------------------------------------------------------------- reading
@@ -143,12 +196,13 @@ def _block(about: str, text: str, mark: Mark | None, language: str) -> str:
 
 @dataclass
 class _Property:
-    """One property: its span in bytes, and its text in each language."""
+    """One property: its span in bytes, and its text in each language, or its list of texts."""
 
     name: str
     start: int
     end: int = 0
     said: dict[str, str] = field(default_factory=dict)
+    items: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -186,14 +240,19 @@ def _parse(packet: bytes) -> _Parsed:
 
 def _found_in(properties: Iterable[_Property]) -> Found:
     texts: dict[str, Mapping[str, str]] = {}
+    keywords: dict[str, tuple[str, ...]] = {}
     text_hash = ""
     for each in properties:
+        if field_name := _KEYWORDS.get(each.name):
+            items = filter(None, map(str.strip, each.items or each.said.values()))
+            keywords[field_name] = (*keywords.get(field_name, ()), *items)
         said = {language: text.strip() for language, text in each.said.items() if text.strip()}
         if each.name == f"{NAMESPACE} TextHash":
             text_hash = next(iter(said.values()), "")
         elif (name := FIELDS.get(each.name)) and said:
             texts[name] = {**texts.get(name, {}), **said}
-    return Found(texts, text_hash)
+    added = keywords.pop(_ADDED, ())
+    return Found(texts, text_hash, Keywords({k: v for k, v in keywords.items() if v}, added))
 
 
 class _Reader:
@@ -266,6 +325,8 @@ class _Reader:
             self.descriptions[-1].end = end
             return
         current = self.descriptions[-1].properties[-1]
+        if depth == 4:
+            current.items.append(self._text)
         if depth == 4 or not current.said:
             current.said[self._language] = self._text
         current.end, self._text = end, ""
@@ -299,19 +360,21 @@ def _spans_of_attributes(packet: bytes, start: int) -> dict[bytes, tuple[int, in
 # ----------------------------------------------------------------------------- cutting out
 
 
-def _is_own(parsed: _Parsed, each: _Property) -> bool:
-    """The mark, the two fields that cutline writes, and copies of its text by other programs."""
+def _is_own(parsed: _Parsed, each: _Property, with_keywords: bool) -> bool:
+    """The mark, the fields that cutline writes, and copies of its text by other programs."""
+    if _KEYWORDS.get(each.name) in (*IN_XMP, _ADDED):
+        return with_keywords
     name = FIELDS.get(each.name)
     marks = each.name.startswith(f"{NAMESPACE} ")
     return marks or name in (DESCRIPTION, ALT) or name in parsed.found.own
 
 
-def _cuts(parsed: _Parsed) -> list[tuple[int, int]]:
+def _cuts(parsed: _Parsed, with_keywords: bool) -> list[tuple[int, int]]:
     """Spans to cut out; of a Description without other properties, the whole of it."""
     cuts = []
     for description in parsed.descriptions:
         everything = [*description.properties, *description.attributes]
-        own = [each for each in everything if _is_own(parsed, each)]
+        own = [each for each in everything if _is_own(parsed, each, with_keywords)]
         if own and len(own) == len(everything):
             cuts.append(_with_space(parsed.packet, description.start, description.end))
         else:
@@ -332,11 +395,11 @@ def _with_space(packet: bytes, start: int, end: int) -> tuple[int, int]:
     return line, end + 1 if packet[end : end + 1] == b"\n" else line if start == end else end
 
 
-def _others(parsed: _Parsed) -> list[bytes]:
+def _others(parsed: _Parsed, with_keywords: bool) -> list[bytes]:
     """The bytes of all properties that are not cutline's."""
     return sorted(
         parsed.packet[each.start : each.end].strip()
         for description in parsed.descriptions
         for each in (*description.properties, *description.attributes)
-        if not _is_own(parsed, each)
+        if not _is_own(parsed, each, with_keywords)
     )
