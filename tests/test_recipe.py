@@ -298,3 +298,14 @@ def test_the_names_of_before_still_open():
     assert completed["horizontal_flip"] == 0.5 and completed["max_grad_norm"] == 2.0
     assert not FORMER.keys() & completed.keys()
     assert complete("training", completed) == completed
+
+
+def test_epochs_are_those_of_the_last_training(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(find_recipe(Path("shapes")).read_text() + "\n[[then]]\nepochs = 2\n")
+
+    once, twice = (Recipe.read(each, epochs=9) for each in (find_recipe(Path("shapes")), path))
+
+    assert [each.epochs for each in once.trainings] == [9]
+    assert twice.trainings[0].epochs != 9
+    assert twice.trainings[1].epochs == 9

@@ -109,6 +109,7 @@ class Recipe:
         kind: str | None = None,
         model: "Recipe | None" = None,
         overrides: Sequence[str] = (),
+        epochs: int | None = None,
         trust: bool = False,
     ) -> "Recipe":
         """Read, complete and check a TOML file.
@@ -116,8 +117,8 @@ class Recipe:
         `kind` replaces the file's source by one of this kind, with default options. `model` is the
         recipe of the model to continue from; it provides the sections in `OF_A_MODEL` that the file
         does not have. `overrides` replace options: `training.epochs=5`, `then.0.epochs=2` for the
-        first further training, `source.NAME.repeat=3` for one of several sources. With `trust` the
-        file may name custom code, which is imported.
+        first further training, `source.NAME.repeat=3` for one of several sources. `epochs` are
+        those of the last training. With `trust` the file may name custom code, which is imported.
 
         Raises `RecipeError` that says what is wrong and where.
         """
@@ -129,6 +130,9 @@ class Recipe:
                 table = {name: dict(model.sections[name]) for name in OF_A_MODEL} | table
             for override in overrides:
                 _override(table, override)
+            if epochs:
+                last = f"{THEN}.{len(table[THEN]) - 1}" if table.get(THEN) else "training"
+                _override(table, f"{last}.epochs={epochs}")
             return cls.of(table, trust=trust)
         except FileNotFoundError:
             raise RecipeError(f"there is no recipe {path}") from None
@@ -189,6 +193,12 @@ class Recipe:
         """A copy with other values for some options of a section."""
         changed = {**self.sections[section], **options}
         return replace(self, sections={**self.sections, section: changed})
+
+    def with_epochs(self, epochs: int) -> "Recipe":
+        """A copy whose last training has other epochs."""
+        if not self.then:
+            return self.with_options("training", epochs=epochs)
+        return replace(self, then=(*self.then[:-1], {**self.then[-1], "epochs": epochs}))
 
     def as_json(self) -> dict[str, Any]:
         """The recipe as a table like that of the TOML file, with all defaults."""

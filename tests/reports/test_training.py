@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from conftest import ROOT
-from cutline.cli.train import _draw_page
+from cutline.cli.runs import _draw_page
 from cutline.errors import DataError
 from cutline.reports.charts import line_chart
 from cutline.reports.training import write_training_report
 from cutline.training.history import Epoch, Sample, keep_epoch, read_epochs
 
-EPOCH = Epoch(0, 5, 2.5, {"BLEU-4": 0.1, "CIDEr-D": 0.25}, True)
+EPOCH = Epoch(0, 5, 2.5, {"BLEU-4": 0.1, "CIDEr-D": 0.25}, True, validation_loss=2.25)
 
 
 def test_an_epoch_that_happens_again_replaces_itself_and_those_after_it(tmp_path):
@@ -37,7 +37,9 @@ def test_the_page_shows_curves_table_and_samples(tmp_path):
     page = write_training_report(tmp_path).read_text()
 
     assert "9 at step 1, 5 at step 5; from 5 to 9" in page
-    row = "".join(f"<td>{cell}</td>" for cell in ("5", "2.500", "10.0", "25.0", "so far"))
+    row = "".join(
+        f"<td>{cell}</td>" for cell in ("5", "2.500", "", "2.250", "10.0", "25.0", "so far")
+    )
     assert f'<th scope="row">1</th>{row}</tr>' in page
     assert '<th scope="row">2 to 3</th><td dir="auto">a cat</td>' in page
     assert 'alt="a cat (machine-written)"' in page

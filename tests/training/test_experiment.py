@@ -5,7 +5,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from itertools import islice
+from dataclasses import asdict
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,16 @@ from torch import Tensor, nn
 from cutline import metrics
 from cutline.datasets.shapes import Shapes
 from cutline.errors import DataError, ModelError, RecipeError, TrainingError
+from cutline.images.load import open_image
 from cutline.inference.captioner import captions_of, load
 from cutline.inference.torch import TorchEngine
 from cutline.models.checkpoint import read_model, read_recipe, read_resume
 from cutline.models.encoders.resnet import ResNet
-from cutline.models.weights import extend_vocabulary, load_weights, part_of, read_tensors
+from cutline.models.weights import encode, extend_vocabulary, load_weights, part_of, read_tensors
 from cutline.recipe import Recipe
 from cutline.training.experiment import Event, Experiment, TrainingStarted, Validated
 from cutline.training.feature_store import Encoded, FeatureStore
+from cutline.training.history import read_epochs
 from cutline.training.trainer import Step
 
 TABLE: dict[str, dict[str, Any]] = {
@@ -83,7 +86,8 @@ def pick(kind: type, events: Iterable[Event]) -> list[Any]:
 def read_history(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's history without the time they took."""
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    return [{name: line[name] for name in line if name != "seconds"} for line in lines]
+    timed = ("seconds", "pictures_per_second")
+    return [{name: line[name] for name in line if name not in timed} for line in lines]
 
 
 def write_folder(
@@ -164,8 +168,39 @@ def test_every_step_is_in_the_history(begin):
 
     steps = pick(Step, experiment.run())
 
-    told = [{"number": s.number, "epoch": s.epoch, "loss": s.loss} for s in steps]
-    assert read_history(experiment.folder) == told
+    lines = (experiment.folder / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [asdict(step) for step in steps]
+    pictures = [round(step.pictures_per_second * step.seconds) for step in steps]
+    assert sorted(pictures[:5]) == [16, 20, 20, 20, 20]  # a picture for each caption
+    for step in steps:
+        assert step.unsmoothed_loss == step.loss
+        assert 0 < step.learning_rate <= 0.01 and step.gradient_norm > 0
+
+
+def test_the_loss_without_smoothing_is_recorded_for_training_and_validation(begin):
+    smooth = {"label_smoothing": 0.2, "epochs": 1}
+    experiment = begin(make_recipe(training=smooth))
+
+    events = list(experiment.run())
+
+    [end], steps = pick(Validated, events), pick(Step, events)
+    assert all(step.unsmoothed_loss != step.loss for step in steps)
+    assert end.unsmoothed_loss == pytest.approx(sum(s.unsmoothed_loss for s in steps) / len(steps))
+    [epoch] = read_epochs(experiment.folder)
+    assert (epoch.unsmoothed_loss, epoch.validation_loss) == (
+        end.unsmoothed_loss,
+        end.validation_loss,
+    )
+    engine, every = TorchEngine.open(experiment.folder), []
+    for example in experiment.recipe.build("source", experiment.data):
+        if example.split == "validation":
+            pixels = open_image(example.image, engine.view)[None]
+            regions = encode(engine.model.encoder, pixels)
+            for caption in example.captions:
+                words = torch.tensor([[1, *engine.vocabulary.encode(caption), 2]])
+                log_probs = engine.model.decoder(regions, words[:, :-1])
+                every += log_probs.gather(-1, words[:, 1:, None]).flatten().tolist()
+    assert end.validation_loss == pytest.approx(-sum(every) / len(every), rel=1e-3)
 
 
 def test_training_lowers_the_loss(begin):
@@ -233,6 +268,31 @@ def test_a_finished_run_says_so_and_does_nothing(begin):
     assert [type(event) for event in events] == [TrainingStarted]
     assert events[0].step == events[0].steps
     assert {path.name: path.read_bytes() for path in begin().folder.iterdir()} == before
+
+
+def test_a_finished_run_goes_on_with_more_epochs(begin):
+    options = {"schedule": "constant", "warmup": 0.0}
+    longer = make_recipe(training={"epochs": 4, **options})
+    whole = begin(longer, out="whole")
+    steps = pick(Step, whole.run())
+    short = make_recipe(training={"epochs": 2, **options})
+    before = list(begin(short).run())
+
+    after = list(begin(longer).run())
+
+    assert [step.loss for step in pick(Step, before + after)] == [step.loss for step in steps]
+    assert read_recipe(begin(longer).folder) == longer
+    with pytest.raises(ModelError, match="another recipe"):
+        begin(short)
+
+
+def test_more_epochs_go_on_with_a_run_that_patience_ended(begin):
+    still = {"learning_rate": 0.0, "patience": 1}  # it learns nothing
+    list(begin(make_recipe(training={**still, "epochs": 9})).run())
+
+    again = pick(Validated, begin(make_recipe(training={**still, "epochs": 10})).run())
+
+    assert len(again) == 1
 
 
 # ------------------------------------------------------------------------------- going on
@@ -675,11 +735,35 @@ def test_a_run_can_start_from_a_model(begin, whole):
         make_recipe(training={"epochs": 1, "learning_rate": 1e-9}), start=read_model(whole)
     )
 
-    [validated] = pick(Validated, experiment.run())
+    first, validated = pick(Validated, experiment.run())
 
     card = read_model(whole).card
-    assert validated.report.as_json() == card["scores"]["validation"]
+    assert (first.epoch, first.loss, validated.epoch) == (-1, None, 0)
+    assert first.report.as_json() == validated.report.as_json() == card["scores"]["validation"]
     assert read_model(experiment.folder).card["started_from"] == card["fingerprint"]
+
+
+def test_a_model_that_training_does_not_improve_is_kept_and_the_run_says_so(begin):
+    good = begin(make_recipe(training={"epochs": 20}), out="good")
+    list(good.run())
+    start = read_model(good.folder)
+    harmful = {"epochs": 2, "learning_rate": 9.0, "schedule": "constant", "warmup": 0.0}
+    recipe = make_recipe(training=harmful)
+    experiment = begin(recipe, start=start)
+    events = experiment.run()
+    before = list(takewhile(lambda event: not isinstance(event, Step), events))
+    events.close()
+
+    after = list(begin(recipe, start=start).run())
+
+    validated = pick(Validated, [*before, *after])
+    assert [(v.epoch, v.is_best) for v in validated] == [(-1, True), (0, False), (1, False)]
+    assert [epoch.epoch for epoch in read_epochs(experiment.folder)] == [-1, 0, 1]
+    score = 100 * validated[0].report.scores["CIDEr-D"]
+    assert f"(CIDEr-D {score:.1f} on validation), so that model is kept" in after[-1].sentence
+    kept = read_model(experiment.folder)
+    assert kept.card["epoch"] == 0
+    assert all(torch.equal(kept.tensors[name], start.tensors[name]) for name in start.tensors)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,20 +45,31 @@ def _is_quiet() -> bool:
     return context is not None and bool(context.meta.get(_QUIET))
 
 
-class Bars:
-    """A progress bar for the current step; silent with `--quiet` and without a terminal."""
+LINE_EVERY = 60.0
+"""Seconds between two lines of progress without a terminal."""
 
-    def __init__(self) -> None:
+
+class Bars:
+    """A progress bar for the current step; silent with `--quiet`.
+
+    Without a terminal it is silent too, or with `lines` it prints a line a minute.
+    """
+
+    def __init__(self, *, lines: bool = False) -> None:
         from tqdm import tqdm
 
         self._open = tqdm
         self._name, self._bar = "", tqdm(disable=True)
+        self._has_lines = lines and not sys.stderr.isatty()
+        self._began, self._first, self._printed = 0.0, 0, 0.0
 
     def show(self, name: str, done: int, total: int, more: str = "", *, unit: str = "it") -> None:
         """Show `done` of `total`; a new name starts a new bar."""
         if name != self._name:
             self.close()
             self._name = name
+            self._began = self._printed = time.monotonic()
+            self._first = done - 1
             self._bar = self._open(
                 desc=name,
                 total=total,
@@ -70,6 +82,10 @@ class Bars:
             )
         self._bar.set_postfix_str(more, refresh=False)
         self._bar.update(done - self._bar.n)
+        if self._has_lines and (now := time.monotonic()) - self._printed >= LINE_EVERY:
+            self._printed = now
+            left = (now - self._began) / (done - self._first) * (total - done)
+            note(", ".join(filter(None, [f"{name} {done} of {total}", more, _time_left(left)])))
         if done == total:
             self.close()
 
@@ -77,6 +93,11 @@ class Bars:
         """Remove the bar."""
         self._bar.close()
         self._name = ""
+
+
+def _time_left(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min left" if hours else f"{max(minutes, 1)} min left"
 
 
 def note(text: str) -> None:

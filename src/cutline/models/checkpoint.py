@@ -48,9 +48,14 @@ def create_folder(folder: Path, recipe: Recipe, vocabulary: Vocabulary) -> None:
     if folder.exists():
         raise ModelError(f"{folder} exists already; choose another folder with --out")
     with new_folder(folder) as beside:
-        text = json.dumps(recipe.as_json(), indent=2) + "\n"
-        (beside / RECIPE).write_text(text, encoding="utf8")
+        save_recipe(beside, recipe)
         vocabulary.save(beside / VOCABULARY)
+
+
+def save_recipe(folder: Path, recipe: Recipe) -> None:
+    """Write, or replace, the recipe of a model folder."""
+    with atomic_write(folder / RECIPE) as file:
+        file.write((json.dumps(recipe.as_json(), indent=2) + "\n").encode("utf8"))
 
 
 def read_recipe(folder: Path, *, trust: bool = False) -> Recipe:

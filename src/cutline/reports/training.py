@@ -14,7 +14,7 @@ from cutline.io.atomic import write_text_file
 from cutline.reports.charts import Point, line_chart
 from cutline.reports.html import render_page
 from cutline.reports.thumbnails import Thumbnail, try_thumbnail
-from cutline.training.history import HISTORY, Epoch, _read, read_epochs
+from cutline.training.history import HISTORY, Epoch, read_epochs, read_steps
 
 PAGE = "report.html"
 MAX_POINTS = 300
@@ -37,12 +37,7 @@ def write_training_report(folder: Path, out: Path | None = None) -> Path:
 
     Raises `DataError` for a folder without a history, or with one that cannot be read.
     """
-    steps = []
-    for number, line in _read(folder / HISTORY):
-        try:
-            steps.append((float(line["number"]), float(line["loss"])))
-        except (KeyError, TypeError, ValueError):
-            raise DataError(f"{folder / HISTORY}, line {number}: not a training step") from None
+    steps = [(float(step["number"]), float(step["loss"])) for step in read_steps(folder)]
     epochs = read_epochs(folder)
     if not steps and not epochs:
         raise DataError(f"{folder} has no {HISTORY}: nothing was trained there")
@@ -55,6 +50,10 @@ def write_training_report(folder: Path, out: Path | None = None) -> Path:
 def _render(title: str, steps: Sequence[Point], epochs: Sequence[Epoch]) -> Iterator[str]:
     names = list(dict.fromkeys(name for epoch in epochs for name in epoch.scores))
     curves = [("Training loss", line_chart("Loss", _thin(steps), x_label="step"))]
+    held_out = [(e.epoch + 1.0, e.validation_loss) for e in epochs if e.validation_loss is not None]
+    if held_out:
+        chart = line_chart("Loss", held_out, x_label="epoch", show_points=True)
+        curves.append(("Validation loss, without label smoothing", chart))
     for name in reversed(names):  # the score that chooses the best epoch is the last
         points = [(e.epoch + 1.0, 100 * e.scores[name]) for e in epochs if name in e.scores]
         chart = line_chart(name, points, x_label="epoch", show_points=True)

@@ -24,16 +24,24 @@ class TrainingStarted:
 
 @dataclass(frozen=True)
 class Validated:
-    """An epoch is over and its captions of the validation split are scored."""
+    """An epoch is over and its captions of the validation split are scored.
+
+    Epoch -1 is the model that training starts from, before the first step.
+    """
 
     epoch: int
-    loss: float
+    loss: float | None
+    """The mean training loss; None for epoch -1."""
     report: Report | None
     """None with fewer than two validation images, for which CIDEr-D is meaningless."""
     samples: tuple[tuple[Example, Caption], ...]
     is_best: bool
     warnings: tuple[str, ...] = ()
     """Problems with the captions, and files of the run that could not be written."""
+    unsmoothed_loss: float | None = None
+    """The mean training loss without label smoothing; None for self-critical training."""
+    validation_loss: float | None = None
+    """The cross-entropy of the validation captions, without label smoothing."""
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from cutline import metrics
 from cutline.datasets.mixture import Mixture, Places, describe_places, read_mixture
 from cutline.errors import CutlineError, DataError, ModelError, TrainingError
-from cutline.inference.captioner import captions_of
 from cutline.inference.torch import TorchEngine
 from cutline.io.atomic import remove_partial_files, try_lock
 from cutline.metrics.degeneration import DegenerationStats
@@ -32,6 +30,7 @@ from cutline.models.checkpoint import (
     read_recipe,
     read_resume,
     save_model,
+    save_recipe,
     save_resume,
 )
 from cutline.models.device import resolve_device
@@ -49,6 +48,7 @@ from cutline.training.initialization import (
     build_vocabulary,
     check_parts,
     describe_weights,
+    extend_epochs,
     find_classifier,
     is_same_recipe,
     load_encoder,
@@ -57,14 +57,14 @@ from cutline.training.initialization import (
 )
 from cutline.training.multi_source import build_objective, plan_mixture
 from cutline.training.trainer import EpochEnd, Plan, Step, Trainer, Training
-from cutline.types import SPLITS, Caption, Example, Report
+from cutline.training.validation import validate
+from cutline.types import SPLITS, Example, Report
 from cutline.version import __version__
 
 CHOSEN_BY = "CIDEr-D"
 """The validation metric that decides which epoch is the best."""
 SAMPLES = 3
 """Validation images whose captions are part of `Validated`."""
-VALIDATION_BATCH = 64
 STATISTICS_IMAGES = 8_000
 """Training images used to estimate the features' mean and standard deviation (all of COCO would
 need 23 GB)."""
@@ -79,6 +79,8 @@ class _Progress:
 
     best: float | None = None
     """The best validation score so far."""
+    best_epoch: int | None = None
+    """The epoch of that score, counted from 0 over all trainings; -1 is the model at the start."""
     epochs_since: int = 0
     """Epochs since that score."""
     training: int = 0
@@ -120,6 +122,8 @@ class Experiment:
     file with ImageNet's classifier, for a decoder with concepts (default: the one in `weights` or
     in the model). `device` is a name that `resolve_device` accepts, `save_every` is in seconds.
 
+    A run of the same recipe with fewer epochs of the last training is continued.
+
     Raises `ModelError` if `folder` holds a run of another recipe, and `TrainingError` if a launcher
     started several processes.
     """
@@ -139,9 +143,11 @@ class Experiment:
         command: str = "",
     ) -> None:
         _require_single_process()
+        self._extended: Recipe | None = None
         if folder.exists():
             before = read_recipe(folder, trust=recipe.names_code)
-            if not is_same_recipe(before, recipe):
+            self._extended = extend_epochs(before, recipe)
+            if not is_same_recipe(self._extended or before, recipe):
                 raise ModelError(
                     f"{folder} holds a run of another recipe; choose another folder with --out"
                 )
@@ -189,6 +195,8 @@ class Experiment:
         data = _Data(mixture, mixture.fingerprint())
         remove_partial_files(self.folder)
         state = read_resume(self.folder)
+        if self._extended:
+            self._extend(self._extended, state)
         progress = _Progress(**state["standing"]) if state else _Progress()
         while progress.training < len(self.trainings):
             stage = yield from self._prepare(data, progress, state)
@@ -196,6 +204,15 @@ class Experiment:
             progress.steps += stage.trainer.step
             progress.epochs += stage.trainer.epoch
             progress.training, progress.epochs_since, state = progress.training + 1, 0, None
+        if progress.best_epoch == -1:
+            yield Notice(_describe_kept(progress))
+
+    def _extend(self, recipe: Recipe, state: dict[str, Any] | None) -> None:
+        """Record that the run in the folder gets more epochs, also if patience had ended it."""
+        if state:
+            state["standing"]["epochs_since"] = 0
+            save_resume(self.folder, state)
+        save_recipe(self.folder, recipe)
 
     def _prepare(
         self, data: _Data, progress: _Progress, state: dict[str, Any] | None
@@ -347,15 +364,15 @@ class Experiment:
         patience = max(1, trainer.options.patience)
         history = History(self.folder / HISTORY, progress.steps + trainer.step)
         try:
+            if self.start and not trainer.step and progress == _Progress():
+                yield from self._score_start(stage, history)
             while progress.epochs_since < patience and (event := next(events, None)):
                 if isinstance(event, Step):
                     event = replace(event, number=progress.steps + event.number)
                     history.add(event)
                     yield event
                 else:
-                    validated = self._end_epoch(event, stage)
-                    problems = self._record(validated, history, progress.steps + trainer.step)
-                    yield replace(validated, warnings=(*validated.warnings, *problems))
+                    yield self._end_epoch(event, stage, history)
                 if isinstance(event, EpochEnd) or time.monotonic() - saved >= self.save_every:
                     self._save(stage, history)
                     saved = time.monotonic()
@@ -365,22 +382,25 @@ class Experiment:
         finally:
             history.close()
 
-    def _end_epoch(self, ended: EpochEnd, stage: _Stage) -> Validated:
+    def _score_start(self, stage: _Stage, history: History) -> Generator[Event]:
+        """Score the model that training starts from, which is kept unless an epoch beats it."""
+        if len(stage.validation) > 1:
+            yield self._end_epoch(EpochEnd(-1, None), stage, history)
+            self._save(stage, history)
+
+    def _end_epoch(self, ended: EpochEnd, stage: _Stage, history: History) -> Validated:
         """Caption and score the validation split; save the weights if they are the best so far."""
         model, progress = stage.trainer.validation_model, stage.progress
         encoder = model.encoder if stage.trainer.options.unfrozen_stages else self.encoder
         stage.engine.model = CaptionModel(encoder, model.decoder).eval()
-        captions = _caption(stage)
+        captions, report, loss = validate(stage.engine, stage.inputs, stage.validation)
         pairs = list(zip(stage.validation, captions, strict=True))
-        predictions = {example.id: caption.text for example, caption in pairs}
-        references = {example.id: example.captions for example in stage.validation}
-        report = metrics.score(predictions, references, partial=True) if len(pairs) > 1 else None
         score = report.scores[CHOSEN_BY] if report else None
         is_best = score is None or progress.best is None or score > progress.best
         is_best |= progress.best == score == 0  # a model that has not learnt yet: keep the latest
         epoch = progress.epochs + ended.epoch
         if is_best:
-            progress.best, progress.epochs_since = score, 0
+            progress.best, progress.best_epoch, progress.epochs_since = score, epoch, 0
             card = self._card(stage, epoch, ended.loss, report)
             save_model(self.folder, stage.engine.model, stage.engine.vocabulary, card)
         else:
@@ -391,13 +411,18 @@ class Experiment:
             if captions
             else ()
         )
-        return Validated(epoch, ended.loss, report, samples, is_best, warnings)
+        validated = Validated(
+            epoch, ended.loss, report, samples, is_best, warnings, ended.unsmoothed_loss, loss
+        )
+        problems = self._record(validated, history, progress.steps + stage.trainer.step)
+        return replace(validated, warnings=(*warnings, *problems))
 
     def _record(self, ended: Validated, history: History, step: int) -> tuple[str, ...]:
         """Write the epoch to disk; a failure becomes a warning, and the run continues."""
         scores = ended.report.scores if ended.report else {}
         samples = tuple(Sample(str(e.image), c.text, e.captions) for e, c in ended.samples)
-        epoch = Epoch(ended.epoch, step, ended.loss, scores, ended.is_best, samples)
+        losses = (ended.unsmoothed_loss, ended.validation_loss)
+        epoch = Epoch(ended.epoch, step, ended.loss, scores, ended.is_best, samples, *losses)
         try:
             keep_epoch(self.folder, epoch)
             history.flush()
@@ -415,7 +440,7 @@ class Experiment:
         save_resume(self.folder, state)
 
     def _card(
-        self, stage: _Stage, epoch: int, loss: float, report: Report | None
+        self, stage: _Stage, epoch: int, loss: float | None, report: Report | None
     ) -> dict[str, Any]:
         return {
             **{name: value for name, value in self.recipe.claim.items() if name != "expected"},
@@ -446,6 +471,13 @@ def _require_single_process() -> None:
         )
 
 
+def _describe_kept(progress: _Progress) -> str:
+    return (
+        f"no epoch scored higher than the model that training started from ({CHOSEN_BY} "
+        f"{100 * (progress.best or 0):.1f} on validation), so that model is kept"
+    )
+
+
 def _describe_data(
     data: _Data, counts: Mapping[str, int], concepts: FittedConcepts | None
 ) -> dict[str, Any]:
@@ -457,13 +489,3 @@ def _describe_data(
     if data.mixture.sources:
         card["sources"] = list(data.mixture.sources)
     return card
-
-
-def _caption(stage: _Stage) -> list[Caption]:
-    """Captions of the validation images."""
-    encoder, captions = stage.engine.model.encoder, []
-    for start in range(0, len(stage.validation), VALIDATION_BATCH):
-        some = stage.validation[start : start + VALIDATION_BATCH]
-        written = stage.engine.read(stage.inputs.encode(some, encoder))
-        captions += captions_of(written, stage.engine.vocabulary)
-    return captions

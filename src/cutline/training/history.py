@@ -28,13 +28,18 @@ class Epoch:
     """One pass over the data."""
 
     epoch: int
-    """Counted from 0."""
+    """Counted from 0; -1 is the model that training started from."""
     step: int
     """The last step of the epoch."""
-    loss: float
+    loss: float | None
+    """The mean training loss; None for the model that training started from."""
     scores: Mapping[str, float] = field(default_factory=dict)
     is_best: bool = False
     samples: tuple[Sample, ...] = ()
+    unsmoothed_loss: float | None = None
+    """The mean training loss without label smoothing, if it is a cross-entropy."""
+    validation_loss: float | None = None
+    """The cross-entropy of the validation captions, without label smoothing."""
 
 
 class History:
@@ -75,11 +80,27 @@ def read_epochs(folder: Path) -> list[Epoch]:
                 for s in line["samples"]
             )
             scores = {str(name): float(value) for name, value in line["scores"].items()}
-            epoch, step, loss = int(line["epoch"]), int(line["step"]), float(line["loss"])
-            found.append(Epoch(epoch, step, loss, scores, bool(line["is_best"]), samples))
+            losses = [
+                None if line.get(name) is None else float(line[name])
+                for name in ("loss", "unsmoothed_loss", "validation_loss")
+            ]
+            epoch, step, is_best = int(line["epoch"]), int(line["step"]), bool(line["is_best"])
+            found.append(Epoch(epoch, step, losses[0], scores, is_best, samples, *losses[1:]))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise DataError(f"{folder / EPOCHS}, line {number}: not a valid epoch record") from None
     return found
+
+
+def read_steps(folder: Path) -> list[Mapping[str, Any]]:
+    """The steps recorded in a folder, if any; `DataError` if the file is not valid."""
+    steps = []
+    for number, line in _read(folder / HISTORY):
+        try:
+            float(line["number"]), float(line["loss"])
+        except (KeyError, TypeError, ValueError):
+            raise DataError(f"{folder / HISTORY}, line {number}: not a training step") from None
+        steps.append(line)
+    return steps
 
 
 def _read(path: Path) -> Iterable[tuple[int, Any]]:

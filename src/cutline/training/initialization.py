@@ -119,6 +119,12 @@ def is_same_recipe(one: Recipe, other: Recipe) -> bool:
     return (one.sections, one.then, one.mixed) == (other.sections, other.then, other.mixed)
 
 
+def extend_epochs(before: Recipe, now: Recipe) -> Recipe | None:
+    """The recipe `before` with the epochs that `now` has, if its last training gets more."""
+    epochs = int(now.trainings[-1].epochs)
+    return before.with_epochs(epochs) if epochs > before.trainings[-1].epochs else None
+
+
 def check_parts(recipe: Recipe) -> None:
     """Raise `RecipeError` if parts of a recipe are valid alone but not together."""
     if uses_concepts(recipe):

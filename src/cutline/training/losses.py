@@ -76,8 +76,10 @@ class CrossEntropy:
         read, expected = words[:, :-1], words[:, 1:]
         if self.sampled:
             read = self._with_guesses(model, seen, read, self.sampled * progress)
-        loss = sum_cross_entropy(model(seen, read), expected, smoothing=self.smoothing)
-        return (Term(*loss),)
+        log_probs = model(seen, read)
+        loss = sum_cross_entropy(log_probs, expected, smoothing=self.smoothing)
+        plain, _ = sum_cross_entropy(log_probs.detach(), expected) if self.smoothing else loss
+        return (Term(*loss, plain.detach()),)
 
     @torch.no_grad()
     def _with_guesses(

@@ -111,6 +111,13 @@ class Step:
     number: int
     epoch: int
     loss: float
+    unsmoothed_loss: float | None
+    """The same without label smoothing, in nats a word; None for self-critical training."""
+    learning_rate: float
+    """That of the decoder."""
+    gradient_norm: float | None
+    """Before clipping; None where a step in half precision overflowed and was skipped."""
+    pictures_per_second: float
     seconds: float
 
 
@@ -119,8 +126,10 @@ class EpochEnd:
     """The end of a pass over the data."""
 
     epoch: int
-    loss: float
-    """The mean over the epoch's steps."""
+    loss: float | None
+    """The mean over the epoch's steps; None before the first one."""
+    unsmoothed_loss: float | None = None
+    """The same without label smoothing."""
 
 
 Batch = tuple[Any, Tensor]
@@ -139,6 +148,8 @@ class Term(NamedTuple):
     """A sum over words."""
     words: Tensor
     """How many words to divide it by."""
+    unsmoothed: Tensor | None = None
+    """The sum without label smoothing, detached, if it is the cross-entropy of the captions."""
 
 
 Loss = tuple[Term, ...]
@@ -193,7 +204,8 @@ class Trainer:
             if isinstance(part, nn.Dropout) and not options.dropout:
                 part.p = 0.0
         self._averaged = self._average(model) if options.ema_decay else None
-        self.step, self.epoch, self.epoch_loss = 0, 0, 0.0
+        self.step, self.epoch = 0, 0
+        self.epoch_loss, self.epoch_unsmoothed = 0.0, 0.0
 
     @property
     def validation_model(self) -> CaptionModel:
@@ -214,12 +226,9 @@ class Trainer:
             done = self.step - self.epoch * self.steps_an_epoch
             began = time.perf_counter()
             for batch in _read_ahead(plan(self.epoch)[done:]):
-                loss = self._learn(*batch)
-                yield Step(self.step, self.epoch, loss, time.perf_counter() - began)
+                yield self._learn(*batch, began=began)
                 began = time.perf_counter()
-            ended = EpochEnd(self.epoch, self.epoch_loss / self.steps_an_epoch)
-            self.epoch, self.epoch_loss = self.epoch + 1, 0.0
-            yield ended
+            yield self._end_epoch()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that determines the next step."""
@@ -229,6 +238,7 @@ class Trainer:
             "step": self.step,
             "epoch": self.epoch,
             "epoch_loss": self.epoch_loss,
+            "epoch_unsmoothed": self.epoch_unsmoothed,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all(),
             "averaged": self._averaged.state_dict() if self._averaged else None,
@@ -241,6 +251,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.epoch = state["step"], state["epoch"]
         self.epoch_loss = state["epoch_loss"]
+        self.epoch_unsmoothed = state.get("epoch_unsmoothed", math.nan)
         torch.set_rng_state(state["random"])
         if len(state["random_cuda"]) == torch.cuda.device_count():  # else: another machine
             torch.cuda.set_rng_state_all(state["random_cuda"])
@@ -249,13 +260,21 @@ class Trainer:
         if self._scaler.is_enabled() and state["scaler"]:
             self._scaler.load_state_dict(state["scaler"])
 
-    def _learn(self, seen: Any, words: Tensor) -> float:
+    def _end_epoch(self) -> EpochEnd:
+        totals = (self.epoch_loss, self.epoch_unsmoothed)
+        loss, unsmoothed = (total / self.steps_an_epoch for total in totals)
+        ended = EpochEnd(self.epoch, loss, unsmoothed if math.isfinite(unsmoothed) else None)
+        self.epoch, self.epoch_loss, self.epoch_unsmoothed = self.epoch + 1, 0.0, 0.0
+        return ended
+
+    def _learn(self, seen: Any, words: Tensor, *, began: float) -> Step:
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = group["highest"] * self._rate_factor()
         seen, words = _move((seen, words), self.device)
         with self._autocast():
-            loss = average(self.objective(self.model, seen, words, self.step / self.steps))
+            terms = self.objective(self.model, seen, words, self.step / self.steps)
+            loss = average(terms)
         self.optimizer.zero_grad()
         self._require_finite(value := loss.item(), "loss")
         self._scaler.scale(loss).backward()
@@ -268,8 +287,20 @@ class Trainer:
         if self._averaged is not None:
             self._averaged.update_parameters(self.model)
         self.step += 1
+        plain = [float(t.unsmoothed / t.words) for t in terms if t.unsmoothed is not None]
         self.epoch_loss += value
-        return value
+        self.epoch_unsmoothed += sum(plain) if plain else math.nan
+        seconds = time.perf_counter() - began
+        return Step(
+            self.step,
+            self.epoch,
+            value,
+            sum(plain) if plain else None,
+            self.optimizer.param_groups[-1]["lr"],
+            float(norm) if math.isfinite(norm) else None,
+            _count_pictures(seen) / seconds,
+            seconds,
+        )
 
     def _autocast(self) -> torch.autocast:
         precision = self.options.precision
@@ -306,6 +337,13 @@ class Trainer:
         return 0.5 * (
             1 + math.cos(math.pi * (done - self.options.warmup) / (1 - self.options.warmup))
         )
+
+
+def _count_pictures(seen: Any) -> int:
+    """The number of images of a model's input: the rows of its first tensor."""
+    while not isinstance(seen, Tensor):
+        seen = next(part for part in seen if part is not None)
+    return len(seen)
 
 
 def _move(batch: Any, device: torch.device) -> Any:

@@ -1,0 +1,61 @@
+"""Captions, scores and loss of a model on the validation split."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cutline import metrics
+from cutline.datasets.batches import EncodedCaptions, encode_captions, pick_pictures
+from cutline.inference.captioner import captions_of
+from cutline.inference.torch import TorchEngine
+from cutline.models.weights import cross_entropy
+from cutline.text.vocabulary import PAD
+from cutline.training.batch_inputs import TrainingInputs
+from cutline.types import Caption, Example, Report
+
+AT_ONCE = 64
+"""Images captioned together."""
+
+
+class Validation(NamedTuple):
+    """What a model makes of the validation split."""
+
+    captions: list[Caption]
+    report: Report | None
+    """The scores; None with fewer than two images, for which CIDEr-D is meaningless."""
+    loss: float | None
+    """The cross-entropy of the reference captions without label smoothing, in nats a word."""
+
+
+def validate(
+    engine: TorchEngine, inputs: TrainingInputs, examples: Sequence[Example]
+) -> Validation:
+    """Caption and score the images, and compute the loss of what people wrote about them."""
+    captions: list[Caption] = []
+    written = encode_captions(examples, engine.vocabulary)
+    total, words = 0.0, 0
+    for start in range(0, len(examples), AT_ONCE):
+        some = examples[start : start + AT_ONCE]
+        regions = inputs.encode(some, engine.model.encoder)
+        captions += captions_of(engine.read(regions), engine.vocabulary)
+        loss, count = _loss(engine, regions, written, range(start, start + len(some)))
+        total, words = total + loss * count, words + count
+    predictions = {e.id: c.text for e, c in zip(examples, captions, strict=True)}
+    references = {example.id: example.captions for example in examples}
+    report = metrics.score(predictions, references, partial=True) if len(examples) > 1 else None
+    return Validation(captions, report, total / words if words else None)
+
+
+@torch.inference_mode()
+def _loss(
+    engine: TorchEngine, regions: Tensor, written: EncodedCaptions, pictures: range
+) -> tuple[float, int]:
+    """The mean loss of the captions of some images, and the number of their words."""
+    decoder = engine.model.decoder
+    device = next(decoder.parameters()).device
+    words = torch.from_numpy(pick_pictures(written, np.array(pictures)).words).to(device)
+    log_probs = decoder(regions.float().to(device), words[:, :-1])
+    return cross_entropy(log_probs, words[:, 1:]).item(), int((words[:, 1:] != PAD).sum())
