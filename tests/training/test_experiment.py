@@ -140,11 +140,13 @@ def test_an_experiment_has_all_its_attributes_before_it_runs(begin):
 
 
 @pytest.mark.parametrize(("processes", "is_refused"), [("1", False), ("2", True), ("16", True)])
-def test_a_launcher_of_several_processes_is_refused(processes, is_refused, begin, monkeypatch):
+def test_several_processes_that_have_not_joined_are_refused(
+    processes, is_refused, begin, monkeypatch
+):
     monkeypatch.setenv("WORLD_SIZE", processes)
 
     if is_refused:
-        with pytest.raises(TrainingError, match=f"a launcher started {processes} .*without torch"):
+        with pytest.raises(TrainingError, match=f"a launcher started {processes} .*joined"):
             begin()
     else:
         begin()

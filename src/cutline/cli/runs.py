@@ -177,35 +177,46 @@ def _data_arguments(places: "Places") -> str:
 
 def run(experiment: "Experiment", logs: Sequence[str] = ()) -> int:
     """Run a training and show its progress; returns the exit code, 0 if it finished."""
-    from cutline.training.events import Notice, TrainingStarted, Validated
-    from cutline.training.feature_store import Encoded
+    from cutline.training import distributed
+    from cutline.training.events import TrainingStarted
     from cutline.training.logs import LOGS
-    from cutline.training.trainer import Step
 
-    opened = [LOGS[name](experiment.folder) for name in logs]
+    is_first = distributed.is_first()  # the only process that shows anything
+    opened = [LOGS[name](experiment.folder) for name in logs if is_first]
     events, steps, bars = _logged(experiment.run(), opened), 0, Bars(lines=True)
     with stop_after_the_event() as stop:
         for event in events:
-            match event:
-                case Encoded(done=done, total=total, damaged=damaged):
-                    for sentence in damaged:
-                        warn(f"left out: {sentence}")
-                    bars.show("encoding", done, total)
-                case Notice(sentence=sentence):
-                    note(sentence)
-                case TrainingStarted():
-                    steps = event.steps
-                    _show_start(experiment.folder, event)
-                case Step(number=number, loss=loss):
-                    bars.show("step", number, steps, f"loss {loss:.3f}")
-                case Validated():
-                    _show_epoch(event)
-                    _draw_page(experiment.folder)
-            if stop.is_set():
+            if isinstance(event, TrainingStarted):
+                steps = event.steps
+            if is_first:
+                _show(event, experiment.folder, steps, bars)
+            if distributed.is_any(stop.is_set()):
                 events.close()
                 bars.close()
                 return stop.code
     return 0
+
+
+def _show(event: "Event", folder: Path, steps: int, bars: Bars) -> None:
+    """Show one event; `steps` is the number of all steps."""
+    from cutline.training.events import Notice, TrainingStarted, Validated
+    from cutline.training.feature_store import Encoded
+    from cutline.training.trainer import Step
+
+    match event:
+        case Encoded(done=done, total=total, damaged=damaged):
+            for sentence in damaged:
+                warn(f"left out: {sentence}")
+            bars.show("encoding", done, total)
+        case Notice(sentence=sentence):
+            note(sentence)
+        case TrainingStarted():
+            _show_start(folder, event)
+        case Step(number=number, loss=loss):
+            bars.show("step", number, steps, f"loss {loss:.3f}")
+        case Validated():
+            _show_epoch(event)
+            _draw_page(folder)
 
 
 def _logged(events: Generator["Event"], logs: Sequence["Log"]) -> Generator["Event"]:

@@ -45,10 +45,17 @@ def train(options: RunOptions, out: Path | None, seed: int | None) -> None:
     added, and sections missing from the recipe are taken from the model. With more --epochs, a
     finished run is continued.
     """
+    with needs_training():
+        from cutline.training import distributed
+
     folder = out or Path("runs") / find_recipe(options.recipe).stem
     seeded = () if seed is None else (f"training.seed={seed}",)
-    experiment = open_experiment(options, folder, seeded)
-    if code := run(experiment, options.logs):
+    with distributed.joined():
+        experiment = open_experiment(options, folder, seeded)
+        is_first, code = distributed.is_first(), run(experiment, options.logs)
+    if not is_first:
+        sys.exit(code)
+    if code:
         note(f"stopped: run the same command to resume ({folder})")
         sys.exit(code)
     _export(folder, folder / "model.onnx", "fp32", trust=experiment.recipe.names_code)

@@ -9,6 +9,7 @@ and batch number, so a resumed run gets the same batches.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -30,6 +31,7 @@ from cutline.images.prefetch import decode_ahead
 from cutline.models.weights import encode
 from cutline.text.tokenizer import split_words
 from cutline.text.vocabulary import Vocabulary
+from cutline.training import distributed
 from cutline.training.augmentation import may_be_mirrored, mirror, random_crop
 from cutline.training.feature_store import Encoded, FeatureStore
 from cutline.training.trainer import Plan, Training
@@ -38,8 +40,9 @@ from cutline.types import Example
 AT_ONCE = 8
 """Images encoded together."""
 
-LoadBatch = Callable[[NDArray[np.int64], NDArray[np.bool_], np.random.Generator], Any]
-"""(indices of training images, which of them to flip, random generator) → the model's input."""
+LoadBatch = Callable[[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]], Any]
+"""(indices of training images, which of them to flip, four random numbers for the crop of each) →
+the model's input."""
 
 
 class EncoderInput(NamedTuple):
@@ -84,7 +87,7 @@ class CachedFeatures:
         sides = [store.load(images) for store in self._stores]
 
         def load_batch(
-            rows: NDArray[np.int64], flipped: NDArray[np.bool_], _: np.random.Generator
+            rows: NDArray[np.int64], flipped: NDArray[np.bool_], _: NDArray[np.float64]
         ) -> Tensor:
             chosen = [sides[int(side)][row] for row, side in zip(rows, flipped, strict=True)]
             return torch.stack([regions for regions in chosen if regions is not None]).float()
@@ -106,17 +109,22 @@ class OnlinePixels:
 
     def prepare(self, train: Sequence[Example], validation: Sequence[Example]) -> Iterator[Encoded]:
         """Read every image once, to find those that are damaged."""
-        examples = [*train, *validation]
+        images = [example.image for example in (*train, *validation)]
+        starts = range(0, len(images), AT_ONCE)
+        own = [images[at : at + AT_ONCE] for at in distributed.share(starts)]
+        decoded = decode_ahead(chain.from_iterable(own), self.view, batch=AT_ONCE)
+        answers = (dict(zip(*both, strict=True)) for both in zip(own, decoded, strict=True))
         done = 0
-        for batch in decode_ahead((e.image for e in examples), self.view, batch=AT_ONCE):
-            wrong = [
-                (example.image, answer)
-                for example, answer in zip(examples[done : done + AT_ONCE], batch, strict=True)
-                if isinstance(answer, ImageError)
-            ]
-            done += len(batch)
-            self._damaged |= {image for image, _ in wrong}
-            yield Encoded(done, len(examples), tuple(str(error) for _, error in wrong))
+        for batch in distributed.rounds(answers, len(starts)):
+            found = batch or {}
+            wrong = {str(i): str(e) for i, e in found.items() if isinstance(e, ImageError)}
+            counts, errors = zip(
+                *distributed.gather([len(found), wrong], patient=False), strict=True
+            )
+            done += sum(counts)
+            self._damaged |= {Path(image) for each in errors for image in each}
+            sentences = (sentence for each in errors for sentence in each.values())
+            yield Encoded(done, len(images), tuple(sentences))
 
     def keep_readable(self, examples: Sequence[Example]) -> list[Example]:
         """The examples whose image can be read."""
@@ -126,13 +134,13 @@ class OnlinePixels:
         """A function that gives batches of these images' pixels, augmented."""
 
         def load_batch(
-            rows: NDArray[np.int64], flipped: NDArray[np.bool_], random: np.random.Generator
+            rows: NDArray[np.int64], flipped: NDArray[np.bool_], random: NDArray[np.float64]
         ) -> Tensor:
             varied = []
-            for row, side in zip(rows, flipped, strict=True):
+            for row, side, numbers in zip(rows, flipped, random, strict=True):
                 pixels = open_image(train[row].image, self.view)
                 if self._options.random_crop:
-                    pixels = random_crop(pixels, self._options.random_crop, random)
+                    pixels = random_crop(pixels, self._options.random_crop, numbers)
                 varied.append(mirror(pixels) if side else pixels)
             return torch.from_numpy(np.stack(varied)).permute(0, 3, 1, 2)
 
@@ -180,7 +188,10 @@ def plan_training(
         mirrored = allowed[batch.images] & (
             chance.random(len(batch.images)) < options.horizontal_flip
         )
-        return load_batch(batch.images, mirrored, chance), torch.from_numpy(batch.words)
+        own = distributed.rows_of_process(len(batch.images))
+        words = batch.words.reshape(len(batch.images), -1, batch.words.shape[1])[own]
+        seen = load_batch(batch.images[own], mirrored[own], chance.random((len(mirrored), 4))[own])
+        return seen, torch.from_numpy(words.reshape(-1, batch.words.shape[1]))
 
     def plan(epoch: int) -> Sequence[Callable[[], tuple[Any, Tensor]]]:
         size, when = options.captions_a_step, {"seed": options.seed, "epoch": epoch}

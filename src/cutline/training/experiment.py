@@ -6,10 +6,10 @@ atomically every so often, and everything after the last save is repeated to the
 here prints or draws.
 """
 
-import os
 import platform
 import time
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from cutline.models.device import resolve_device
 from cutline.models.weights import CaptionModel, fingerprint, load_weights, part_of, unfreeze
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import Vocabulary
+from cutline.training import distributed
 from cutline.training.batch_inputs import CachedFeatures, EncoderInput, OnlinePixels, TrainingInputs
 from cutline.training.concept_fitting import FittedConcepts, read_concepts, save_concepts
 from cutline.training.events import Notice, TrainingStarted, Validated
@@ -122,10 +123,12 @@ class Experiment:
     file with ImageNet's classifier, for a decoder with concepts (default: the one in `weights` or
     in the model). `device` is a name that `resolve_device` accepts, `save_every` is in seconds.
 
-    A run of the same recipe with fewer epochs of the last training is continued.
+    A run of the same recipe with fewer epochs of the last training is continued. In several
+    processes (`distributed.joined`), each calls `run` and gets the same events, but process 0 alone
+    writes the folder, and only its `Validated` have scores.
 
     Raises `ModelError` if `folder` holds a run of another recipe, and `TrainingError` if a launcher
-    started several processes.
+    started several processes that have not joined.
     """
 
     def __init__(
@@ -142,7 +145,7 @@ class Experiment:
         save_every: float = 60.0,
         command: str = "",
     ) -> None:
-        _require_single_process()
+        distributed.require_joined()
         self._extended: Recipe | None = None
         if folder.exists():
             before = read_recipe(folder, trust=recipe.names_code)
@@ -153,7 +156,7 @@ class Experiment:
                 )
         check_parts(recipe)
         self.recipe, self.data, self.folder = recipe, data, folder
-        self.device = resolve_device(device)
+        self.device = resolve_device(distributed.device_of_process(device))
         self.save_every, self.command = save_every, command
         self.trainings: list[Training] = recipe.trainings
         self.start = start
@@ -176,7 +179,7 @@ class Experiment:
         lock = self.folder.with_name(f".{self.folder.name}.lock")
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            with try_lock(lock) as alone:
+            with try_lock(lock) if distributed.is_first() else nullcontext(True) as alone:
                 if not alone:
                     raise TrainingError(
                         f"another cutline process is training in {self.folder}: wait for it to "
@@ -195,6 +198,7 @@ class Experiment:
         data = _Data(mixture, mixture.fingerprint())
         remove_partial_files(self.folder)
         state = read_resume(self.folder)
+        distributed.gather()  # all have read it before process 0 writes
         if self._extended:
             self._extend(self._extended, state)
         progress = _Progress(**state["standing"]) if state else _Progress()
@@ -211,8 +215,10 @@ class Experiment:
         """Record that the run in the folder gets more epochs, also if patience had ended it."""
         if state:
             state["standing"]["epochs_since"] = 0
+        if state and distributed.is_first():
             save_resume(self.folder, state)
-        save_recipe(self.folder, recipe)
+        if distributed.is_first():
+            save_recipe(self.folder, recipe)
 
     def _prepare(
         self, data: _Data, progress: _Progress, state: dict[str, Any] | None
@@ -255,6 +261,8 @@ class Experiment:
         if state:
             self._check(state["given"], card)
             trainer.load_state_dict(state["trainer"])
+        distributed.require_equal([card["data"], trainer.steps, trainer.step], "the run to resume")
+        distributed.spread(trainer.model)
         yield TrainingStarted(
             counts,
             len(vocabulary),
@@ -292,9 +300,12 @@ class Experiment:
         )
         self.recipe = self.recipe.with_options("decoder", nouns=len(concepts.nouns))
         self._create_folder(vocabulary)
-        if known is None:
+        if known is None and distributed.is_first():
             save_concepts(concepts, self.folder, origin)
-        return concepts
+        distributed.gather()
+        return (
+            concepts if distributed.is_first() else read_concepts(self.folder, origin) or concepts
+        )
 
     def _build_engine(
         self,
@@ -316,9 +327,10 @@ class Experiment:
 
     def _create_folder(self, vocabulary: Vocabulary) -> None:
         """Create the run's folder, or check that the existing one has this vocabulary."""
-        if not self.folder.exists():
+        if not self.folder.exists() and distributed.is_first():
             create_folder(self.folder, self.recipe, vocabulary)
-        elif Vocabulary.load(self.folder / "vocabulary.txt") != vocabulary:
+        distributed.gather()
+        if Vocabulary.load(self.folder / "vocabulary.txt") != vocabulary:
             raise DataError(
                 f"the captions of {self._places} have changed since the run in {self.folder} "
                 "started"
@@ -362,7 +374,8 @@ class Experiment:
         trainer, progress = stage.trainer, stage.progress
         events, saved = trainer.run(stage.plan), time.monotonic()
         patience = max(1, trainer.options.patience)
-        history = History(self.folder / HISTORY, progress.steps + trainer.step)
+        file = self.folder / HISTORY if distributed.is_first() else None
+        history = History(file, progress.steps + trainer.step)
         try:
             if self.start and not trainer.step and progress == _Progress():
                 yield from self._score_start(stage, history)
@@ -373,8 +386,10 @@ class Experiment:
                     yield event
                 else:
                     yield self._end_epoch(event, stage, history)
-                if isinstance(event, EpochEnd) or time.monotonic() - saved >= self.save_every:
+                is_due = distributed.is_first() and time.monotonic() - saved >= self.save_every
+                if isinstance(event, EpochEnd) or distributed.is_any(is_due):
                     self._save(stage, history)
+                    distributed.gather()
                     saved = time.monotonic()
         except GeneratorExit:  # the caller closed the iterator: at every `yield` a step is complete
             self._save(stage, history)
@@ -393,16 +408,18 @@ class Experiment:
         model, progress = stage.trainer.validation_model, stage.progress
         encoder = model.encoder if stage.trainer.options.unfrozen_stages else self.encoder
         stage.engine.model = CaptionModel(encoder, model.decoder).eval()
+        distributed.require_equal_weights(stage.trainer.model, progress.epochs + ended.epoch)
         captions, report, loss = validate(stage.engine, stage.inputs, stage.validation)
         pairs = list(zip(stage.validation, captions, strict=True))
-        score = report.scores[CHOSEN_BY] if report else None
+        [score, *_] = distributed.gather(report.scores[CHOSEN_BY] if report else None)
         is_best = score is None or progress.best is None or score > progress.best
         is_best |= progress.best == score == 0  # a model that has not learnt yet: keep the latest
         epoch = progress.epochs + ended.epoch
         if is_best:
             progress.best, progress.best_epoch, progress.epochs_since = score, epoch, 0
             card = self._card(stage, epoch, ended.loss, report)
-            save_model(self.folder, stage.engine.model, stage.engine.vocabulary, card)
+            if distributed.is_first():
+                save_model(self.folder, stage.engine.model, stage.engine.vocabulary, card)
         else:
             progress.epochs_since += 1
         samples = tuple(pairs[:: max(1, len(pairs) // SAMPLES)][:SAMPLES])
@@ -424,7 +441,8 @@ class Experiment:
         losses = (ended.unsmoothed_loss, ended.validation_loss)
         epoch = Epoch(ended.epoch, step, ended.loss, scores, ended.is_best, samples, *losses)
         try:
-            keep_epoch(self.folder, epoch)
+            if distributed.is_first():
+                keep_epoch(self.folder, epoch)
             history.flush()
         except (CutlineError, OSError) as error:
             return (f"the epoch is not recorded: {error}",)
@@ -437,7 +455,8 @@ class Experiment:
             "standing": asdict(stage.progress),
             "given": {"data": stage.card["data"], "encoder": self.encoder_hash},
         }
-        save_resume(self.folder, state)
+        if distributed.is_first():
+            save_resume(self.folder, state)
 
     def _card(
         self, stage: _Stage, epoch: int, loss: float | None, report: Report | None
@@ -460,15 +479,6 @@ class Experiment:
                 "python": platform.python_version(),
             },
         }
-
-
-def _require_single_process() -> None:
-    processes = os.environ.get("WORLD_SIZE", "1")
-    if processes.isdecimal() and int(processes) > 1:
-        raise TrainingError(
-            f"cutline trains in one process, but a launcher started {processes} (WORLD_SIZE); "
-            "start it without torchrun or accelerate launch"
-        )
 
 
 def _describe_kept(progress: _Progress) -> str:

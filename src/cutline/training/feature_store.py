@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cutline.errors import ImageError
+from cutline.errors import DataError, ImageError
 from cutline.images.load import View
 from cutline.images.prefetch import Decoded, decode_ahead
 from cutline.io.atomic import append, lock, open_to_append, require_regular_file
 from cutline.io.jsonl import format_jsonl, parse_jsonl, remove_torn_line
 from cutline.models.weights import encode, fingerprint
+from cutline.training import distributed
 from cutline.training.augmentation import mirror
 
 
@@ -86,18 +88,37 @@ class FeatureStore:
     def encode(self, images: Sequence[Path]) -> Iterator[Encoded]:
         """Encode those images that are missing, a batch at a time."""
         images = list(dict.fromkeys(images))
-        todo = self.missing(images)
+        missing = set(self.missing(images)) if distributed.is_first() else set(images)
+        known = self._known_damaged(set(images) - missing)
+        numbers = [number for number, image in enumerate(images) if image in missing]
+        [(numbers, known), *_] = distributed.gather((numbers, known))
+        todo = [images[number] for number in numbers]
         starts = range(0, len(todo), PICTURES_A_BATCH)
-        batches = [todo[start : start + PICTURES_A_BATCH] for start in starts]
+        own = [todo[at : at + PICTURES_A_BATCH] for at in distributed.share(starts)]
         done = len(images) - len(todo)
-        if known := self._known_damaged(set(images) - set(todo)):
-            yield Encoded(done, len(images), known)
-        decoded = decode_ahead(todo, self.view, batch=PICTURES_A_BATCH)
-        for batch, pictures in zip(batches, decoded, strict=True):
-            self._append(batch, pictures)
-            done += len(batch)
-            damaged = tuple(str(p) for p in pictures if isinstance(p, ImageError))
-            yield Encoded(done, len(images), damaged)
+        if known:
+            yield Encoded(done, len(images), tuple(known))
+        decoded = decode_ahead(chain.from_iterable(own), self.view, batch=PICTURES_A_BATCH)
+        for both in distributed.rounds(zip(own, decoded, strict=True), len(starts)):
+            batch, pictures = both or ([], [])
+            if batch:
+                self._append(batch, pictures)
+            damaged = [str(picture) for picture in pictures if isinstance(picture, ImageError)]
+            answers = distributed.gather([len(batch), damaged], patient=False)
+            done += sum(count for count, _ in answers)
+            yield Encoded(done, len(images), tuple(chain(*(each for _, each in answers))))
+        if distributed.size() > 1:
+            self._read_others(todo)
+
+    def _read_others(self, images: list[Path]) -> None:
+        """Read the index anew, with what the other processes have stored of these images."""
+        with _alone(self._lock):
+            self._index = _read_index(self._journal)
+        if lost := [image for image in images if _name(image) not in self._index]:
+            raise DataError(
+                f"the features of {lost[0]} and others are not in {self._regions.parent}: all "
+                "processes of a training need the same --cache folder"
+            )
 
     def load(self, images: Sequence[Path]) -> list[Tensor | None]:
         """The regions of each image, (regions, width) in half precision; None for a damaged one."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -45,7 +46,11 @@ class Epoch:
 class History:
     """Appends a line for every step; steps after the point where a run resumes are removed."""
 
-    def __init__(self, path: Path, step: int) -> None:
+    def __init__(self, path: Path | None, step: int) -> None:
+        """`path` is the file; without one nothing is kept."""
+        if path is None:
+            self._file = io.BufferedWriter(io.FileIO(os.devnull, "w"))
+            return
         lines = path.read_text().splitlines() if path.exists() else []
         with atomic_write(path) as file:
             file.writelines(line.encode() + b"\n" for line in lines[:step])

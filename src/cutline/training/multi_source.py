@@ -24,6 +24,7 @@ from cutline.models.concepts import Concepts, DecoderInput
 from cutline.text.nouns import names_person, nouns_of
 from cutline.text.tokenizer import split_words
 from cutline.text.vocabulary import UNKNOWN, Vocabulary
+from cutline.training import distributed
 from cutline.training.batch_inputs import BatchSource, LoadBatch, plan_training
 from cutline.training.concept_fitting import FittedConcepts
 from cutline.training.losses import (
@@ -106,7 +107,7 @@ class WithConcepts:
         load_batch, concepts = self.inputs.make_batch_loader(train), self.concepts
 
         def load_both(
-            rows: NDArray[np.int64], flipped: NDArray[np.bool_], random: np.random.Generator
+            rows: NDArray[np.int64], flipped: NDArray[np.bool_], random: NDArray[np.float64]
         ) -> DecoderInput:
             top = concepts.head.top(concepts.probabilities[torch.from_numpy(rows)])
             return DecoderInput(load_batch(rows, flipped, random), top)
@@ -215,9 +216,10 @@ def _add_sentences(
     ) -> tuple[MixedBatch, Tensor]:
         chance = np.random.default_rng((options.seed, epoch, number, SENTENCES))
         likely = [simulate(pool.things[row], bool(pool.people[row]), chance) for row in rows]
-        top: Concepts = concepts.head.top(torch.from_numpy(np.stack(likely)))
-        words = torch.from_numpy(pick_batch(pool.captions, rows).words)
-        weights = torch.from_numpy(options.sentences * pool.weights[rows]).float()
+        own = distributed.rows_of_process(len(rows))
+        top: Concepts = concepts.head.top(torch.from_numpy(np.stack(likely[own])))
+        words = torch.from_numpy(pick_batch(pool.captions, rows[own]).words)
+        weights = torch.from_numpy(options.sentences * pool.weights[rows[own]]).float()
         seen, captions = load_images()
         return MixedBatch(seen, TextOnlyBatch(DecoderInput(None, top), words, weights)), captions
 

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from cutline.errors import RecipeError, TrainingError
 from cutline.models.device import resolve_device
 from cutline.models.weights import CaptionModel
+from cutline.training import distributed
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Training:
     patience: int = 5
     """Stop after this many epochs without a better validation score."""
     precision: Literal["no", "bf16", "fp16"] = "no"
+    reduction: Literal["fp32", "bf16"] = "fp32"
+    """The precision in which several processes add up their gradients."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -163,6 +166,19 @@ Objective = Callable[[Any, Any, Tensor, float], Loss]
 def average(loss: Loss) -> Tensor:
     """The value of a loss: the sum of the means of its terms."""
     return torch.stack([term.total / term.words for term in loss]).sum()
+
+
+def share_terms(loss: Loss) -> tuple[Loss, Loss]:
+    """This process's terms over the words of all processes, to differentiate; and all terms."""
+    if distributed.size() == 1:
+        return loss, loss
+    sums = [[0.0 if part is None else part.item() for part in term] for term in loss]
+    rows = list(zip(loss, distributed.add(torch.tensor(sums, dtype=torch.float64)), strict=True))
+    own = tuple(term._replace(words=row[1].float()) for term, row in rows)
+    every = (
+        Term(row[0], row[1], None if term.unsmoothed is None else row[2]) for term, row in rows
+    )
+    return own, tuple(every)
 
 
 class Trainer:
@@ -269,15 +285,19 @@ class Trainer:
 
     def _learn(self, seen: Any, words: Tensor, *, began: float) -> Step:
         self.model.train()
+        if distributed.size() > 1:  # each draws its own, and needs no state to resume
+            torch.manual_seed(distributed.seed_of_step(self.options.seed, self.step))
         for group in self.optimizer.param_groups:
             group["lr"] = group["highest"] * self._rate_factor()
         seen, words = _move((seen, words), self.device)
         with self._autocast():
             terms = self.objective(self.model, seen, words, self.step / self.steps)
-            loss = average(terms)
+            own, terms = share_terms(terms)
+            loss, value = average(own), average(terms).item()
         self.optimizer.zero_grad()
-        self._require_finite(value := loss.item(), "loss")
+        self._require_finite(value, "loss")
         self._scaler.scale(loss).backward()
+        distributed.add_gradients(self.model.parameters(), self.options.reduction)
         self._scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.max_grad_norm)
         if not self._scaler.is_enabled():  # the scaler skips such steps
@@ -298,7 +318,7 @@ class Trainer:
             sum(plain) if plain else None,
             self.optimizer.param_groups[-1]["lr"],
             float(norm) if math.isfinite(norm) else None,
-            _count_pictures(seen) / seconds,
+            distributed.size() * _count_pictures(seen) / seconds,
             seconds,
         )
 

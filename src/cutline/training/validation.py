@@ -13,6 +13,7 @@ from cutline.inference.captioner import captions_of
 from cutline.inference.torch import TorchEngine
 from cutline.models.weights import cross_entropy
 from cutline.text.vocabulary import PAD
+from cutline.training import distributed
 from cutline.training.batch_inputs import TrainingInputs
 from cutline.types import Caption, Example, Report
 
@@ -33,20 +34,39 @@ class Validation(NamedTuple):
 def validate(
     engine: TorchEngine, inputs: TrainingInputs, examples: Sequence[Example]
 ) -> Validation:
-    """Caption and score the images, and compute the loss of what people wrote about them."""
+    """Caption and score the images, and compute the loss of what people wrote about them.
+
+    In several processes each captions its share, and process 0 alone scores.
+    """
     captions: list[Caption] = []
-    written = encode_captions(examples, engine.vocabulary)
+    own = distributed.share(examples)
+    written = encode_captions(own, engine.vocabulary)
     total, words = 0.0, 0
-    for start in range(0, len(examples), AT_ONCE):
-        some = examples[start : start + AT_ONCE]
+    for start in range(0, len(own), AT_ONCE):
+        some = own[start : start + AT_ONCE]
         regions = inputs.encode(some, engine.model.encoder)
         captions += captions_of(engine.read(regions), engine.vocabulary)
         loss, count = _loss(engine, regions, written, range(start, start + len(some)))
         total, words = total + loss * count, words + count
+    captions = _collect(captions)
+    total, words = map(sum, zip(*distributed.gather((total, words)), strict=True))
+    if not distributed.is_first():
+        return Validation(captions, None, total / words if words else None)
     predictions = {e.id: c.text for e, c in zip(examples, captions, strict=True)}
     references = {example.id: example.captions for example in examples}
     report = metrics.score(predictions, references, partial=True) if len(examples) > 1 else None
     return Validation(captions, report, total / words if words else None)
+
+
+def _collect(own: list[Caption]) -> list[Caption]:
+    """The captions of all processes; from others without attention, concepts and candidates."""
+    if distributed.size() == 1:
+        return own
+    fields = [(c.text, c.words, c.log_prob, c.word_log_probs) for c in own]
+    return [
+        Caption(text, tuple(words), log_prob, tuple(each))
+        for text, words, log_prob, each in distributed.collect(fields)
+    ]
 
 
 @torch.inference_mode()
