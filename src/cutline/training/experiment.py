@@ -48,6 +48,7 @@ from cutline.training.initialization import (
     build_decoder,
     build_vocabulary,
     check_parts,
+    describe_data,
     describe_weights,
     extend_epochs,
     find_classifier,
@@ -257,7 +258,7 @@ class Experiment:
             options, engine, train, data.mixture, steps_an_epoch=len(plan(0))
         )
         counts = dict(zip(SPLITS, map(len, (train, validation, splits["test"])), strict=True))
-        card = _describe_data(data, counts, concepts)
+        card = describe_data(data.mixture, data.fingerprint, counts, concepts)
         if state:
             self._check(state["given"], card)
             trainer.load_state_dict(state["trainer"])
@@ -486,16 +487,3 @@ def _describe_kept(progress: _Progress) -> str:
         f"no epoch scored higher than the model that training started from ({CHOSEN_BY} "
         f"{100 * (progress.best or 0):.1f} on validation), so that model is kept"
     )
-
-
-def _describe_data(
-    data: _Data, counts: Mapping[str, int], concepts: FittedConcepts | None
-) -> dict[str, Any]:
-    """What the model's card says of the data."""
-    found = {"found": len(concepts.found)} if concepts and concepts.found else {}
-    card: dict[str, Any] = {"data": {**counts, **found, "sha256": data.fingerprint}}
-    if concepts and concepts.refusal:
-        card["refusal"] = {"threshold": concepts.refusal}
-    if data.mixture.sources:
-        card["sources"] = list(data.mixture.sources)
-    return card

@@ -125,6 +125,22 @@ def extend_epochs(before: Recipe, now: Recipe) -> Recipe | None:
     return before.with_epochs(epochs) if epochs > before.trainings[-1].epochs else None
 
 
+def describe_data(
+    mixture: Mixture,
+    fingerprint: str,
+    counts: Mapping[str, int],
+    concepts: FittedConcepts | None,
+) -> dict[str, Any]:
+    """What the model's card says of the data, whose hash is `fingerprint`."""
+    found = {"found": len(concepts.found)} if concepts and concepts.found else {}
+    card: dict[str, Any] = {"data": {**counts, **found, "sha256": fingerprint}}
+    if concepts and concepts.refusal:
+        card["refusal"] = {"threshold": concepts.refusal}
+    if mixture.sources:
+        card["sources"] = list(mixture.sources)
+    return card
+
+
 def check_parts(recipe: Recipe) -> None:
     """Raise `RecipeError` if parts of a recipe are valid alone but not together."""
     if uses_concepts(recipe):
