@@ -13,6 +13,7 @@ from conftest import ROOT
 from cutline.alttext.audit import State
 from cutline.cli.main import commands
 from cutline.reports.review import Review
+from small_recipe import SMALL
 
 PAGE = (ROOT / "docs" / "reference.md").read_text(encoding="utf8")
 
@@ -128,6 +129,7 @@ def given(tiny, drawn, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "captions.csv").write_text("image,caption\nnone.png,nothing\n")
     (tmp_path / "one.onnx").write_bytes((tiny / "model.onnx").read_bytes())
+    (tmp_path / "small.toml").write_text(SMALL)
     said, people = tmp_path / "said.json", tmp_path / "people.json"
     shapes = ("--data", drawn, "--kind", "shapes")
     few = ("--split", "validation", "--pictures", 4, "--neighbours", 0)
@@ -138,6 +140,16 @@ def given(tiny, drawn, tmp_path):
         "calibrate": ("-m", tmp_path / "one.onnx", *shapes),
         "inspect": ("-m", tiny, *shapes, *few),
         "card": ("-m", tiny),
+        "sweep": (
+            tmp_path / "small.toml",
+            *shapes[:2],
+            "--cache",
+            tmp_path / "cache",
+            "--seeds",
+            1,
+            "--device",
+            "cpu",
+        ),
         "recipes": (),
         "data list": (),
         "data get": ("coco2014", "--plan", "-o", tmp_path / "coco"),
@@ -221,5 +233,6 @@ def test_shared_options_have_the_same_spellings_everywhere():
             o for p in command.get_params(click.Context(command)) for o in p.opts
         }
     assert {name for name, each in leaves().items() if "device" in named(each)} == {
-        "caption", "gaze", "submit", "train", "evaluate", "calibrate", "inspect", "alt", "serve",
+        "caption", "gaze", "submit", "train", "sweep", "evaluate", "calibrate", "inspect", "alt",
+        "serve",
     }  # fmt: skip

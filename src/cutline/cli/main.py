@@ -18,6 +18,7 @@ MODULES = {
     "caption": ("caption", "gaze"),
     "submit": ("submit",),
     "train": ("train", "recipes", "export", "soup", "import"),
+    "sweep": ("sweep",),
     "score": ("score", "compare"),
     "evaluate": ("evaluate", "calibrate", "inspect", "card"),
     "data": ("data",),
