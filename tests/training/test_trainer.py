@@ -1,5 +1,6 @@
 import math
 import warnings
+from itertools import pairwise
 
 import pytest
 import torch
@@ -118,6 +119,87 @@ def test_the_learning_rate_rises_and_falls():
     assert paces[top:] == sorted(paces[top:], reverse=True)
     assert max(paces) == pytest.approx(0.5)
     assert paces[-1] < 0.01
+
+
+def rates(trainer: Trainer) -> list[float]:
+    """The learning rate of each step, as a fraction of the peak."""
+    steps = [event for event in trainer.run(plan) if isinstance(event, Step)]
+    return [step.learning_rate / trainer.options.learning_rate for step in steps]
+
+
+def test_a_linear_schedule_rises_and_falls_in_straight_lines():
+    found = rates(make_trainer(epochs=5, schedule="linear", warmup=0.2))
+
+    assert found[4:] == pytest.approx([1 - n / 16 for n in range(16)])
+    assert [b - a for a, b in pairwise(found[:5])] == pytest.approx(4 * [0.25], abs=0.01)
+
+
+def test_a_plateau_halves_the_rate_until_a_score_is_better():
+    trainer, found = make_trainer(epochs=6, schedule="plateau", warmup=0.0, plateau_epochs=2), []
+
+    scores = iter([True, False, False, False, False, True])
+    for event in trainer.run(plan):
+        if isinstance(event, EpochEnd):
+            trainer.schedule.note_epoch(is_best=next(scores))
+        else:
+            found.append(event.learning_rate / trainer.options.learning_rate)
+
+    assert found[::4] == [1, 1, 1, 0.5, 0.5, 0.25]
+
+
+def test_a_run_that_patience_ends_comes_down_to_zero_first():
+    trainer, found = make_trainer(epochs=9, schedule="constant", patience=1, cooldown=2), []
+    events = trainer.run(plan)
+
+    while trainer.goes_on(epochs_since=trainer.epoch) and (event := next(events, None)):
+        if isinstance(event, Step):
+            found.append(event.learning_rate / trainer.options.learning_rate)
+        saved = trainer.state_dict()
+
+    assert len(found) == 3 * 4  # an epoch, then two to cool down
+    assert found[3:] == pytest.approx([1] + [1 - n / 8 for n in range(8)])
+    again = make_trainer(epochs=9, schedule="constant", patience=1, cooldown=2)
+    again.load_state_dict(saved)
+    assert again.goes_on(epochs_since=3) and losses(again) == []
+
+
+@pytest.mark.parametrize("parts", [2, 3, 9])
+def test_a_batch_in_parts_has_the_losses_of_the_whole(parts):
+    words = torch.cat([WORDS, WORDS.flip(0)])  # two captions a picture, of different lengths
+
+    def batches(epoch: int):
+        return [lambda load=load: (load()[0], words) for load in plan(epoch)]
+
+    def run(**options: object) -> tuple[Trainer, list[Step]]:
+        smoothing = CrossEntropy(smoothing=0.1)
+        trainer = make_trainer(epochs=3, dropout=False, learning_rate=0.02, **options)
+        trainer.objective = smoothing
+        return trainer, [event for event in trainer.run(batches) if isinstance(event, Step)]
+
+    (whole, expected), (split, found) = run(), run(accumulate=parts)
+
+    for one, other in zip(found, expected, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-5)
+        assert one.unsmoothed_loss == pytest.approx(other.unsmoothed_loss, rel=1e-5)
+        assert one.gradient_norm == pytest.approx(other.gradient_norm, rel=1e-4)
+    for one, other in zip(split.model.parameters(), whole.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_weight_decay_may_spare_biases_norms_and_embeddings():
+    every = make_trainer(weight_decay=0.1)
+    some = make_trainer(weight_decay=0.1, weight_decay_on="matrices")
+
+    decay = {
+        id(p): group["weight_decay"]
+        for group in some.optimizer.param_groups
+        for p in group["params"]
+    }
+    spared = {n for n, p in some.model.decoder.named_parameters() if not decay[id(p)]}
+    assert {group["weight_decay"] for group in every.optimizer.param_groups} == {0.1}
+    assert spared == {
+        "see.bias", "read.weight", "remember.bias_ih", "remember.bias_hh", "speak.bias",
+    }  # fmt: skip
 
 
 def test_a_loss_that_is_no_number_stops_with_a_sentence_and_changes_nothing():

@@ -216,6 +216,7 @@ class Experiment:
         """Record that the run in the folder gets more epochs, also if patience had ended it."""
         if state:
             state["standing"]["epochs_since"] = 0
+            state["trainer"].get("schedule", {}).update(began=None)
         if state and distributed.is_first():
             save_resume(self.folder, state)
         if distributed.is_first():
@@ -374,13 +375,12 @@ class Experiment:
     def _train(self, stage: _Stage) -> Generator[Event]:
         trainer, progress = stage.trainer, stage.progress
         events, saved = trainer.run(stage.plan), time.monotonic()
-        patience = max(1, trainer.options.patience)
         file = self.folder / HISTORY if distributed.is_first() else None
         history = History(file, progress.steps + trainer.step)
         try:
             if self.start and not trainer.step and progress == _Progress():
                 yield from self._score_start(stage, history)
-            while progress.epochs_since < patience and (event := next(events, None)):
+            while trainer.goes_on(progress.epochs_since) and (event := next(events, None)):
                 if isinstance(event, Step):
                     event = replace(event, number=progress.steps + event.number)
                     history.add(event)
@@ -423,6 +423,7 @@ class Experiment:
                 save_model(self.folder, stage.engine.model, stage.engine.vocabulary, card)
         else:
             progress.epochs_since += 1
+        stage.trainer.schedule.note_epoch(is_best=is_best)
         samples = tuple(pairs[:: max(1, len(pairs) // SAMPLES)][:SAMPLES])
         warnings = (
             DegenerationStats.of([caption.words for caption in captions]).warnings

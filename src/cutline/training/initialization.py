@@ -143,6 +143,9 @@ def describe_data(
 
 def check_parts(recipe: Recipe) -> None:
     """Raise `RecipeError` if parts of a recipe are valid alone but not together."""
+    alone = any(options["kind"] == "sentences" for options in recipe.mixed)
+    if alone and any(options.accumulate > 1 for options in recipe.trainings):
+        raise RecipeError("training.accumulate needs a recipe without sentences alone")
     if uses_concepts(recipe):
         if any(options.unfrozen_stages for options in recipe.trainings):
             raise RecipeError(

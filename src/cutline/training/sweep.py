@@ -46,7 +46,7 @@ class Row:
     means: Mapping[str, float]
     spreads: Mapping[str, float]
     """Standard deviations over the seeds; empty with fewer than two."""
-    epochs: Sequence[float]
+    epochs: Sequence[int]
     """The best epoch of each seed, counted from 1."""
 
 

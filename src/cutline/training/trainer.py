@@ -20,7 +20,9 @@ from torch.optim.swa_utils import AveragedModel
 from cutline.errors import RecipeError, TrainingError
 from cutline.models.device import resolve_device
 from cutline.models.weights import CaptionModel
+from cutline.text.vocabulary import PAD
 from cutline.training import distributed
+from cutline.training.schedule import Kind, Schedule
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,18 @@ class Training:
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 1e-3
     """The peak: reached after `warmup`, a fraction of the run; then `schedule` applies."""
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Kind = "cosine"
     warmup: float = 0.02
+    plateau_epochs: int = 1
+    """With `schedule = "plateau"`: halve the learning rate after this many epochs without a better
+    validation score."""
+    cooldown: int = 0
+    """When `patience` ends the run: this many more epochs, in which the learning rate goes to 0."""
     weight_decay: float = 0.0
+    weight_decay_on: Literal["all", "matrices"] = "all"
+    """`matrices` leaves out biases, norms and embeddings."""
+    accumulate: int = 1
+    """Compute the gradient of a step in this many parts, which needs less memory."""
     max_grad_norm: float = 5.0
     """Gradients are clipped to this norm."""
     objective: Literal["cross-entropy", "self-critical"] = "cross-entropy"
@@ -80,6 +91,11 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.accumulate < 1 or self.plateau_epochs < 1 or self.cooldown < 0:
+            raise RecipeError(
+                "training.accumulate and training.plateau_epochs must be 1 or more, "
+                "training.cooldown 0 or more"
+            )
         if self.objective == "self-critical" and self.batch_by != "picture":
             raise RecipeError('self-critical training needs `batch_by = "picture"`')
         if self.captions_per_image < 0:
@@ -201,20 +217,18 @@ class Trainer:
     ) -> None:
         self.options, self.steps_an_epoch = options, steps_an_epoch
         self.objective, self.device = objective, resolve_device(device)
+        if options.accumulate > 1 and distributed.size() > 1:
+            raise RecipeError("training.accumulate needs a single process: several share a batch")
         if options.precision == "fp16" and self.device.type == "cpu":
             raise RecipeError('training.precision = "fp16" needs a GPU; use "bf16" or "no"')
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=options.precision == "fp16")
         self.model = model.to(self.device)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]
-        parts = (
-            (model.encoder, options.encoder_learning_rate),
-            (model.decoder, options.learning_rate),
-        )
-        learnt = [([p for p in part.parameters() if p.requires_grad], rate) for part, rate in parts]
         self.optimizer = kind(
-            [{"params": own, "lr": rate, "highest": rate} for own, rate in learnt if own],
-            weight_decay=options.weight_decay,
-            fused=True,
+            _parameter_groups(model, options), weight_decay=options.weight_decay, fused=True
+        )
+        self.schedule = Schedule(
+            options.schedule, self.steps, options.warmup, options.plateau_epochs
         )
         for part in model.modules():
             if isinstance(part, nn.Dropout) and not options.dropout:
@@ -233,12 +247,26 @@ class Trainer:
         """The number of steps, unless the run is stopped early."""
         return self.options.epochs * self.steps_an_epoch
 
+    @property
+    def has_cooled_down(self) -> bool:
+        """Whether the cooldown is over."""
+        return self.schedule.began is not None and self.step >= self.schedule.ends
+
+    def goes_on(self, epochs_since: int) -> bool:
+        """Whether to train on, this many epochs after the best one; starts the cooldown."""
+        if epochs_since >= max(1, self.options.patience) and self.schedule.began is None:
+            epochs = min(self.options.cooldown, self.options.epochs - self.epoch)
+            if not epochs:
+                return False
+            self.schedule.cool_down(self.step, epochs * self.steps_an_epoch)
+        return True
+
     def run(self, plan: Plan) -> Iterator[Step | EpochEnd]:
         """Train to the last epoch, on the batches of `plan(epoch)`.
 
         Raises `TrainingError` if a loss or gradient is not finite.
         """
-        while self.epoch < self.options.epochs:
+        while self.epoch < self.options.epochs and not self.has_cooled_down:
             done = self.step - self.epoch * self.steps_an_epoch
             began = time.perf_counter()
             for batch in _read_ahead(plan(self.epoch)[done:]):
@@ -255,6 +283,7 @@ class Trainer:
             "epoch": self.epoch,
             "epoch_loss": self.epoch_loss,
             "epoch_unsmoothed": self.epoch_unsmoothed,
+            "schedule": self.schedule.state(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all(),
             "averaged": self._averaged.state_dict() if self._averaged else None,
@@ -268,6 +297,7 @@ class Trainer:
         self.step, self.epoch = state["step"], state["epoch"]
         self.epoch_loss = state["epoch_loss"]
         self.epoch_unsmoothed = state.get("epoch_unsmoothed", math.nan)
+        self.schedule.load_state(state.get("schedule", {}))
         torch.set_rng_state(state["random"])
         if len(state["random_cuda"]) == torch.cuda.device_count():  # else: another machine
             torch.cuda.set_rng_state_all(state["random_cuda"])
@@ -288,15 +318,10 @@ class Trainer:
         if distributed.size() > 1:  # each draws its own, and needs no state to resume
             torch.manual_seed(distributed.seed_of_step(self.options.seed, self.step))
         for group in self.optimizer.param_groups:
-            group["lr"] = group["highest"] * self._rate_factor()
-        seen, words = _move((seen, words), self.device)
-        with self._autocast():
-            terms = self.objective(self.model, seen, words, self.step / self.steps)
-            own, terms = share_terms(terms)
-            loss, value = average(own), average(terms).item()
+            group["lr"] = group["highest"] * self.schedule.factor(self.step)
         self.optimizer.zero_grad()
-        self._require_finite(value, "loss")
-        self._scaler.scale(loss).backward()
+        terms = self._add_gradients(seen, words)
+        value = average(terms).item()
         distributed.add_gradients(self.model.parameters(), self.options.reduction)
         self._scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.options.max_grad_norm)
@@ -318,9 +343,26 @@ class Trainer:
             sum(plain) if plain else None,
             self.optimizer.param_groups[-1]["lr"],
             float(norm) if math.isfinite(norm) else None,
-            distributed.size() * _count_pictures(seen) / seconds,
+            distributed.size() * count_pictures(seen) / seconds,
             seconds,
         )
+
+    def _add_gradients(self, seen: Any, words: Tensor) -> Loss:
+        """Add up the gradients of a batch, part by part; returns the terms of the whole loss."""
+        parts = split_batch(seen, words, self.options.accumulate)
+        whole: Loss = ()
+        for part in parts:
+            own, captions = _map(part, lambda tensor: tensor.to(self.device))
+            with self._autocast():
+                terms = self.objective(self.model, own, captions, self.step / self.steps)
+                of_process, terms = share_terms(terms)
+                loss = average(of_process)
+            self._require_finite(average(terms).item(), "loss")
+            if len(parts) > 1:
+                loss = loss * (_count_words(captions) / _count_words(words))
+            self._scaler.scale(loss).backward()
+            whole = tuple(map(_add, whole, terms)) if whole else terms
+        return whole
 
     def _autocast(self) -> torch.autocast:
         precision = self.options.precision
@@ -347,32 +389,69 @@ class Trainer:
                 "start again with a lower learning_rate and another --out"
             )
 
-    def _rate_factor(self) -> float:
-        """The learning rate of this step, as a fraction of its peak."""
-        done = self.step / self.steps
-        if done < self.options.warmup:
-            return (done + 1e-3) / (self.options.warmup + 1e-3)
-        if self.options.schedule == "constant":
-            return 1.0
-        return 0.5 * (
-            1 + math.cos(math.pi * (done - self.options.warmup) / (1 - self.options.warmup))
-        )
+
+def _parameter_groups(model: CaptionModel, options: Training) -> list[dict[str, Any]]:
+    """The parameters that learn, by their learning rate and, if asked for, their weight decay."""
+    parts = (
+        (model.encoder, options.encoder_learning_rate),
+        (model.decoder, options.learning_rate),
+    )
+    groups = []
+    for part, rate in parts:
+        learnt = [parameter for parameter in part.parameters() if parameter.requires_grad]
+        spared = _without_decay(part) if options.weight_decay_on == "matrices" else set()
+        of_rate = {"lr": rate, "highest": rate}
+        groups += [
+            {"params": [p for p in learnt if id(p) in spared], "weight_decay": 0.0, **of_rate},
+            {"params": [p for p in learnt if id(p) not in spared], **of_rate},
+        ]
+    return [group for group in groups if group["params"]]
 
 
-def _count_pictures(seen: Any) -> int:
+def _without_decay(part: nn.Module) -> set[int]:
+    """The identities of parameters that weight decay spares: biases, norms and embeddings."""
+    embeddings = [m.weight for m in part.modules() if isinstance(m, nn.Embedding)]
+    return {id(p) for p in [*embeddings, *(p for p in part.parameters() if p.ndim < 2)]}
+
+
+def split_batch(seen: Any, words: Tensor, parts: int) -> list[Batch]:
+    """The batch in at most `parts` parts, each of some images with all their captions."""
+    pictures = count_pictures(seen)
+    parts = min(parts, pictures)
+    if parts == 1:
+        return [(seen, words)]
+    own = words.unflatten(0, (pictures, -1)).tensor_split(parts)
+
+    def take(number: int) -> Any:
+        return _map(seen, lambda rows: rows.tensor_split(parts)[number])
+
+    return [(take(number), captions.flatten(0, 1)) for number, captions in enumerate(own)]
+
+
+def _count_words(rows: Tensor) -> int:
+    """The words that a loss is averaged over: all but the start markers and the padding."""
+    return int((rows[:, 1:] != PAD).sum())
+
+
+def _add(one: Term, other: Term) -> Term:
+    plain = None if one.unsmoothed is None else one.unsmoothed + cast(Tensor, other.unsmoothed)
+    return Term(one.total.detach() + other.total.detach(), one.words + other.words, plain)
+
+
+def count_pictures(seen: Any) -> int:
     """The number of images of a model's input: the rows of its first tensor."""
     while not isinstance(seen, Tensor):
         seen = next(part for part in seen if part is not None)
     return len(seen)
 
 
-def _move(batch: Any, device: torch.device) -> Any:
-    """The batch, a tensor or nested tuples of tensors, on a device."""
+def _map(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The batch, a tensor or nested tuples of tensors, with every tensor changed."""
     if isinstance(batch, Tensor):
-        return batch.to(device)
+        return change(batch)
     if isinstance(batch, tuple):
-        moved = [_move(part, device) for part in batch]
-        return type(batch)(*moved) if hasattr(batch, "_fields") else tuple(moved)
+        changed = [_map(part, change) for part in batch]
+        return type(batch)(*changed) if hasattr(batch, "_fields") else tuple(changed)
     return batch
 
 
