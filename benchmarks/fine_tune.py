@@ -19,7 +19,8 @@ import numpy as np
 from cutline import metrics
 from cutline.datasets.coco import Coco
 from cutline.images.load import open_image
-from cutline.inference.captioner import PACKAGED, captions_of
+from cutline.inference.captioner import PACKAGED
+from cutline.inference.network import captions_of
 from cutline.inference.torch import TorchEngine
 from cutline.models.checkpoint import read_model
 from cutline.recipe import Recipe, find_recipe

@@ -33,7 +33,8 @@ from urllib.request import urlopen
 from run import ROOT, machine, write_marked
 
 from cutline import Style, load
-from cutline.inference.captioner import BATCH, Captioner
+from cutline.inference.captioner import Captioner
+from cutline.serving.batching import BATCH
 
 RESULTS = ROOT / "benchmarks" / "serving.json"
 DOCUMENT = ROOT / "docs" / "serving.md"
@@ -149,7 +150,7 @@ def bulk(captioner: Captioner, contents: list[bytes], seconds: int) -> dict[str,
 def batch_seconds(captioner: Captioner, contents: list[bytes]) -> float:
     """The median time of a batch while all other cores also run one."""
     single = Captioner(captioner.engine.on_one_core)
-    workers = captioner.engine.workers
+    workers = captioner.engine.abilities.workers
     batch = list(islice(cycle(contents), BATCH))
 
     def run(_: int) -> float:

@@ -38,14 +38,15 @@ class CutlineError(Exception):
         super().__init__(message)
 
 
-ImageErrorKind = Literal["missing", "too_large", "damaged", "unsupported"]
+ImageErrorKind = Literal["missing", "too_large", "damaged", "unsupported", "unanswered"]
 
 
 class ImageError(CutlineError, ValueError):
     """A picture cannot be read; `kind` says why.
 
     `missing`: there is no such file, or it may not be read; `too_large`: beyond the limits or the
-    memory; `unsupported`: no picture, or of a format that cannot be read; otherwise `damaged`.
+    memory; `unsupported`: no picture, or of a format that cannot be read; `unanswered`: the model
+    behind a server gave no caption; otherwise `damaged`.
     """
 
     def __init__(self, message: str, *, kind: ImageErrorKind = "damaged") -> None:

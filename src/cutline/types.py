@@ -41,10 +41,12 @@ class Caption:
     """The detokenized sentence: `a dog's toy`."""
     words: tuple[str, ...]
     """The tokens, as the model generated them: `a`, `dog`, `'s`, `toy`."""
-    log_prob: float
-    """Natural log-probability of the whole sentence, its end marker included."""
+    log_prob: float | None
+    """Natural log-probability of the whole sentence, its end marker included; None if the model
+    does not give probabilities."""
     word_log_probs: tuple[float, ...]
-    """That of each word, given the words before; one more than `words` if the end was generated."""
+    """That of each word, given the words before; one more than `words` if the end was generated.
+    Empty if the model does not give probabilities."""
     alternatives: tuple["Caption", ...] = field(default=(), repr=False)
     """The other candidates of the search, best first."""
     gaze: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
@@ -62,9 +64,12 @@ class Caption:
     """Why there is no caption (`text` is empty then): `not a photograph`."""
 
     @property
-    def confidence(self) -> float:
-        """The calibrated probability, or the geometric mean of the word probabilities: 0 to 1."""
-        if self.chance is not None:
+    def confidence(self) -> float | None:
+        """The calibrated probability, or the geometric mean of the word probabilities: 0 to 1.
+
+        None if the model does not give probabilities.
+        """
+        if self.chance is not None or self.log_prob is None:
             return self.chance
         return exp(self.log_prob / max(1, len(self.word_log_probs)))
 
@@ -76,8 +81,8 @@ class Caption:
         """
         line: dict[str, Any] = {
             "caption": self.text,
-            "confidence": round(self.confidence, 4),
-            "log_prob": round(self.log_prob, 4),
+            "confidence": _round(self.confidence),
+            "log_prob": _round(self.log_prob),
             "words": [
                 {"word": word, "probability": round(exp(log_prob), 4)}
                 for word, log_prob in zip(self.words, self.word_log_probs, strict=False)
@@ -117,25 +122,59 @@ class Caption:
         if self.left_out:
             return f"<p><em>no caption: {escape(self.left_out)}</em></p>"
         return (
-            f"<p><b>{escape(self.text)}</b> ({self.confidence:.0%})<br><small>{' '.join(words)}"
-            "</small></p>"
+            f"<p><b>{escape(self.text)}</b>{self._confidence_text(' ({:.0%})')}<br>"
+            f"<small>{' '.join(words)}</small></p>"
         )
 
     def __repr__(self) -> str:
         left_out = f", left_out={self.left_out!r}" if self.left_out else ""
-        return f"Caption({self.text!r}, confidence={self.confidence:.2f}{left_out})"
+        return f"Caption({self.text!r}{self._confidence_text(', confidence={:.2f}')}{left_out})"
+
+    def _confidence_text(self, form: str) -> str:
+        return "" if self.confidence is None else form.format(self.confidence)
 
     def __str__(self) -> str:
         return self.text
 
 
 def leave_out_unsure(line: dict[str, Any], min_confidence: float) -> dict[str, Any]:
-    """Remove the caption from the JSON of a picture (`Caption.as_json`) if it is too unsure."""
-    if line["caption"] is None or line["confidence"] >= min_confidence:
+    """Remove the caption from the JSON of a picture (`Caption.as_json`) if it is too unsure.
+
+    A caption without a confidence stays.
+    """
+    confidence = line["confidence"]
+    if line["caption"] is None or confidence is None or confidence >= min_confidence:
         return line
-    why = f"its confidence of {line['confidence']:.2f} is less than {min_confidence:g}"
+    why = f"its confidence of {confidence:.2f} is less than {min_confidence:g}"
     kept = {name: value for name, value in line.items() if name not in ("words", "best")}
     return {**kept, "caption": None, "left_out": why}
+
+
+def _round(number: float | None) -> float | None:
+    return None if number is None else round(number, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What an engine can do and say. Commands ask this, and never which engine it is."""
+
+    probabilities: bool = False
+    """Whether it gives the probability of each word, and so a confidence."""
+    candidates: int | None = 1
+    """The largest number of candidate captions of a picture; None if only a run can tell."""
+    attention: bool = False
+    """Whether it may say where it looked for each word."""
+    phrases: bool = False
+    """Whether it predicts concepts: for phrases, and to tell photographs from other pictures."""
+    style: bool = False
+    """Whether it searches within a length and without words to avoid. Otherwise captions that break
+    these limits are left out."""
+    batch: int = 8
+    """The number of pictures of a call that suits it."""
+    workers: int = 1
+    """How many concurrent calls pay off when there are many pictures."""
+    file: Path | None = None
+    """The one-file model that it runs, if it runs one."""
 
 
 class Written(NamedTuple):

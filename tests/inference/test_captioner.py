@@ -12,13 +12,14 @@ import cutline
 from cutline import Caption, Captioner
 from cutline.errors import ImageError, ModelError
 from cutline.images.load import View
-from cutline.inference.captioner import captions_of, load
+from cutline.inference.captioner import load
+from cutline.inference.network import Network, captions_of
 from cutline.text.style import UNCONSTRAINED, Style
 from cutline.text.vocabulary import MARKERS, Vocabulary
 from cutline.types import Written
 
 
-class ColourEngine:
+class ColourEngine(Network):
     """A hand-written engine: it says whether a picture is more red or more blue."""
 
     vocabulary = Vocabulary((*MARKERS, "red", "blue", "dog", "'s", "toy"))
@@ -27,12 +28,6 @@ class ColourEngine:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
-
-    workers = 1
-
-    @property
-    def on_one_core(self):
-        return self
 
     def write(self, pixels: np.ndarray, style: Style = UNCONSTRAINED) -> Written:
         self.batches.append(len(pixels))

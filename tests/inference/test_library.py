@@ -29,6 +29,7 @@ from cutline.inference.library import (
     caption_library,
     watch,
 )
+from cutline.inference.network import Network
 from cutline.metadata.undo_journal import undo
 from cutline.metadata.writer import read_captions, write
 from cutline.reports.captions import write_report
@@ -68,19 +69,13 @@ def go(captioner, album, tmp_path):
     return go
 
 
-class Counting:
+class Counting(Network):
     """The engine of another captioner, and how many pictures it was shown."""
 
     def __init__(self, captioner: Captioner) -> None:
         self._engine, self.shown = captioner.engine, 0
         self.vocabulary, self.view = self._engine.vocabulary, self._engine.view
         self.card = self._engine.card
-
-    workers = 1
-
-    @property
-    def on_one_core(self):
-        return self
 
     def write(self, pixels, style=UNCONSTRAINED):
         self.shown += len(pixels)

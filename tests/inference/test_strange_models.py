@@ -138,7 +138,7 @@ def test_a_calibration_at_its_ends_warns_of_nothing(run, tmp_path, picture):
 
 
 def test_weights_that_are_no_numbers_are_told_before_json_is_written():
-    from cutline.inference.captioner import captions_of
+    from cutline.inference.network import captions_of
     from cutline.text.vocabulary import Vocabulary
     from cutline.types import Written
 

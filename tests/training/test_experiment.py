@@ -20,7 +20,8 @@ from cutline import metrics
 from cutline.datasets.shapes import Shapes
 from cutline.errors import DataError, ModelError, RecipeError, TrainingError
 from cutline.images.load import open_image
-from cutline.inference.captioner import captions_of, load
+from cutline.inference.captioner import load
+from cutline.inference.network import captions_of
 from cutline.inference.torch import TorchEngine
 from cutline.models.checkpoint import read_model, read_recipe, read_resume
 from cutline.models.encoders.resnet import ResNet

@@ -18,6 +18,7 @@ from PIL import Image
 
 from cutline.images.load import View, open_image
 from cutline.inference.captioner import Captioner, load
+from cutline.inference.network import Network
 from cutline.text.nouns import NOUNS, SAID
 from cutline.text.style import Style
 from cutline.text.vocabulary import END, PAD
@@ -59,15 +60,12 @@ def as_tensors(written: Written, row: int) -> dict[str, Any]:
     return tensors
 
 
-class Replay:
+class Replay(Network):
     """Writes row n of what it was given under a picture of the colour n."""
-
-    workers = 1
 
     def __init__(self, captioner: Captioner, written: Written, card: Mapping[str, Any]) -> None:
         self.vocabulary, self.view = captioner.engine.vocabulary, View(8)
         self.card, self.written = card, written
-        self.on_one_core = self
 
     def write(self, pixels: np.ndarray, style: Style) -> Written:
         rows = pixels[:, 0, 0, 0]

@@ -183,7 +183,7 @@ def _judge(
     found = replace(picture, alt=f"{hedge}{alt}" if alt else "", confidence=answer.confidence)
     if not alt:
         return replace(found, state=State.UNSURE, why="the caption is empty")
-    if answer.confidence < least:
+    if answer.confidence is not None and answer.confidence < least:
         why = f"a confidence of {answer.confidence:.2f}: {alt}"
         return replace(found, state=State.UNSURE, why=why)
     why = ""

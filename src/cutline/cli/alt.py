@@ -20,6 +20,7 @@ from cutline.cli.options import (
     min_confidence_option,
     model_option,
     quiet_option,
+    server_options,
     style_options,
     threads_option,
 )
@@ -67,6 +68,7 @@ CONTEXT = 100
 @model_option
 @device_option
 @threads_option
+@server_options
 @json_option("one object per picture")
 @quiet_option
 def alt(
@@ -119,18 +121,22 @@ def _fill(
     as_json: bool,
     min_confidence: float | None,
     style: Style,
-    model: Path | None,
+    model: Path | str | None,
     device: str,
     threads: int | None,
+    asked: dict[str, Any],
     **options: Any,
 ) -> int:
     """Caption what is missing, and write the pages or show a diff. Returns the exit code."""
     from cutline.alttext.edit import Captioned, Change, fill
     from cutline.alttext.fetch import fetch_picture
+    from cutline.cli.models import note_usage, open_captioner
     from cutline.cli.progress import Bars
-    from cutline.inference.captioner import load
 
-    captioner, bars = load(model, threads=threads, device=device), Bars()
+    captioner = open_captioner(
+        model, style, asked, threads=threads, device=device, min_confidence=min_confidence
+    )
+    bars = Bars()
     pictures, skipped, failed = list[Picture](), list[Skipped](), False
     for event in fill(
         paths,
@@ -154,6 +160,7 @@ def _fill(
         for sentence in wrong:
             failed = True
             warn(sentence)
+    note_usage(captioner)
     note_skipped(skipped)
     _note_languages(pictures)
     note(_summarize(pictures, "filled" if undo else "to fill (--apply writes them)"))

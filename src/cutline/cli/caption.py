@@ -14,6 +14,7 @@ import click
 from cutline.cli.options import (
     Option,
     device_option,
+    file_of,
     json_option,
     keywords_option,
     min_confidence_option,
@@ -21,12 +22,13 @@ from cutline.cli.options import (
     out_option,
     overwrite_option,
     quiet_option,
+    server_options,
     style_options,
     threads_option,
 )
 from cutline.cli.progress import Bars, Stopped, note, stop_after_the_event, warn
 from cutline.cli.terminal import echo, plural
-from cutline.errors import CutlineError, ImageError
+from cutline.errors import CutlineError, ImageError, ModelError
 from cutline.images.find import find_pictures
 from cutline.images.formats import describe_skipped
 from cutline.text.style import Style
@@ -34,7 +36,7 @@ from cutline.types import Caption, leave_out_unsure
 
 if TYPE_CHECKING:
     from cutline.inference.captioner import Captioner
-    from cutline.inference.library import Event
+    from cutline.inference.library import CaptionOptions, Event
 
 OUT = Path("captions.jsonl")
 """The default file of captions with `--as`."""
@@ -55,6 +57,7 @@ def _refer_to_submit(_: click.Context, __: click.Parameter, listed: str | None) 
 @model_option
 @device_option
 @threads_option
+@server_options
 @click.option("-r", "--recursive", is_flag=True, help="Search folders recursively.")
 @json_option("one object per picture")
 @click.option("--gaze", is_flag=True, help="Include the attention of each word in the JSON.")
@@ -86,7 +89,7 @@ def _refer_to_submit(_: click.Context, __: click.Parameter, listed: str | None) 
 @quiet_option
 def caption(
     paths: tuple[str, ...],
-    model: Path | None,
+    model: Path | str | None,
     device: str,
     threads: int | None,
     recursive: bool,
@@ -102,6 +105,7 @@ def caption(
     form: str | None,
     apply: bool,
     keywords: bool,
+    asked: dict[str, Any],
 ) -> None:
     """Write a caption for each picture.
 
@@ -115,33 +119,50 @@ def caption(
     The captions stay in captions.jsonl or the file named by --out; `cutline undo` reverts what
     --apply wrote. With --watch and --apply, new captions are written as they appear.
     """
-    from cutline.inference.captioner import load
+    from cutline.cli.models import note_usage, open_captioner
+    from cutline.inference.library import CaptionOptions, caption_library, watch
 
     _check_options(paths, out, again=watched or retry_failed, watched=watched)
     if form or apply or keywords:
         out = _choose_out(form, out, alone=not watched, apply=apply, keywords=keywords)
     if out:
         avoided = click.get_current_context().params.get("avoid")  # the style has only its words
-        inputs = [model, avoided, *map(Path, paths)]
+        inputs = [file_of(model), avoided, *map(Path, paths)]
         _check_outputs(out, form, inputs, overwrite=overwrite)
-    captioner = load(model, threads=threads, device=device)
     least = min_confidence or 0.0
+    captioner = open_captioner(
+        model, style, asked, device=device, threads=threads,
+        best=best, gaze=gaze, min_confidence=least,
+    )  # fmt: skip
+    options = CaptionOptions(best, gaze or form == "html", least, style)
     if out:
-        from cutline.inference.library import CaptionOptions, caption_library, watch
-
-        options = CaptionOptions(best, gaze or form == "html", least, style)
         given = {"recursive": recursive, "retry_failed": retry_failed}
         events = (watch if watched else caption_library)(captioner, paths, out, options, **given)
         pass_on = _passer_on(captioner, out, form, paths, apply, keywords, as_json)
         code = _show(_write_each_round(events, pass_on) if watched and form else events, out)
+        note_usage(captioner)
         sys.exit(code if form is None or code > 128 else pass_on() or code)
+    code = _print_all(captioner, paths, options, recursive=recursive, as_json=as_json)
+    note_usage(captioner)
+    sys.exit(code)
+
+
+def _print_all(
+    captioner: "Captioner",
+    paths: Sequence[str],
+    options: "CaptionOptions",
+    *,
+    recursive: bool,
+    as_json: bool,
+) -> int:
+    """Print the caption of each picture; returns the exit code."""
     skipped = Counter[str]()
     found = list(find_pictures(paths, recursive=recursive, skipped=skipped))
     if skipped:
         note(describe_skipped(skipped))
     pictures = (Path(path) for path, wrong in found if not wrong)
-    answers = captioner.caption_each(pictures, best=best, style=style)
-    sys.exit(_print_each(found, answers, as_json, gaze, least))
+    answers = captioner.caption_each(pictures, best=options.best, style=options.style)
+    return _print_each(found, answers, as_json, options.gaze, options.min_confidence)
 
 
 def _print_each(
@@ -317,7 +338,12 @@ def _as_json(
 @json_option("the caption with the attention of each word")
 @quiet_option
 def gaze(
-    picture: Path, out: Path, overwrite: bool, model: Path | None, device: str, as_json: bool
+    picture: Path,
+    out: Path,
+    overwrite: bool,
+    model: Path | str | None,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Draw the attention of a model for each word of its caption."""
     from cutline.images.load import open_image
@@ -325,8 +351,10 @@ def gaze(
     from cutline.io.outputs import require_output
     from cutline.reports.attention import draw_gaze, save_drawing
 
-    require_output(out, (picture, model), overwrite=overwrite)
+    require_output(out, (picture, file_of(model)), overwrite=overwrite)
     captioner = load(model, device=device)
+    if not captioner.engine.abilities.attention:
+        raise ModelError(f"{captioner.card.get('title')} does not say where it looked")
     caption = captioner.caption(picture, style=Style(any_picture=True))
     drawing = draw_gaze(open_image(picture, captioner.engine.view), caption)
     save_drawing(drawing, out)

@@ -11,12 +11,15 @@ from cutline.cli.options import (
     data_option,
     device_option,
     draws_option,
+    file_of,
     json_option,
     kind_option,
     model_or_argument,
     out_option,
     overwrite_option,
+    own_model,
     quiet_option,
+    server_options,
 )
 from cutline.cli.progress import Bars, note, warn
 from cutline.cli.score import only_option
@@ -64,10 +67,11 @@ held_out_option = click.option(
 )
 @only_option
 @draws_option
+@server_options
 @json_option("scores, intervals and signature")
 @quiet_option
 def evaluate(
-    model: Path | None,
+    model: Path | str | None,
     device: str,
     data: Path,
     kind: str | None,
@@ -80,28 +84,32 @@ def evaluate(
     others: tuple[Path, ...],
     only: str | None,
     draws: int,
+    asked: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Caption one split of a data set and score the captions."""
+    from cutline.cli.models import note_usage
     from cutline.evaluation.evaluate import score_split
     from cutline.inference.captioner import PACKAGED, load
     from cutline.reports.attention import draw_contact_sheet, save_drawing
 
     for path in filter(None, (out, sheet)):
-        require_output(path, (model, data, *others), overwrite=overwrite)
+        require_output(path, (file_of(model), data, *others), overwrite=overwrite)
     if others:
-        captioner = _load_ensemble([model or PACKAGED, *others], device)
+        captioner = _load_ensemble([own_model(model) or PACKAGED, *others], device)
     else:
-        captioner = load(model, device=device)
+        captioner = load(model, device=device, **asked)
     if apply and not record:
         raise click.UsageError("--apply needs --record")
     if record and model is None and not apply:
         raise ModelError(
             "--record would write into the built-in model: add --apply, or name another model"
         )
-    if record and (others or (model or PACKAGED).is_dir()):
+    file = captioner.engine.abilities.file
+    if record and (others or file is None or (own_model(model) or PACKAGED).is_dir()):
         raise ModelError(f"{model} is a folder: --record writes into files of `cutline export`")
     captioned = _caption_split(captioner, data, kind, split)
+    note_usage(captioner)
     if out:
         found = [{"image_id": _as_id(c.example.id), "caption": c.text} for c in captioned]
         write_text_file([json.dumps(found, indent=0, ensure_ascii=False)], out)
@@ -115,7 +123,7 @@ def evaluate(
     if record:
         with needs_training():
             from cutline.models.onnx_export import record_scores
-        record_scores(model or PACKAGED, split, report)
+        record_scores(own_model(model) or PACKAGED, split, report)
 
 
 def score_model(model: Path, data: Path, split: str) -> Report:
@@ -183,7 +191,7 @@ def _load_ensemble(models: Sequence[Path], device: str) -> "Captioner":
 @json_option("the calibration")
 @quiet_option
 def calibrate(
-    model: Path | None,
+    model: Path | str | None,
     device: str,
     data: tuple[Path, ...],
     kind: str | None,
@@ -211,7 +219,7 @@ def calibrate(
 
     with needs_training():
         from cutline.models.onnx_export import record
-    path = model or PACKAGED
+    path = own_model(model) or PACKAGED
     if path.is_dir():
         raise ModelError(f"{model} is a folder: calibrate a file of `cutline export`")
     captioner = load(model, device=device)
@@ -264,7 +272,7 @@ def calibrate(
 @json_option("the cause, the warnings and the scores")
 @quiet_option
 def inspect(
-    model: Path | None,
+    model: Path | str | None,
     device: str,
     data: Path,
     kind: str | None,
@@ -288,12 +296,13 @@ def inspect(
     from cutline.inference.captioner import PACKAGED
 
     for path in [out / name for name in INSPECTED] if out else ():
-        require_output(path, (model, data), overwrite=overwrite)
-    engine = TorchEngine.open(model or PACKAGED, device=device)
+        require_output(path, (file_of(model), data), overwrite=overwrite)
+    path = own_model(model) or PACKAGED
+    engine = TorchEngine.open(path, device=device)
     examples = find_examples(engine.card, data, kind, split)
     train = find_examples(engine.card, data, kind, "train")[:neighbours] if neighbours else []
     found = look(engine, examples[: pictures or None], train, watch=Bars().show)
-    name = (model or PACKAGED).name
+    name = path.name
     report = format_inspection(found, name)
     if out:
         _write_inspection(out, report, render_inspection(found, name), found)
@@ -325,7 +334,7 @@ def _as_id(id: str) -> int | str:
 @model_or_argument
 @json_option("the card as it is stored")
 @quiet_option
-def card(model: Path | None, as_json: bool) -> None:
+def card(model: Path | str | None, as_json: bool) -> None:
     """Show the card of a model: training data, scores, licence and limitations."""
     from cutline.inference.captioner import load
     from cutline.reports.model_card import format_card

@@ -9,6 +9,8 @@ from typing import Any, get_args
 import click
 
 from cutline.cli.progress import set_quiet
+from cutline.engines import split_name
+from cutline.errors import CutlineError, ModelError
 from cutline.text.style import Form, Style, read_words
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -54,11 +56,67 @@ def json_option(help: str) -> Decorator:
     return click.option("--json", "as_json", is_flag=True, help=f"Print JSON: {help}.")
 
 
+class _ModelName(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
+    """A path, or a name such as `hf:owner/name`, which stays as it is."""
+
+    name = "model"
+
+    def convert(
+        self, value: Any, _: click.Parameter | None, __: click.Context | None
+    ) -> Path | str:
+        """The path, or the name."""
+        return value if isinstance(value, Path) or split_name(value) else Path(value)
+
+
+def file_of(model: Path | str | None) -> Path | None:
+    """The file or folder of a model; None for the built-in one and for names."""
+    return model if isinstance(model, Path) else None
+
+
+def own_model(model: Path | str | None) -> Path | None:
+    """The model, if it is not one of another project. Raises `ModelError` otherwise."""
+    if isinstance(model, str):
+        raise ModelError(f"{model} is not a model that cutline trained, which this command needs")
+    return model
+
+
 def _model_option(help: str) -> Decorator:
-    return click.option("-m", "--model", type=Path, help=help)
+    return click.option("-m", "--model", type=_ModelName(), metavar="MODEL", help=help)
 
 
-model_option = _model_option("Model folder or one-file model [default: built in].")
+model_option = _model_option(
+    "Model folder, one-file model, or hf:, onnx:, openai: or ollama:NAME [default: built in]."
+)
+
+
+def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options for models of other projects; the command receives `asked`, for `load`."""
+
+    @wraps(command)
+    def asking(*given: Any, prompt: Path | None, timeout: float | None, **options: Any) -> Any:
+        text = _read_prompt(prompt) if prompt else None
+        return command(*given, asked={"prompt": text, "timeout": timeout}, **options)
+
+    prompt = click.option(
+        "--prompt", type=Path, help="File with the prompt, for models that read one."
+    )
+    timeout = click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Seconds that one request to a server may take [default: 120].",
+    )
+    return prompt(timeout(asking))
+
+
+def _read_prompt(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise CutlineError(f"the prompt {path} cannot be read: {reason}") from None
+    if not text:
+        raise CutlineError(f"the prompt {path} is empty")
+    return text
 
 
 def model_or_argument(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,7 +131,9 @@ def model_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _take_model(command: Callable[..., Any], *, required: bool) -> Callable[..., Any]:
     @wraps(command)
-    def chosen(*given: Any, model: Path | None, model_argument: Path | None, **rest: Any) -> Any:
+    def chosen(
+        *given: Any, model: Path | str | None, model_argument: Path | str | None, **rest: Any
+    ) -> Any:
         if model and model_argument:
             raise click.UsageError(f"two models are named: {model} and {model_argument}")
         if required and not (model or model_argument):
@@ -84,7 +144,7 @@ def _take_model(command: Callable[..., Any], *, required: bool) -> Callable[...,
         "model_argument",
         metavar="MODEL",
         required=False,
-        type=Path,
+        type=Path if required else _ModelName(),
         cls=_ModelArgument,
         is_shown=required,
     )
@@ -126,7 +186,9 @@ overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Replace existing files that cutline did not create."
 )
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), help="Number of CPU cores to use [default: all]."
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Number of CPU cores to use, or of requests at a time to a server [default: all; 4].",
 )
 keywords_option = click.option(
     "--keywords",

@@ -3,6 +3,7 @@
 import os
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +12,7 @@ from cutline.cli.options import (
     min_confidence_option,
     model_option,
     quiet_option,
+    server_options,
     style_options,
     threads_option,
 )
@@ -71,11 +73,12 @@ MIN_TOKEN_LENGTH = 16
     show_default=True,
     help="Maximum size of pictures that are decoded at full size; most JPEGs are not.",
 )
+@server_options
 @min_confidence_option("0")
 @style_options
 @quiet_option
 def serve(
-    model: Path | None,
+    model: Path | str | None,
     device: str,
     threads: int | None,
     host: str,
@@ -88,6 +91,7 @@ def serve(
     max_megapixels: float,
     min_confidence: float | None,
     style: Style,
+    asked: dict[str, Any],
 ) -> None:
     """Serve captions over HTTP.
 
@@ -95,7 +99,7 @@ def serve(
     page at /. Ctrl-C or SIGTERM stops the server after it has answered the requests it accepted.
     """
     try:
-        from cutline.inference.onnx import usable_cores
+        from cutline.models.onnx_runtime import usable_cores
         from cutline.serving import Settings
         from cutline.serving import serve as run
     except ModuleNotFoundError as error:
@@ -113,6 +117,7 @@ def serve(
     settings = Settings(
         model=model,
         device=device,
+        asked=asked,
         threads=threads or max(1, usable_cores() // workers),
         options=CaptionOptions(min_confidence=min_confidence or 0.0, style=style),
         token=token,

@@ -3,15 +3,18 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cutline.cli.options import (
     device_option,
+    file_of,
     model_option,
     out_option,
     overwrite_option,
     quiet_option,
+    server_options,
     text_options,
     threads_option,
 )
@@ -29,6 +32,7 @@ from cutline.text.style import Style
 @model_option
 @device_option
 @threads_option
+@server_options
 @text_options
 @quiet_option
 def submit(
@@ -36,17 +40,18 @@ def submit(
     images: Path | None,
     out: Path,
     overwrite: bool,
-    model: Path | None,
+    model: Path | str | None,
     device: str,
     threads: int | None,
     style: Style,
+    asked: dict[str, Any],
 ) -> None:
     """Caption a COCO image list in the format of the evaluation server.
 
     LIST is image_info_test2014.json or a file of the same format. Every image gets a caption. Run
     the same command again to resume after an interruption. The results are validated at the end.
     """
-    from cutline.inference.captioner import load
+    from cutline.cli.models import note_usage, open_captioner
     from cutline.inference.coco_results import check
     from cutline.inference.coco_results import submit as caption_listed
     from cutline.inference.journal import journal_path
@@ -54,8 +59,8 @@ def submit(
 
     avoided = click.get_current_context().params.get("avoid")  # the style has only its words
     begun = journal_path(out).is_file() or None
-    require_output(out, [listed, model, avoided], overwrite=overwrite, own=begun)
-    captioner = load(model, threads=threads, device=device)
+    require_output(out, [listed, file_of(model), avoided], overwrite=overwrite, own=begun)
+    captioner = open_captioner(model, style, asked, threads=threads, device=device)
     bars = Bars()
     for event in caption_listed(captioner, listed, images or listed.parent, out, style):
         match event:
@@ -65,6 +70,7 @@ def submit(
                 if problem:
                     warn(problem)
                 bars.show("captioning", done, total)
+    note_usage(captioner)
     problems = check(json.loads(out.read_text(encoding="utf8")), listed)
     for problem in problems:
         warn(f"{out}: {problem}")

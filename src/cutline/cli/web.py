@@ -23,7 +23,7 @@ from cutline.webapp.runtime import INTEGRITY, NAME, TARBALL, VERSION
 @overwrite_option
 @quiet_option
 def web(
-    out: Path, model: Path | None, runtime: Path | None, download: bool, overwrite: bool
+    out: Path, model: Path | str | None, runtime: Path | None, download: bool, overwrite: bool
 ) -> None:
     """Write a web page that captions pictures in the browser into the folder OUT.
 

@@ -31,7 +31,7 @@ from cutline.inference.calibration import (
     calibration_curve,
     expected_error,
 )
-from cutline.inference.captioner import captions_of
+from cutline.inference.network import captions_of
 from cutline.inference.torch import TorchEngine
 from cutline.metrics.degeneration import DegenerationStats
 from cutline.models.weights import cross_entropy, encode

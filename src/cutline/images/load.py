@@ -12,9 +12,8 @@ import logging
 import struct
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, fields
 from math import ceil, isfinite
 from os import PathLike
 from pathlib import Path
@@ -24,61 +23,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from cutline.errors import ImageError, ImageErrorKind, ModelError, nearest
+from cutline.errors import ImageError, ImageErrorKind
 from cutline.images import headers, raw
 from cutline.images.formats import FORMATS, INSTALL_HEIF
 from cutline.images.headers import RefusalError
+from cutline.images.view import LARGEST as LARGEST
+from cutline.images.view import View as View
+from cutline.images.view import WholeView as WholeView
 
-FITS = ("squash", "crop")
-LARGEST = 1024
-CROPPED = 7 / 8
-"""The fraction of the short side that a crop keeps: 224 of 256, as usual for ImageNet models."""
 MOST_MISSING = 0.1
 """The largest fraction of rows that may be missing from a truncated JPEG."""
 LOG = logging.getLogger("cutline")
 _ORIENTATION = 0x0112
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Preprocessing of images for a model; stored with the model as JSON."""
-
-    size: int = 224
-    """Width and height of the model's input, in pixels."""
-    fit: str = "squash"
-    """`squash`: the whole picture, resized to a square. `crop`: the central square."""
-
-    def __post_init__(self) -> None:
-        _check_view(self.size, self.fit)
-
-    @classmethod
-    def from_dict(cls, options: Mapping[str, Any]) -> "View":
-        """The view that `as_dict` describes; raises `ModelError` for unknown fields or values."""
-        known = [field.name for field in fields(cls)]
-        for name in options:
-            if name not in known:
-                raise ModelError(f"a view has no field {name!r}{nearest(str(name), known)}")
-        _check_view(options.get("size", 1), options.get("fit", FITS[0]))
-        return cls(**options)
-
-    def as_dict(self) -> dict[str, Any]:
-        """A dictionary for JSON: `{"size": 224, "fit": "squash"}`."""
-        return asdict(self)
-
-    def box(self, width: float, height: float) -> tuple[float, float, float, float]:
-        """The visible part of a picture: left, top, right, bottom."""
-        if self.fit == "squash":
-            return (0.0, 0.0, width, height)
-        side = min(width, height) * CROPPED
-        left, top = (width - side) / 2, (height - side) / 2
-        return (left, top, left + side, top + side)
-
-
-def _check_view(size: Any, fit: Any) -> None:
-    if type(size) is not int or not 1 <= size <= LARGEST:
-        raise ModelError(f"a view has a size from 1 to {LARGEST} pixels, not {size!r}")
-    if fit not in FITS:
-        raise ModelError(f"a view cannot fit by {fit!r}{nearest(str(fit), FITS)}")
 
 
 @runtime_checkable
@@ -95,6 +51,7 @@ Source = str | PathLike[str] | Bytes | Readable | Image.Image | npt.NDArray[Any]
 
 def open_image(source: Source, view: View) -> npt.NDArray[np.uint8]:
     """Load an image as the input of a model with this view: `(size, size, 3)`, uint8, RGB, upright.
+    With a `WholeView`, the sides differ.
 
     A camera raw file is read by its embedded JPEG preview, and HEIC if pillow-heif is installed.
     A JPEG may lack up to a tenth of its rows, with a warning in the log `cutline`.
@@ -106,7 +63,7 @@ def open_image(source: Source, view: View) -> npt.NDArray[np.uint8]:
     with _as_image_error(_name_of(source)), _hush, _opened(source, least) as picture:
         _load(picture, _name_of(source))
         colour, extent = _to_colour(picture, least)
-        size, box = (view.size, view.size), view.box(*extent)
+        size, box = view.shape(*extent), view.box(*extent)
         square = colour.resize(size, Image.Resampling.BILINEAR, box)
         return np.array(_rotate(square, _orientation(picture)))
 

@@ -1,14 +1,12 @@
 """The captioner: pictures in, captions out.
 
-It calls an `Engine` and does not depend on any network.
+It calls an `Engine` and does not know which.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from importlib.resources import files
 from itertools import chain, islice
-from math import isfinite, isqrt
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload, runtime_checkable
@@ -17,21 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cutline.engines import split_name
 from cutline.errors import ImageError, ModelError
 from cutline.images.load import Readable, Source, View
 from cutline.images.prefetch import Decoded, Undecoded, batches_of, decode, decode_ahead, in_order
-from cutline.inference.calibration import Calibration, weigh_evidence
-from cutline.inference.fallback import finish, shorten
+from cutline.inference.network import read_threshold
 from cutline.inference.onnx import OnnxEngine
 from cutline.text.style import UNCONSTRAINED, Style
-from cutline.text.tokenizer import join_words
-from cutline.text.vocabulary import PAD, Vocabulary
-from cutline.types import Caption, Concept, Written
+from cutline.types import Abilities, Caption
 
 PACKAGED = Path(str(files("cutline.inference"))) / "pretrained" / "captioner.onnx"
 """The model in the package."""
-
-BATCH = 8
 
 Picture = TypeVar("Picture", bound=Source)
 """The kind of the pictures of a list: `list[Path]` is no `list[Source]`."""
@@ -40,11 +34,7 @@ _ONE = (str, PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray, Re
 
 @runtime_checkable
 class Engine(Protocol):
-    """Anything that captions pixels, with the vocabulary and the view that it was trained with."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The words by id."""
+    """Anything that writes captions under pictures."""
 
     @property
     def view(self) -> View:
@@ -52,18 +42,27 @@ class Engine(Protocol):
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """The model card: training data, scores, calibration."""
+        """The model card: `title` and `fingerprint`; training data, scores, calibration."""
 
     @property
-    def workers(self) -> int:
-        """How many concurrent calls pay off when there are many pictures."""
+    def abilities(self) -> Abilities:
+        """What the engine can do and say."""
+
+    @property
+    def usage(self) -> str:
+        """What the calls so far have cost, for people; empty if nothing is counted."""
 
     @property
     def on_one_core(self) -> "Engine":
         """The same engine for concurrent calls, each of which uses one core."""
 
-    def write(self, pixels: NDArray[np.uint8], style: Style = UNCONSTRAINED) -> Written:
-        """Caption pixels of shape (rows, size, size, 3) under the constraints of a style."""
+    def caption(
+        self, pixels: Sequence[NDArray[np.uint8]], *, best: int = 1, style: Style = UNCONSTRAINED
+    ) -> Sequence[Caption | ImageError]:
+        """A caption for each picture (height, width, 3), or why the model gave none.
+
+        Raises `ModelError` if the model does not run, or has fewer than `best` candidates.
+        """
 
 
 class Captioner:
@@ -100,12 +99,12 @@ class Captioner:
     @property
     def threshold(self) -> float:
         """The confidence from which on three of four captions are right; 0 if it is not known."""
-        return _threshold(self.card, "calibration")
+        return read_threshold(self.card, "calibration")
 
     @property
     def refusal_threshold(self) -> float:
         """The probability of a photograph below which a picture gets no caption; 0 for none."""
-        return _threshold(self.card, "refusal")
+        return read_threshold(self.card, "refusal")
 
     @overload
     def caption(  # type: ignore[overload-overlap]  # a string is a sequence, too
@@ -145,70 +144,46 @@ class Captioner:
         If there is more than one batch, each core decodes and captions batches of its own. Memory
         use does not depend on the number of pictures.
         """
+        engine = self.engine
+        size, workers = engine.abilities.batch, engine.abilities.workers
         remaining = iter(pictures)
-        first = list(islice(remaining, BATCH + 1))
-        pictures, engine = chain(first, remaining), self.engine
-        if len(first) <= BATCH or engine.workers == 1:
-            for batch in decode_ahead(pictures, engine.view, batch=BATCH):
-                yield from self._write(engine, batch, best, style)
+        first = list(islice(remaining, size + 1))
+        pictures = chain(first, remaining)
+        if len(first) <= size or workers == 1:
+            for batch in decode_ahead(pictures, engine.view, batch=size):
+                yield from _answer(engine, batch, best, style)
             return
-        single, workers = engine.on_one_core, engine.workers
+        single = engine.on_one_core
 
         def answer(batch: list[Undecoded]) -> list[Caption | ImageError]:
-            return self._write(single, decode(batch), best, style)
+            return _answer(single, decode(batch), best, style)
 
-        batches = batches_of(pictures, engine.view, batch=BATCH)
+        batches = batches_of(pictures, engine.view, batch=size)
         for answers in in_order(answer, batches, workers=workers):
             yield from answers
 
-    def _write(
-        self, engine: Engine, batch: list[Decoded], best: int, style: Style
-    ) -> list[Caption | ImageError]:
-        readable = [picture for picture in batch if isinstance(picture, np.ndarray)]
-        captions = iter(self._read(engine, np.stack(readable), best, style) if readable else [])
-        return [p if isinstance(p, ImageError) else next(captions) for p in batch]
-
-    def _read(
-        self, engine: Engine, pixels: NDArray[np.uint8], best: int, style: Style
-    ) -> list[Caption]:
-        captions = self._find(engine, pixels, best, style.without_length_limit)
-        long = [n for n, caption in enumerate(captions) if not style.is_short_enough(caption.text)]
-        english = self.engine.vocabulary.is_english
-        shorter = self._find(engine, pixels[long], None, style) if long else []
-        for place, caption in zip(long, shorter, strict=True):
-            caption = shorten(caption, style) if english else caption
-            captions[place] = replace(caption, alternatives=caption.alternatives[: best - 1])
-        least = self.refusal_threshold
-        return [
-            finish(c, style, photograph=least, min_confidence=self.threshold, english=english)
-            for c in captions
-        ]
-
-    def _find(
-        self, engine: Engine, pixels: NDArray[np.uint8], best: int | None, style: Style
-    ) -> list[Caption]:
-        """The best candidates of each picture, or all of them."""
-        written = engine.write(pixels, style)
-        candidates = written.words.shape[1]
-        best = candidates if best is None else best
-        if not 1 <= best <= candidates:
-            raise ModelError(
-                f"this model produces {candidates} candidates per picture: choose a number from 1 "
-                f"to {candidates}"
-            )
-        calibration = Calibration.from_card(self.card)
-        return captions_of(written, self.engine.vocabulary, best=best, calibration=calibration)
-
 
 def load(
-    model: str | Path | None = None, *, threads: int | None = None, device: str = "auto"
+    model: str | Path | None = None,
+    *,
+    threads: int | None = None,
+    device: str = "auto",
+    prompt: str | None = None,
+    timeout: float | None = None,
 ) -> Captioner:
-    """Load the built-in model, a one-file model or a model folder.
+    """Load the built-in model, a one-file model, a model folder, or one that a string names.
+
+    `hf:owner/name`, `onnx:owner/name`, `openai:http://host:port/v1#name` and `ollama:name` are
+    models of other projects (`engines.SCHEMES`; docs/engines.md). Those that read a `prompt` get
+    it with every picture. With a server, `threads` is the number of concurrent requests, and
+    `timeout` the seconds that one may take.
 
     A folder is run from its `model.onnx`, without torch; by torch if that is missing or older than
     the weights, or if `device` names an accelerator (`cuda`, `cuda:1`, `mps`). Raises `ModelError`
     when there is no model that runs there.
     """
+    if name := split_name(model):
+        return Captioner(_open(*name, threads, device, prompt, timeout))
     path = PACKAGED if model is None else Path(model)
     if not path.exists():
         raise ModelError(f"there is no model {path}")
@@ -233,69 +208,48 @@ def load(
     return Captioner(TorchEngine.open(path, device=device))
 
 
-def captions_of(
-    written: Written,
-    vocabulary: Vocabulary,
-    *,
-    best: int = 1,
-    calibration: Calibration | None = None,
-) -> list[Caption]:
-    """A caption for each row of an engine's output, with `best` - 1 alternatives."""
-    captions = []
-    for row, scores in enumerate(written.scores):
-        candidates = (
-            _read_candidate(written, row, candidate, vocabulary)
-            for candidate in range(best)
-            if candidate == 0 or scores[candidate] > -np.inf
-        )
-        if calibration is not None:
-            candidates = (_weigh(candidate, calibration) for candidate in candidates)
-        first, *others = candidates
-        captions.append(replace(first, alternatives=tuple(others)))
-    return captions
+def _open(
+    scheme: str,
+    name: str,
+    threads: int | None,
+    device: str,
+    prompt: str | None,
+    timeout: float | None,
+) -> Engine:
+    """The engine of a model of another project, or of one of ours on the hub."""
+    if scheme in ("openai", "ollama"):
+        from cutline.engines.server import open_server
+
+        return open_server(scheme, name, prompt=prompt, concurrent=threads, seconds=timeout)
+    if scheme == "onnx":
+        from cutline.engines.onnx_pair import open_pair
+
+        return open_pair(name, threads=threads)
+    from cutline.engines.hub import LIBRARY, Repository, needs
+
+    repository = Repository.of(name)
+    if repository.read_table("config.json").get("model_type") == LIBRARY:
+        file = repository.find("model.onnx")
+        if file is None:
+            raise ModelError(f"{repository.name} has no model.onnx")
+        return OnnxEngine(file, threads=threads)
+    with needs("transformers", "hf"):
+        from cutline.engines.transformers import TransformersEngine
+    return TransformersEngine(repository, device=device, prompt=prompt)
 
 
-def _threshold(card: Mapping[str, Any], part: str) -> float:
-    """The threshold in a part of a card, which is untrusted input; 0 if it has none."""
-    entry = card.get(part)
-    share = entry.get("threshold") if isinstance(entry, Mapping) else None
-    return float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 0.0
+def _answer(
+    engine: Engine, batch: list[Decoded], best: int, style: Style
+) -> list[Caption | ImageError]:
+    readable = [picture for picture in batch if isinstance(picture, np.ndarray)]
+    captions = iter(engine.caption(readable, best=best, style=style) if readable else ())
+    return [p if isinstance(p, ImageError) else next(captions) for p in batch]
 
 
 def _or_raise(answer: Caption | ImageError) -> Caption:
     if isinstance(answer, ImageError):
         raise answer
     return answer
-
-
-def _read_candidate(written: Written, row: int, candidate: int, vocabulary: Vocabulary) -> Caption:
-    ids = written.words[row, candidate]
-    words = vocabulary.decode(ids.tolist())
-    each = tuple(float(value) for value in written.log_probs[row, candidate][ids != PAD])
-    if not isfinite(sum(each)):  # from NaN weights; JSON has no NaN
-        raise ModelError("this model's probabilities are not finite: its weights are damaged")
-    gaze, photograph = None, None
-    if written.gaze is not None:
-        looked = written.gaze[row, candidate][ids != PAD]
-        gaze = looked.reshape(len(looked), isqrt(looked.shape[1]), -1)
-    if written.photograph is not None:
-        photograph = float(written.photograph[row])
-    concepts = _read_concepts(written, row, vocabulary)
-    text = join_words(words)
-    return Caption(
-        text, words, sum(each), each, gaze=gaze, concepts=concepts, photograph=photograph
-    )
-
-
-def _read_concepts(written: Written, row: int, vocabulary: Vocabulary) -> tuple[Concept, ...]:
-    if written.concepts is None or written.chances is None:
-        return ()
-    nouns = (vocabulary.words[place] for place in written.concepts[row].tolist())
-    return tuple(map(Concept, nouns, written.chances[row].tolist()))
-
-
-def _weigh(caption: Caption, calibration: Calibration) -> Caption:
-    return replace(caption, chance=float(calibration.confidence([weigh_evidence(caption)])[0]))
 
 
 def _fingerprint_of(folder: Path) -> str | None:

@@ -80,7 +80,8 @@ def parse_answer(kept: Any) -> dict[str, Any]:
         raise sqlite3.DatabaseError("malformed answer")
     text = answer.get("caption")
     fine = isinstance(text, str) or (text is None and isinstance(answer.get("left_out"), str))
-    if not fine or not isinstance(answer.get("confidence"), int | float) or "path" in answer:
+    sure = isinstance(answer.get("confidence", ""), int | float | None)
+    if not fine or not sure or "path" in answer:
         raise sqlite3.DatabaseError("malformed answer")
     return answer
 

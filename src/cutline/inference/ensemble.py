@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cutline.errors import ModelError
 from cutline.images.load import View
+from cutline.inference.network import Network
 from cutline.inference.torch import TorchEngine
 from cutline.models.search import InitialState, State, StepOutput
 from cutline.models.weights import encode
@@ -20,7 +21,7 @@ from cutline.text.vocabulary import Vocabulary
 from cutline.types import Written
 
 
-class EnsembleEngine:
+class EnsembleEngine(Network):
     """An ensemble of models with the same vocabulary and view, which uses the first one's search.
 
     Raises `ModelError` if their vocabularies or views differ.
@@ -36,14 +37,6 @@ class EnsembleEngine:
                 raise ModelError(
                     "an ensemble needs models with the same vocabulary and the same view"
                 )
-
-    workers = 1
-    """A call uses all cores."""
-
-    @property
-    def on_one_core(self) -> "EnsembleEngine":
-        """The engine itself."""
-        return self
 
     def write(self, pixels: NDArray[np.uint8], style: Style = UNCONSTRAINED) -> Written:
         """Captions of pictures of shape (rows, size, size, 3)."""

@@ -43,7 +43,8 @@ def finish(
         return replace(caption, text="", alternatives=(), left_out=NOT_A_PHOTOGRAPH)
     if caption.left_out:
         return caption
-    unsure = style.form == "auto" and caption.confidence < min_confidence and _is_doubtful(caption)
+    confidence = caption.confidence or 0.0  # of a network, never None
+    unsure = style.form == "auto" and confidence < min_confidence and _is_doubtful(caption)
     if style.form == "phrase" or unsure:
         caption = _as_phrase(caption, style)
     if english and style.neutral:

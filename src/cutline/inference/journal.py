@@ -204,9 +204,10 @@ class CaptionJournal:
                 self._in_progress.append((path, content, stamp))
                 yield Path(os.fsdecode(path))
 
-    def store_answer(self, answer: Mapping[str, Any] | str) -> list[str]:
+    def store_answer(self, answer: Mapping[str, Any] | str, *, passing: bool = False) -> list[str]:
         """Store the answer of the oldest pending picture, or its problem as text.
 
+        A `passing` problem is not one of the picture: the next run tries it again.
         It holds for all pictures with the same content; their paths are returned. The answer of a
         picture that has changed meanwhile is dropped: it is captioned by the next run.
         """
@@ -219,7 +220,7 @@ class CaptionJournal:
                 self._resolved.append((os.fsdecode(each), told))
             return []
         if isinstance(answer, str):
-            self._fail(equal, answer, named=os.fsdecode(path))
+            self._fail(equal, answer, named=os.fsdecode(path), passing=passing)
         else:
             row = (content, self._named["asked"], json.dumps(answer))
             self._base.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", row)

@@ -224,7 +224,8 @@ def _caption_pending(
     pending = journal.pending(roots)
     for answer in captioner.caption_each(pending, best=options.best, style=options.style):
         if isinstance(answer, ImageError):
-            for path in journal.store_answer(str(answer)):
+            passing = answer.kind == "unanswered"
+            for path in journal.store_answer(str(answer), passing=passing):
                 yield done(path, None, str(answer))
         else:
             date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

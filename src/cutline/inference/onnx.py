@@ -5,7 +5,6 @@ read, and a graph that does not end is stopped.
 """
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from functools import cached_property
@@ -18,11 +17,18 @@ from numpy.typing import NDArray
 
 from cutline.errors import ModelError
 from cutline.images.load import View
+from cutline.inference.network import Network
 from cutline.models.onnx_format import FORMAT
-from cutline.models.onnx_runtime import ended_after, is_out_of_memory, onnxruntime, session_options
+from cutline.models.onnx_runtime import (
+    ended_after,
+    is_out_of_memory,
+    onnxruntime,
+    session_options,
+    usable_cores,
+)
 from cutline.text.style import NEEDS_BEAM, UNCONSTRAINED, Style
 from cutline.text.vocabulary import PAD, Vocabulary
-from cutline.types import Written
+from cutline.types import Abilities, Written
 
 PATIENCE = 60.0
 """Seconds per picture after which a graph is stopped; the packaged model takes 0.03."""
@@ -34,7 +40,7 @@ def _reopen(path: Path, threads: int, patience: float) -> "OnnxEngine":
     return OnnxEngine(path, threads=threads, patience=patience)
 
 
-class OnnxEngine:
+class OnnxEngine(Network):
     """A captioner in one file: graph, vocabulary, view and card.
 
     `threads` is the number of cores of one call (default: all that this process may use). Many
@@ -61,6 +67,7 @@ class OnnxEngine:
             raise ModelError(f"{path} is not a model that runs: {_reason(error)}") from None
         outputs = {output.name for output in self._session.get_outputs()}
         self._outputs = [name for name in Written._fields if name in outputs]
+        self._inputs = {each.name for each in self._session.get_overridable_initializers()}
         self.path, self._patience = path.resolve(), patience
         self._metadata = self._session.get_modelmeta().custom_metadata_map
         if "vocabulary" not in self._metadata:
@@ -81,10 +88,20 @@ class OnnxEngine:
         """Pickle the path and the options; unpickling opens the file again."""
         return _reopen, (self.path, self.threads, self._patience)
 
-    @property
-    def workers(self) -> int:
-        """One call for each core."""
-        return self.threads
+    @cached_property
+    def abilities(self) -> Abilities:
+        """What its inputs and outputs offer; one call for each core."""
+        shapes = {output.name: output.shape for output in self._session.get_outputs()}
+        candidates = (shapes.get("words") or ["rows", None])[1:2]
+        return Abilities(
+            probabilities=True,
+            candidates=next((each for each in candidates if isinstance(each, int)), None),
+            attention="gaze" in shapes,
+            phrases="concepts" in shapes,
+            style="avoid" in self._inputs,
+            workers=self.threads,
+            file=self.path,
+        )
 
     @cached_property
     def on_one_core(self) -> "OnnxEngine":
@@ -137,7 +154,7 @@ class OnnxEngine:
 
     def _asked(self, style: Style) -> dict[str, NDArray[Any]]:
         """The optional inputs of the graph that constrain captions."""
-        taken = {each.name for each in self._session.get_overridable_initializers()}
+        taken = self._inputs
         if "avoid" not in taken:
             raise ModelError(
                 f"{self.path} has no inputs for a style: it was made by a different version of "
@@ -216,13 +233,3 @@ def _sums_saturate(processor: Path = Path("/proc/cpuinfo")) -> bool:
     if platform.machine().lower() not in ("x86_64", "amd64") or not processor.exists():
         return False
     return "vnni" not in processor.read_text(errors="replace")
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: in a container fewer than the machine has."""
-    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return mine
-    return mine if quota == "max" else min(mine, max(1, int(quota) // int(period)))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cutline.errors import ModelError
 from cutline.images.load import View
+from cutline.inference.network import Network
 from cutline.models.checkpoint import build, read_model
 from cutline.models.concepts import predict_concepts
 from cutline.models.device import resolve_device
@@ -23,7 +24,7 @@ from cutline.text.vocabulary import Vocabulary
 from cutline.types import Written
 
 
-class TorchEngine:
+class TorchEngine(Network):
     """A captioner from a model folder or a one-file model."""
 
     def __init__(
@@ -47,14 +48,6 @@ class TorchEngine:
         return cls(
             build(saved).to(resolve_device(device)), saved.recipe, saved.vocabulary, saved.card
         )
-
-    workers = 1
-    """One call takes every core already."""
-
-    @property
-    def on_one_core(self) -> "TorchEngine":
-        """The engine itself."""
-        return self
 
     def write(self, pixels: NDArray[np.uint8], style: Style = UNCONSTRAINED) -> Written:
         """Captions of pictures of shape (rows, size, size, 3)."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cutline.errors import DataError, ModelError
-from cutline.images.load import View
+from cutline.images.load import View, WholeView
 from cutline.io.references import LONGEST, name_of, read_predictions
 from cutline.io.tables import TABLES, read_rows
 
@@ -221,8 +221,13 @@ def _read_model(model: Any) -> Model:
         fingerprint=str(model.get("fingerprint") or ""),
         version=str(model.get("cutline") or ""),
         threshold=_read_share(model.get("threshold"), "threshold") or 0.0,
-        view=View.from_dict(view) if isinstance(view, dict) else None,
+        view=_read_view(view) if isinstance(view, dict) else None,
     )
+
+
+def _read_view(view: dict[str, Any]) -> View:
+    is_whole = view.get("fit") == WholeView().fit
+    return WholeView(view.get("size", 0)) if is_whole else View.from_dict(view)
 
 
 def _read_candidate(row: Any) -> Candidate:

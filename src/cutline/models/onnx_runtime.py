@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import onnxruntime as onnxruntime  # type: ignore[import-untyped]
@@ -31,6 +32,16 @@ def session_options() -> Any:
     options.log_severity_level = SILENT
     options.add_session_config_entry("session.use_env_allocators", "1")
     return options
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: in a container fewer than the machine has."""
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return mine
+    return mine if quota == "max" else min(mine, max(1, int(quota) // int(period)))
 
 
 def is_out_of_memory(error: Exception) -> bool:

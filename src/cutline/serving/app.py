@@ -9,7 +9,8 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from cutline.inference.captioner import load
-from cutline.inference.onnx import usable_cores
+from cutline.inference.requests import find_limits
+from cutline.models.onnx_runtime import usable_cores
 from cutline.serving import huggingface, ibm_max, native, ollama, openai, page
 from cutline.serving.batching import Batcher
 from cutline.serving.gate import Capacity, Gate
@@ -24,12 +25,13 @@ INTERFACES = (native, openai, ollama, huggingface, ibm_max, page)
 def create_app(settings: Settings, metrics: Metrics | None = None) -> ASGIApp:
     """Load the model and create the application. Raises `ModelError` if the model does not run."""
     metrics = metrics or Metrics()
-    captioner = load(settings.model, threads=1, device=settings.device)
-    size = captioner.engine.view.size
-    grey = np.full(
-        (1, size, size, 3), 127, np.uint8
-    )  # warms up, and fails early for a style that the model does not support
-    candidates = captioner.engine.write(grey, settings.options.style).words.shape[1]
+    captioner = load(settings.model, threads=1, device=settings.device, **settings.asked)
+    engine, options = captioner.engine, settings.options
+    find_limits(captioner, options.style, min_confidence=options.min_confidence)  # may raise
+    grey = np.full((engine.view.size, engine.view.size, 3), 127, np.uint8)
+    # warms up, and fails early for a style that the model does not support
+    engine.caption([grey], style=options.style)
+    candidates = engine.abilities.candidates or 1
     cores = settings.threads or usable_cores()
     batcher = Batcher(captioner, cores=cores, megapixels=settings.megapixels)
     capacity = Capacity(settings, batcher, metrics)

@@ -18,10 +18,12 @@ from time import perf_counter
 
 from cutline.errors import ImageError
 from cutline.images.load import pixels_held
-from cutline.inference.captioner import BATCH, Captioner
+from cutline.inference.captioner import Captioner
 from cutline.text.style import Style
 from cutline.types import Caption
 
+BATCH = 8
+"""The largest number of pictures of a batch."""
 LARGE = 2 * 10**6
 """Pixels above which pictures are decoded one at a time, to bound the memory used."""
 LOAD_SMOOTHING = 0.3

@@ -20,7 +20,11 @@ def routes(service: Service) -> list[Route]:
         [result] = await service.describe_all([upload.picture], best=best)
         captions = result.get("best") or ([] if result["caption"] is None else [result])
         predictions = [
-            {"index": str(index), "caption": each["caption"], "probability": each["confidence"]}
+            {
+                "index": str(index),
+                "caption": each["caption"],
+                "probability": each["confidence"] or 0.0,
+            }
             for index, each in enumerate(captions)
         ]
         return json_response({"status": "ok", "predictions": predictions, "cutline": result})

@@ -137,8 +137,8 @@ _CAPTION = {
             "type": "string",
             "description": "Why there is no caption: `not a photograph`.",
         },
-        "confidence": _PROBABILITY,
-        "log_prob": {"type": "number", "maximum": 0},
+        "confidence": {**_PROBABILITY, "type": ["number", "null"]},
+        "log_prob": {"type": ["number", "null"], "maximum": 0},
         "words": {"type": "array", "items": _WORD},
         "concepts": {
             "type": "array",

@@ -1,7 +1,9 @@
 """The settings of a server: model, limits, access."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cutline.inference.library import CaptionOptions
 
@@ -12,10 +14,12 @@ MEGABYTE = 10**6
 class Settings:
     """The options of `cutline serve`, with their defaults."""
 
-    model: Path | None = None
-    """A model folder or one-file model; None: the built-in one."""
+    model: Path | str | None = None
+    """A model, as `cutline.load` takes it; None: the built-in one."""
     device: str = "auto"
     """The PyTorch device for a model folder, as in `cutline.load`."""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """Other options of `cutline.load`: `prompt`, `timeout`."""
     threads: int | None = None
     """Number of cores that one process uses; None: all."""
     options: CaptionOptions = CaptionOptions()

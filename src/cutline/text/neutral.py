@@ -1,5 +1,6 @@
 """Captions without words for gender, which a picture does not show: `a woman` → `a person`."""
 
+import re
 from collections.abc import Sequence
 
 _TABLE = """
@@ -45,3 +46,16 @@ def _as_plural(verb: str) -> str:
     if verb.endswith(("ches", "shes", "sses", "xes")):
         return verb.removesuffix("es")
     return verb.removesuffix("s") if verb.endswith("s") and not verb.endswith("ss") else verb
+
+
+def neutralize_text(text: str) -> str:
+    """The same for a text with capitals and punctuation, if it is English: has `a`, `an`, `the`."""
+    parts = re.split(r"([^\W\d_]+)", text)
+    words = [word.lower() for word in parts[1::2]]
+    if not {"a", "an", "the"}.intersection(words):
+        return text
+    for place, (before, after) in enumerate(zip(words, neutralize(words), strict=True)):
+        if before != after:
+            word = parts[2 * place + 1]
+            parts[2 * place + 1] = after.capitalize() if word[0].isupper() else after
+    return "".join(parts)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cutline import metrics
 from cutline.datasets.batches import EncodedCaptions, encode_captions, pick_pictures
-from cutline.inference.captioner import captions_of
+from cutline.inference.network import captions_of
 from cutline.inference.torch import TorchEngine
 from cutline.models.weights import cross_entropy
 from cutline.text.vocabulary import PAD

@@ -9,6 +9,7 @@ from typing import Any
 from cutline.inference import calibration, fallback
 from cutline.inference.calibration import Calibration
 from cutline.inference.captioner import Captioner
+from cutline.inference.network import Network
 from cutline.text import nouns, tokenizer
 from cutline.types import MIN_CONCEPT_PROBABILITY
 from cutline.version import __version__
@@ -20,6 +21,7 @@ CARD = ("title", "licence", "fingerprint", "limits")
 def describe(captioner: Captioner) -> dict[str, Any]:
     """The contents of `captioner.json`, except for the list of parts."""
     engine = captioner.engine
+    assert isinstance(engine, Network)  # as all that are a file
     calibrated = Calibration.from_card(engine.card)
     return {
         "cutline": __version__,

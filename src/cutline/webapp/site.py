@@ -18,7 +18,6 @@ import numpy as np
 
 from cutline.errors import CutlineError, DataError, ModelError
 from cutline.inference.captioner import Captioner
-from cutline.inference.onnx import OnnxEngine
 from cutline.io.atomic import atomic_write
 from cutline.webapp.description import describe
 from cutline.webapp.runtime import Runtime
@@ -57,14 +56,14 @@ def write_site(
 
 def _content_of(captioner: Captioner, runtime: Runtime) -> dict[str, bytes]:
     """Every file by its path; the list and the page come last, after all that they refer to."""
-    engine = captioner.engine
-    if not isinstance(engine, OnnxEngine):
+    engine, file = captioner.engine, captioner.engine.abilities.file
+    if file is None:
         raise ModelError("browsers run one-file models: run `cutline export` on the folder first")
     captioner.caption(np.zeros((engine.view.size, engine.view.size, 3), np.uint8))  # may raise
     parts: dict[str, bytes] = {}
     description = describe(captioner)
     description["files"] = {
-        "model": _cut(engine.path.read_bytes(), parts),
+        "model": _cut(file.read_bytes(), parts),
         "runtime": _cut(runtime.binary, parts),
     }
     description["runtime"] = runtime.version
