@@ -193,7 +193,7 @@ cover: <img src="img/w0.png">
 <img src="img/w0.png">
 {% endhighlight %}
 
-{% include figure.html src="img/n0.png" %}
+{% include figure.html url="img/w0.png" %} {% include figure.html src="img/n0.png" alt="said" %}
 ![](img/w0.png){: .wide}
 ![](img/n0.png){: alt="said"}
 
@@ -204,11 +204,96 @@ cover: <img src="img/w0.png">
 
 Last line <img data-want="1" src='img/w0.png'>"""
 
+SPHINX = """Guide
+=====
+
+.. image:: img/w0.png
+.. figure:: img/w1.png
+   :align: left
+
+   Some text
+
+.. image:: img/n0.png
+   :alt: said
+
+An example::
+
+    .. image:: img/n1.png
+
+.. code-block:: rst
+
+    .. image:: img/n0.png
+
+.. |pic| image:: img/w2.png
+
+* - .. image:: img/w0.png
+       :width: 20
+"""
+
+ASCIIDOC = """= Guide
+:pictures: img
+
+image::img/w0.png[]
+
+Some text image:img/w1.png[] and image:img/n0.png[said] `image:img/n1.png[]`
+
+----
+image::img/n0.png[]
+----
+
+image::{pictures}/w2.png[]
+// image::img/n0.png[]
+[source]
+image::img/n0.png[]
+
+image::img/n0.png[link="x"]
+"""
+
+JSX = """import Photo from "next/image";
+const text = "<img src='img/n0.png'>", other = `<img src="img/n0.png"/> ${1 < 2}`;
+export const Page = ({ a }) => a < 2 && (
+  <main className="x"> {/* <img src="img/n0.png"/> */}
+    <img data-want="1" src="img/w0.png" /> Don't text
+    <Photo data-want="1" src="img/w1.png"/>
+    <img data-want="0" src={a} />{a > 3 ? <img data-want="1" src="img/w2.png"/> : null}
+    <img data-want="0" src="img/w2.png" {...a} />
+    <a href="x"><img data-want="0" src="img/w0.png"/></a>
+  </main>
+);
+"""
+
+ASTRO = """---
+const text = "<img src='img/n0.png'>";
+---
+<html><body class="x">{/* <img src="img/n0.png"> */}
+<img data-want="1" src="img/w0.png">
+{[1].map((n) => <p>text <img data-want="1" src="img/w1.png"></p>)}
+<img data-want="0" src={text}><style>a > b {}</style>
+<!-- <img src="img/n0.png"> -->
+</body></html>
+"""
+
+MDX = """import x from "y"
+
+<div>
+  ![](img/w0.png)
+</div>
+
+{/* ![](img/n0.png) */}
+
+    <Tab>![](img/w1.png)</Tab>
+
+<img data-want="1" src="img/w2.png" /> Some text
+"""
+
 PAGES = {
     "blog.html": BLOG, "old.htm": OLD, "notes.xhtml": XHTML, "list.tmpl": HUGO,
     "page.jinja": DJANGO, "front.php": PHP, "App.vue": VUE, "lazy.html": LAZY,
-    "README.md": README, "post.markdown": JEKYLL,
+    "README.md": README, "post.markdown": JEKYLL, "guide.rst": SPHINX, "guide.adoc": ASCIIDOC,
+    "Page.jsx": JSX, "home.astro": ASTRO, "tips.mdx": MDX,
 }  # fmt: skip
+COMPONENT = re.compile("<template>|import |---\r?\nconst")
+"""How the pages of components begin."""
 WELL_FORMED = ("blog.html", "old.htm", "notes.xhtml", "lazy.html")
 """Without template code: any parser of HTML reads them."""
 
@@ -226,7 +311,7 @@ class Hostile:
 
 def shout(text: str, dice: random.Random) -> str:
     """Tags and attributes of images in capitals; `<IMG>` of components would be another element."""
-    if text == VUE:
+    if COMPONENT.match(text):
         return text
     return re.sub(r"<img(?=\s)|\bsrc=|\balt=", lambda found: found[0].upper(), text)
 
@@ -236,6 +321,8 @@ def swap_quotes(text: str, dice: random.Random) -> str:
 
 
 def drop_quotes(text: str, dice: random.Random) -> str:
+    if text.startswith("import "):  # JSX has no values without quotes
+        return text
     return re.sub(r'(?<=src=)"([\w./%-]+)"(?=[ >])', r"\1", text)
 
 
@@ -249,7 +336,7 @@ def lone_cr(text: str, dice: random.Random) -> str:
 
 def duplicate(text: str, dice: random.Random) -> str:
     """A second `src`, which browsers ignore."""
-    return re.sub(r'(<img[^>{<]*src="[^"{<]*")', r'\1 src="img/n9.png"', text)
+    return re.sub(r'(<img[^>{<]*src="[^"{<]*")(?=[^>{<]*>)', r'\1 src="img/n9.png"', text)
 
 
 def strangers(text: str, dice: random.Random) -> str:

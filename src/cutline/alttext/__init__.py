@@ -1,4 +1,4 @@
-"""Alt texts in HTML and Markdown pages: find what is missing, fill it, change nothing else."""
+"""Alt texts in web pages and documents: find what is missing, fill it, change nothing else."""
 
 from typing import TYPE_CHECKING
 

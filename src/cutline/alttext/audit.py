@@ -7,15 +7,18 @@ tree of the W3C's Web Accessibility Initiative: https://www.w3.org/WAI/tutorials
 
 import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from html import unescape
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 from cutline.alttext.html import Attribute, Dialect, Tag, Text, is_code, read_markup
+from cutline.alttext.imports import Imports
 from cutline.alttext.language import find_language
-from cutline.alttext.markdown import Image, read_markdown
+from cutline.alttext.markdown import Document, Image
 from cutline.alttext.page_text import PageText
 from cutline.alttext.placeholders import is_placeholder
 from cutline.alttext.urls import Inline, Local, NotFound, Outside, Place, Remote, Templated, locate
@@ -57,6 +60,10 @@ class State(StrEnum):
     """An alt text was found, but the page could not be written."""
 
 
+Syntax = Literal["", "plain", "strict", "list"]
+"""As it is; without signs that might mean something; as the first entry of a list with commas."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """An image in a page."""
@@ -74,7 +81,9 @@ class Picture:
     end: int = 0
     """The byte offset after the placeholder that the alt text replaces; else that of `byte`."""
     quote: str = ""
-    """The quotation mark of attributes; empty in Markdown."""
+    """The quotation mark of attributes; empty in Markdown and in what `syntax` names."""
+    syntax: Syntax = ""
+    """How the alt text is escaped, where that follows the rules of neither HTML nor Markdown."""
     opening: str = ""
     closing: str = ""
     """What is written before and after the alt text: ` alt="` and `"`."""
@@ -105,8 +114,9 @@ _SOURCES = (
     "src", "srcset",
 )  # fmt: skip
 """With lazy loading, `src` is a placeholder."""
+_LINKS = ("a", "button", "Link", "NextLink", "NavLink", "Button")
 _NAMES = ("aria-label", "aria-labelledby", "title")
-_EMPTY = "its alt text is empty"
+EMPTY = "its alt text is empty"
 _SPACER = re.compile(
     r"(?:^|/)(?:spacer|space|pixel|tracking|blank|clear|trans|transparent|shim|dot|empty|"
     r"1x1|1px|pix)[-_.\d]*\.(?:gif|png|webp)(?:[?#]|$)",
@@ -126,10 +136,11 @@ class Reader:
         self.text, self.roots, self.base, self.language = page, roots, "", language
         self.links = list[_Link]()
         """The links and buttons of the page that were closed."""
+        self.imports = Imports({}, frozenset())
+        """What the names in a component stand for."""
 
-    def read_markdown(self, text: str, dialect: Dialect) -> list[Picture]:
+    def read_markdown(self, document: Document, dialect: Dialect) -> list[Picture]:
         """Images in Markdown and in embedded HTML, in document order."""
-        document = read_markdown(text, components=dialect.components)
         found = self.read_html(document.html, dialect)
         for image in document.images:
             found.append(self.judge_markdown(image))
@@ -142,7 +153,7 @@ class Reader:
         if re.search(r"\balt\s*=", image.attributes, re.I):
             state = State.PRESENT
         elif is_placeholder(self.text.read(text), source):
-            state, why = State.PLACEHOLDER, _describe(self.text.read(text))
+            state, why = State.PLACEHOLDER, describe_placeholder(self.text.read(text))
             at += image.text.index(text)
             end = at + len(text)
         elif text:
@@ -154,24 +165,35 @@ class Reader:
         around = [link for link in self.links if link.start <= image.start < link.end]
         if image.link or any(link.is_link for link in around):
             has_text = image.link == "text" or any(link.has_text for link in around)
-            return _mark_decorative(picture, _NAMED) if has_text else _mark_functional(picture)
+            return mark_decorative(picture, _NAMED) if has_text else mark_functional(picture)
         return picture
 
     def read_html(self, text: str, dialect: Dialect) -> list[Picture]:
         """Every `<img>`, in document order."""
+        if dialect.components:
+            self.imports = Imports.read(self.text.text)
+        return self.read_tags(text, read_markup(text, dialect))
+
+    def read_component(self, text: str, parts: Iterable[Tag | Text]) -> list[Picture]:
+        """Every `<img>` and `<Image>` of a component, from its tags, in document order."""
+        self.imports = Imports.read(text)
+        return self.read_tags(text, parts)
+
+    def read_tags(self, text: str, parts: Iterable[Tag | Text]) -> list[Picture]:
+        """The images among the tags of a page."""
         found = list[Picture]()
         link = _Link()
-        for part in read_markup(text, dialect):
+        for part in parts:
             if isinstance(part, Text):
                 link.read(text[part.start : part.end])
             elif part.name == "base" and not self.base:
                 self.base = unescape(self.text.read(part.get("href") or ""))
             elif part.name in ("html", "body") and not part.is_end:
                 self.language = find_language(part) or self.language
-            elif part.name == "img" and not part.is_end:
+            elif (part.name == "img" or part.name in self.imports.components) and not part.is_end:
                 link.pictures.append(len(found))
                 found.append(self.judge(part))
-            elif part.name in ("a", "button"):
+            elif part.name in _LINKS:
                 if link.closes_with(part):
                     link.end = part.start
                     self.links.append(link)
@@ -187,15 +209,15 @@ class Reader:
         source = attribute.value or "" if attribute else ""
         if attribute and attribute.name.endswith("srcset"):
             source = source.strip(", \t\n\f\r").split()[0].rstrip(",") if source.strip(", ") else ""
-        source = unescape(self.text.read(source))
+        source = self.imports.resolve(unescape(self.text.read(source)))
         state, why = _inspect_tag(tag)
         alt, own = _find_alt(tag), find_language(tag)
         if alt and not state:
             text = self.text.read(unescape(alt.value or ""))
             is_filler = is_placeholder(text, source)
             state = State.PLACEHOLDER if is_filler else State.PRESENT
-            why = _describe(text) if is_filler else ""
-        after_name = tag.start + len("<img")
+            why = describe_placeholder(text) if is_filler else ""
+        after_name = tag.start + len(f"<{tag.name}")
         simple = attribute is not None and not tag.templates
         at = attribute.end if attribute and simple else after_name
         bound = [a for a in tag.attributes if _BOUND_SOURCE.fullmatch(a.name)]
@@ -214,6 +236,10 @@ class Reader:
     def replace_value(self, picture: Picture, alt: Attribute) -> Picture:
         """The image, with the span of its placeholder as what the new alt text replaces."""
         written = alt.value or ""
+        if alt.is_braced:  # in JavaScript, whose strings have other escapes
+            start = self.text.text.index("{", alt.start)
+            byte, end = (self.text.byte_of(at) for at in (start, alt.end))
+            return replace(picture, byte=byte, end=end, quote='"', opening='"', closing='"')
         start = alt.end - len(alt.quote) - len(written.lstrip())
         byte, end = (self.text.byte_of(at) for at in (start, start + len(written.strip())))
         mark = "" if alt.quote else picture.quote
@@ -235,9 +261,9 @@ class Reader:
         if state is State.PLACEHOLDER:
             picture = replace(picture, state=state)
             spacer = _why_decorative(place, source)
-            return _mark_decorative(picture, spacer) if spacer else picture
+            return mark_decorative(picture, spacer) if spacer else picture
         if why := _why_decorative(place, source):
-            return _mark_decorative(picture, why)
+            return mark_decorative(picture, why)
         match place:
             case Remote():
                 return replace(picture, state=State.REMOTE)
@@ -283,12 +309,12 @@ class _Link:
         alone = [found[number] for number in self.pictures]
         if self.has_text or any(p.state in (State.PRESENT, State.UNKNOWN) for p in alone):
             for number in self.pictures:
-                found[number] = _mark_decorative(found[number], _NAMED)
+                found[number] = mark_decorative(found[number], _NAMED)
         elif self.is_link:
             missing = [number for number in self.pictures if found[number].is_missing]
-            empty = [number for number in self.pictures if found[number].why == _EMPTY]
+            empty = [number for number in self.pictures if found[number].why == EMPTY]
             for number in missing or empty[:1]:
-                found[number] = _mark_functional(found[number])
+                found[number] = mark_functional(found[number])
 
 
 _NAMED = "its link has text"
@@ -300,23 +326,27 @@ def _is_named(tag: Tag) -> bool:
 
 def _is_operable(tag: Tag) -> bool:
     """Whether it is a link with an address, or a button, that is not hidden."""
-    addressed = tag.name == "button" or any("href" in each.name for each in tag.attributes)
+    addressed = tag.name.lower() == "button" or any(
+        "href" in each.name or each.name == "to" for each in tag.attributes
+    )
     return addressed and tag.get("aria-hidden") != "true" and tag.get("hidden") is None
 
 
-def _describe(text: str) -> str:
+def describe_placeholder(text: str) -> str:
+    """Why a text is none."""
     return f'its alt text is a placeholder: "{text.strip()}"'
 
 
-def _mark_decorative(picture: Picture, why: str) -> Picture:
+def mark_decorative(picture: Picture, why: str) -> Picture:
     """The image as one that needs no alt text; a placeholder should be removed, not replaced."""
     if picture.state is State.PLACEHOLDER:
         return replace(picture, place=Templated(), why=f"{picture.why}; {why}: it needs none")
     return replace(picture, state=State.DECORATIVE, why=why) if picture.is_missing else picture
 
 
-def _mark_functional(picture: Picture) -> Picture:
-    if not picture.is_missing and picture.why != _EMPTY:
+def mark_functional(picture: Picture) -> Picture:
+    """The image as one whose link has no other text, if it has none itself."""
+    if not picture.is_missing and picture.why != EMPTY:
         return picture
     why = "it is all that its link or button contains: write what that does"
     return replace(picture, state=State.FUNCTIONAL, why=why, place=Templated())
@@ -338,7 +368,7 @@ def _inspect_tag(tag: Tag) -> tuple[State | None, str]:
     """The state that follows from the tag alone, if any, and the reason."""
     alt = _find_alt(tag)
     if alt and not (alt.value or "").strip():
-        return State.DECORATIVE, _EMPTY
+        return State.DECORATIVE, EMPTY
     if alt and (alt.name.lower() != "alt" or is_code((alt.value or "").strip())):
         return State.PRESENT, ""
     if any((tag.get(name) or "").strip() for name in (_NAMES[:2] if alt else _NAMES)):

@@ -10,7 +10,6 @@ it.
 """
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from cutline.alttext.audit import Picture, State
+from cutline.alttext.diff import Edit, as_diff
 from cutline.alttext.language import differs
 from cutline.alttext.pages import Page, Skipped, find_pages
 from cutline.alttext.urls import Inline, Local, Place, Remote
@@ -32,8 +32,6 @@ Fetch = Callable[[str], bytes]
 """Download the image at a URL or raise `FetchError`: `fetch.fetch_picture`."""
 Answers = dict[Place, Caption | CutlineError]
 FETCHED_AT_ONCE = 4
-CONTEXT = 3
-"""Unchanged lines around a changed one in a diff."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ class Change:
     """The new content of the file; unchanged if there is nothing to fill in."""
     pictures: tuple[Picture, ...]
     """All images of the page; filled ones have their `alt`."""
+    edits: tuple[Edit, ...] = field(default=(), repr=False)
 
     @property
     def is_empty(self) -> bool:
@@ -62,7 +61,8 @@ class Change:
     @property
     def diff(self) -> bytes:
         """A unified diff for `patch -p1` or `git apply`; in UTF-8 for UTF-16 pages."""
-        return b"".join(_compare(self))
+        page = self.page
+        return as_diff(page.path.as_posix().lstrip("/"), page.content, self.edits, page.encoding)
 
 
 # ------------------------------------------------------------------------------------------ check
@@ -164,12 +164,16 @@ def _open(place: Place, *, fetch: Fetch | None) -> Path | bytes | FetchError:
 
 
 def _fill_page(page: Page, pictures: tuple[Picture, ...], language: str) -> Change:
+    edits = tuple(
+        Edit(picture.byte, picture.end, insertion(picture, page.encoding, language))
+        for picture in pictures  # in the order of the file
+        if picture.state is State.FILLED
+    )
     parts, at = list[bytes](), 0
-    for picture in pictures:  # in the order of the file
-        if picture.state is State.FILLED:
-            parts += [page.content[at : picture.byte], insertion(picture, page.encoding, language)]
-            at = picture.end
-    return Change(page, b"".join([*parts, page.content[at:]]), pictures)
+    for edit in edits:
+        parts += [page.content[at : edit.start], edit.text]
+        at = edit.end
+    return Change(page, b"".join([*parts, page.content[at:]]), pictures, edits)
 
 
 def _judge(
@@ -220,8 +224,7 @@ _MARKDOWN_SIGNS = {ord(sign): f"\\{sign}" for sign in "\\`*_[]<>&{}|~$"}
 
 def insertion(picture: Picture, encoding: str, language: str = "en") -> bytes:
     """What is put into the file; signs that the encoding may lack become references."""
-    text = picture.alt.translate(_HTML_SIGNS if picture.quote else _MARKDOWN_SIGNS)
-    text = f"{picture.opening}{text}{picture.closing}"
+    text = f"{picture.opening}{_escape(picture)}{picture.closing}"
     if _takes_lang(picture, language):
         quote = picture.quote
         # the quotation mark that follows a placeholder closes the last attribute
@@ -232,6 +235,22 @@ def insertion(picture: Picture, encoding: str, language: str = "en") -> bytes:
         )
     text = json.dumps(text, ensure_ascii=False)[1:-1] if picture.in_json else text
     return text.encode(encoding, "xmlcharrefreplace")
+
+
+def _escape(picture: Picture) -> str:
+    match picture.syntax:
+        case "plain":
+            return picture.alt
+        case "strict":  # without the signs that its syntax has a meaning for
+            return _drop_signs(picture.alt)
+        case "list":
+            text = _drop_signs(picture.alt)
+            return f'"{text}"' if "," in text or "=" in text or text[:1] == "'" else text
+    return picture.alt.translate(_HTML_SIGNS if picture.quote else _MARKDOWN_SIGNS)
+
+
+def _drop_signs(text: str) -> str:
+    return " ".join(re.sub(r"[^\w\s.,;:'!?()/&%=–—-]", "", text.replace('"', "'")).split())
 
 
 # ------------------------------------------------------------------------------------------ apply
@@ -256,57 +275,3 @@ def apply(change: Change) -> None:
             file.write(change.content)
     except OSError as error:
         raise DataError(f"{named} cannot be written: {error.strerror}") from None
-
-
-# ------------------------------------------------------------------------------------------- diff
-
-
-def _compare(change: Change) -> Iterator[bytes]:
-    """The lines of a unified diff; no line is added or taken away, so each has its counterpart."""
-    before, after = (_split(text, change.page) for text in (change.page.content, change.content))
-    changed = [n for n, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
-    if changed:
-        name = change.page.path.as_posix().lstrip("/")
-        yield b"--- %b\n+++ %b\n" % (_quote(f"a/{name}"), _quote(f"b/{name}"))
-    while changed:
-        hunk = [changed.pop(0)]
-        while changed and changed[0] - hunk[-1] <= 2 * CONTEXT:
-            hunk.append(changed.pop(0))
-        first, last = max(0, hunk[0] - CONTEXT), min(len(before), hunk[-1] + CONTEXT + 1)
-        yield b"@@ -%d,%d +%d,%d @@\n" % (first + 1, last - first, first + 1, last - first)
-        yield from _write_hunk(before, after, first, last)
-
-
-def _quote(name: str) -> bytes:
-    """A file's name as `git` and `patch` read it, on one line whatever is in it."""
-    content = os.fsencode(name)
-    if any(byte < 32 or byte in b'"\\\x7f' for byte in content):
-        signs = (f"\\{b:03o}" if b < 32 or b > 126 or b in b'"\\' else chr(b) for b in content)
-        return f'"{"".join(signs)}"'.encode()
-    return content + (b"\t" if b" " in content else b"")
-
-
-def _write_hunk(before: list[bytes], after: list[bytes], first: int, last: int) -> Iterator[bytes]:
-    number = first
-    while number < last:
-        end = number
-        while end < last and before[end] != after[end]:
-            end += 1
-        if end == number:
-            yield b" " + _ended(before[number])
-            number += 1
-            continue
-        yield from (b"-" + _ended(line) for line in before[number:end])
-        yield from (b"+" + _ended(line) for line in after[number:end])
-        number = end
-
-
-def _split(content: bytes, page: Page) -> list[bytes]:
-    if page.encoding.startswith("utf-16"):
-        content = content.decode(page.encoding, "replace").encode("utf-8")
-    lines = content.split(b"\n")  # a carriage return ends none, for `git` and `patch` as well
-    return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
-
-
-def _ended(line: bytes) -> bytes:
-    return line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n"

@@ -36,6 +36,8 @@ class Attribute:
     start: int
     end: int
     quote: str = ""
+    is_braced: bool = False
+    """It was written as `{"value"}`."""
 
 
 @dataclass(frozen=True)
@@ -263,9 +265,10 @@ class _Scanner:
             return Attribute(name, text[at + 1 : close], start, close + 1, quote)
         if self.dialect.components and quote == "{":
             end = self.close_brace(at)
-        else:
-            bare = _PROSE_BARE if self.dialect.prose else _BARE
-            end = self.read_parts(at, bare, _OPENERS)
+            value = unwrap(text[at:end])
+            return Attribute(name, value, start, end, is_braced=value != text[at:end])
+        bare = _PROSE_BARE if self.dialect.prose else _BARE
+        end = self.read_parts(at, bare, _OPENERS)
         return Attribute(name, text[at:end], start, end)
 
     def read_name(self, start: int) -> int:
@@ -321,6 +324,17 @@ class _Scanner:
             elif opened:
                 ends[opened.pop()] = brace.end()
         return ends
+
+
+def unwrap(value: str) -> str:
+    """The text of `{"text"}`, `{true}` or `{12}`; other values as they are."""
+    literal = _LITERAL.fullmatch(value)
+    if literal is None:
+        return value
+    return literal[2] if literal[1] else literal[3]
+
+
+_LITERAL = re.compile(r"""\{\s*(?:(["'`])([^"'`\\{}\n]*)\1|(true|false|\d+))\s*\}""")
 
 
 def is_code(text: str) -> bool:

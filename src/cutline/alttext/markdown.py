@@ -43,7 +43,7 @@ def read_markdown(text: str, *, components: bool = False) -> Document:
     """Find images and possible HTML; with `components`, the code of MDX is left out."""
     if components:
         text = _blank_out(text, [code.span() for code in _MDX_CODE.finditer(text)])
-    blocks = _Blocks(text)
+    blocks = _Blocks(text, components)
     runs = list(blocks.read())
     images, blanks = list[Image](), list(blocks.code)
     for start, end in runs:
@@ -112,6 +112,8 @@ class _Blocks:
     """Parses line by line; the state is what previous lines left open."""
 
     text: str
+    components: bool = False
+    """MDX, which has no indented code, and Markdown within elements."""
     code: list[tuple[int, int]] = field(default_factory=list)
     """Spans of code and front matter."""
     addresses: dict[str, str] = field(default_factory=dict)
@@ -188,7 +190,7 @@ class _Blocks:
         while self.items and indent < self.items[-1] and (is_item or not self.in_paragraph):
             self.items.pop()
         margin = self.items[-1] if self.items else 0
-        if indent - margin >= 4 and not self.in_paragraph:
+        if indent - margin >= 4 and not self.in_paragraph and not self.components:
             self.code.append(span)
             return False
         begins = not self.in_paragraph
@@ -199,7 +201,7 @@ class _Blocks:
             self.items.append(indent)
             body, begins = inner.strip(SPACE), True
             self.in_paragraph = False
-            if gap > 4:  # an item that begins with indented code
+            if gap > 4 and not self.components:  # an item that begins with indented code
                 self.code.append(span)
                 return False
         if fence := _FENCE.match(body):
@@ -223,7 +225,7 @@ class _Blocks:
         ends = [closing for opening, closing in _HTML if opening.match(body)]
         if not ends and not self.in_paragraph and _LONE_TAG.match(body):
             ends = [None]
-        if not ends or _MARKDOWN_INSIDE.match(body):
+        if not ends or _MARKDOWN_INSIDE.match(body) or self.components:
             return False
         [closing, *_] = ends
         self.in_paragraph = False

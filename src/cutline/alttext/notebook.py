@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cutline.alttext.audit import Picture, Reader
 from cutline.alttext.html import Dialect
+from cutline.alttext.markdown import read_markdown
 from cutline.alttext.page_text import PageText
 from cutline.errors import DataError
 
@@ -53,7 +54,7 @@ def _read_cell(path: Path, text: str, cell: _Cell, roots: tuple[Path, ...]) -> I
         offsets_end = end
     page = PageText(path, bytes(source), is_markdown=True)
     dialect = Dialect(prose=True)
-    for picture in Reader(page, roots).read_markdown(page.text, dialect):
+    for picture in Reader(page, roots).read_markdown(read_markdown(page.text), dialect):
         at, to = (
             offsets[byte] if byte < len(offsets) else offsets_end
             for byte in (picture.byte, picture.end)

@@ -1,4 +1,4 @@
-"""Reads pages: files and folders of HTML and Markdown → a `Page` with its images, or an error."""
+"""Reads pages: files and folders → a `Page` with its images, or an error."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,9 +9,13 @@ from typing import Literal
 from cutline.alttext.audit import Picture, Reader
 from cutline.alttext.html import Dialect
 from cutline.alttext.ignore_rules import IgnoreRules
+from cutline.alttext.jsx import UnclearError, read_astro, read_jsx
 from cutline.alttext.language import read_front_matter
+from cutline.alttext.light_markup import read_asciidoc, read_restructuredtext
+from cutline.alttext.markdown import read_markdown
 from cutline.alttext.notebook import read_notebook
 from cutline.alttext.page_text import PageText
+from cutline.alttext.shortcodes import read_shortcodes
 from cutline.errors import DataError
 
 HTML = (
@@ -20,8 +24,13 @@ HTML = (
 )  # fmt: skip
 MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd")
 NOTEBOOK = ".ipynb"
+SPHINX = (".rst", ".rest")
+COMPONENTS = (".jsx", ".tsx", ".astro")
+ASCIIDOC = (".adoc", ".asciidoc")
+READ = (*HTML, *MARKDOWN, NOTEBOOK, *SPHINX, *ASCIIDOC, *COMPONENTS)
 UNREAD = (
-    ".jsx", ".tsx", ".astro", ".rst", ".adoc", ".asciidoc", ".epub", ".docx", ".pptx",
+    ".epub", ".docx", ".pptx", ".odt", ".odp", ".docm", ".pptm", ".pug", ".haml", ".slim", ".org",
+    ".textile",
 )  # fmt: skip
 """Suffixes of files that may hold pictures, but are not read."""
 GENERATED = ("public", "dist", "build", "_site", "vendor")
@@ -50,8 +59,13 @@ class Skipped:
     """A file or folder below a named one that was not read."""
 
     path: Path
-    why: Literal["kind", "ignored", "generated"]
-    """A kind of page that is not read; ignored by Git; a folder that programs write."""
+    why: Literal["kind", "ignored", "generated", "unclear"]
+    """A kind of page that is not read; ignored by Git; a folder that programs write; code that
+    could not be told from markup."""
+
+
+class UnreadError(DataError):
+    """The code of a page could not be told from its markup."""
 
 
 def read_page(path: Path, roots: Sequence[Path] = ()) -> Page:
@@ -70,12 +84,28 @@ def read_page(path: Path, roots: Sequence[Path] = ()) -> Page:
     if kind == NOTEBOOK:
         found = read_notebook(path, content, tuple(roots) or (path.parent,))
         return Page(path, content, tuple(found), "utf-8")
-    text = PageText(path, content, is_markdown=kind in MARKDOWN)
+    text = PageText(path, content, is_markdown=kind not in HTML)
     language = read_front_matter(text.text)
     reader = Reader(text, tuple(roots) or (path.parent,), language)
-    dialect = Dialect(components=kind in (".vue", ".svelte", ".mdx"), prose=text.is_markdown)
-    read = reader.read_markdown if text.is_markdown else reader.read_html
-    pictures = read(_blank_razor(text.text) if kind == ".cshtml" else text.text, dialect)
+    if kind in SPHINX + ASCIIDOC:
+        read_light = read_restructuredtext if kind in SPHINX else read_asciidoc
+        return Page(path, content, tuple(read_light(reader, text.text)), text.written_in)
+    if kind in COMPONENTS:
+        try:
+            parts = (read_astro if kind == ".astro" else read_jsx)(text.text)
+        except UnclearError:
+            raise UnreadError(f"{path} is not read: its code cannot be told from markup") from None
+        return Page(path, content, tuple(reader.read_component(text.text, parts)), text.written_in)
+    dialect = Dialect(components=kind in (".vue", ".svelte", ".mdx"), prose=kind in MARKDOWN)
+    if kind in MARKDOWN:
+        document = read_markdown(text.text, components=dialect.components)
+        found = reader.read_markdown(document, dialect)
+        found += read_shortcodes(reader, document.html)
+        pictures = sorted(found, key=lambda picture: (picture.byte, picture.line))
+    else:
+        pictures = reader.read_html(
+            _blank_razor(text.text) if kind == ".cshtml" else text.text, dialect
+        )
     return Page(path, content, tuple(pictures), text.written_in)
 
 
@@ -86,7 +116,7 @@ def kind_of(path: Path) -> str:
         if len(suffixes) == 1:
             return ".html"
         suffixes.pop()
-    return suffixes[-1] if suffixes and suffixes[-1] in (*HTML, *MARKDOWN, NOTEBOOK) else ""
+    return suffixes[-1] if suffixes and suffixes[-1] in READ else ""
 
 
 _RAZOR = re.compile(
@@ -127,6 +157,8 @@ def find_pages(
                 if not kind_of(path):
                     raise DataError(f"{path} is not a page ({', '.join(HTML + MARKDOWN)})")
                 yield read_page(path, (*roots, named if inside else path.parent))
+            except UnreadError:
+                yield Skipped(path, "unclear")
             except DataError as error:
                 yield error
 

@@ -84,11 +84,11 @@ def alt(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Fill in missing alt texts in HTML and Markdown with captions.
+    """Fill in missing alt texts in web pages and documents with captions.
 
-    PATHS are files and folders: .html, .php, .vue, .md, templates and more. Only the new alt texts
-    change, no other byte. Decorative pictures are left alone, and so are links and buttons that
-    contain only a picture: a person has to write what they do.
+    PATHS are files and folders: .html, .md, .jsx, .rst, .adoc, templates and more. Only the new alt
+    texts change, no other byte. Decorative pictures are left alone, and so are links and buttons
+    that contain only a picture: a person has to write what they do.
     """
     if not do_check and (form or baseline or update_baseline):
         raise click.UsageError("--format, --baseline and --update-baseline need --check")

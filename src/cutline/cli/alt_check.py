@@ -82,11 +82,16 @@ def note_skipped(skipped: Sequence[Skipped]) -> None:
     if kinds:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(kinds.items()))
         note(f"not read, because cutline does not read such files: {counts}")
-    for why, reason in (("generated", "generated"), ("ignored", "in .gitignore")):
+    reasons = (
+        ("generated", "generated, unless named"),
+        ("ignored", "in .gitignore, unless named"),
+        ("unclear", "their code cannot be told from markup"),
+    )
+    for why, reason in reasons:
         paths = [str(each.path) for each in skipped if each.why == why]
         if paths:
             more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
-            note(plain(f"not read, because {reason}, unless named: {', '.join(paths[:5])}{more}"))
+            note(plain(f"not read, because {reason}: {', '.join(paths[:5])}{more}"))
 
 
 def where(picture: Picture) -> str:
