@@ -3,14 +3,21 @@
     python benchmarks/training.py --data FLICKR8K --weights WEIGHTS [--steps 5]
     python benchmarks/training.py --data FLICKR8K --profile    where the time of a step goes
     python benchmarks/training.py --data FLICKR8K --compile    steps beside compiled ones
+    python benchmarks/training.py --data FLICKR8K --processes 1,2    steps in several processes
+    python benchmarks/training.py --reduction    CIDEr-D with gradients added up in fp32 and bf16
 
 The plain loop is the tutorials': every caption of a batch brings its picture, which is read and
 encoded again (single precision, frozen encoder). Ours reads stored regions once for all captions of
 a picture, in the recipe's precision. Both take turns in one run; an epoch is the steps it has.
+
+Several processes share the same batches and have one thread each. On a busy machine, read the CPU
+seconds: CPU of one process / (n x CPU of one of n) is the efficiency that idle cores would give.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -26,6 +33,7 @@ from cutline.images.load import open_image
 from cutline.models.weights import CaptionModel, cross_entropy, encode
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import Vocabulary
+from cutline.training import distributed
 from cutline.training.batch_inputs import CachedFeatures, EncoderInput, plan_training
 from cutline.training.experiment import load_encoder
 from cutline.training.losses import CrossEntropy
@@ -33,19 +41,33 @@ from cutline.training.trainer import Step, Trainer
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "flickr8k-show-attend-tell.toml"
 PICTURES = 320
+ROUNDS = 3
+"""How often each number of processes takes its turn."""
+SEEDS = 3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--processes", help="numbers of processes, such as 1,2")
+    parser.add_argument("--reduction", action="store_true")
+    parser.add_argument("--cache", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.reduction:
+        beside_bf16()
+        return
+    if options.cache:
+        work_in_one_process(options)
+        return
     with TemporaryDirectory() as cache:
         lesson = ConceptTargets(options.data, options.weights, Path(cache))
-        if options.profile:
+        if options.processes:
+            beside_more_processes(options, Path(cache))
+        elif options.profile:
             profile(lesson.steps(), options.steps)
         elif options.compile:
             beside_compiled(lesson, options.steps)
@@ -115,6 +137,77 @@ def beside_compiled(lesson: ConceptTargets, count: int) -> None:
     first = next(compiled)
     eager, fast = in_turns(lesson.steps(), compiled, count)
     print(f"a step: eager {eager:.3f} s, compiled {fast:.3f} s, the first compiled {first:.0f} s")
+
+
+def beside_more_processes(options: argparse.Namespace, cache: Path) -> None:
+    """Steps in each number of processes, in turns: medians of the rounds."""
+    counts = [int(count) for count in options.processes.split(",")]
+    found: dict[int, list[dict[str, float]]] = {count: [] for count in counts}
+    own = ["--data", options.data, "--cache", cache, "--steps", options.steps]
+    own += ["--weights", options.weights] if options.weights else []
+    for _ in range(ROUNDS):
+        for count in counts:
+            launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", count]
+            command = map(str, [*launcher, __file__, *own])
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            found[count].append(json.loads(done.stdout))
+    rows = {
+        n: {name: median(r[name] for r in rounds) for name in rounds[0]}
+        for n, rounds in found.items()
+    }
+    for count, row in rows.items():
+        efficiency = rows[counts[0]]["CPU seconds of a process"] * counts[0]
+        row["efficiency by CPU"] = efficiency / count / row["CPU seconds of a process"]
+        row["times faster"] = rows[counts[0]]["seconds a step"] / row["seconds a step"]
+        print(json.dumps({"processes": count, **{name: round(v, 3) for name, v in row.items()}}))
+
+
+def work_in_one_process(options: argparse.Namespace) -> None:
+    """The share of one of several processes; the first prints what a step took."""
+    torch.set_num_threads(1)
+    with distributed.joined():
+        lesson = ConceptTargets(options.data, options.weights, options.cache)
+        steps = lesson.steps()
+        next(steps)
+        busy = time.process_time()
+        seconds = [next(steps) for _ in range(options.steps)]
+        busy = time.process_time() - busy
+        copy = deepcopy(lesson.decoder)
+        for parameter in copy.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        sums = []
+        for _ in range(options.steps):
+            began = time.perf_counter()
+            sent = distributed.add_gradients(copy.parameters(), "fp32")
+            sums.append(time.perf_counter() - began)
+        found = {
+            "seconds a step": median(seconds),
+            "CPU seconds of a process": busy / options.steps,
+            "megabytes added up a step": sent / 1e6,
+            "seconds to add them up": median(sums),
+        }
+        if distributed.is_first():
+            print(json.dumps(found))
+
+
+def beside_bf16() -> None:
+    """CIDEr-D on validation of `shapes` by two processes, gradients in fp32 and in bf16."""
+    with TemporaryDirectory() as folder:
+        home = Path(folder)
+        for reduction in ("fp32", "bf16"):
+            scores = []
+            for seed in range(SEEDS):
+                out = home / f"{reduction}-{seed}"
+                launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+                options = ["--data", home / "data", "--cache", home / "cache", "--out", out]
+                options += ["--set", f"training.reduction={reduction}", "--set"]
+                options += [f"training.seed={seed}", "--device", "cpu", "--quiet"]
+                command = map(str, [*launcher, "-m", "cutline", "train", "shapes", *options])
+                subprocess.run(command, check=True, capture_output=True)
+                epochs = (out / "epochs.jsonl").read_text().splitlines()
+                scores.append(max(json.loads(line)["scores"]["CIDEr-D"] for line in epochs))
+            shown = ", ".join(f"{100 * score:.1f}" for score in scores)
+            print(f"{reduction}: CIDEr-D {shown} (seeds 0 to {SEEDS - 1})", flush=True)
 
 
 def in_turns(one: Iterator[float], other: Iterator[float], count: int) -> tuple[float, float]:

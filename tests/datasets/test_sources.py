@@ -1,7 +1,9 @@
 """Every source keeps the promises of `cutline.datasets` and tells what breaks them, by line."""
 
+import io
 import json
 import os
+import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -17,8 +19,10 @@ from cutline.datasets.coco import Coco, write_coco
 from cutline.datasets.flickr8k import Flickr8k
 from cutline.datasets.folder import Folder
 from cutline.datasets.shapes import COLOURS, SHAPES, Shapes
+from cutline.datasets.shards import Shards
 from cutline.datasets.validation import check
 from cutline.errors import DataError, RecipeError
+from cutline.images.shards import find_shard
 from cutline.recipe import find
 from cutline.types import SPLITS, Example
 
@@ -110,6 +114,38 @@ def folder_of_texts(folder: Path) -> Folder:
     return folder_with(folder, texts, "a.jpg", "b.jpg")
 
 
+def add_to_tar(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+def shards_of_tar(folder: Path) -> Shards:
+    """As `webdataset` and `img2dataset` write them; one picture may have several captions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(folder / "00000.tar", "w") as tar:
+        add_to_tar(tar, "./a.jpg", b"")
+        add_to_tar(tar, "./a.txt", b"a dog\n\na brown dog\n")
+        add_to_tar(tar, "./a.json", b'{"width": 3}')
+    with tarfile.open(folder / "val-00001.tar", "w") as tar:
+        add_to_tar(tar, "b.json", b'{"captions": ["an egg"]}')
+        add_to_tar(tar, "b.png", b"")
+    return Shards(folder)
+
+
+def shards_of_parquet(folder: Path) -> Shards:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    folder.mkdir(parents=True, exist_ok=True)
+    images = [{"bytes": b"", "path": "a.jpg"}, {"bytes": b"", "path": "b.jpg"}]
+    rows = {"image": images, "caption": [["a dog", "a brown dog"], ["an egg"]]}
+    parquet.write_table(pyarrow.table(rows), folder / "train-00000-of-00001.parquet")
+    plain = {"jpg": [b""], "caption": ["a cat"], "split": ["val"]}
+    parquet.write_table(pyarrow.table(plain), folder / "more.parquet")
+    return Shards(folder)
+
+
 def shapes_of(folder: Path) -> Shapes:
     return Shapes(folder, count=20, size=32)
 
@@ -123,6 +159,8 @@ EVERY_SOURCE = [
     folder_of_csv,
     folder_of_texts,
     shapes_of,
+    shards_of_tar,
+    shards_of_parquet,
 ]
 
 
@@ -155,7 +193,7 @@ def test_a_source_keeps_its_promises(make_source, tmp_path):
     examples = list(make_source(tmp_path))
 
     assert examples
-    assert all(example.image.is_file() for example in examples)
+    assert all((find_shard(e.image) or e.image).is_file() for e in examples)
     assert all(example.split in SPLITS for example in examples)
     assert all(text.strip() == text != "" for example in examples for text in example.captions)
     assert all(example.captions or example.split == "test" for example in examples)

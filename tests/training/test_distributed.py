@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from cutline.datasets.shapes import Shapes
 from cutline.errors import TrainingError
 from cutline.models.checkpoint import read_model, read_resume
+from cutline.models.encoders.resnet import ResNet
 from cutline.recipe import Recipe
 from cutline.training import distributed
 from cutline.training.events import Validated
@@ -23,6 +25,10 @@ from cutline.training.experiment import Experiment
 from cutline.training.feature_store import Encoded
 from cutline.training.trainer import Step
 from training.processes import in_processes
+from training.test_multi_source import TABLE as MIXED
+from training.test_multi_source import hasty, write_all
+
+__all__ = ["hasty"]  # a fixture
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -54,9 +60,11 @@ def train(
     *,
     stop: int | None = None,
     fault: Callable[[int], None] = lambda step: None,
+    **options: Any,
 ) -> list[Any]:
     """Train for `stop` events or to the end; `fault` is called with every step's number."""
-    experiment = Experiment(recipe, home / "data", home / out, cache=home / "cache", device="cpu")
+    options = {"cache": home / "cache", "device": "cpu", **options}
+    experiment = Experiment(recipe, home / "data", home / out, **options)
     events, seen = experiment.run(), []
     for event in islice(events, stop):
         seen.append(event)
@@ -154,6 +162,51 @@ def test_a_run_of_two_processes_goes_on_in_one_up_to_rounding(home, alone):
     train(home, "fewer", make_recipe())
 
     assert read_losses(home / "fewer") == pytest.approx(alone, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_tuned_encoder_learns_the_same_in_two_processes_from_the_same_flips_and_crops(home):
+    torch.manual_seed(3)
+    weights = home / "resnet18.safetensors"
+    save_file({n: t.contiguous() for n, t in ResNet(18).state_dict().items()}, weights)
+    encoder = {"encoder": {"kind": "resnet", "depth": 18, "pool": False}}
+    options = {"epochs": 1, "batch_by": "picture", "captions_a_step": 12, "unfrozen_stages": 1}
+    varied = {"horizontal_flip": 0.5, "random_crop": 0.3, "encoder_learning_rate": 1e-4}
+    recipe = Recipe.of({**make_recipe(training={**options, **varied}).as_json(), **encoder})
+
+    train(home, "tuned", recipe, weights=weights)
+    in_processes(2, lambda: train(home, "tuned-by-two", recipe, weights=weights))
+
+    assert read_losses(home / "tuned-by-two") == pytest.approx(
+        read_losses(home / "tuned"), abs=1e-5
+    )
+
+
+@pytest.mark.slow
+def test_mixed_sources_and_then_rewards_resume_in_two_processes(tmp_path):
+    places = write_all(tmp_path)
+    table = {**MIXED, "decoder": {**MIXED["decoder"], "dropout": 0.0}}
+    recipe = Recipe.of(table)
+
+    def run(out: str, stop: int | None = None) -> None:
+        experiment = Experiment(
+            recipe, places, tmp_path / out, cache=tmp_path / "cache", device="cpu"
+        )
+        events = experiment.run()
+        list(islice(events, stop))
+        events.close()
+
+    run("alone")
+    in_processes(2, run, "whole")
+    for stop in (12, 30, None):
+        in_processes(2, run, "stopped", stop)
+
+    [alone, whole, stopped] = (read_losses(tmp_path / o) for o in ("alone", "whole", "stopped"))
+    drawn = recipe.trainings[0].epochs * (len(alone) // 3)  # then self-critical training begins
+    assert whole[:drawn] == pytest.approx(alone[:drawn], abs=1e-5)
+    assert len(whole) == len(alone) > drawn
+    assert stopped == whole
+    assert_same_weights(tmp_path / "stopped", tmp_path / "whole")
 
 
 def test_gradients_added_up_in_bf16_are_half_the_bytes_and_the_same_in_all_processes():

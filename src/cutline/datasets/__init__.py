@@ -21,6 +21,7 @@ SOURCES = {
     "flickr8k": "cutline.datasets.flickr8k:Flickr8k",
     "folder": "cutline.datasets.folder:Folder",
     "shapes": "cutline.datasets.shapes:Shapes",
+    "shards": "cutline.datasets.shards:Shards",
 }
 
 MIXTURE_ONLY = {

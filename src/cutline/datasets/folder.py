@@ -86,13 +86,17 @@ class Folder:
         return Problem(self.folder, None, sentence)
 
     def _split_by_name(self, picture: str) -> str:
-        """Map the hash to [0, 1): first the test fraction, then that of validation."""
-        stem = picture.removesuffix(PurePosixPath(picture).suffix)
-        digest = sha256(stem.encode(errors="surrogatepass")).digest()  # names need not be UTF-8
-        number = int.from_bytes(digest[:6]) / 2**48
-        if number < self.test:
-            return "test"
-        return "validation" if number < self.test + self.validation else "train"
+        return choose_split(picture, validation=self.validation, test=self.test)
+
+
+def choose_split(picture: str, *, validation: float, test: float) -> str:
+    """The split of a picture by its name, whose hash is mapped to [0, 1): `test` comes first."""
+    stem = picture.removesuffix(PurePosixPath(picture).suffix)
+    digest = sha256(stem.encode(errors="surrogatepass")).digest()  # names need not be UTF-8
+    number = int.from_bytes(digest[:6]) / 2**48
+    if number < test:
+        return "test"
+    return "validation" if number < test + validation else "train"
 
 
 def _is_captions(file: Path) -> bool:
@@ -146,7 +150,7 @@ def _read_json(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem
         images = {image["id"]: image for image in document["images"]}
         for record in document["annotations"]:
             image = images[record["image_id"]]
-            picture, split = _resolve(image["file_name"], names), _name_split(image.get("split"))
+            picture, split = _resolve(image["file_name"], names), parse_split(image.get("split"))
             yield Entry(file, None, picture, str(record["caption"]), split)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         yield Problem(file, None, "this is not a captions file in COCO's format")
@@ -165,7 +169,7 @@ def _parse_object(line: str, *, names: Mapping[str, str]) -> list[Fields]:
         raise DataError("broken JSON: it contains a number with thousands of digits") from None
     if not isinstance(record, dict) or not isinstance(record.get("image"), str):
         raise DataError("a line must be an object with the name of an 'image'")
-    picture, split = _resolve(record["image"], names), _name_split(record.get("split"))
+    picture, split = _resolve(record["image"], names), parse_split(record.get("split"))
     return [(picture, caption, split) for caption in _list_captions(record)] or [
         (picture, None, split)
     ]
@@ -222,7 +226,7 @@ def _parse_row(
         sentence = f"{len(cells)} cells, but {len(columns)} columns"
         raise DataError(f"{sentence}; a caption that contains {separator!r} must be quoted")
     row = dict(zip(columns, cells, strict=True))
-    return [(_resolve(row["image"], names), row["caption"], _name_split(row.get("split") or None))]
+    return [(_resolve(row["image"], names), row["caption"], parse_split(row.get("split") or None))]
 
 
 def _resolve(name: str, names: Mapping[str, str]) -> str:
@@ -231,7 +235,7 @@ def _resolve(name: str, names: Mapping[str, str]) -> str:
     return names.get(clean, clean)
 
 
-def _name_split(value: Any) -> str | None:
+def parse_split(value: Any) -> str | None:
     """The split; `val`, `valid` and `dev` mean validation. Raises `DataError`."""
     if value is None:
         return None

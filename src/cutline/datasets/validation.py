@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from cutline.errors import DataError
 from cutline.images.formats import is_picture
+from cutline.images.shards import find_shard
 from cutline.types import SPLITS, Example
 
 
@@ -232,7 +233,7 @@ def _find_breaches(examples: Iterable[Example]) -> Iterator[Problem]:
         parent, image = example.image.parent, example.image
         if parent not in folders:
             folders[parent] = set(list_pictures(parent)) if parent.is_dir() else set()
-        if image.name not in folders[parent]:
+        if image.name not in folders[parent] and not find_shard(image):
             yield Problem(image, None, "there is no such picture")
         if example.split not in SPLITS:
             yield Problem(image, None, f"split {example.split!r} is none of {', '.join(SPLITS)}")

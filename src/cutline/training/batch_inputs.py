@@ -111,7 +111,7 @@ class OnlinePixels:
         """Read every image once, to find those that are damaged."""
         images = [example.image for example in (*train, *validation)]
         starts = range(0, len(images), AT_ONCE)
-        own = [images[at : at + AT_ONCE] for at in distributed.share(starts)]
+        own = [images[at : at + AT_ONCE] for at in starts[distributed.block(len(starts))]]
         decoded = decode_ahead(chain.from_iterable(own), self.view, batch=AT_ONCE)
         answers = (dict(zip(*both, strict=True)) for both in zip(own, decoded, strict=True))
         done = 0
@@ -188,7 +188,7 @@ def plan_training(
         mirrored = allowed[batch.images] & (
             chance.random(len(batch.images)) < options.horizontal_flip
         )
-        own = distributed.rows_of_process(len(batch.images))
+        own = distributed.rows_of_process(batch.images)
         words = batch.words.reshape(len(batch.images), -1, batch.words.shape[1])[own]
         seen = load_batch(batch.images[own], mirrored[own], chance.random((len(mirrored), 4))[own])
         return seen, torch.from_numpy(words.reshape(-1, batch.words.shape[1]))

@@ -24,6 +24,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
@@ -114,13 +115,20 @@ def share(items: Sequence[Item]) -> Sequence[Item]:
     return items[rank() :: size()]
 
 
-def rows_of_process(count: int) -> slice:
-    """The rows of a batch of `count` that this process learns from.
+def block(count: int) -> slice:
+    """Which of `count` items this process works on, next to each other: in shards of its own."""
+    return slice(count * rank() // size(), count * (rank() + 1) // size())
+
+
+def rows_of_process(images: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of a batch that this process learns from, whose images are next to each other.
 
     With fewer rows than processes, every process learns from all of them, which gives the same
     means.
     """
-    return slice(rank(), None, size()) if count >= size() else slice(None)
+    if size() == 1 or len(images) < size():
+        return np.arange(len(images))
+    return np.argsort(images, kind="stable")[block(len(images))]
 
 
 def collect(own: Sequence[Any]) -> list[Any]:
@@ -133,7 +141,7 @@ def collect(own: Sequence[Any]) -> list[Any]:
 
 
 def rounds(own: Iterable[Item], count: int) -> Iterator[Item | None]:
-    """The items of a `share` of `count` in step with the other processes: None after the last."""
+    """The items of a `block` of `count` in step with the other processes: None after the last."""
     items = iter(own)
     for _ in range(-(-count // size())):
         yield next(items, None)

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from cutline.errors import DataError, ImageError
 from cutline.images.load import View
 from cutline.images.prefetch import Decoded, decode_ahead
+from cutline.images.shards import find_shard
 from cutline.io.atomic import append, lock, open_to_append, require_regular_file
 from cutline.io.jsonl import format_jsonl, parse_jsonl, remove_torn_line
 from cutline.models.weights import encode, fingerprint
@@ -94,7 +95,7 @@ class FeatureStore:
         [(numbers, known), *_] = distributed.gather((numbers, known))
         todo = [images[number] for number in numbers]
         starts = range(0, len(todo), PICTURES_A_BATCH)
-        own = [todo[at : at + PICTURES_A_BATCH] for at in distributed.share(starts)]
+        own = [todo[at : at + PICTURES_A_BATCH] for at in starts[distributed.block(len(starts))]]
         done = len(images) - len(todo)
         if known:
             yield Encoded(done, len(images), tuple(known))
@@ -185,9 +186,9 @@ def _name(image: Path) -> str:
 
 
 def _state(image: Path) -> list[int]:
-    """Size in bytes and modification time in nanoseconds, which change with the file."""
+    """Size in bytes and modification time in nanoseconds, which change with the file or shard."""
     try:
-        status = image.stat()
+        status = (find_shard(image) or image).stat()
     except OSError:
         return [0, 0]
     return [status.st_size, status.st_mtime_ns]

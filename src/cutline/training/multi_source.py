@@ -216,8 +216,8 @@ def _add_sentences(
     ) -> tuple[MixedBatch, Tensor]:
         chance = np.random.default_rng((options.seed, epoch, number, SENTENCES))
         likely = [simulate(pool.things[row], bool(pool.people[row]), chance) for row in rows]
-        own = distributed.rows_of_process(len(rows))
-        top: Concepts = concepts.head.top(torch.from_numpy(np.stack(likely[own])))
+        own = distributed.rows_of_process(rows)
+        top: Concepts = concepts.head.top(torch.from_numpy(np.stack(likely)[own]))
         words = torch.from_numpy(pick_batch(pool.captions, rows[own]).words)
         weights = torch.from_numpy(options.sentences * pool.weights[rows[own]]).float()
         seen, captions = load_images()
