@@ -165,6 +165,15 @@ def test_a_run_of_two_processes_goes_on_in_one_up_to_rounding(home, alone):
 
 
 @pytest.mark.slow
+def test_a_batch_in_parts_is_the_same_step_in_two_processes(home, alone):
+    parts = make_recipe(training={"accumulate": 2})  # the last batch of an epoch is one caption
+
+    in_processes(2, train, home, "parts", parts)
+
+    assert read_losses(home / "parts") == pytest.approx(alone, abs=1e-5)
+
+
+@pytest.mark.slow
 def test_a_tuned_encoder_learns_the_same_in_two_processes_from_the_same_flips_and_crops(home):
     torch.manual_seed(3)
     weights = home / "resnet18.safetensors"

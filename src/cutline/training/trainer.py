@@ -349,9 +349,11 @@ class Trainer:
 
     def _add_gradients(self, seen: Any, words: Tensor) -> Loss:
         """Add up the gradients of a batch, part by part; returns the terms of the whole loss."""
-        parts = split_batch(seen, words, self.options.accumulate)
+        parts = split_batch(seen, words, self._count_parts(seen))
+        counts = torch.tensor([_count_words(own) for _, own in parts], dtype=torch.float64)
+        shares = distributed.add(counts) if len(parts) > 1 else counts
         whole: Loss = ()
-        for part in parts:
+        for part, share in zip(parts, (shares / shares.sum()).tolist(), strict=True):
             own, captions = _map(part, lambda tensor: tensor.to(self.device))
             with self._autocast():
                 terms = self.objective(self.model, own, captions, self.step / self.steps)
@@ -359,10 +361,17 @@ class Trainer:
                 loss = average(of_process)
             self._require_finite(average(terms).item(), "loss")
             if len(parts) > 1:
-                loss = loss * (_count_words(captions) / _count_words(words))
+                loss = loss * share
             self._scaler.scale(loss).backward()
             whole = tuple(map(_add, whole, terms)) if whole else terms
         return whole
+
+    def _count_parts(self, seen: Any) -> int:
+        """In how many parts to learn a batch: as many in every process."""
+        wanted = self.options.accumulate
+        if wanted > 1:
+            wanted = min(wanted, *distributed.gather(count_pictures(seen), patient=False))
+        return wanted
 
     def _autocast(self) -> torch.autocast:
         precision = self.options.precision
