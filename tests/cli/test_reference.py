@@ -18,7 +18,9 @@ from small_recipe import SMALL
 PAGE = (ROOT / "docs" / "reference.md").read_text(encoding="utf8")
 
 
-WITHOUT_JSON = {"submit", "serve", "train", "export", "soup", "import", "report", "review", "web"}
+WITHOUT_JSON = {
+    "submit", "serve", "train", "export", "soup", "import", "report", "review", "web", "merge",
+}  # fmt: skip
 """Commands whose result is a file or a server."""
 
 
@@ -185,6 +187,7 @@ def test_each_command_is_in_the_table_of_exit_codes_and_two_is_wrong_usage(run):
     [
         "caption -m none a.jpg",
         "gaze -m none a.jpg -o a.png",
+        "merge none.jsonl",
         "submit none.json -m none -o out.json",
         "serve -m none",
         "train shapes --data none --kind folder",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cutline.cli.engine import engine_options, part_option
 from cutline.cli.options import (
     Option,
     device_option,
@@ -37,6 +38,7 @@ from cutline.types import Caption, leave_out_unsure
 if TYPE_CHECKING:
     from cutline.inference.captioner import Captioner
     from cutline.inference.library import CaptionOptions, Event
+    from cutline.inference.parts import Part
 
 OUT = Path("captions.jsonl")
 """The default file of captions with `--as`."""
@@ -84,9 +86,11 @@ def _refer_to_submit(_: click.Context, __: click.Parameter, listed: str | None) 
 )
 @click.option("--apply", is_flag=True, help="With --as: write the files [default: dry run].")
 @keywords_option
+@part_option
 @click.option("--coco", callback=_refer_to_submit, expose_value=False, is_eager=True, hidden=True)
 @click.option("--images", expose_value=False, hidden=True)  # of 0.1.0, with --coco
 @quiet_option
+@engine_options
 def caption(
     paths: tuple[str, ...],
     model: Path | str | None,
@@ -106,6 +110,7 @@ def caption(
     apply: bool,
     keywords: bool,
     asked: dict[str, Any],
+    part: "Part | None",
 ) -> None:
     """Write a caption for each picture.
 
@@ -122,13 +127,12 @@ def caption(
     from cutline.cli.models import note_usage, open_captioner
     from cutline.inference.library import CaptionOptions, caption_library, watch
 
-    _check_options(paths, out, again=watched or retry_failed, watched=watched)
+    out = _check_options(paths, out, part, needed=watched or retry_failed, watched=watched)
     if form or apply or keywords:
         out = _choose_out(form, out, alone=not watched, apply=apply, keywords=keywords)
     if out:
         avoided = click.get_current_context().params.get("avoid")  # the style has only its words
-        inputs = [file_of(model), avoided, *map(Path, paths)]
-        _check_outputs(out, form, inputs, overwrite=overwrite)
+        _check_outputs(out, form, (file_of(model), avoided, *map(Path, paths)), overwrite=overwrite)
     least = min_confidence or 0.0
     captioner = open_captioner(
         model, style, asked, device=device, threads=threads,
@@ -136,10 +140,12 @@ def caption(
     )  # fmt: skip
     options = CaptionOptions(best, gaze or form == "html", least, style)
     if out:
-        given = {"recursive": recursive, "retry_failed": retry_failed}
+        given: Any = {"recursive": recursive, "retry_failed": retry_failed, "part": part}
         events = (watch if watched else caption_library)(captioner, paths, out, options, **given)
         pass_on = _passer_on(captioner, out, form, paths, apply, keywords, as_json)
-        code = _show(_write_each_round(events, pass_on) if watched and form else events, out)
+        code = show_progress(
+            _write_each_round(events, pass_on) if watched and form else events, out
+        )
         note_usage(captioner)
         sys.exit(code if form is None or code > 128 else pass_on() or code)
     code = _print_all(captioner, paths, options, recursive=recursive, as_json=as_json)
@@ -185,17 +191,22 @@ def _print_each(
     return 1 if failed else 0
 
 
-def _check_options(paths: tuple[str, ...], out: Path | None, *, again: bool, watched: bool) -> None:
-    """Raises `UsageError` for options that cannot be combined."""
+def _check_options(
+    paths: tuple[str, ...], out: Path | None, part: "Part | None", *, needed: bool, watched: bool
+) -> Path | None:
+    """The file of this part. Raises `UsageError` for options that cannot be combined."""
     if not paths:
         raise click.UsageError("name pictures, folders or patterns, or - for a list of paths")
-    if again and not out:
-        raise click.UsageError("--watch and --retry-failed need --out, as in --out captions.jsonl")
+    if (needed or part) and not out:
+        raise click.UsageError(
+            "--watch, --retry-failed and --part need --out, as in --out captions.jsonl"
+        )
     if watched and "-" in paths:
         raise click.UsageError("--watch cannot read paths from standard input: name the folder")
+    return part.file_of(out) if part and out else out
 
 
-def _show(events: Generator["Event"], out: Path) -> int:
+def show_progress(events: Generator["Event"], out: Path) -> int:
     """Show the progress of a library; Ctrl-C leaves a file with the captions so far."""
     from cutline.inference.library import Finished, PictureDone, Scanned
 

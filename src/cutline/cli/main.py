@@ -16,6 +16,7 @@ from cutline.version import __version__
 
 MODULES = {
     "caption": ("caption", "gaze"),
+    "merge": ("merge",),
     "submit": ("submit",),
     "train": ("train", "recipes", "export", "soup", "import"),
     "sweep": ("sweep",),

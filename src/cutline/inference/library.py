@@ -21,6 +21,7 @@ from cutline.images.formats import describe_skipped
 from cutline.inference.captioner import Captioner
 from cutline.inference.corrections import path_key
 from cutline.inference.journal import CaptionJournal, JournalRow, journal_path
+from cutline.inference.parts import Part
 from cutline.io.atomic import atomic_write, require_writable
 from cutline.io.tables import WRITERS, import_parquet, read_rows
 from cutline.text.style import UNCONSTRAINED, Style
@@ -103,6 +104,7 @@ def caption_library(
     recursive: bool = False,
     retry_failed: bool = False,
     settled: float = 0.0,
+    part: Part | None = None,
 ) -> Generator[Event]:
     """Caption pictures into a `.jsonl`, `.csv` or `.parquet` file; the same call resumes.
 
@@ -111,7 +113,7 @@ def caption_library(
     A caption that a person changed in the file is kept. Damaged pictures have a row with the reason
     and are tried again with `retry_failed`; those that could not be read are tried every time, and
     the captions in a folder that cannot be listed stay. Files that changed less than `settled`
-    seconds ago wait for the next call.
+    seconds ago wait for the next call. Of the pictures, only those of `part` are captioned.
 
     Raises `DataError` if there is nothing to caption, if a folder can no longer be read, or if the
     output cannot be written; all answers so far are kept.
@@ -119,6 +121,7 @@ def caption_library(
     output, roots = _CaptionFile(Path(out), options.min_confidence), _as_strings(paths)
     skipped = Counter[str]()
     found = _require_pictures(find_pictures(roots, recursive=recursive, skipped=skipped))
+    found = part.select(found, roots) if part else found
     for event in caption_into(
         output, captioner, found, roots, options, retry_failed=retry_failed, settled=settled
     ):

@@ -77,7 +77,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
 
 def _explain(row: dict[str, Any]) -> dict[str, Any]:
     """Add a reason to a row without caption and error: tables have no column for it."""
-    if row.get("caption") or row.get("error"):
+    if row.get("caption") or row.get("error") or row.get("left_out"):
         return row
     return row | {"left_out": "the table has no caption for it"}
 
@@ -105,12 +105,16 @@ def import_parquet() -> tuple[Any, Any]:
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
+    if path.is_dir():  # of `cutline caption --engine`
+        for part in sorted(path.glob("*.parquet")):
+            yield from _read_parquet(part)
+        return
     pyarrow, parquet = import_parquet()
     size, number = 0, 0
     try:
         schema = parquet.read_schema(path)
         _require_columns(schema.names, path)
-        wanted = [name for name in COLUMNS if name in schema.names]
+        wanted = [name for name in (*COLUMNS, "left_out") if name in schema.names]
         texts = [name for name in wanted if _holds_texts(schema.field(name), path)]
         # as dictionaries, texts stay as small as in the file until their length is known
         with parquet.ParquetFile(path, read_dictionary=texts) as file:
@@ -138,7 +142,9 @@ def _refuse_bombs(file: Any, path: Path) -> None:
     for number in range(file.num_row_groups):
         group = file.row_group(number)
         columns = map(group.column, range(group.num_columns))
-        size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema in COLUMNS)
+        size = sum(
+            c.total_uncompressed_size for c in columns if c.path_in_schema in (*COLUMNS, "left_out")
+        )
         if not 0 <= size <= LARGEST_GROUP:
             raise DataError(f"{path} is refused: {size / 1e9:.1f} GB unpacked in one group of rows")
 
