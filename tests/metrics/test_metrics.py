@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cutline import __version__
 from cutline.errors import CutlineError, DataError, RecipeError
-from cutline.metrics import METRICS, Metric, open_metric, score
+from cutline.metrics import METRICS, Metric, measure, open_metric, score
 from cutline.metrics.bleu import Bleu
 from cutline.metrics.cider import Cider, CiderD, DocumentFrequencies
 from cutline.metrics.diversity import Diversity, count_distinct
@@ -250,6 +250,22 @@ def test_document_frequencies_that_were_saved_give_the_same_scores(images: Image
     for kind in (Cider, CiderD):
         mine = kind(documents).statistics(predictions, references)
         assert kind(loaded).statistics(predictions, references) == pytest.approx(mine)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 4])
+def test_a_set_that_is_read_in_chunks_has_the_same_statistics_to_the_bit(at_once):
+    texts = ["a dog runs fast", "the cat sleeps", "a dog", "a cat", "fast dogs run over a hill"] * 2
+    predictions = {str(number): text for number, text in enumerate(texts)}
+    references = {n: [texts[int(n) - 1], texts[int(n) - 2], "one more dog"] for n in predictions}
+    metrics = ["BLEU", "ROUGE-L", "CIDEr-D", "CIDEr", "diversity"]
+
+    whole = measure(predictions, references, metrics=metrics)
+    chunked = measure(predictions, references, metrics=metrics, at_once=at_once)
+
+    for one, other in zip(whole.measured, chunked.measured, strict=True):
+        assert one.signature == other.signature
+        assert one.rows.tobytes() == other.rows.tobytes()
+    assert whole.counts == chunked.counts
 
 
 def test_a_saved_table_is_named_by_its_file_and_holds_what_several_images_have(tmp_path: Path):

@@ -5,12 +5,16 @@ of how they were measured. To add a metric, add a file and a line in `METRICS`.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import chain
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from cutline.errors import DataError, RecipeError, nearest
+from cutline.metrics.cider import Cider
 from cutline.metrics.diversity import Diversity, count_distinct
 from cutline.metrics.ngrams import Floats, Words
 from cutline.metrics.significance import Difference, bootstrap_intervals, compare_paired
@@ -32,6 +36,8 @@ METRICS = {
 DEFAULT_METRICS = ("BLEU", "ROUGE-L", "CIDEr-D")
 """The default: fast, without extra dependencies."""
 TOKENIZER = "ptb"
+AT_ONCE = 20_000
+"""Images whose words are in memory at a time; more than any usual test set has."""
 
 
 @runtime_checkable
@@ -126,20 +132,53 @@ def measure(
     *,
     metrics: Sequence[str | Metric] = DEFAULT_METRICS,
     partial: bool = False,
+    at_once: int = AT_ONCE,
 ) -> Measurement:
-    """The statistics of each metric; raises what `score` raises."""
+    """The statistics of each metric; raises what `score` raises.
+
+    The words of `at_once` images are in memory at a time.
+    """
     opened = [open_metric(metric) for metric in metrics]
     pairs = pair(predictions, references, partial=partial)
     _check(pairs, opened)
-    predicted = [split_words(caption) for caption, _ in pairs.values()]
-    expected = [[split_words(text) for text in texts] for _, texts in pairs.values()]
-    measured = []
-    for metric in opened:
-        rows = metric.statistics(predicted, expected)
-        measured.append(Measured(metric, rows, _sign(metric, expected, len(references))))
+    chunks = _Chunks(list(pairs.values()), at_once)
+    ready = [_prepare(metric, chunks) for metric in opened]
+    found = [list[Floats]() for _ in opened]
+    for predicted, expected in zip(chunks.predicted(), chunks.expected(), strict=True):
+        for metric, rows in zip(ready, found, strict=True):
+            rows.append(metric.statistics(predicted, expected))
+    signed = [_sign(metric, pairs, len(references)) for metric in opened]
+    measured = map(Measured, opened, map(np.concatenate, found), signed)
     diverse = any(isinstance(metric, Diversity) for metric in opened)
-    counts = count_distinct(predicted) if diverse else {}
+    counts = count_distinct(chain.from_iterable(chunks.predicted())) if diverse else {}
     return Measurement(tuple(pairs), tuple(measured), counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunks:
+    """The words of captions and references, for some images at a time."""
+
+    pairs: Sequence[tuple[str, Sequence[str]]]
+    size: int
+
+    def predicted(self) -> Iterator[list[Words]]:
+        for some in self._slices():
+            yield [split_words(caption) for caption, _ in some]
+
+    def expected(self) -> Iterator[list[list[Words]]]:
+        for some in self._slices():
+            yield [[split_words(text) for text in texts] for _, texts in some]
+
+    def _slices(self) -> Iterator[Sequence[tuple[str, Sequence[str]]]]:
+        for start in range(0, len(self.pairs), self.size):
+            yield self.pairs[start : start + self.size]
+
+
+def _prepare(metric: Metric, chunks: _Chunks) -> Metric:
+    """The metric, for chunks; if it depends on all references, they are read for it once more."""
+    if isinstance(metric, Cider) and len(chunks.pairs) > chunks.size:
+        return metric.prepare(chunks.expected())
+    return metric
 
 
 def compare(
@@ -173,9 +212,9 @@ def _check(pairs: Mapping[str, tuple[str, Sequence[str]]], metrics: Sequence[Met
         )
 
 
-def _sign(metric: Metric, expected: Sequence[Sequence[Words]], given: int) -> str:
-    images = f"{len(expected)}" if len(expected) == given else f"{len(expected)}/{given}"
-    references = sum(map(len, expected)) / len(expected)
+def _sign(metric: Metric, pairs: Mapping[str, tuple[str, Sequence[str]]], given: int) -> str:
+    images = f"{len(pairs)}" if len(pairs) == given else f"{len(pairs)}/{given}"
+    references = sum(len(texts) for _, texts in pairs.values()) / len(pairs)
     parts = {"tok": TOKENIZER, **metric.settings, "images": images, "refs": f"{references:.1f}"}
     parts["cutline"] = __version__
     return "|".join([_name(metric), *(f"{key}:{value}" for key, value in parts.items())])

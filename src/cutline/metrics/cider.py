@@ -9,8 +9,11 @@ for CIDEr-D with clipped counts.
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import reduce
 from importlib.resources import files
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +59,20 @@ class DocumentFrequencies:
         grams = [Counts.of(owner[c.sentence], c.gram).gram for c in numbering.count(sentences)]
         images = tuple(np.bincount(gram) for gram in grams)
         return cls(numbering, images, len(references), name or f"given/{len(references)}")
+
+    def __add__(self, other: "DocumentFrequencies") -> "DocumentFrequencies":
+        """Those of this set of images and another one."""
+        numbering, renumbered = self.numbering.join(other.numbering)
+        images = []
+        for order, (ours, theirs) in enumerate(renumbered):
+            both = np.zeros(
+                len(numbering.longer[order - 1] if order else numbering.words), np.int64
+            )
+            both[ours] += self.images[order]
+            both[theirs] += other.images[order]
+            images.append(both)
+        total = self.total + other.total
+        return DocumentFrequencies(numbering, tuple(images), total, f"given/{total}")
 
     @classmethod
     def coco(cls) -> "DocumentFrequencies":
@@ -123,6 +140,16 @@ class Cider:
     ) -> "Cider":
         """A scorer with the document frequencies of these images, such as a training set."""
         return cls(DocumentFrequencies.of(references, order=order), order=order)
+
+    def prepare(self, chunks: Iterable[Sequence[Sequence[Words]]]) -> "Cider":
+        """The same metric for images whose references come in chunks: it knows all of them."""
+        if self.documents:
+            return self
+        prepared = copy(self)  # the settings still say where the frequencies are from
+        prepared.documents = reduce(
+            add, (DocumentFrequencies.of(chunk, order=self.order) for chunk in chunks)
+        )
+        return prepared
 
     def statistics(
         self, predictions: Sequence[Words], references: Sequence[Sequence[Words]]

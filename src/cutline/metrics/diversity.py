@@ -4,7 +4,7 @@ Per-image statistics are additive like those of any metric; `count_distinct` giv
 the whole set, the share of distinct captions and the number of words used.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -45,10 +45,14 @@ class Diversity:
         return sums[..., :-1] / sums[..., -1:]
 
 
-def count_distinct(predictions: Sequence[Words]) -> dict[str, float]:
+def count_distinct(predictions: Iterable[Words]) -> dict[str, float]:
     """The share of distinct captions, and the number of distinct words."""
-    distinct = len(set(map(tuple, predictions))) / max(1, len(predictions))
-    return {"distinct": distinct, "vocabulary": len({w for words in predictions for w in words})}
+    captions, vocabulary, count = set[str](), set[str](), 0
+    for words in predictions:
+        captions.add(" ".join(words))  # words contain no spaces
+        vocabulary.update(words)
+        count += 1
+    return {"distinct": len(captions) / max(1, count), "vocabulary": len(vocabulary)}
 
 
 def repeats_itself(words: Words) -> bool:

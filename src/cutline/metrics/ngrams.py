@@ -67,6 +67,23 @@ class Numbering:
             gram = np.searchsorted(longer[-1], keys)
         return cls(words, tuple(longer))
 
+    def join(self, other: "Numbering") -> tuple["Numbering", list[tuple[Ints, Ints]]]:
+        """Number what either numbers; for words, bigrams, ...: the new ids of both, by old id.
+
+        The result is that of `of` for both lists of sentences, one after the other.
+        """
+        words = dict(self.words)
+        renamed = np.array([words.setdefault(word, len(words)) for word in other.words], np.int64)
+        ours, theirs = np.arange(len(self.words)), renamed
+        longer, renumbered = list[Ints](), [(ours, theirs)]
+        for mine, own in zip(self.longer, other.longer, strict=True):
+            mine = ours[mine // _BASE] * _BASE + mine % _BASE
+            own = theirs[own // _BASE] * _BASE + renamed[own % _BASE]
+            longer.append(np.union1d(mine, own))
+            ours, theirs = np.searchsorted(longer[-1], mine), np.searchsorted(longer[-1], own)
+            renumbered.append((ours, theirs))
+        return Numbering(words, tuple(longer)), renumbered
+
     def split(self, order: int) -> tuple[list[int], list[int]]:
         """The ids of prefix and last word of each n-gram of `order` + 1 words."""
         keys = self.longer[order - 1]

@@ -12,8 +12,8 @@ import numpy as np
 
 from cutline.metrics.ngrams import Floats
 
-BLOCK = 250
-"""Samples at a time, to bound memory."""
+BLOCK, MOST = 250, 5 * 10**6
+"""Samples at a time, and images in all of them: they bound memory."""
 
 Score = Callable[[Floats], Floats]
 """Maps summed statistics, one row per sample, to the values of a metric."""
@@ -63,8 +63,9 @@ def compare_paired(
 def _draw_images(images: int, draws: int, seed: int) -> Iterator[Floats]:
     """How often each image is drawn, one row per sample."""
     chance = np.random.default_rng(seed)
-    for start in range(0, draws, BLOCK):
-        rows = min(BLOCK, draws - start)
+    block = _block(images)
+    for start in range(0, draws, block):
+        rows = min(block, draws - start)
         drawn = chance.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
         yield (
             np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(float)
@@ -73,5 +74,10 @@ def _draw_images(images: int, draws: int, seed: int) -> Iterator[Floats]:
 
 def _draw_swaps(images: int, trials: int, seed: int) -> Iterator[Floats]:
     chance = np.random.default_rng(seed)
-    for start in range(0, trials, BLOCK):
-        yield chance.integers(2, size=(min(BLOCK, trials - start), images)).astype(float)
+    block = _block(images)
+    for start in range(0, trials, block):
+        yield chance.integers(2, size=(min(block, trials - start), images)).astype(float)
+
+
+def _block(images: int) -> int:
+    return max(1, min(BLOCK, MOST // images))
