@@ -15,8 +15,9 @@ from cutline.text.style import Style
 if TYPE_CHECKING:
     from cutline.inference.parts import Part
 
-UNUSED = frozenset(
-    "device as_json gaze best overwrite watched form apply keywords part asked prompt timeout".split()
+UNUSED = (
+    *("device", "as_json", "gaze", "best", "overwrite", "watched", "form", "apply", "keywords"),
+    *("part", "asked", "prompt", "timeout"),
 )
 """Parameters of `cutline caption` that mean nothing with --engine."""
 
