@@ -58,10 +58,11 @@ def report(
     from cutline.images.load import View
     from cutline.io.outputs import require_page_output
 
-    page = out or (captions if captions.is_dir() else Path()) / PAGE
-    inputs = (None if captions.is_dir() else captions, other, references, images)
+    is_model = captions.is_dir() and captions.suffix != ".parquet"  # that of --engine has captions
+    page = out or (captions if is_model else Path()) / PAGE
+    inputs = (None if is_model else captions, other, references, images)
     require_page_output(page, inputs, overwrite=overwrite)
-    if captions.is_dir():
+    if is_model:
         if other:
             raise click.UsageError(
                 f"{captions} is a model folder: OTHER cannot be used when CAPTIONS is one"

@@ -62,6 +62,7 @@ class Review:
 
     def _read(self) -> None:
         self._rows = [dict(row.fields) for row in read_rows(self.path)]
+        self._lines = [_encode(row) for row in self._rows]  # a verdict changes one of 100,000
         self.items = [
             index
             for index, row in enumerate(self._rows)
@@ -115,17 +116,20 @@ class Review:
                 self._read()  # another program has written the file
                 item = next((n for n in self.items if self._rows[n]["path"] == path), -1)
             before = self.row(item)
-            self._rows[item] = _with_verdict(before, verdict, caption)
+            self._set(item, _with_verdict(before, verdict, caption))
             try:
                 self._save()
             except OSError as error:
-                self._rows[item] = before
+                self._set(item, before)
                 raise DataError(f"{self.path} cannot be written: {error.strerror}") from None
             return _describe(item, self._rows[item])
 
+    def _set(self, item: int, row: dict[str, Any]) -> None:
+        self._rows[item], self._lines[item] = row, _encode(row)
+
     def _save(self) -> None:
         with atomic_write(self.path, clean_up=False) as file:
-            file.writelines(line.encode() for line in format_jsonl(self._rows))
+            file.writelines(self._lines)
         self._status = self._stamp()
 
     def progress(self) -> Progress:
@@ -146,6 +150,10 @@ class Review:
         """A letter for each item in the order of the file: a, e, r, or a dot."""
         with self._lock:
             return "".join((_verdict_of(row) or ".")[0] for row in self._captioned())
+
+
+def _encode(row: Mapping[str, Any]) -> bytes:
+    return "".join(format_jsonl([row])).encode()
 
 
 def _verdict_of(row: Mapping[str, Any]) -> str | None:
