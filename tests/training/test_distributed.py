@@ -2,8 +2,12 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -23,6 +27,7 @@ from cutline.training import distributed
 from cutline.training.events import Validated
 from cutline.training.experiment import Experiment
 from cutline.training.feature_store import Encoded
+from cutline.training.history import read_epochs
 from cutline.training.trainer import Step
 from training.processes import in_processes
 from training.test_multi_source import TABLE as MIXED
@@ -333,3 +338,69 @@ def test_a_full_disk_of_process_0_is_one_sentence_and_the_run_goes_on(home, alon
     assert "space" in str(answers[0]) and str(answers[0]).endswith("resumes the run")
     assert read_losses(folder / "model") == pytest.approx(alone, abs=1e-6)
     assert not list((folder / "model").glob(".*.part"))
+
+
+# ------------------------------------------------------------------------------- the launcher
+
+
+def launch(home: Path, out: str) -> subprocess.Popen[str]:
+    """`torchrun … -m cutline train …`, for a run without an end."""
+    (home / "endless.toml").write_text(
+        "\n".join(
+            f"[{name}]\n" + "\n".join(f"{key} = {json.dumps(own[key])}" for key in own)
+            for name, own in {**TABLE, "training": {**TABLE["training"], "epochs": 500}}.items()
+        )
+    )
+    options = ["--data", home / "data", "--cache", home / "cache", "--out", home / out]
+    options += ["--device", "cpu", "--save-every", "0.5", "--set", "training.patience=500"]
+    train = ["-m", "cutline", "train", home / "endless.toml", *options]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", *train]
+    return subprocess.Popen(
+        [str(part) for part in command], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for_epochs(folder: Path, count: int) -> None:
+    while len(read_epochs(folder)) < count:
+        time.sleep(0.05)
+
+
+def find_process(launcher: int, rank: int) -> int:
+    """The process id of a rank, by its environment."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            variables = (folder / "environ").read_bytes().split(b"\0")
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            if f"RANK={rank}".encode() in variables and parent == str(launcher):
+                return int(folder.name)
+    raise ProcessLookupError(rank)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
+def test_torchrun_killed_and_interrupted_says_one_sentence_and_goes_on(home):
+    folder = home / "launched"
+    launcher = launch(home, "launched")
+    wait_for_epochs(folder, 1)
+    os.kill(find_process(launcher.pid, 1), signal.SIGKILL)
+    _, said = launcher.communicate(timeout=120)
+
+    sentences = [line for line in said.splitlines() if line.startswith("cutline: ")]
+    assert len(sentences) == 1
+    assert sentences[0].startswith("cutline: process 1 of the 2 processes of this training")
+    assert launcher.returncode == 1
+
+    before = len(read_epochs(folder))
+    launcher = launch(home, "launched")
+    wait_for_epochs(folder, before + 1)
+    launcher.send_signal(signal.SIGINT)
+    _, said = launcher.communicate(timeout=120)
+
+    assert said.count("stopped: run the same command to resume") == 1
+    assert "cutline: " not in said
+    losses = read_losses(folder)
+    recipe = make_recipe(training={"epochs": 500, "patience": 500})
+    in_processes(2, lambda: train(home, "not-launched", recipe, stop=len(losses) + 40))
+    count = min(len(losses), len(read_losses(home / "not-launched")))
+    assert read_losses(home / "not-launched")[:count] == losses[:count]
+    assert not list(folder.glob(".*.part"))

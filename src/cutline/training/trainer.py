@@ -217,8 +217,6 @@ class Trainer:
     ) -> None:
         self.options, self.steps_an_epoch = options, steps_an_epoch
         self.objective, self.device = objective, resolve_device(device)
-        if options.accumulate > 1 and distributed.size() > 1:
-            raise RecipeError("training.accumulate needs a single process: several share a batch")
         if options.precision == "fp16" and self.device.type == "cpu":
             raise RecipeError('training.precision = "fp16" needs a GPU; use "bf16" or "no"')
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=options.precision == "fp16")
