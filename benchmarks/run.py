@@ -85,7 +85,7 @@ def draw_gazes() -> None:
     captioner = cutline.load()
     parts = [
         "# Attention",
-        "The attention of each word of a caption: the picture, bright where the model looked when "
+        "The attention of each word of a caption: the picture, in colour where the model looked when "
         "it generated the word. Drawn by `python benchmarks/run.py --write`, like `cutline gaze`.",
     ]
     for path in GAZED:

@@ -7,7 +7,9 @@ code. Kernel, metadata and cell ids are normalized, which keeps diffs between ve
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -46,8 +48,13 @@ def normalize(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.get("outputs", ()):
             output.pop("transient", None)
             if "metadata" in output:
-                output.metadata = nbformat.from_dict({})
+                output.metadata = nbformat.from_dict(_keep_descriptions(output.metadata))
     return notebook
+
+
+def _keep_descriptions(metadata: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Only the alternative texts of pictures."""
+    return {kind: {"alt": own["alt"]} for kind, own in metadata.items() if "alt" in own}
 
 
 def main() -> None:

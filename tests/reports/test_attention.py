@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from cutline.errors import ModelError
-from cutline.reports.attention import LABEL_HEIGHT, MIN_BRIGHTNESS, draw_contact_sheet, draw_gaze
+from cutline.reports.attention import LABEL_HEIGHT, PALENESS, draw_contact_sheet, draw_gaze
 from cutline.types import Caption
 
 GREY = np.full((70, 70, 3), 200, np.uint8)
@@ -16,7 +16,7 @@ def looked(*places: tuple[int, int]) -> np.ndarray:
     return gaze
 
 
-def test_the_picture_is_bright_where_the_word_was_looked_for():
+def test_the_picture_is_in_colour_where_the_word_was_looked_for():
     words = ("dog", "runs")
     caption = Caption("dog runs", words, -1.0, (-0.5, -0.5), gaze=looked((0, 0), (6, 6), (3, 3)))
 
@@ -27,9 +27,9 @@ def test_the_picture_is_bright_where_the_word_was_looked_for():
         drawn[LABEL_HEIGHT:, 70 * n : 70 * n + 70, 0].astype(int) for n in range(3)
     )
     assert (picture == 200).all()
-    assert dog[5, 5] > 180
-    assert runs[65, 65] > 180
-    assert dog[65, 65] == runs[5, 5] == int(200 * MIN_BRIGHTNESS)
+    assert dog[5, 5] < 205
+    assert runs[65, 65] < 205
+    assert dog[65, 65] == runs[5, 5] == int(200 + 55 * PALENESS)
 
 
 def test_long_captions_take_several_rows():

@@ -1,7 +1,7 @@
 """Attention maps drawn over the picture, and contact sheets.
 
 Input: a picture as the model saw it and a caption with its attention (`gaze`). Output: one picture
-with a panel for each word, bright where the model looked and dark elsewhere.
+with a panel for each word, in colour where the model looked and pale grey elsewhere.
 """
 
 import math
@@ -23,8 +23,8 @@ COLUMNS = 5
 """Panels in a row; the first shows the picture itself."""
 LABEL_HEIGHT = 18
 """Pixels above each panel, for its word."""
-MIN_BRIGHTNESS = 0.15
-"""Brightness that is left of a region without attention."""
+PALENESS = 0.65
+"""The share of white in a region without attention: what is there can still be seen."""
 
 
 def draw_gaze(pixels: NDArray[np.uint8], caption: Caption) -> Image.Image:
@@ -89,7 +89,10 @@ def save_drawing(drawing: Image.Image, out: Path) -> None:
 
 
 def _highlight(pixels: NDArray[np.uint8], gaze: NDArray[np.float32]) -> Image.Image:
-    """Darken the picture except where the attention is; its peak keeps its brightness."""
+    """Make the picture pale and grey except where the attention is; its peak keeps its colours."""
     share = Image.fromarray((255 * gaze / gaze.max()).astype(np.uint8))
-    lit = np.asarray(share.resize(pixels.shape[1::-1], Image.Resampling.BICUBIC)) / 255
-    return Image.fromarray((pixels * np.maximum(lit, MIN_BRIGHTNESS)[..., None]).astype(np.uint8))
+    mask = share.resize(pixels.shape[1::-1], Image.Resampling.BICUBIC)
+    picture = Image.fromarray(pixels)
+    white = Image.new("L", picture.size, 255)
+    pale = Image.blend(picture.convert("L"), white, PALENESS).convert("RGB")
+    return Image.composite(picture, pale, mask)
