@@ -103,11 +103,12 @@ def draw_blocks(
         style = {"arrowstyle": "->", "color": "#555555", "shrinkA": 2, "shrinkB": 2, **ends}
         axis.annotate("", (to_x, to_y), (x, y), arrowprops=style)
         if label:
-            aside = "left" if abs(to_x - x) < 1e-6 else "center"
-            axis.text(
-                (x + to_x) / 2 + 0.04 * (aside == "left"),
-                (y + to_y) / 2 + 0.07 * (aside == "center"),
-                label, ha=aside, va="center" if aside == "left" else "bottom",
-                fontsize=7.5, color=GREEN,
-            )  # fmt: skip
+            middle = ((x + to_x) / 2, (y + to_y) / 2)
+            above = (0, 17 if abs(to_y - y) < 0.1 else 3)  # of the boxes, in points
+            if abs(to_x - x) < 0.1:
+                above = (3, 0)
+            style = {"textcoords": "offset points", "fontsize": 7.5, "color": GREEN}
+            style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+            side = "left" if above[0] else "center"
+            axis.annotate(label, middle, above, ha=side, va="bottom", **style)
     show(figure, description)
