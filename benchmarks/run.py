@@ -85,8 +85,9 @@ def draw_gazes() -> None:
     captioner = cutline.load()
     parts = [
         "# Attention",
-        "The attention of each word of a caption: the picture, in colour where the model looked when "
-        "it generated the word. Drawn by `python benchmarks/run.py --write`, like `cutline gaze`.",
+        "The attention of each word of a caption: the picture, in colour where the model looked "
+        "when it generated the word. Drawn by `python benchmarks/run.py --write`, like "
+        "`cutline gaze`.",
     ]
     for path in GAZED:
         caption = captioner.caption(path)
