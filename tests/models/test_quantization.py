@@ -18,7 +18,15 @@ from cutline.inference.onnx import OnnxEngine, _sums_saturate
 from cutline.inference.torch import TorchEngine
 from cutline.models.checkpoint import read_model
 from cutline.models.onnx_export import export
-from cutline.models.quantization import Range, graphs, measure_ranges, quantise
+from cutline.models.quantization import (
+    BINS,
+    SHARES,
+    Range,
+    fit_range,
+    graphs,
+    measure_ranges,
+    quantise,
+)
 from cutline.models.weights import read_tensors
 from cutline.text.vocabulary import Vocabulary
 from naive import PAD
@@ -54,6 +62,23 @@ def test_zero_is_kept_exactly_and_everything_else_within_a_step(low, high):
     assert through(0.0) == 0.0
     for value in np.linspace(low, high, 9):
         assert abs(through(value) - value) <= 1.01 * kept.scale
+
+
+@pytest.mark.parametrize("lowest", [0.0, -5.0])
+def test_a_range_leaves_outliers_out_and_has_the_least_squared_error(lowest):
+    dice = np.random.default_rng(0)
+    values = np.append(dice.normal(0, 1, 1_000_000).clip(lowest), 30.0)
+    widest = Range(float(values.min()), float(values.max()))
+
+    fitted = fit_range(np.histogram(values, BINS, widest)[0].astype(float), widest)
+
+    def error(part: Range) -> float:
+        whole = np.clip(np.rint(values / part.scale) + part.zero, 0, 255)
+        return float(((((whole - part.zero) * part.scale) - values) ** 2).sum())
+
+    tried = [Range(widest.low * b, widest.high * a) for a in SHARES for b in (0.6, 1.0)]
+    assert fitted.high < 24
+    assert error(fitted) < 1.1 * min(map(error, tried))
 
 
 @exact_sums

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 from shlex import quote
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,8 @@ def recipes(as_json: bool) -> None:
 @click.option(
     "--data",
     type=Path,
-    help="The training data: calibrates int8, and measures the cost in CIDEr-D.",
+    multiple=True,
+    help="A data set to calibrate int8 and to measure its cost in CIDEr-D; may be repeated.",
 )
 @trust_option
 @quiet_option
@@ -102,7 +104,7 @@ def export(
     out: Path | None,
     overwrite: bool,
     precision: str,
-    data: Path | None,
+    data: tuple[Path, ...],
     trust: bool,
 ) -> None:
     """Export a model folder to one ONNX file: pixels in, captions out, no torch needed."""
@@ -110,12 +112,12 @@ def export(
 
     out = out or model / "model.onnx"
     own = [path for path in model.glob("*") if path.name != "model.onnx"]
-    require_output(out, (data, *(own or [model])), overwrite=overwrite)
+    require_output(out, (*data, *(own or [model])), overwrite=overwrite)
     _export(model, out, precision, data, trust=trust)
 
 
 def _export(
-    model: Path, out: Path, precision: Any, data: Path | None = None, *, trust: bool
+    model: Path, out: Path, precision: Any, data: tuple[Path, ...] = (), *, trust: bool
 ) -> None:
     with needs_training():
         from cutline.models.checkpoint import read_model
@@ -123,17 +125,20 @@ def _export(
     from cutline.cli.evaluate import find_examples
 
     checkpoint = read_model(model, trust=trust)
-    if data:
-        find_examples(checkpoint.card, data, None, "validation")  # fails early if there are none
-    pixels = calibration_batches(checkpoint, data) if data else ()
+    for each in data:  # fails early if there are none
+        find_examples(checkpoint.card, each, None, "validation")
+    trained = [find_examples(checkpoint.card, each, None, "train") for each in data]
+    pixels = calibration_batches(checkpoint, trained) if precision == "int8" else ()
     export(checkpoint, out, precision=precision, pixels=pixels)
     note(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {precision}")
     if data and precision != "fp32":
         _record_cost(checkpoint, out, precision, data)
 
 
-def _record_cost(checkpoint: "Checkpoint", out: Path, precision: str, data: Path) -> None:
-    """Record in the card what the lower precision costs on validation."""
+def _record_cost(
+    checkpoint: "Checkpoint", out: Path, precision: str, data: tuple[Path, ...]
+) -> None:
+    """Record in the card what the lower precision costs on validation, the mean of the sets."""
     from cutline.cli.evaluate import score_model
     from cutline.models.onnx_export import export, record
 
@@ -142,7 +147,7 @@ def _record_cost(checkpoint: "Checkpoint", out: Path, precision: str, data: Path
         exact = Path(folder) / "fp32.onnx"
         export(checkpoint, exact)
         scores = {
-            name: score_model(path, data, split).scores[metric]
+            name: fmean(score_model(path, each, split).scores[metric] for each in data)
             for name, path in (("fp32", exact), (precision, out))
         }
     record(out, {"precision_cost": {"split": split, "metric": metric, **scores}})

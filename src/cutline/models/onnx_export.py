@@ -20,7 +20,7 @@ and card are in the file's metadata, so it needs no other file.
 import json
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +47,7 @@ from cutline.models.search import Limits, can_limit_length
 from cutline.models.weights import CaptionModel, load_weights, part_of
 from cutline.recipe import Recipe
 from cutline.text.style import UNCONSTRAINED
-from cutline.types import Report, Written
+from cutline.types import Example, Report, Written
 
 Precision = Literal["fp32", "fp16", "int8"]
 EXPORTER = "2.13"
@@ -127,12 +127,17 @@ def export(
         onnx.save(graph, file)
 
 
-def calibration_batches(checkpoint: Checkpoint, data: Path) -> Iterator[NDArray[np.uint8]]:
-    """Batches of training images, evenly spaced in the data, (images, size, size, 3)."""
-    source, view = checkpoint.recipe.build("source", data), checkpoint.recipe.build("view")
-    images = [example.image for example in source if example.split == "train"]
-    places = np.linspace(0, len(images) - 1, min(CALIBRATION_IMAGES, len(images))).astype(int)
-    for batch in decode_ahead((images[place] for place in places), view, batch=AT_ONCE):
+def calibration_batches(
+    checkpoint: Checkpoint, sets: Sequence[Sequence[Example]]
+) -> Iterator[NDArray[np.uint8]]:
+    """Batches of images, as many of each set, evenly spaced in it, (images, size, size, 3)."""
+    view = checkpoint.recipe.build("view")
+    images: list[Path] = []
+    for examples in sets:
+        most = min(CALIBRATION_IMAGES // len(sets), len(examples))
+        places = np.linspace(0, len(examples) - 1, most).astype(int)
+        images += [examples[place].image for place in places]
+    for batch in decode_ahead(iter(images), view, batch=AT_ONCE):
         readable = [picture for picture in batch if isinstance(picture, np.ndarray)]
         if readable:
             yield np.stack(readable)

@@ -2,14 +2,14 @@
 
 Following Jacob et al. 2018 (arXiv 1712.05877, equation 1), a real number r is represented by an
 integer q with r = scale * (q - zero). Weights are int8 with a scale for each output channel,
-activations uint8 with ranges measured on images, biases int32. Pairs of QuantizeLinear and
+activations uint8 with ranges fitted to what images give, biases int32. Pairs of QuantizeLinear and
 DequantizeLinear in the graph express this, and runtimes fuse them into integer kernels.
 
 onnxruntime's own quantiser does not enter loop bodies, but the decoder is in one.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,10 @@ SMALL = 4096
 """Weights with at most this many values are not quantised; they cost little."""
 HEAVY = ("Conv", "Gemm")
 """Operators whose weights are quantised."""
+BINS = 2048
+"""Bins of the histograms of activations."""
+SHARES = tuple(np.linspace(0.2, 1, 41).tolist())
+"""Shares of the widest range that are tried."""
 
 
 class Range(NamedTuple):
@@ -56,7 +60,32 @@ def quantise(model: ModelProto, pixels: Iterable[NDArray[np.uint8]]) -> None:
 def measure_ranges(
     model: ModelProto, tensors: Sequence[Sequence[str]], pixels: Iterable[NDArray[np.uint8]]
 ) -> dict[str, Range]:
-    """The minimum and maximum of tensors of the graph and of its loops' bodies."""
+    """The ranges that fit tensors of the graph and of its loops' bodies best, as `fit_range` does.
+
+    The graph runs on the images twice: for the smallest and largest values, then for histograms.
+    """
+    names, run = _watch_all(model, tensors)
+    if not names:
+        return {}
+    batches = list(pixels)
+    low, high = np.zeros(len(names)), np.full(len(names), 1e-6)
+    for batch in batches:
+        seen = run(batch)
+        low = np.minimum(low, [values.min() for values in seen])
+        high = np.maximum(high, [values.max() for values in seen])
+    widest = [Range(*ends) for ends in zip(low.tolist(), high.tolist(), strict=True)]
+    counts = np.zeros((len(names), BINS))
+    for batch in batches:
+        for row, values in enumerate(run(batch)):
+            counts[row] += np.histogram(values, BINS, widest[row])[0]
+    fitted = map(fit_range, counts, widest)
+    return dict(zip(names, fitted, strict=True))
+
+
+def _watch_all(
+    model: ModelProto, tensors: Sequence[Sequence[str]]
+) -> tuple[list[str], Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]]:
+    """The names of the tensors, and what computes them of a batch of images."""
     watched = ModelProto()
     watched.CopyFrom(model)
     outputs = {}
@@ -68,15 +97,30 @@ def measure_ranges(
     session = onnxruntime.InferenceSession(
         watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    low, high = np.zeros(len(outputs)), np.zeros(len(outputs))
-    for batch in pixels:
-        seen = session.run(list(outputs.values()), {"pixels": batch})
-        low = np.minimum(low, [values.min() for values in seen])
-        high = np.maximum(high, [values.max() for values in seen])
-    return {
-        name: Range(float(least), float(most))
-        for name, least, most in zip(outputs, low, high, strict=True)
-    }
+    return [*outputs], lambda batch: session.run([*outputs.values()], {"pixels": batch})
+
+
+def fit_range(counts: NDArray[np.float64], widest: Range) -> Range:
+    """The range within `widest` with the least squared error; `counts` is a histogram over it.
+
+    Values outside the range are clipped to its ends; inside, rounding costs scale^2 / 12 each, but
+    nothing for 0, which is represented exactly (Banner et al. 2019, arXiv 1810.05723, section 3).
+    A few outliers would otherwise make the steps coarse for all other values.
+    """
+    edges = np.linspace(*widest, len(counts) + 1)
+    middle, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
+    rounded = counts * (np.abs(middle) > width)
+
+    def error(part: Range) -> float:
+        beyond = middle - middle.clip(*part)
+        return float(counts @ beyond**2 + part.scale**2 / 12 * rounded[beyond == 0].sum())
+
+    ends = [
+        Range(widest.low * below, widest.high * above)
+        for below in (SHARES if widest.low < 0 else (1.0,))
+        for above in SHARES
+    ]
+    return min(ends, key=error)
 
 
 def graphs(model: ModelProto) -> Iterator[tuple[GraphProto, NodeProto | None]]:
