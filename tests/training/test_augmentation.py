@@ -1,7 +1,6 @@
 import numpy as np
-import pytest
 
-from cutline.training.augmentation import may_be_mirrored, mirror, random_crop
+from cutline.training.augmentation import mirror, random_crop
 
 CHANCE = np.random.default_rng(0)
 PICTURE = CHANCE.integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -10,14 +9,6 @@ PICTURE = CHANCE.integers(0, 256, (24, 32, 3), dtype=np.uint8)
 def test_a_mirror_exchanges_left_and_right():
     assert np.array_equal(mirror(PICTURE)[:, 0], PICTURE[:, -1])
     assert np.array_equal(mirror(mirror(PICTURE)), PICTURE)
-
-
-@pytest.mark.parametrize(
-    ("words", "allowed"),
-    [("a dog runs", True), ("a dog on the left", False), ("his right hand", False)],
-)
-def test_a_picture_is_not_mirrored_where_a_caption_names_a_side(words, allowed):
-    assert may_be_mirrored(words.split()) is allowed
 
 
 def test_a_crop_of_nothing_is_the_picture():

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cutline.cli.options import json_option, out_option, overwrite_option, quiet_option
+from cutline.cli.options import (
+    json_option,
+    out_option,
+    overwrite_option,
+    quiet_option,
+    skip_bad_option,
+)
 from cutline.cli.progress import Bars, note, warn
 from cutline.cli.terminal import echo, plural
 from cutline.datasets import SOURCES
@@ -178,9 +184,12 @@ def _format_size(count: int) -> str:
 @folder_kind_option
 @out_option("Also write an HTML page.")
 @overwrite_option
+@skip_bad_option
 @json_option("the same figures")
 @quiet_option
-def show(folder: Path, kind: str, out: Path | None, overwrite: bool, as_json: bool) -> None:
+def show(
+    folder: Path, kind: str, out: Path | None, overwrite: bool, skip_bad: bool, as_json: bool
+) -> None:
     """Summarize a data set: counts, lengths, words, damaged and duplicate pictures."""
     from cutline.datasets import open_dataset
     from cutline.io.atomic import write_text_file
@@ -189,7 +198,8 @@ def show(folder: Path, kind: str, out: Path | None, overwrite: bool, as_json: bo
 
     if out:
         require_page_output(out, overwrite=overwrite)
-    examples, bars = list(open_dataset({"kind": kind}, folder)), Bars()
+    source, bars = open_dataset({"kind": kind}, folder), Bars()
+    examples = _read_valid(source) if skip_bad else list(source)
     for event in summarize(examples):
         if not isinstance(event, Summary):
             bars.show("checking", event.done, event.total)
@@ -198,6 +208,17 @@ def show(folder: Path, kind: str, out: Path | None, overwrite: bool, as_json: bo
         if out:
             write_text_file(render_summary(event, examples, f"{kind}: {folder.name}"), out)
             note(f"{out} written")
+
+
+def _read_valid(source: Any) -> "list[Example]":
+    """The examples of a source without what is invalid, which is listed on standard error."""
+    from cutline.datasets.validation import read
+
+    reading = read(source).without_bad()
+    for problem in reading.problems:
+        if problem.is_fatal:
+            warn(f"left out: {problem}")
+    return list(reading.examples)
 
 
 def _as_json(summary: "Summary") -> dict[str, Any]:

@@ -214,6 +214,9 @@ def min_confidence_option(default: str) -> Decorator:
 data_option = click.option(
     "--data", type=Path, required=True, help="The data set, in its original layout."
 )
+skip_bad_option = click.option(
+    "--skip-bad", is_flag=True, help="Leave out what is invalid in the data, and list it."
+)
 kind_option = click.option("--kind", help="Kind of data set [default: the model's training data].")
 references_option = click.option(
     "--references",

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cutline.cli.options import Option, device_option, quiet_option, trust_option
+from cutline.cli.options import (
+    Option,
+    device_option,
+    quiet_option,
+    skip_bad_option,
+    trust_option,
+)
 from cutline.cli.progress import Bars, note, stop_after_the_event, warn
 from cutline.errors import CutlineError, needs_training
 from cutline.recipe import Recipe, find_recipe
@@ -43,6 +49,7 @@ class RunOptions:
     overrides: tuple[str, ...]
     epochs: int | None
     logs: tuple[str, ...]
+    skip_bad: bool
     trust: bool
 
 
@@ -95,6 +102,7 @@ _OPTIONS = (
         type=click.Choice(["csv", "tensorboard"]),
         help="Also write log.csv, or TensorBoard's files, in the model folder; may be repeated.",
     ),
+    skip_bad_option,
     trust_option,
     quiet_option,
 )
@@ -146,6 +154,7 @@ def open_experiment(
         cache=options.cache,
         device=options.device,
         save_every=options.save_every,
+        skip_bad=options.skip_bad,
         command=f"cutline train recipes/{path.name}{_data_arguments(places)}"
         + _other_arguments(
             chosen,

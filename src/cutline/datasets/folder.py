@@ -67,7 +67,8 @@ class Folder:
     def _entries(self, pictures: Mapping[str, Path]) -> Iterable[Entry | Problem]:
         files = [file for file in map(self.folder.joinpath, _FILES) if _is_captions(file)]
         if not files:
-            return chain.from_iterable(_read_beside(*item) for item in pictures.items())
+            texts = (_read_beside(*item) for item in pictures.items())
+            return chain(chain.from_iterable(texts), _find_orphans(self.folder, pictures.values()))
         if len(files) > 1:
             sentence = f"{files[0].name} exists, too; keep one of the two"
             return [Problem(files[1], None, sentence)]
@@ -137,6 +138,15 @@ def _left_out(picture: Path) -> Problem:
 def _read_beside(name: str, picture: Path) -> Iterable[Entry | Problem]:
     file = picture.with_suffix(".txt")
     return read_lines(file, lambda line: [(name, line, None)]) if file.is_file() else []
+
+
+def _find_orphans(folder: Path, pictures: Iterable[Path]) -> Iterator[Problem]:
+    """Find text files that belong to no picture, where others do."""
+    stems = {picture.with_suffix("") for picture in pictures}
+    texts = [text for text in sorted(folder.rglob("*.txt")) if not text.name.startswith(".")]
+    orphans = [text for text in texts if text.with_suffix("") not in stems]
+    for text in orphans if len(orphans) < len(texts) else ():
+        yield Problem(text, None, "there is no picture of this name", is_fatal=False)
 
 
 def _read_jsonl(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]:

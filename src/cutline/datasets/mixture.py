@@ -6,7 +6,7 @@ without images and labelled images without captions.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from cutline.datasets import MIXTURE_ONLY
 from cutline.datasets.labels import Labels
 from cutline.datasets.sentences import Sentences
+from cutline.datasets.validation import Problem, read
 from cutline.errors import DataError, RecipeError, nearest
 from cutline.recipe import Recipe, find, split_share
 from cutline.text.nouns import names_person
@@ -55,6 +56,8 @@ class Mixture:
     labels: tuple[Labels, ...] = ()
     sources: tuple[Mapping[str, Any], ...] = ()
     """For a mixture: the options of each source, and its size as `count`."""
+    left_out: tuple[Problem, ...] = ()
+    """What was left out because it is invalid."""
 
     def fingerprint(self) -> str:
         """SHA-256 of ids, splits, captions and labels, in hexadecimal."""
@@ -72,10 +75,23 @@ class Mixture:
         return digest.hexdigest()
 
 
-def read_mixture(recipe: Recipe, data: Places) -> Mixture:
-    """Read every source; raises `DataError` if one is missing or invalid."""
+def read_mixture(recipe: Recipe, data: Places, *, skip_bad: bool = False) -> Mixture:
+    """Read every source; raises `DataError` if one is missing or invalid.
+
+    With `skip_bad` what is invalid is left out, and listed in the mixture.
+    """
+    left_out: list[Problem] = []
+
+    def examples_of(source: Iterable[Example]) -> Iterable[Example]:
+        if not skip_bad:
+            return source
+        reading = read(source).without_bad()
+        left_out.extend(problem for problem in reading.problems if problem.is_fatal)
+        return reading.examples
+
     if not recipe.mixed:
-        return Mixture(tuple(recipe.build("source", _require_single(data))))
+        source = recipe.build("source", _require_single(data))
+        return Mixture(tuple(examples_of(source)), left_out=tuple(left_out))
     examples: list[Example] = []
     repeats: dict[str, int] = {}
     beside: dict[str, list[Any]] = {kind: [] for kind in MIXTURE_ONLY}
@@ -89,17 +105,19 @@ def read_mixture(recipe: Recipe, data: Places) -> Mixture:
             beside[kind].append(part)
             sources.append({**options, "count": sum(1 for _ in part)})
             continue
-        read = [_rename(example, name) for example in find("source", own)(place, **chosen)]
+        found = examples_of(find("source", own)(place, **chosen))
+        named = [_rename(example, name) for example in found]
         often = Share(**share)
-        repeats |= {each.id: often.of(each) for each in read if each.split == "train"}
-        examples += read
-        sources.append({**options, "count": sum(each.split == "train" for each in read)})
+        repeats |= {each.id: often.of(each) for each in named if each.split == "train"}
+        examples += named
+        sources.append({**options, "count": sum(each.split == "train" for each in named)})
     return Mixture(
         tuple(examples),
         repeats,
         tuple(beside["sentences"]),
         tuple(beside["labels"]),
         tuple(sources),
+        tuple(left_out),
     )
 
 

@@ -5,16 +5,22 @@ Sources parse their files into entries, each what one line states about one pict
 continues after a bad line, and nothing is guessed or corrected.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol, runtime_checkable
+from unicodedata import category
 
 from cutline.errors import DataError
 from cutline.images.formats import is_picture
 from cutline.images.shards import find_shard
+from cutline.text.language import find_script, guess_language, guess_other_language
 from cutline.types import SPLITS, Example
+
+_MARKER = re.compile(r"</?(?:start|end|pad|unk|s|bos|eos)>", re.IGNORECASE)
 
 
 class Entry(NamedTuple):
@@ -37,6 +43,8 @@ class Problem:
     sentence: str
     is_fatal: bool = True
     """False for warnings, which do not prevent iterating over the source."""
+    picture: str | None = None
+    """The picture that cannot be used, if it is one that has captions and a split."""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else f"{self.file}"
@@ -57,6 +65,15 @@ class Reading:
             others = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""
             raise DataError(f"{fatal[0]}{others}")
         return iter(self.examples)
+
+    def without_bad(self) -> "Reading":
+        """The examples that have no fatal problem of their own, and all problems.
+
+        A picture in two splits is left out: which one is meant is not known.
+        """
+        contested = {problem.picture for problem in self.problems if problem.is_fatal}
+        kept = tuple(example for example in self.examples if example.id not in contested)
+        return replace(self, examples=kept)
 
 
 @runtime_checkable
@@ -86,7 +103,13 @@ def read(source: Iterable[Example]) -> Reading:
 
 def check_reading(reading: Reading) -> list[Problem]:
     """Like `check`, for a source that has been read already."""
-    return [*reading.problems, *_find_breaches(reading.examples)]
+    examples = reading.examples
+    return [
+        *reading.problems,
+        *_find_breaches(examples),
+        *_find_foreign(examples),
+        *_find_copies(examples),
+    ]
 
 
 def list_pictures(folder: Path) -> dict[str, Path]:
@@ -188,13 +211,27 @@ def _judge(picture: str, lines: list[Entry], path: Path | None, alike: str | Non
             problems.append(Problem(line.file, line.line, f"{picture!r} has an empty caption"))
         elif line.caption is not None and not _is_text(line.caption):
             sentence = f"a caption of {picture!r} contains a lone surrogate"
-            problems.append(Problem(line.file, line.line, sentence))
+            problems.append(Problem(line.file, line.line, sentence, picture=picture))
+        elif line.caption and (found := _find_marker(line.caption)):
+            sentence = f"a caption of {picture!r} contains {found}"
+            problems.append(Problem(line.file, line.line, sentence, is_fatal=False))
     return [*problems, *_find_two_splits(lines), *_find_repeats(lines)]
 
 
 def _is_text(caption: str) -> bool:
     r"""Whether it is valid Unicode; JSON can contain "\ud83d", a lone surrogate."""
     return caption.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in caption)
+
+
+def _find_marker(caption: str) -> str:
+    """What no person writes in a caption: a marker of a vocabulary, a control character."""
+    if "<" in caption and (marker := _MARKER.search(caption)):
+        return f"the marker {marker[0]}"
+    if caption.isprintable():
+        return ""
+    controls = (sign for sign in caption if category(sign) == "Cc" and not sign.isspace())
+    control = next(controls, "")
+    return f"the control character U+{ord(control):04X}" if control else ""
 
 
 def _find_two_splits(lines: Iterable[Entry]) -> Iterator[Problem]:
@@ -204,7 +241,7 @@ def _find_two_splits(lines: Iterable[Entry]) -> Iterator[Problem]:
         if line.split != placed[0].split:
             here, there = f"{line.picture!r} is in split {line.split}", _place(placed[0], line)
             sentence = f"{here}, but {there} puts it in {placed[0].split}"
-            yield Problem(line.file, line.line, sentence)
+            yield Problem(line.file, line.line, sentence, picture=line.picture)
 
 
 def _find_repeats(lines: Iterable[Entry]) -> Iterator[Problem]:
@@ -243,3 +280,37 @@ def _find_breaches(examples: Iterable[Example]) -> Iterator[Problem]:
             yield Problem(image, None, "has an empty caption")
         if not example.captions and example.split != "test":
             yield Problem(image, None, "has no captions")
+
+
+def _find_foreign(examples: Sequence[Example]) -> Iterator[Problem]:
+    """Find captions in another script or language than most; not fatal."""
+    scripts = Counter(find_script(text) for example in examples for text in example.captions)
+    del scripts[""]
+    usual = scripts.most_common(1)[0][0] if scripts else ""
+    language = guess_language(text for example in examples for text in example.captions)
+    for example in examples:
+        for text in example.captions:
+            if (script := find_script(text)) and script != usual:
+                what = f"in {script.title()} script, but most are in {usual.title()}"
+            elif language and (other := guess_other_language(text, language)):
+                what = f"in the language {other}, but most are in {language}"
+            else:
+                continue
+            sentence = f"a caption is {what}: {text[:60]!r}"
+            yield Problem(example.image, None, sentence, is_fatal=False)
+
+
+def _find_copies(examples: Sequence[Example]) -> Iterator[Problem]:
+    """Find identical files in two splits, which make the scores of a split too good; not fatal."""
+    sizes: dict[int, list[Example]] = {}
+    for example in examples:
+        if example.image.is_file():
+            sizes.setdefault(example.image.stat().st_size, []).append(example)
+    for alike in sizes.values():
+        first: dict[bytes, Example] = {}
+        for example in alike if len(alike) > 1 else ():
+            other = first.setdefault(sha256(example.image.read_bytes()).digest(), example)
+            if other.split != example.split:
+                where = f"the same picture as {other.id!r}, which is in split {other.split}"
+                sentence = f"is in split {example.split}, but is {where}"
+                yield Problem(example.image, None, sentence, is_fatal=False)

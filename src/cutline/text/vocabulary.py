@@ -102,7 +102,7 @@ class Vocabulary:
     def encode(self, caption: str | Iterable[str]) -> list[int]:
         """The ids of a text or of its words, without markers; unknown words become `<unk>`."""
         words = split_words(caption) if isinstance(caption, str) else caption
-        return [self._ids.get(word, UNKNOWN) for word in words]
+        return [max(UNKNOWN, self._ids.get(word, UNKNOWN)) for word in words]
 
     def decode(self, ids: Iterable[SupportsIndex]) -> tuple[str, ...]:
         """The words before `<end>`, without `<pad>` and `<start>`; `<unk>` is kept."""

@@ -3,21 +3,11 @@
 Callers pass the random numbers, so a resumed run repeats the same augmentations.
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDES = frozenset({"left", "right", "leftmost", "rightmost"})
-"""Words that a horizontal flip would make wrong."""
-
 Pixels = NDArray[np.uint8]
-
-
-def may_be_mirrored(words: Iterable[str]) -> bool:
-    """Whether captions with these words stay true after a flip: none names a side."""
-    return SIDES.isdisjoint(words)
 
 
 def mirror(pixels: Pixels) -> Pixels:

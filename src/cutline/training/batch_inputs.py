@@ -29,10 +29,11 @@ from cutline.errors import ImageError
 from cutline.images.load import View, open_image
 from cutline.images.prefetch import decode_ahead
 from cutline.models.weights import encode
+from cutline.text.language import guess_language, names_side
 from cutline.text.tokenizer import split_words
 from cutline.text.vocabulary import Vocabulary
 from cutline.training import distributed
-from cutline.training.augmentation import may_be_mirrored, mirror, random_crop
+from cutline.training.augmentation import mirror, random_crop
 from cutline.training.feature_store import Encoded, FeatureStore
 from cutline.training.trainer import Plan, Training
 from cutline.types import Example
@@ -175,7 +176,8 @@ def plan_training(
 ) -> Plan:
     """The batches of every epoch; `repeats` is how often each image occurs in one."""
     captions = encode_captions(train, vocabulary)
-    allowed = np.array([_may_be_mirrored(example) for example in train])
+    is_off = bool(explain_unflipped(train, options))
+    allowed = np.array([not is_off and _may_be_flipped(example) for example in train])
     load_batch = inputs.make_batch_loader(train)
     pictures, most = options.batch_by == "picture", options.captions_per_image
 
@@ -207,5 +209,17 @@ def plan_training(
     return plan
 
 
-def _may_be_mirrored(example: Example) -> bool:
-    return may_be_mirrored(word for caption in example.captions for word in split_words(caption))
+def explain_unflipped(train: Sequence[Example], options: Training) -> str:
+    """Why no image is flipped though the recipe asks for it; empty if nothing is against it."""
+    if not options.horizontal_flip or options.flip_any_language:
+        return ""
+    if guess_language(caption for example in train for caption in example.captions):
+        return ""
+    return (
+        "no picture is flipped, because the language of the captions is not known, and with it "
+        "their words for left and right; training.flip_any_language = true flips nevertheless"
+    )
+
+
+def _may_be_flipped(example: Example) -> bool:
+    return not names_side(word for caption in example.captions for word in split_words(caption))

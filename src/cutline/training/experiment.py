@@ -38,11 +38,26 @@ from cutline.models.weights import CaptionModel, fingerprint, load_weights, part
 from cutline.recipe import Recipe
 from cutline.text.vocabulary import Vocabulary
 from cutline.training import distributed
-from cutline.training.batch_inputs import CachedFeatures, EncoderInput, OnlinePixels, TrainingInputs
+from cutline.training.batch_inputs import (
+    CachedFeatures,
+    EncoderInput,
+    OnlinePixels,
+    TrainingInputs,
+    explain_unflipped,
+)
 from cutline.training.concept_fitting import FittedConcepts, read_concepts, save_concepts
 from cutline.training.events import Notice, TrainingStarted, Validated
 from cutline.training.feature_store import Encoded
-from cutline.training.history import HISTORY, Epoch, History, Sample, keep_epoch
+from cutline.training.history import (
+    HISTORY,
+    Epoch,
+    History,
+    Progress,
+    Sample,
+    describe_left_out,
+    keep_epoch,
+    keep_left_out,
+)
 from cutline.training.initialization import (
     FeaturePooler,
     build_decoder,
@@ -59,12 +74,10 @@ from cutline.training.initialization import (
 )
 from cutline.training.multi_source import build_objective, plan_mixture
 from cutline.training.trainer import EpochEnd, Plan, Step, Trainer, Training
-from cutline.training.validation import validate
+from cutline.training.validation import CHOSEN_BY, describe_kept, validate
 from cutline.types import SPLITS, Example, Report
 from cutline.version import __version__
 
-CHOSEN_BY = "CIDEr-D"
-"""The validation metric that decides which epoch is the best."""
 SAMPLES = 3
 """Validation images whose captions are part of `Validated`."""
 STATISTICS_IMAGES = 8_000
@@ -73,24 +86,6 @@ need 23 GB)."""
 
 
 Event = Encoded | TrainingStarted | Step | Validated | Notice
-
-
-@dataclass
-class _Progress:
-    """How far the run has come. `resume.pt` holds these fields under `standing`."""
-
-    best: float | None = None
-    """The best validation score so far."""
-    best_epoch: int | None = None
-    """The epoch of that score, counted from 0 over all trainings; -1 is the model at the start."""
-    epochs_since: int = 0
-    """Epochs since that score."""
-    training: int = 0
-    """Index of the current training in the recipe."""
-    steps: int = 0
-    """Steps of the finished trainings."""
-    epochs: int = 0
-    """Epochs of the finished trainings."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ class _Stage:
     validation: Sequence[Example]
     card: Mapping[str, Any]
     """The entries of the model's card that describe its data."""
-    progress: _Progress
+    progress: Progress
 
 
 class Experiment:
@@ -123,6 +118,7 @@ class Experiment:
     to continue from: its encoder, decoder and vocabulary, extended by new words. `classifier` is a
     file with ImageNet's classifier, for a decoder with concepts (default: the one in `weights` or
     in the model). `device` is a name that `resolve_device` accepts, `save_every` is in seconds.
+    `skip_bad` leaves out invalid data instead of raising `DataError`.
 
     A run of the same recipe with fewer epochs of the last training is continued. In several
     processes (`distributed.joined`), each calls `run` and gets the same events, but process 0 alone
@@ -145,6 +141,7 @@ class Experiment:
         device: str = "auto",
         save_every: float = 60.0,
         command: str = "",
+        skip_bad: bool = False,
     ) -> None:
         distributed.require_joined()
         self._extended: Recipe | None = None
@@ -158,7 +155,7 @@ class Experiment:
         check_parts(recipe)
         self.recipe, self.data, self.folder = recipe, data, folder
         self.device = resolve_device(distributed.device_of_process(device))
-        self.save_every, self.command = save_every, command
+        self.save_every, self.command, self.skip_bad = save_every, command, skip_bad
         self.trainings: list[Training] = recipe.trainings
         self.start = start
         self.encoder = load_encoder(recipe, weights, start).to(self.device)
@@ -195,22 +192,26 @@ class Experiment:
             ) from None
 
     def _run(self) -> Generator[Event]:
-        mixture = read_mixture(self.recipe, self.data)
+        mixture = read_mixture(self.recipe, self.data, skip_bad=self.skip_bad)
+        if mixture.left_out:
+            yield Notice(describe_left_out(mixture.left_out, self.folder))
         data = _Data(mixture, mixture.fingerprint())
         remove_partial_files(self.folder)
         state = read_resume(self.folder)
         distributed.gather()  # all have read it before process 0 writes
         if self._extended:
             self._extend(self._extended, state)
-        progress = _Progress(**state["standing"]) if state else _Progress()
+        progress = Progress(**state["standing"]) if state else Progress()
         while progress.training < len(self.trainings):
             stage = yield from self._prepare(data, progress, state)
+            if mixture.left_out and distributed.is_first():
+                keep_left_out(mixture.left_out, self.folder)
             yield from self._train(stage)
             progress.steps += stage.trainer.step
             progress.epochs += stage.trainer.epoch
             progress.training, progress.epochs_since, state = progress.training + 1, 0, None
         if progress.best_epoch == -1:
-            yield Notice(_describe_kept(progress))
+            yield Notice(describe_kept(progress.best))
 
     def _extend(self, recipe: Recipe, state: dict[str, Any] | None) -> None:
         """Record that the run in the folder gets more epochs, also if patience had ended it."""
@@ -223,7 +224,7 @@ class Experiment:
             save_recipe(self.folder, recipe)
 
     def _prepare(
-        self, data: _Data, progress: _Progress, state: dict[str, Any] | None
+        self, data: _Data, progress: Progress, state: dict[str, Any] | None
     ) -> Generator[Event, None, _Stage]:
         """Read the images, build the model, and restore the state of a resumed run."""
         number, options = progress.training, self.trainings[progress.training]
@@ -253,7 +254,8 @@ class Experiment:
             )
         torch.manual_seed(options.seed)
         engine, notice = self._build_engine(train, inputs, vocabulary, concepts, start)
-        yield from [Notice(notice)] if notice and not best else []
+        notices = (notice, explain_unflipped(train, options)) if not best else ()
+        yield from (Notice(sentence) for sentence in notices if sentence)
         plan = plan_mixture(inputs, [*train, *found], vocabulary, options, data.mixture, concepts)
         trainer = self._build_trainer(
             options, engine, train, data.mixture, steps_an_epoch=len(plan(0))
@@ -378,7 +380,7 @@ class Experiment:
         file = self.folder / HISTORY if distributed.is_first() else None
         history = History(file, progress.steps + trainer.step)
         try:
-            if self.start and not trainer.step and progress == _Progress():
+            if self.start and not trainer.step and progress == Progress():
                 yield from self._score_start(stage, history)
             while trainer.goes_on(progress.epochs_since) and (event := next(events, None)):
                 if isinstance(event, Step):
@@ -481,10 +483,3 @@ class Experiment:
                 "python": platform.python_version(),
             },
         }
-
-
-def _describe_kept(progress: _Progress) -> str:
-    return (
-        f"no epoch scored higher than the model that training started from ({CHOSEN_BY} "
-        f"{100 * (progress.best or 0):.1f} on validation), so that model is kept"
-    )

@@ -3,16 +3,17 @@
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cutline.datasets.validation import Problem
 from cutline.errors import DataError
 from cutline.io.atomic import atomic_write, open_to_append, write_text_file
 from cutline.io.jsonl import format_jsonl, read_jsonl
 
-HISTORY, EPOCHS = "history.jsonl", "epochs.jsonl"
+HISTORY, EPOCHS, LEFT_OUT = "history.jsonl", "epochs.jsonl", "left-out.txt"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,24 @@ class Epoch:
     """The mean training loss without label smoothing, if it is a cross-entropy."""
     validation_loss: float | None = None
     """The cross-entropy of the validation captions, without label smoothing."""
+
+
+@dataclass
+class Progress:
+    """How far the run has come. `resume.pt` holds these fields under `standing`."""
+
+    best: float | None = None
+    """The best validation score so far."""
+    best_epoch: int | None = None
+    """The epoch of that score, counted from 0 over all trainings; -1 is the model at the start."""
+    epochs_since: int = 0
+    """Epochs since that score."""
+    training: int = 0
+    """Index of the current training in the recipe."""
+    steps: int = 0
+    """Steps of the finished trainings."""
+    epochs: int = 0
+    """Epochs of the finished trainings."""
 
 
 class History:
@@ -94,6 +113,19 @@ def read_epochs(folder: Path) -> list[Epoch]:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise DataError(f"{folder / EPOCHS}, line {number}: not a valid epoch record") from None
     return found
+
+
+def describe_left_out(problems: Sequence[Problem], folder: Path) -> str:
+    """What to say of invalid data that a run leaves out."""
+    count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
+    return (
+        f"{count} of the data, such as {problems[0]}: left out, and listed in {folder / LEFT_OUT}"
+    )
+
+
+def keep_left_out(problems: Sequence[Problem], folder: Path) -> None:
+    """List the invalid data that a run leaves out, a problem a line."""
+    write_text_file((f"{problem}\n" for problem in problems), folder / LEFT_OUT)
 
 
 def read_steps(folder: Path) -> list[Mapping[str, Any]]:

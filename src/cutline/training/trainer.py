@@ -78,7 +78,10 @@ class Training:
     encoder_learning_rate: float = 2e-5
     """The peak learning rate of the encoder's unfrozen stages."""
     horizontal_flip: float = 0.0
-    """The fraction of images flipped, except those whose captions say left or right."""
+    """The fraction of images flipped, except those whose captions say left or right, if these
+    captions are in a language whose words for that are known."""
+    flip_any_language: bool = False
+    """Flip them in whatever language the captions are."""
     random_crop: float = 0.0
     """The largest fraction of height and width to crop, if the encoder learns."""
     ema_decay: float = 0.0

@@ -17,6 +17,8 @@ from cutline.training import distributed
 from cutline.training.batch_inputs import TrainingInputs
 from cutline.types import Caption, Example, Report
 
+CHOSEN_BY = "CIDEr-D"
+"""The validation metric that decides which epoch is the best."""
 AT_ONCE = 64
 """Images captioned together."""
 
@@ -79,3 +81,11 @@ def _loss(
     words = torch.from_numpy(pick_pictures(written, np.array(pictures)).words).to(device)
     log_probs = decoder(regions.float().to(device), words[:, :-1])
     return cross_entropy(log_probs, words[:, 1:]).item(), int((words[:, 1:] != PAD).sum())
+
+
+def describe_kept(score: float | None) -> str:
+    """What to say if no epoch was better than the model that training started from."""
+    return (
+        f"no epoch scored higher than the model that training started from ({CHOSEN_BY} "
+        f"{100 * (score or 0):.1f} on validation), so that model is kept"
+    )
