@@ -27,6 +27,7 @@ def test_every_default_is_written_out():
         "embedding": 512,
         "hidden": 64,
         "dropout": 0.5,
+        "reads_start": True,
     }
     assert recipe.sections["training"]["seed"] == 0
     assert recipe.sections["search"]["width"] == 3

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from conftest import ROOT
@@ -82,10 +83,17 @@ def test_the_built_in_model_is_changed_only_with_apply(run, drawn):
     assert PACKAGED.stat().st_mtime_ns == before
 
 
-def test_a_model_folder_cannot_be_calibrated(run, tiny, drawn):
-    code, _, err = run("calibrate", tiny, "--data", drawn)
-    assert code == 1
-    assert "is a folder: calibrate a file of `cutline export`" in err
+def test_a_model_folder_is_calibrated_with_its_one_file_form(run, tiny, drawn, tmp_path):
+    folder = shutil.copytree(tiny, tmp_path / "model")
+
+    code, out, _ = run("calibrate", "-m", folder, "--data", drawn, "--kind", "shapes", "--json")
+
+    assert code == 0
+    cards = [read_model(path).card for path in (folder, folder / "model.onnx")]
+    assert [card["calibration"] for card in cards] == 2 * [json.loads(out)]
+    assert json.loads((folder / "card.json").read_text())["calibration"] == json.loads(out)
+    before, after = read_model(tiny), read_model(folder)
+    assert all(torch.equal(after.tensors[name], before.tensors[name]) for name in before.tensors)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cutline.datasets.folder import Folder
-from cutline.datasets.validation import check, read
+from cutline.datasets.validation import check, find_copies, read
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def folder(tmp_path) -> Path:
 
 
 def list_problems(folder: Path) -> list[str]:
-    return [f"{problem.file.name}: {problem.sentence}" for problem in check(Folder(folder))]
+    found = [*check(Folder(folder)), *find_copies(read(Folder(folder)).examples)]
+    return [f"{problem.file.name}: {problem.sentence}" for problem in found]
 
 
 def test_a_sound_folder_has_no_problems(folder):

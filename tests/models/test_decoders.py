@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cutline.models.decoders import DECODERS
+from cutline.models.decoders.show_and_tell import ShowAndTell
 from cutline.models.search import StepDecoder, beam, pick_rows
 from cutline.recipe import find
 from naive import END, PAD, START, log_prob
@@ -131,3 +132,20 @@ def test_four_captions_can_be_learnt_by_heart(decoder):
 
     learnt = beam(decoder, regions, max_words=4, width=2).words[:, 0]
     assert torch.equal(learnt, captions)
+
+
+@torch.no_grad()
+def test_without_a_start_marker_the_first_word_follows_the_picture(regions, words):
+    decoder = ShowAndTell(regions.shape[2], VOCABULARY, embedding=8, hidden=8, reads_start=False)
+    decoder.eval()
+    words = torch.cat([torch.full_like(words[:, :1], START), words[:, 1:].clamp(min=4)], dim=1)
+
+    at_once, (picture, state, _) = decoder(regions, words), decoder.start(regions)
+    first = decoder._next_word(state[0])
+    one_by_one = []
+    for word in words.unbind(dim=1):
+        log_probs, _, state = decoder.step(word, picture, state)
+        one_by_one.append(log_probs)
+
+    torch.testing.assert_close(at_once[:, 0], first)
+    torch.testing.assert_close(torch.stack(one_by_one, dim=1), at_once)

@@ -57,7 +57,7 @@ class Decoder(nn.Module):
         setattr(self, last, nn.Linear(hidden_size, vocab_size))
         self.last = last
 
-    def sample(self, inputs: torch.Tensor, start: int, max_len: int = 20) -> list[int]:
+    def sample(self, inputs: torch.Tensor, start: int, max_len: int = 19) -> list[int]:
         """The picture, then the start marker (which these models say first), then words."""
         states, said = None, []
         _, states = self.lstm(inputs[:, None], states)
@@ -120,6 +120,57 @@ def test_an_old_model_says_what_its_own_code_says(classic):
     assert len({tuple(expected[n]) for n in comparable}) > 1
     for number in comparable:
         assert list(adopted.vocabulary.decode(written[number])) == expected[number]
+
+
+def say_first_word(decoder: nn.Module, features: torch.Tensor) -> list[int]:
+    """As the projects sample: 20 words, the first of them predicted from the image."""
+    entry, states, said = features[:, None], None, []
+    for _ in range(20):
+        hidden, states = decoder.lstm(entry, states)
+        word = getattr(decoder, decoder.last)(hidden[:, 0]).argmax(1)
+        entry = decoder.embed(word)[:, None]
+        said.append(int(word))
+    return said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("known", [True, False])
+def test_a_model_without_a_start_marker_says_what_its_own_code_says(known, classic):
+    folder, encoder, decoder, words = classic
+    words = words if known else ["the" if word == "<start>" else word for word in words]
+    forbidden = {"<start>", "<unk>", "<pad>", "<end>"}
+    files = (folder / "encoder-5.pkl", folder / "decoder-5.pkl")
+
+    adopted = adopt(*files, words, says_start=not known)
+
+    engine = TorchEngine(adopted.model, adopted.recipe, adopted.vocabulary)
+    written, compared = engine.write(PICTURES).words[:, 0], 0
+    for number, image in enumerate(normalised()):
+        with torch.no_grad():
+            spoken = [words[n] for n in say_first_word(decoder, encoder(image[None]))]
+        spoken = spoken[: spoken.index("<end>")] if "<end>" in spoken else spoken
+        if not forbidden & set(spoken):
+            compared += 1
+            assert list(adopted.vocabulary.decode(written[number])) == spoken
+    assert compared >= 2
+
+
+@pytest.mark.slow
+def test_a_caption_without_an_end_is_as_long_as_that_of_the_old_code(classic):
+    folder, encoder, decoder, words = classic
+    with torch.no_grad():  # it says <start> after the image, and never ends
+        last = getattr(decoder, decoder.last)
+        last.bias[[words.index(marker) for marker in ("<end>", "<unk>")]] = -99
+        last.bias[words.index("a")] = 99
+    torch.save(decoder.state_dict(), folder / "decoder-5.pkl")
+
+    adopted = adopt(folder / "encoder-5.pkl", folder / "decoder-5.pkl", words)
+
+    engine = TorchEngine(adopted.model, adopted.recipe, adopted.vocabulary)
+    after_start = len(say_first_word(decoder, encoder(normalised()[:1]))) - 1
+    assert [len(adopted.vocabulary.decode(row)) for row in engine.write(PICTURES).words[:, 0]] == [
+        after_start
+    ] * len(PICTURES)
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from cutline.models.checkpoint import read_model, read_recipe, read_resume
 from cutline.models.encoders.resnet import ResNet
 from cutline.models.weights import encode, extend_vocabulary, load_weights, part_of, read_tensors
 from cutline.recipe import Recipe
+from cutline.training.events import Notice
 from cutline.training.experiment import Event, Experiment, TrainingStarted, Validated
 from cutline.training.feature_store import Encoded, FeatureStore
 from cutline.training.history import read_epochs
@@ -567,6 +568,37 @@ def test_a_damaged_training_picture_is_told_once_and_left_out(
     assert [pictures[n].name in told[at] for at, n in enumerate((2, 22))] == [True, True]
     assert pick(TrainingStarted, events)[0].pictures == {"train": 19, "validation": 3, "test": 0}
     assert len(pick(Validated, events)) == 3
+
+
+def test_invalid_data_is_left_out_and_listed_if_that_is_asked_for(begin, tmp_path):
+    write_folder(tmp_path / "data", splits=20 * "t" + 4 * "v")
+    with (tmp_path / "data" / "captions.jsonl").open("a") as file:
+        file.write('\n{"image": "none.png", "caption": "a dog"}\nnonsense\n')
+    recipe, options = make_recipe(source=FOLDER), {"data": tmp_path / "data"}
+
+    with pytest.raises(DataError, match="and 1 more"):
+        list(begin(recipe, **options).run())
+    experiment = begin(recipe, skip_bad=True, **options)
+    events = list(experiment.run())
+
+    assert pick(TrainingStarted, events)[0].pictures["train"] == 20
+    assert "left out: 2 problems of the data" in pick(Notice, events)[0].sentence
+    listed = (experiment.folder / "left-out.txt").read_text().splitlines()
+    assert ["no picture 'none.png'" in listed[0], "broken JSON" in listed[1]] == [True, True]
+
+
+def test_no_picture_is_flipped_if_the_language_of_the_captions_is_not_known(begin, tmp_path):
+    strange = 24 * ["kaksi koiraa juoksee rannalla"]
+    write_folder(tmp_path / "data", splits=20 * "t" + 4 * "v", edit=lambda _: strange)
+    losses = []
+    for flip in (0.0, 1.0):
+        training = {"epochs": 1, "horizontal_flip": flip}
+        options = {"data": tmp_path / "data", "out": str(flip)}
+        events = list(begin(make_recipe(source=FOLDER, training=training), **options).run())
+        losses.append([step.loss for step in pick(Step, events)])
+
+    assert losses[0] == losses[1]
+    assert "no picture is flipped" in pick(Notice, events)[0].sentence
 
 
 def test_data_with_no_readable_training_picture_is_told_in_a_sentence(begin, tmp_path):

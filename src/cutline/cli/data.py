@@ -245,10 +245,11 @@ def check(folder: Path, kind: str, as_json: bool) -> None:
     leaves out, come first.
     """
     from cutline.datasets import open_dataset
-    from cutline.datasets.validation import check_reading, read
+    from cutline.datasets.validation import check_reading, find_copies, read
 
     reading = read(open_dataset({"kind": kind}, folder))
-    problems = [*check_reading(reading), *_find_unreadable(reading.examples)]
+    problems = [*check_reading(reading), *find_copies(reading.examples)]
+    problems += _find_unreadable(reading.examples)
     for problem in sorted(problems, key=lambda problem: problem.is_fatal):
         line = {
             "file": str(problem.file),

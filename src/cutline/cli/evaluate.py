@@ -199,10 +199,10 @@ def calibrate(
     apply: bool,
     as_json: bool,
 ) -> None:
-    """Calibrate the confidence of a one-file model.
+    """Calibrate the confidence of a model.
 
-    Writes the calibration into the card of the model, with a threshold: of the captions with that
-    confidence or more, three of four are good.
+    Writes the calibration into the card of the model (of a folder, also into its model.onnx), with
+    a threshold: of the captions with that confidence or more, three of four are good.
     """
     import numpy as np
 
@@ -218,10 +218,9 @@ def calibrate(
     from cutline.inference.captioner import PACKAGED, load
 
     with needs_training():
+        from cutline.models.checkpoint import record_in_folder
         from cutline.models.onnx_export import record
     path = own_model(model) or PACKAGED
-    if path.is_dir():
-        raise ModelError(f"{model} is a folder: calibrate a file of `cutline export`")
     captioner = load(model, device=device)
     judged = [calibration_data(_caption_split(captioner, each, kind, split)) for each in data]
     evidence = [own for each, _ in judged for own in each]
@@ -237,7 +236,11 @@ def calibrate(
     }
     calibration = {**fitted.as_json(), **found}
     if model or apply:
-        record(path, {"calibration": calibration})
+        if path.is_dir():
+            record_in_folder(path, {"calibration": calibration})
+        for file in (path / "model.onnx" if path.is_dir() else path,):
+            if file.exists():
+                record(file, {"calibration": calibration})
     else:
         note("nothing was written: add --apply to write into the built-in model")
     if as_json:

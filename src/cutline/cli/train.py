@@ -180,8 +180,13 @@ def soup(models: tuple[Path, ...], out: Path) -> None:
     show_default=True,
     help="How training pictures were made square.",
 )
+@click.option(
+    "--no-start", is_flag=True, help="The model says the first word at once, not <start> before it."
+)
 @quiet_option
-def adopt(encoder: Path, decoder: Path, vocabulary: Path, out: Path, fit: str) -> None:
+def adopt(
+    encoder: Path, decoder: Path, vocabulary: Path, out: Path, fit: str, no_start: bool
+) -> None:
     """Import a model of the classic image captioning projects.
 
     ENCODER and DECODER are saved state dictionaries (encoder-5.pkl, decoder-5.pkl), VOCABULARY is
@@ -191,9 +196,11 @@ def adopt(encoder: Path, decoder: Path, vocabulary: Path, out: Path, fit: str) -
         from cutline.models.legacy import adopt, save
     from cutline.models.legacy_vocabulary import read_vocabulary
 
-    adopted = adopt(encoder, decoder, read_vocabulary(vocabulary), fit=fit)
+    words = read_vocabulary(vocabulary)
+    adopted = adopt(encoder, decoder, words, fit=fit, says_start=not no_start)
     for match in adopted.matches:
         note(match)
     command = f"cutline import {encoder.name} {decoder.name} {vocabulary.name} --fit {fit}"
+    command += " --no-start" * no_start
     save(adopted, out, command)
     note(f"{out}: `cutline export {out}` makes it one file that needs no torch")

@@ -108,7 +108,6 @@ def check_reading(reading: Reading) -> list[Problem]:
         *reading.problems,
         *_find_breaches(examples),
         *_find_foreign(examples),
-        *_find_copies(examples),
     ]
 
 
@@ -300,7 +299,7 @@ def _find_foreign(examples: Sequence[Example]) -> Iterator[Problem]:
             yield Problem(example.image, None, sentence, is_fatal=False)
 
 
-def _find_copies(examples: Sequence[Example]) -> Iterator[Problem]:
+def find_copies(examples: Sequence[Example]) -> Iterator[Problem]:
     """Find identical files in two splits, which make the scores of a split too good; not fatal."""
     sizes: dict[int, list[Example]] = {}
     for example in examples:

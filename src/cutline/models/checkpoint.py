@@ -93,6 +93,18 @@ def save_card(folder: Path, card: Mapping[str, Any]) -> None:
         file.write(text.encode("utf8"))
 
 
+def record_in_folder(folder: Path, entries: Mapping[str, Any]) -> None:
+    """Add entries to the card of a model folder, replacing those of the same names."""
+    path = folder / WEIGHTS
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+        card = {**_read_table(metadata.get("card", "{}"), "card", path), **entries}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with atomic_write(path) as file:
+        file.write(save(tensors, {**metadata, "card": json.dumps(card)}))
+    save_card(folder, card)
+
+
 def read_model(folder: Path, *, trust: bool = False) -> Checkpoint:
     """Read a model from its folder or from a file that `export` wrote.
 

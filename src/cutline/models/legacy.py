@@ -2,7 +2,9 @@
 
 Such a model is a Show and Tell: a ResNet in an `nn.Sequential`, a linear layer (with batch
 normalisation in yunjey's tutorial), an embedding, an LSTM and a linear layer. Its first prediction,
-of the start marker after the image, is dropped; everything after it is the same. Because projects
+of the start marker after the image, is dropped; everything after it is the same. It counts as one
+of the 20 words of those projects, which leaves 19. Models that say the first word at once, without
+a start marker, keep doing so. Because projects
 name tensors differently, they are matched by shape, and each match is reported. A model with
 tensors that match nothing is refused: it has another architecture and would give other captions.
 """
@@ -20,7 +22,7 @@ from cutline.models.checkpoint import create_folder, save_model
 from cutline.models.encoders.resnet import BLOCKS
 from cutline.models.weights import CaptionModel, fingerprint, load_weights, part_of, read_tensors
 from cutline.recipe import Recipe
-from cutline.text.vocabulary import MARKERS, PAD, Vocabulary
+from cutline.text.vocabulary import MARKERS, PAD, START, Vocabulary
 from cutline.version import __version__
 
 SEQUENTIAL = {"0": "conv1", "1": "bn1", **{str(n + 3): f"layer{n}" for n in range(1, 5)}}
@@ -29,6 +31,8 @@ CLASSES = 1000
 """Rows of a ResNet's ImageNet classifier, which captioning does not need."""
 NAMED = 6
 """The largest number of tensors named in an error message."""
+LONGEST = 20
+"""Words of the longest caption in those projects, the start marker included."""
 NEVER = -30.0
 """The output bias of words that the old model did not have, so that they never occur."""
 
@@ -43,10 +47,18 @@ class ConvertedModel:
     matches: list[str] = field(default_factory=list)
 
 
-def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") -> ConvertedModel:
+def adopt(
+    encoder: Path,
+    decoder: Path,
+    words: list[str],
+    *,
+    fit: str = "crop",
+    says_start: bool = True,
+) -> ConvertedModel:
     """Convert the state dictionaries of a classic encoder and decoder.
 
-    `words` is the vocabulary in the order of its ids, and `fit` how images were made square. Raises
+    `words` is the vocabulary in the order of its ids, and `fit` how images were made square. With
+    `says_start` the model predicts `<start>` first, unless its vocabulary has no such word. Raises
     `ModelError` if a file holds pickled modules, whose code would have to be run, or tensors that
     do not match.
     """
@@ -55,19 +67,12 @@ def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") 
     lstm = _find_lstm(decoder_tensors, decoder)
     width, hidden = lstm["weight_ih"].shape[1], lstm["weight_hh"].shape[1]
     rows, vocabulary = _number_anew(words)
+    says_start &= MARKERS[START] in words
     read, speak, bias = _find_words(decoder_tensors, len(words), width, hidden, decoder, matches)
     _refuse_leftovers(decoder_tensors, decoder)
     resnet, rest = _find_resnet(seen, encoder)
     depth = _find_depth(resnet, encoder)
-    table = {
-        "title": f"Show and Tell, adopted from {decoder.name}",
-        "source": {"kind": "coco", "year": 2014},
-        "view": {"fit": fit},
-        "encoder": {"kind": "resnet", "depth": depth, "pool": True},
-        "decoder": {"kind": "show-and-tell", "embedding": width, "hidden": hidden},
-        "search": {"kind": "greedy"},
-    }
-    recipe = Recipe.of(table)
+    recipe = _describe(decoder, depth, width, hidden, fit=fit, says_start=says_start)
     network = recipe.build("encoder")
     load_weights(network, resnet, encoder)
     matches.insert(0, f"{len(resnet)} tensors of {encoder.name} are a ResNet-{depth}")
@@ -84,7 +89,32 @@ def adopt(encoder: Path, decoder: Path, words: list[str], *, fit: str = "crop") 
         **{f"remember.{name}": tensor for name, tensor in lstm.items()},
     }
     load_weights(captioner, tensors, decoder)
+    matches.append(
+        "its first prediction, of <start>, is dropped"
+        if says_start
+        else "its first prediction is the first word of the caption"
+    )
     return ConvertedModel(CaptionModel(network, captioner).eval(), recipe, vocabulary, matches)
+
+
+def _describe(
+    decoder: Path, depth: int, width: int, hidden: int, *, fit: str, says_start: bool
+) -> Recipe:
+    """The recipe of a converted model."""
+    table = {
+        "title": f"Show and Tell, adopted from {decoder.name}",
+        "source": {"kind": "coco", "year": 2014},
+        "view": {"fit": fit},
+        "encoder": {"kind": "resnet", "depth": depth, "pool": True},
+        "decoder": {
+            "kind": "show-and-tell",
+            "embedding": width,
+            "hidden": hidden,
+            "reads_start": says_start,
+        },
+        "search": {"kind": "greedy", "max_words": LONGEST - says_start},
+    }
+    return Recipe.of(table)
 
 
 def save(adopted: ConvertedModel, folder: Path, command: str) -> None:
@@ -271,7 +301,8 @@ def _read_norm(tensors: Mapping[str, Tensor], size: int, path: Path) -> tuple[Te
 def _number_anew(words: list[str]) -> tuple[list[int | None], Vocabulary]:
     """The new vocabulary, markers first, and for each new id the old one, or None."""
     before = {word: number for number, word in enumerate(words)}
-    absent = [marker for marker in MARKERS if marker not in before and marker != MARKERS[PAD]]
+    optional = (MARKERS[PAD], MARKERS[START])
+    absent = [marker for marker in MARKERS if marker not in before and marker not in optional]
     if absent:
         raise ModelError(f"the old vocabulary has no {' or '.join(absent)}")
     now = [*MARKERS, *(word for word in words if word not in MARKERS)]

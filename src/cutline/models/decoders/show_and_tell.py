@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from cutline.models.decoders.normalization import Standardised, open_forget_gate
 from cutline.models.search import InitialState, State, StepOutput
+from cutline.text.vocabulary import START
 
 Memory = tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]
 
@@ -25,7 +26,8 @@ Memory = tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows hidden"]]
 class ShowAndTell(Standardised):
     """An embedding, one LSTM layer and a linear layer (figure 3 of the paper).
 
-    `embedding` and `hidden` are the widths of the word embedding and of the LSTM.
+    `embedding` and `hidden` are the widths of the word embedding and of the LSTM. Without
+    `reads_start` the first word follows the image directly, as in models that know no start marker.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class ShowAndTell(Standardised):
         embedding: int = 512,
         hidden: int = 512,
         dropout: float = 0.5,
+        reads_start: bool = True,
     ) -> None:
         super().__init__(regions_width)
+        self.reads_start = reads_start
         self.see = nn.Linear(regions_width, embedding)
         self.read = nn.Embedding(vocabulary_size, embedding)
         self.remember = nn.LSTMCell(embedding, hidden)
@@ -58,7 +62,10 @@ class ShowAndTell(Standardised):
         each = len(words) // len(regions)
         hidden, cell = (part.repeat_interleave(each, 0) for part in self._remember(regions))
         state, remembered = (hidden, cell), []
-        for word in self.dropout(self.read(words)).unbind(dim=1):
+        read = self.dropout(self.read(words)).unbind(dim=1)
+        if not self.reads_start:
+            remembered, read = [hidden], read[1:]
+        for word in read:
             state = self.remember(word, state)
             remembered.append(state[0])
         return self._next_word(torch.stack(remembered, dim=1))
@@ -78,7 +85,14 @@ class ShowAndTell(Standardised):
 
     def step(self, words: Int[Tensor, " rows"], picture: State, state: State) -> StepOutput:
         """Read one word in every row and predict the next."""
-        state = self.remember(self.dropout(self.read(words)), state)
+        after: Memory = self.remember(self.dropout(self.read(words)), state)
+        if not self.reads_start:
+            is_start = (words == START)[:, None]
+            after = (
+                torch.where(is_start, state[0], after[0]),
+                torch.where(is_start, state[1], after[1]),
+            )
+        state = after
         return StepOutput(self._next_word(state[0]), torch.ones_like(state[0][:, :1]), state)
 
     def _remember(self, regions: Float[Tensor, "rows regions width"]) -> Memory:
