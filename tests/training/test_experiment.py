@@ -582,7 +582,7 @@ def test_invalid_data_is_left_out_and_listed_if_that_is_asked_for(begin, tmp_pat
     events = list(experiment.run())
 
     assert pick(TrainingStarted, events)[0].pictures["train"] == 20
-    assert "left out: 2 problems of the data" in pick(Notice, events)[0].sentence
+    assert "2 problems of the data, such as" in pick(Notice, events)[0].sentence
     listed = (experiment.folder / "left-out.txt").read_text().splitlines()
     assert ["no picture 'none.png'" in listed[0], "broken JSON" in listed[1]] == [True, True]
 
