@@ -220,8 +220,8 @@ def tell(found: dict[str, Any]) -> str:
     told = f"""
 {count} photographs of Flickr8k (224 x 224), start-up with {FEW}; measured on {found["date"]} on
 {found["machine"]} ({versions}) by `python benchmarks/cluster.py`. The machine was busy with other
-work: compare rows, not days. Memory counts what belongs to one process alone. Captions equal to
-those of the first row: {", ".join(map(str, equal))} of {count}.
+work, so that wall times vary by half, and CPU times hardly. Memory counts what belongs to one
+process alone. Captions equal to those of the first row: {", ".join(map(str, equal))} of {count}.
 
 **A million pictures.** A picture takes {1_000 * each:.0f} ms of one core (of batches of {FEW}, one
 in twenty takes {1_000 * slow:.0f} ms a picture or more), so a million take {hours:.1f} core-hours:

@@ -60,6 +60,13 @@ def test_the_speed_of_the_server_is_what_was_measured(monkeypatch):
     assert f"<!-- measured -->{told}<!-- /measured -->" in serving.DOCUMENT.read_text()
 
 
+def test_the_cost_of_a_million_pictures_is_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    cluster = importlib.import_module("cluster")
+    told = cluster.tell(json.loads(cluster.RESULTS.read_text()))
+    assert f"<!-- measured -->{told}<!-- /measured -->" in cluster.DOCUMENT.read_text()
+
+
 def test_the_card_in_the_documents_is_the_models_own():
     from cutline.reports.model_card import format_card
 

@@ -114,7 +114,7 @@ def test_killed_workers_and_drivers_leave_each_picture_once(daft, tmp_path, tiny
 
 
 def kill_at_moments(rounds: int, model: Path | None, folder: Path, *, pictures: int) -> None:
-    """In each round, kill a worker and then the driver at random moments; then let it finish.
+    """In each round, kill a worker and then the driver once a file more is written; then finish.
 
     After each round, every file is whole and no picture has two rows. In the last round, only a
     worker is killed, and the others finish.
@@ -122,10 +122,15 @@ def kill_at_moments(rounds: int, model: Path | None, folder: Path, *, pictures: 
     drawn = [draw(folder / f"{number}.png", number) for number in range(pictures)]
     out, chance, which = folder / "captions.parquet", random.Random(0), ["-m", model] * bool(model)
     for left in reversed(range(rounds)):
+        written = len(list(out.glob("*.parquet")))
         process = start(folder, *which, "--threads", 2, "--out", out)
-        kill_a_worker(process, after=chance.uniform(0, 5))
+        while process.poll() is None and len(list(out.glob("*.parquet"))) == written:
+            time.sleep(0.1)
+        time.sleep(chance.uniform(0, 1))
+        for worker in workers_of(process)[:1]:
+            worker.kill()
         if left:
-            time.sleep(chance.uniform(0, 10))
+            time.sleep(chance.uniform(0, 5))
             process.kill()
         told = process.communicate(timeout=1_000)[1]
         done = captions(out) if list(out.glob("*.parquet")) else {}
@@ -133,17 +138,6 @@ def kill_at_moments(rounds: int, model: Path | None, folder: Path, *, pictures: 
 
     assert process.returncode == 0
     assert captions(out) == expected(model, drawn)
-
-
-def kill_a_worker(process: subprocess.Popen[str], *, after: float) -> None:
-    """Kill a worker so many seconds after the first appeared, if the command runs as long."""
-    began = None
-    while process.poll() is None and (began is None or time.monotonic() < began + after):
-        workers = workers_of(process)
-        began = began or (time.monotonic() if workers else None)
-        time.sleep(0.2)
-    for worker in workers_of(process)[:1]:
-        worker.kill()
 
 
 def workers_of(process: subprocess.Popen[str]) -> list["psutil.Process"]:

@@ -24,7 +24,7 @@ from cutline.io.predictions import (
     read_captions,
 )
 from cutline.reports.captions import write_report
-from cutline.reports.gallery import name_region, split_words
+from cutline.reports.gallery import PAGE_SIZE, name_region, split_words
 from cutline.reports.thumbnails import SIDE, Progress, draw_thumbnail
 
 HOSTILE = [
@@ -406,3 +406,20 @@ def test_captioning_does_not_import_the_template_engine():
     code = f"import sys, {modules}; sys.exit('jinja2' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_many_pictures_are_on_several_pages_that_lead_to_each_other(tmp_path):
+    path = tmp_path / "captions.jsonl"
+    names = [f"gone/{number}.png" for number in range(PAGE_SIZE + 2)]
+    path.write_text("".join(json.dumps({"path": n, "caption": "a dog"}) + "\n" for n in names))
+
+    *_, last = write_report(path, tmp_path / "page.html")
+
+    assert last == Progress(PAGE_SIZE + 2, PAGE_SIZE + 2)
+    pages = [Page((tmp_path / name).read_text()) for name in ("page.html", "page-2.html")]
+    assert [len(page.captions) for page in pages] == [PAGE_SIZE, 2]
+    assert "page-2.html" in pages[0].addresses and "page.html" in pages[1].addresses
+
+    (tmp_path / "page-2.html").write_text("somebody's")
+    with pytest.raises(DataError, match="page-2.html exists, and is not known to be cutline's"):
+        next(write_report(path, tmp_path / "page.html"))

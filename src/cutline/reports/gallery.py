@@ -16,12 +16,15 @@ from typing import Any, NamedTuple
 from cutline.errors import ImageError
 from cutline.images.load import View
 from cutline.io.atomic import write_text_file
+from cutline.io.outputs import require_page_output
 from cutline.io.predictions import Candidate, Word
 from cutline.reports.html import render_page
 from cutline.reports.thumbnails import Progress, Thumbnail, draw_thumbnails
 
 CHUNK_SIZE = 25
 """Cards whose pictures and words are parsed together."""
+PAGE_SIZE = 5_000
+"""Cards of a page: more are continued on further pages, which bounds memory and files."""
 LEVELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 """A letter for the attention to a region, relative to the region with the most."""
 MIN_CONTRAST = 2.0
@@ -87,30 +90,45 @@ def write_gallery(
     template: str = "gallery.html",
     **context: Any,
 ) -> Iterator[Progress]:
-    """Draw every thumbnail, then write the page.
+    """Draw the thumbnails of a page, write it, and go on with the next: `report-2.html`.
 
     `template` extends `gallery.html` with a lead made from `context`. The first of `orders` names
     the order in which the cards are given. A picture that cannot be read is replaced by the reason.
+    Raises `DataError` if the name of a further page belongs to another file.
     """
-    thumbnails: list[Thumbnail | ImageError] = []
-    for thumbnail in draw_thumbnails(card.picture for card in cards):
-        thumbnails.append(thumbnail)
-        yield Progress(len(thumbnails), len(cards))
-    page = render_page(
-        template,
-        title,
-        assets="gallery",
-        cards=cards,
-        chunks=_chunk_cards(cards, thumbnails),
-        chunk_size=CHUNK_SIZE,
-        orders=orders,
-        folder=_find_folder([card.name for card in cards]),
-        errors=sum(bool(card.error) for card in cards),
-        left_out=sum(bool(card.left_out) for card in cards),
-        has_confidence=any("confidence" in card.sort_keys for card in cards),
-        **context,
-    )
-    write_text_file(page, out)
+    pages = [out, *(out.with_stem(f"{out.stem}-{n}") for n in range(2, _count_pages(cards) + 1))]
+    for page in pages[1:]:
+        require_page_output(page)
+    done = 0
+    for number, page in enumerate(pages):
+        shown = cards[number * PAGE_SIZE : (number + 1) * PAGE_SIZE]
+        thumbnails: list[Thumbnail | ImageError] = []
+        for thumbnail in draw_thumbnails(card.picture for card in shown):
+            thumbnails.append(thumbnail)
+            done += 1
+            yield Progress(done, len(cards))
+        text = render_page(
+            template,
+            title,
+            assets="gallery",
+            cards=shown,
+            total=len(cards),
+            pages=[each.name for each in pages],
+            here=number,
+            chunks=_chunk_cards(shown, thumbnails),
+            chunk_size=CHUNK_SIZE,
+            orders=orders,
+            folder=_find_folder([card.name for card in shown]),
+            errors=sum(bool(card.error) for card in cards),
+            left_out=sum(bool(card.left_out) for card in cards),
+            has_confidence=any("confidence" in card.sort_keys for card in cards),
+            **context,
+        )
+        write_text_file(text, page)
+
+
+def _count_pages(cards: Sequence[Card]) -> int:
+    return -(-len(cards) // PAGE_SIZE)
 
 
 def name_region(gaze: Sequence[float]) -> str:
