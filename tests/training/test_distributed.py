@@ -314,6 +314,17 @@ def test_a_process_that_hangs_is_named_in_one_sentence(home, monkeypatch):
     assert [type(answer) for answer in answers].count(SystemExit) == 2
 
 
+def test_processes_that_cannot_reach_each_other_are_told(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+
+    with (
+        pytest.raises(TrainingError, match="the 2 processes .* cannot reach each other: .*RANK"),
+        distributed.joined(),
+    ):
+        pass
+
+
 def test_an_error_of_one_process_is_the_only_one_that_is_told(home):
     def fail() -> None:
         raise TrainingError("something of process 1")

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cutline.errors import ImageError
 from cutline.images.load import View, open_image
 from cutline.images.shards import find_shard, list_members
 from cutline.recipe import Recipe
+from cutline.reports.dataset import summarize
 from cutline.training import distributed
 from cutline.training.experiment import Experiment
 from cutline.training.trainer import Step
@@ -138,6 +140,18 @@ def test_a_picture_of_a_shard_is_read_in_place_and_a_missing_one_is_told(home):
     assert (pixels == open_image(home / "folder" / example.image.name, View(size=32))).all()
     with pytest.raises(ImageError, match=r"00000\.tar/nothing\.png does not exist"):
         open_image(home / "tar" / "00000.tar" / "nothing.png", View())
+
+
+def test_the_same_picture_in_the_shards_of_two_splits_is_found(home, tmp_path):
+    example = next(iter(Shapes(home / "folder", count=1, size=32)))
+    write_tar(tmp_path / "one.tar", [example])
+    write_tar(tmp_path / "two.tar", [replace(example, split="validation")])
+
+    *_, summary = summarize(list(Shards(tmp_path)))
+
+    assert [[e.image.parent.name for e in group] for group in summary.duplicates] == [
+        ["one.tar", "two.tar"]
+    ]
 
 
 def test_names_that_lead_out_of_a_shard_are_no_members(tmp_path):

@@ -268,8 +268,10 @@ def _find_unreadable(examples: "Sequence[Example]") -> "Iterator[Problem]":
     from cutline.datasets.validation import Problem
     from cutline.images.load import View
     from cutline.images.prefetch import decode_ahead
+    from cutline.images.shards import size_of
 
-    images, bars = [example.image for example in examples if example.image.is_file()], Bars()
+    images = [example.image for example in examples if size_of(example.image) is not None]
+    bars = Bars()
     decoded = decode_ahead(images, View(32), batch=BATCH)
     for start, batch in zip(range(0, len(images), BATCH), decoded, strict=True):
         for image, answer in zip(images[start:], batch, strict=False):

@@ -27,7 +27,7 @@ from cutline.errors import ImageError, ImageErrorKind
 from cutline.images import headers, raw
 from cutline.images.formats import FORMATS, INSTALL_HEIF
 from cutline.images.headers import RefusalError
-from cutline.images.shards import find_shard, read_member
+from cutline.images.shards import find_shard, member_of, read_member
 from cutline.images.view import LARGEST as LARGEST
 from cutline.images.view import View as View
 from cutline.images.view import WholeView as WholeView
@@ -226,7 +226,7 @@ def _stream(source: Any) -> io.BytesIO | io.BufferedReader:
     if isinstance(source, str | PathLike):
         path = Path(source)
         if shard := find_shard(path):
-            return io.BytesIO(read_member(shard, path.relative_to(shard).as_posix()))
+            return io.BytesIO(read_member(shard, member_of(path, shard)))
         _refuse_unless(not path.is_dir(), "is a folder, not a picture")
         # reading a pipe or a device might never end
         _refuse_unless(path.is_file() or not path.exists(), "is not a file")

@@ -34,6 +34,28 @@ def find_shard(path: Path) -> Path | None:
     return None
 
 
+def read_bytes(picture: Path) -> bytes:
+    """The bytes of a picture, in a shard or a file of its own."""
+    shard = find_shard(picture)
+    return read_member(shard, member_of(picture, shard)) if shard else picture.read_bytes()
+
+
+def size_of(picture: Path) -> int | None:
+    """The size of a picture in bytes; None if it does not exist."""
+    shard = find_shard(picture)
+    if shard is None:
+        return picture.stat().st_size if picture.is_file() else None
+    if shard.suffix.lower() == ".parquet":
+        return len(read_bytes(picture))
+    place = list_members(shard).get(member_of(picture, shard))
+    return place.size if place else None
+
+
+def member_of(picture: Path, shard: Path) -> str:
+    """The name of a picture in its shard."""
+    return picture.relative_to(shard).as_posix()
+
+
 def read_member(shard: Path, name: str) -> bytes:
     """The bytes of a picture in a shard.
 

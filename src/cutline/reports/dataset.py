@@ -12,6 +12,7 @@ from hashlib import sha256
 from cutline.errors import ImageError
 from cutline.images.load import View
 from cutline.images.prefetch import decode_ahead
+from cutline.images.shards import read_bytes, size_of
 from cutline.reports.charts import bar_chart
 from cutline.reports.html import render_page
 from cutline.reports.thumbnails import Progress, Thumbnail, try_thumbnail
@@ -78,12 +79,12 @@ def _find_duplicates(examples: Sequence[Example]) -> Iterator[tuple[Example, ...
     """Groups of identical files in several splits; only files of equal size are read."""
     sizes = defaultdict[int, list[Example]](list)
     for example in examples:
-        if example.image.is_file():
-            sizes[example.image.stat().st_size].append(example)
+        if (size := size_of(example.image)) is not None:
+            sizes[size].append(example)
     for alike in sizes.values():
         same = defaultdict[bytes, list[Example]](list)
         for example in alike if len(alike) > 1 else ():
-            same[sha256(example.image.read_bytes()).digest()].append(example)
+            same[sha256(read_bytes(example.image)).digest()].append(example)
         for group in same.values():
             if len({example.split for example in group}) > 1:
                 yield tuple(group)
