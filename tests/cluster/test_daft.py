@@ -108,6 +108,32 @@ def test_every_source_has_the_captions_of_the_command(daft, tiny, photos, tmp_pa
 
 
 @pytest.mark.slow
+def test_object_storage_is_read_by_url(daft, tiny, photos, tmp_path, monkeypatch):
+    server = pytest.importorskip("moto.server", reason="moto is not installed")
+    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
+    storage = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    storage.start()
+    endpoint = "http://{}:{}".format(*storage.get_host_and_port())
+    for name, value in {
+        "ACCESS_KEY_ID": "a",
+        "SECRET_ACCESS_KEY": "b",
+        "REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+    client.create_bucket(Bucket="album")
+    for path in photos:
+        client.upload_file(str(path), "album", f"deep/{path.name}")
+
+    code, told = run("s3://album/deep", "-m", tiny, "--threads", 1, "--out", tmp_path / "o.parquet")
+    storage.stop()
+
+    assert code == 1 and "s3://album/deep/bad.png" in told
+    assert captions(tmp_path / "o.parquet") == expected(tiny, photos)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_workers_and_drivers_leave_each_picture_once(daft, tmp_path, tiny):
     kill_at_moments(2, tiny, tmp_path, pictures=3_000)

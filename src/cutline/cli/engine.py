@@ -52,7 +52,9 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         used = {name: value for name, value in given.items() if name not in UNUSED}
         sys.exit(_caption_on_daft(ray=ray, **used))
 
-    address = click.option("--ray", metavar="ADDRESS", help="With --engine: a Ray cluster.")
+    address = click.option(
+        "--ray", metavar="ADDRESS", help="With --engine: a Ray cluster (experimental)."
+    )
     named = click.option(
         "--engine",
         type=click.Choice(["daft"]),
