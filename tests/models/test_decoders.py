@@ -14,6 +14,7 @@ VOCABULARY = 11
 
 KINDS = [(kind, {}) for kind in sorted(DECODERS)]
 KINDS += [("show-attend-tell", {"gated": False}), ("show-attend-tell", {"att2in": True})]
+KINDS += [("show-attend-tell", {"attention": "additive"}), ("show-attend-tell", {"hard": True})]
 KINDS += [("concept-attention", {"concepts": 4, "nouns": 6})]
 
 

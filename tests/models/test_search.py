@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cutline.errors import RecipeError
 from cutline.models.search import (
     InitialState,
     Limits,
@@ -276,3 +277,62 @@ def test_what_is_reported_is_the_models_own_probability_whatever_the_temperature
 
     [(caption, total)] = found.items()
     assert total == pytest.approx(every_caption(decoder, pictures(2), 4)[caption], abs=1e-5)
+
+
+# --------------------------------------------------------------------- options that are off
+
+
+def best_of_all(decoder: TableDecoder, picture: int, is_allowed) -> tuple[int, ...]:
+    """The likeliest finished caption of at most four words that is allowed, by trying all."""
+    every = every_caption(decoder, pictures(picture), 4)
+    return max((c for c in every if c[-1] == END and is_allowed(c)), key=lambda c: every[c])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_captions_have_the_fewest_words_that_are_asked_for(seed):
+    decoder = TableDecoder(seed)
+
+    found = beam(decoder, pictures(0), width=200, max_words=4, min_words=3, prefer_ended=True)
+
+    best = next(iter(captions(found)))
+    assert best == best_of_all(decoder, 0, lambda c: len(c) == 4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n", [1, 2])
+def test_no_sequence_of_words_is_repeated_if_that_is_asked_for(seed, n):
+    found = beam(TableDecoder(seed), pictures(0, 1), width=4, max_words=9, no_repeat_ngram=n)
+
+    for picture in range(2):
+        for caption in captions(found, picture):
+            words = [word for word in caption if word != END]
+            grams = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
+            assert len(grams) == len(set(grams))
+
+
+def test_a_caption_that_ended_comes_before_those_that_were_cut_off():
+    decoder = TableDecoder(0)
+    decoder.log_probs[:, :, END] -= 3.0
+
+    plain = beam(decoder, pictures(0), width=6, max_words=3)
+    ended = beam(decoder, pictures(0), width=6, max_words=3, prefer_ended=True)
+
+    assert END not in next(iter(captions(plain)))
+    assert captions(ended) == captions(plain)
+    order = [END in caption for caption in captions(ended)]
+    assert order == sorted(order, reverse=True) and True in order
+
+
+def test_groups_of_beams_choose_other_words():
+    decoder = TableDecoder(3)
+
+    one = beam(decoder, pictures(0), width=2, max_words=4)
+    groups = beam(decoder, pictures(0), width=2, max_words=4, groups=2, diversity=100.0)
+    same = beam(decoder, pictures(0), width=2, max_words=4, groups=2, diversity=0.0)
+
+    first, second = captions(groups)
+    assert next(iter(captions(greedy(decoder, pictures(0), max_words=4)))) in (first, second)
+    assert all(a != b or a == END for a, b in zip(first, second, strict=False))
+    assert len(captions(same)) == 1 and len(captions(one)) == 2
+    with pytest.raises(RecipeError, match="no multiple of groups"):
+        beam(decoder, pictures(0), width=3, groups=2)

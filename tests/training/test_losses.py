@@ -7,7 +7,7 @@ from cutline.metrics.bleu import Bleu
 from cutline.metrics.cider import CiderD
 from cutline.models.concepts import Concepts, DecoderInput
 from cutline.models.decoders.show_and_tell import ShowAndTell
-from cutline.models.search import sample
+from cutline.models.search import greedy, sample
 from cutline.models.weights import CaptionModel, cross_entropy
 from cutline.training.losses import (
     CrossEntropy,
@@ -217,3 +217,36 @@ def test_markers_become_unlikely(model):
     learn(model, objective, seen, WORDS, rate=0.01)
 
     assert share_of_markers() < 0.2 * before
+
+
+def test_the_attention_penalty_is_that_of_the_paper():
+    gaze = torch.rand(2, 4, 5).softmax(dim=-1)
+    decoder = nn.Module()
+    decoder.attend = lambda seen, words: (torch.zeros(2, 4, 9).log_softmax(-1), gaze)
+    model = CaptionModel(nn.Identity(), decoder)
+
+    _, term = CrossEntropy(doubly_stochastic=0.5)(model, torch.zeros(2, 5, 6), WORDS, 0.0)
+
+    expected = 0.0
+    for row, words in zip(gaze.tolist(), WORDS[:, 1:].tolist(), strict=True):
+        for region in range(5):
+            looked = sum(row[t][region] for t in range(4) if words[t] != PAD)
+            expected += 0.5 * (1 - looked) ** 2 / 2
+    assert float(term.total / term.words) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_greedy_baseline_is_the_reward_of_greedy_search(model):
+    seen = torch.randn(2, 1, 6)
+    words = torch.tensor([[START, 4, 5, 6, END], [START, 6, 7, 8, END]])
+    objective = SelfCritical.of(CAPTIONS, WORDS_BY_ID, samples=3, max_words=6, greedy=True)
+
+    torch.manual_seed(5)
+    [term] = objective(model, seen, words, 0.0)
+
+    torch.manual_seed(5)
+    drawn, log_probs, *_ = sample(model.decoder, seen, samples=3, max_words=6, every_word=True)
+    written = words.view(2, 1, -1)
+    best = greedy(model.decoder, seen, max_words=6).words
+    gain = objective._reward(drawn, written) - objective._reward(best, written)
+    torch.testing.assert_close(term.total, -(gain[..., None] * log_probs).sum())
+    assert model.decoder.training

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from cutline.errors import RecipeError
 from cutline.text.style import UNLIMITED
 from cutline.text.vocabulary import END, PAD, START, UNKNOWN
 
@@ -26,6 +27,10 @@ State = tuple[Tensor, ...]
 
 LogProbs = Float[Tensor, "rows vocabulary"]
 WordIds = Int[Tensor, " rows"]
+
+
+CUT_OFF = 1e4
+"""What a caption that was cut off loses in rank, with `prefer_ended`."""
 
 
 class StepOutput(NamedTuple):
@@ -160,6 +165,11 @@ def beam(
     max_words: int = 20,
     width: int = 3,
     length_penalty: float = 0.0,
+    min_words: int = 0,
+    no_repeat_ngram: int = 0,
+    prefer_ended: bool = False,
+    groups: int = 1,
+    diversity: float = 0.5,
     limits: Limits | None = None,
 ) -> SearchResult:
     """Keep the `width` likeliest partial captions of each image at every step.
@@ -168,8 +178,18 @@ def beam(
     includes the end marker (0: by probability; 1: by the mean log-probability of a word). If
     `limits` has a length limit, one of the `width` beams holds the best finished caption so far, in
     case all others exceed the limit.
+
+    Captions have at least `min_words` words, and with `no_repeat_ngram` above 0 no two equal
+    sequences of that many words. `prefer_ended` ranks captions that were cut off at `max_words`
+    last. The beams are searched in `groups` of equal size, one after another; a word loses
+    `diversity` for every time that an earlier group chose it at this step (diverse beam search,
+    Vijayakumar et al. 2018, arXiv 1610.02424, with Hamming diversity).
     """
-    if width == 1:  # the same captions, much cheaper
+    if width % groups:
+        raise RecipeError(f"search.width is {width}, which is no multiple of groups, {groups}")
+    if groups > 1 and limits is not None:
+        raise RecipeError("a search in groups cannot limit the words of captions")
+    if width == 1 and not (min_words or no_repeat_ngram):  # the same captions, much cheaper
         found = greedy(decoder, regions, max_words=max_words, limits=limits)
         return _rank(found, length_penalty)
 
@@ -177,8 +197,11 @@ def beam(
 
     def choose(likely: LogProbs, totals: Float[Tensor, " rows"], words: Tensor) -> NextWords:
         vocabulary = likely.shape[1]
+        likely = _constrain(likely, words, min_words, no_repeat_ngram)
         branches = (totals[:, None] + likely).view(-1, width * vocabulary)
-        if limits is None:
+        if groups > 1:
+            best = _choose_in_groups(branches, width, groups, diversity)
+        elif limits is None:
             _, best = branches.topk(width, dim=-1)
         else:
             lengths = (words != PAD).sum(dim=-1).view(-1, width)
@@ -194,10 +217,11 @@ def beam(
         choose,
         max_words=max_words,
         paths=width,
-        others=-torch.inf,  # all beams start equal, so only the first may branch
+        others=-torch.inf,  # all beams start equal, so only the first of a group may branch
+        groups=groups,
         limits=limits,
     )
-    return _rank(found, length_penalty)
+    return _rank(found, length_penalty, prefer_ended=prefer_ended)
 
 
 def can_limit_length(search: Callable[..., SearchResult]) -> bool:
@@ -232,17 +256,19 @@ def _search(
     max_words: int,
     paths: int = 1,
     others: float = 0.0,
+    groups: int = 1,
     every_word: bool = False,
     limits: Limits | None = None,
 ) -> SearchResult:
     """Generate `paths` captions of each image, one word at a time, until all have ended.
 
-    `others` is the initial log-probability of all paths of an image but the first.
+    `others` is the initial log-probability of all paths of a group but the first.
     """
     images, device = regions.shape[0], regions.device
     picture, state, looked_at = decoder.start(regions, max_words)
     every = torch.arange(images, device=device).repeat_interleave(paths)
     times, rows = torch.arange(max_words, device=device), every.shape[0]
+    is_first = torch.arange(paths, device=device) % (paths // groups) == 0
 
     def goes_on(time: Tensor, last: Tensor, *_: Tensor) -> Tensor:
         return (time < max_words) & ~_has_ended(last).all()
@@ -267,7 +293,7 @@ def _search(
     begun = (
         torch.zeros((), dtype=torch.long, device=device),
         torch.full_like(every, START),
-        torch.where(torch.arange(paths, device=device) == 0, 0.0, others).repeat(images),
+        torch.where(is_first, 0.0, others).repeat(images),
         torch.full((rows, max_words), PAD, device=device),
         torch.zeros(rows, max_words, device=device),
         torch.zeros(rows, max_words, looked_at, device=device),
@@ -341,9 +367,50 @@ def _choose_within(
     return torch.where(limits.longest < UNLIMITED, limited, best[:, :width])
 
 
-def _rank(found: SearchResult, length_penalty: float) -> SearchResult:
+def _constrain(
+    likely: LogProbs, words: Int[Tensor, "rows time"], min_words: int, no_repeat_ngram: int
+) -> LogProbs:
+    """Mask the end of captions that are too short, and words that would repeat an n-gram."""
+    lengths = (words != PAD).sum(dim=-1, keepdim=True)
+    ids = torch.arange(likely.shape[1], device=likely.device)
+    if min_words:
+        likely = likely.masked_fill((ids == END) & (lengths < min_words), -torch.inf)
+    if 0 < no_repeat_ngram <= words.shape[1]:
+        windows = words.unfold(1, no_repeat_ngram, 1)
+        before = (
+            lengths - no_repeat_ngram + 1 + torch.arange(no_repeat_ngram - 1, device=words.device)
+        )
+        last = words.gather(1, before.clamp(min=0))
+        is_same = (windows[:, :, :-1] == last[:, None]).all(dim=-1) & (windows[:, :, -1] != PAD)
+        found = is_same.to(likely.dtype)
+        repeats = torch.zeros_like(likely).scatter_add(1, windows[:, :, -1], found)
+        likely = likely.masked_fill((repeats > 0) & (ids > UNKNOWN), -torch.inf)
+    return likely
+
+
+def _choose_in_groups(
+    branches: Float[Tensor, "images branches"], width: int, groups: int, diversity: float
+) -> Int[Tensor, "images width"]:
+    """The best branches of each group, after a penalty on words that earlier groups chose."""
+    vocabulary, size = branches.shape[1] // width, width // groups
+    chosen: list[Tensor] = []
+    taken = branches.new_zeros(len(branches), vocabulary)
+    for number, own in enumerate(branches.split(size * vocabulary, dim=1)):
+        _, best = (own - diversity * taken.repeat(1, size)).topk(size, dim=-1)
+        word = best % vocabulary
+        taken = taken.scatter_add(1, word, (word > UNKNOWN).to(taken.dtype))
+        chosen.append(best + number * size * vocabulary)
+    return torch.cat(chosen, dim=1)
+
+
+def _rank(
+    found: SearchResult, length_penalty: float, *, prefer_ended: bool = False
+) -> SearchResult:
     lengths = (found.words != PAD).sum(dim=-1)
     ranks = found.scores / lengths**length_penalty
+    if prefer_ended:
+        has_ended = (found.words == END).any(dim=-1)
+        ranks = torch.where(has_ended, ranks, ranks - CUT_OFF)
     scores, order = ranks.topk(ranks.shape[1], dim=-1)
     each = order[:, :, None].expand_as(found.words)
     words, log_probs = found.words.gather(1, each), found.log_probs.gather(1, each)

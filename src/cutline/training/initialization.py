@@ -146,6 +146,10 @@ def check_parts(recipe: Recipe) -> None:
     alone = any(options["kind"] == "sentences" for options in recipe.mixed)
     if alone and any(options.accumulate > 1 for options in recipe.trainings):
         raise RecipeError("training.accumulate needs a recipe without sentences alone")
+    if recipe.sections["decoder"]["kind"] != "show-attend-tell" and any(
+        options.doubly_stochastic for options in recipe.trainings
+    ):
+        raise RecipeError('training.doubly_stochastic needs decoder.kind = "show-attend-tell"')
     if uses_concepts(recipe):
         if any(options.unfrozen_stages for options in recipe.trainings):
             raise RecipeError(

@@ -19,7 +19,7 @@ from cutline.metrics.cider import CiderD
 from cutline.metrics.hallucination import find_invented
 from cutline.metrics.meteor import Meteor
 from cutline.models.concepts import DecoderInput
-from cutline.models.search import StepDecoder, sample
+from cutline.models.search import StepDecoder, greedy, sample
 from cutline.models.weights import sum_cross_entropy
 from cutline.text.vocabulary import END, PAD, START, UNKNOWN
 from cutline.training.trainer import Loss, Term
@@ -63,11 +63,15 @@ class CrossEntropy:
     `smoothing` is the label smoothing. With `sampled` above 0 some input words are replaced by the
     decoder's own samples, a fraction that grows linearly to `sampled` at the end of the run
     (scheduled sampling, Bengio et al. 2015). All are sampled in one pass that reads the reference
-    (Mihaylova & Martins 2019), which works with every decoder.
+    (Mihaylova & Martins 2019), which works with every decoder. `doubly_stochastic` is the weight of
+    `attention_penalty`, for a decoder that has `attend`.
     """
 
-    def __init__(self, *, smoothing: float = 0.0, sampled: float = 0.0) -> None:
+    def __init__(
+        self, *, smoothing: float = 0.0, sampled: float = 0.0, doubly_stochastic: float = 0.0
+    ) -> None:
         self.smoothing, self.sampled = smoothing, sampled
+        self.doubly_stochastic = doubly_stochastic
 
     def __call__(
         self, model: TrainableModel, seen: Tensor | DecoderInput, words: Tensor, progress: float
@@ -76,10 +80,18 @@ class CrossEntropy:
         read, expected = words[:, :-1], words[:, 1:]
         if self.sampled:
             read = self._with_guesses(model, seen, read, self.sampled * progress)
-        log_probs = model(seen, read)
+        if not self.doubly_stochastic:
+            return (self._term(model(seen, read), expected),)
+        decoder: Any = model.decoder
+        log_probs, gaze = decoder.attend(model.encoder(seen), read)
+        penalty = self.doubly_stochastic * attention_penalty(gaze, expected)
+        captions = (expected != PAD).any(dim=1).sum()
+        return self._term(log_probs, expected), Term(penalty, captions)
+
+    def _term(self, log_probs: Tensor, expected: Tensor) -> Term:
         loss = sum_cross_entropy(log_probs, expected, smoothing=self.smoothing)
         plain, _ = sum_cross_entropy(log_probs.detach(), expected) if self.smoothing else loss
-        return (Term(*loss, plain.detach()),)
+        return Term(*loss, plain.detach())
 
     @torch.no_grad()
     def _with_guesses(
@@ -90,6 +102,18 @@ class CrossEntropy:
         replaced = torch.rand(guessed.shape, device=read.device) < share
         replaced &= (read[:, 1:] != PAD) & (guessed > UNKNOWN)
         return torch.cat([read[:, :1], torch.where(replaced, guessed, read[:, 1:])], dim=1)
+
+
+def attention_penalty(
+    gaze: Float[Tensor, "rows time regions"], words: Int[Tensor, "rows time"]
+) -> Float[Tensor, ""]:
+    """How unevenly captions look at the regions (Xu et al. 2015, equation 14, without lambda).
+
+    The sum over captions and regions of (1 - the attention to the region, summed over the words)^2.
+    """
+    is_word = words != PAD
+    looked = (gaze * is_word[..., None]).sum(dim=1)
+    return ((1 - looked).square().sum(dim=1) * is_word.any(dim=1)).sum()
 
 
 class WithSentences:
@@ -113,7 +137,8 @@ class SelfCritical:
     """Self-critical sequence training: REINFORCE on sentence scores of sampled captions.
 
     Rennie et al. 2017 (arXiv 1612.00563), with the mean reward of an image's other samples as the
-    baseline (Luo 2020, arXiv 2003.09971). The reward is the weighted sum of the metrics in
+    baseline (Luo 2020, arXiv 2003.09971), or with `greedy` the reward of the caption by greedy
+    search, as in the paper. The reward is the weighted sum of the metrics in
     `rewards`, less `invented_person` and `invented_object` for people and objects that no reference
     names (`metrics.hallucination`). Captions are scored with their end marker; otherwise unfinished
     ones would be rewarded.
@@ -128,8 +153,9 @@ class SelfCritical:
         max_words: int = 20,
         invented_person: float = 0.0,
         invented_object: float = 0.0,
+        greedy: bool = False,
     ) -> None:
-        self.rewards, self.vocabulary = rewards, vocabulary
+        self.rewards, self.vocabulary, self.greedy = rewards, vocabulary, greedy
         self.samples, self.max_words = samples, max_words
         self.invented_person, self.invented_object = invented_person, invented_object
 
@@ -145,6 +171,7 @@ class SelfCritical:
         max_words: int = 20,
         invented_person: float = 0.0,
         invented_object: float = 0.0,
+        greedy: bool = False,
     ) -> "SelfCritical":
         """The loss whose rewards are CIDEr-D, weighted BLEU-4 and weighted METEOR.
 
@@ -162,6 +189,7 @@ class SelfCritical:
             max_words=max_words,
             invented_person=invented_person,
             invented_object=invented_object,
+            greedy=greedy,
         )
 
     def __call__(
@@ -169,17 +197,29 @@ class SelfCritical:
     ) -> Loss:
         """The loss of a batch; rows of `words` are images x captions per image."""
         assert isinstance(model.decoder, StepDecoder)
+        regions = model.encoder(seen)
         drawn, log_probs, *_ = sample(
             model.decoder,
-            model.encoder(seen),
+            regions,
             samples=self.samples,
             max_words=self.max_words,
             every_word=True,  # never sampled, markers would collect what bad words lose
         )
-        rewards = self._reward(drawn, words.view(len(drawn), -1, words.shape[1]))
-        others = (rewards.sum(dim=1, keepdim=True) - rewards) / (self.samples - 1)
-        gain = (rewards - others).to(log_probs.device)
+        written = words.view(len(drawn), -1, words.shape[1])
+        rewards = self._reward(drawn, written)
+        if self.greedy:
+            baseline = self._reward(self._search(model.decoder, regions), written)
+        else:
+            baseline = (rewards.sum(dim=1, keepdim=True) - rewards) / (self.samples - 1)
+        gain = (rewards - baseline).to(log_probs.device)
         return (Term(-(gain[..., None] * log_probs).sum(), (drawn != PAD).sum()),)
+
+    def _search(self, decoder: Any, regions: Any) -> Int[Tensor, "pictures 1 time"]:
+        """The captions by greedy search, without dropout, as the model is used."""
+        was_training = decoder.training
+        found = greedy(decoder.eval(), regions, max_words=self.max_words)
+        decoder.train(was_training)
+        return found.words
 
     def _reward(
         self,

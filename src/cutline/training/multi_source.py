@@ -78,7 +78,9 @@ def build_objective(
 ) -> Objective:
     """The loss of a training, plus that of sentences without images if there are any."""
     objective: Objective = CrossEntropy(
-        smoothing=options.label_smoothing, sampled=options.scheduled_sampling
+        smoothing=options.label_smoothing,
+        sampled=options.scheduled_sampling,
+        doubly_stochastic=options.doubly_stochastic,
     )
     if options.objective == "self-critical":
         objective = SelfCritical.of(
@@ -90,6 +92,7 @@ def build_objective(
             max_words=max_words,
             invented_person=options.invented_person,
             invented_object=options.invented_object,
+            greedy=options.baseline == "greedy",
         )
     if mixture.sentences and options.sentences:
         return WithSentences(objective, smoothing=options.label_smoothing)

@@ -59,6 +59,12 @@ class Training:
     """The fraction of the target that is spread over the whole vocabulary."""
     scheduled_sampling: float = 0.0
     """The fraction of input words that are the decoder's own predictions at the end of the run."""
+    doubly_stochastic: float = 0.0
+    """Weight of the penalty on captions that look at some regions too little (Xu et al. 2015,
+    equation 14, lambda); for `show-attend-tell`."""
+    baseline: Literal["others", "greedy"] = "others"
+    """Self-critical training: what a sample's reward is compared with, the other samples or the
+    caption by greedy search (Rennie et al. 2017)."""
     samples: int = 5
     """Self-critical training: captions sampled for each image."""
     bleu: float = 0.0
@@ -109,9 +115,10 @@ class Training:
             raise RecipeError('training.captions_per_image needs `batch_by = "picture"`')
         if self.objective == "self-critical" and self.captions_per_image:
             raise RecipeError("self-critical training needs all captions: captions_per_image = 0")
-        if self.objective == "self-critical" and self.samples < 2:
+        few = 1 if self.baseline == "greedy" else 2
+        if self.objective == "self-critical" and self.samples < few:
             raise RecipeError(
-                f"self-critical training compares samples: 2 or more, not {self.samples}"
+                f"self-critical training compares samples: {few} or more, not {self.samples}"
             )
         for name in (
             "label_smoothing",

@@ -12,15 +12,27 @@ p[t]       ~ exp(Lo(E y[t-1] + Lh h[t] + Lz z[t]))  (7) `tell`, Lh and Lz togeth
 
 The state before the first word comes from the mean of the regions (3.1.2, `begin`).
 
-One difference from the paper: f is a scaled dot product of query and region (Vaswani et al. 2017,
-arXiv 1706.03762, equation 1) instead of a small network applied to every pair. Attention is then
-two matrix products, and all captions of an image share its regions. `see` projects the regions to
-the width of the state.
+Five differences from the paper:
+
+1. f is a scaled dot product of query and region (Vaswani et al. 2017, arXiv 1706.03762, equation 1)
+   instead of a small network applied to every pair: attention is then two matrix products, and all
+   captions of an image share its regions. `attention = "additive"` is the paper's network.
+2. The regions are those of a ResNet instead of a VGG, standardised, and projected to the width of
+   the state with a ReLU (`see`). Attention reads the projected regions, the paper's the raw ones.
+3. The state before the first word comes from one layer and a tanh over the mean of the projected
+   regions, the paper's from two networks over the mean of the raw ones.
+4. The loss has no doubly stochastic term (equation 14); `training.doubly_stochastic` adds it.
+5. Attention is soft (4.2). With `hard` every word looks at one sampled region (4.1), whose gradient
+   is that of the soft attention (straight-through, Bengio et al. 2013, arXiv 1308.3432) instead of
+   the paper's REINFORCE with a moving-average baseline; captions are written with the likeliest.
 """
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from cutline.models.decoders.normalization import Standardised, open_forget_gate
 from cutline.models.search import InitialState, State, StepOutput
@@ -32,6 +44,7 @@ class ShowAttendTell(Standardised):
     `gated` multiplies the attended features by the gate beta (4.2.1). With `att2in` they enter the
     LSTM's cell input only, not its gates (Rennie et al. 2017, arXiv 1612.00563, equation 6).
     `embedding` and `hidden` are the widths of the word embedding and of the LSTM.
+    `attention` and `hard` are the paper's variants, described above.
     """
 
     def __init__(
@@ -44,6 +57,8 @@ class ShowAttendTell(Standardised):
         dropout: float = 0.5,
         gated: bool = True,
         att2in: bool = False,
+        attention: Literal["dot", "additive"] = "dot",
+        hard: bool = False,
     ) -> None:
         super().__init__(regions_width)
         self.see = nn.Linear(regions_width, hidden)
@@ -55,7 +70,11 @@ class ShowAttendTell(Standardised):
         self.remember = remember(embedding + hidden, hidden)
         self.tell = nn.Linear(2 * hidden, embedding)
         self.speak = nn.Linear(embedding, vocabulary_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout, self.hard = nn.Dropout(dropout), hard
+        if attention == "additive":
+            self.compare = nn.Linear(hidden, hidden, bias=False)
+            self.match = nn.Linear(hidden, 1, bias=False)
+        self.is_additive = attention == "additive"
         if isinstance(self.remember, nn.LSTMCell):
             open_forget_gate(self.remember)
 
@@ -67,15 +86,22 @@ class ShowAttendTell(Standardised):
         Every image has the same number of captions, in consecutive rows: rows = pictures x
         captions per picture.
         """
+        return self.attend(regions, words)[0]
+
+    def attend(
+        self, regions: Float[Tensor, "pictures regions width"], words: Int[Tensor, "rows time"]
+    ) -> tuple[Float[Tensor, "rows time vocabulary"], Float[Tensor, "rows time regions"]]:
+        """What `forward` returns, and the attention weights of every word."""
         (seen,), (hidden, cell), _ = self.start(regions)
         each = len(words) // len(regions)
         hidden, cell = hidden.repeat_interleave(each, 0), cell.repeat_interleave(each, 0)
-        told, read = [], self.dropout(self.read(words))
+        told, gazes, read = [], [], self.dropout(self.read(words))
         for word in read.unbind(dim=1):
-            looked, _ = self._look(seen, hidden)
+            looked, gaze = self._look(seen, hidden)
+            gazes.append(gaze)
             hidden, cell = self.remember(torch.cat([word, looked], dim=1), (hidden, cell))
             told.append(torch.cat([hidden, looked], dim=1))
-        return self._next_word(torch.stack(told, dim=1), read)
+        return self._next_word(torch.stack(told, dim=1), read), torch.stack(gazes, dim=1)
 
     def start(
         self, regions: Float[Tensor, "rows regions width"], max_words: int = 0
@@ -100,11 +126,26 @@ class ShowAttendTell(Standardised):
     ) -> tuple[Float[Tensor, "rows hidden"], Float[Tensor, "rows regions"]]:
         """The attended features of every row and its attention weights over the regions."""
         wanted = self.look_for(hidden).view(seen.shape[0], -1, seen.shape[2])
-        alike = wanted @ seen.transpose(1, 2) / seen.shape[2] ** 0.5
+        if self.is_additive:
+            pairs = (self.compare(seen)[:, None] + wanted[:, :, None]).tanh()
+            alike = self.match(pairs).squeeze(-1)
+        else:
+            alike = wanted @ seen.transpose(1, 2) / seen.shape[2] ** 0.5
         gaze = alike.softmax(dim=-1)
+        if self.hard:
+            gaze = self._choose_region(gaze)
         found = (gaze @ seen).view_as(hidden)
         gated = found if self.gate is None else found * self.gate(hidden).sigmoid()
         return gated, gaze.view(hidden.shape[0], -1)
+
+    def _choose_region(
+        self, gaze: Float[Tensor, "pictures each regions"]
+    ) -> Float[Tensor, "pictures each regions"]:
+        """One region for each word: sampled in training, with the gradient of the weights."""
+        if not self.training:
+            return one_hot(gaze.argmax(dim=-1), gaze.shape[-1]).to(gaze.dtype)
+        drawn = torch.multinomial(gaze.flatten(0, 1).float(), 1).view(gaze.shape[:2])
+        return one_hot(drawn, gaze.shape[-1]) + gaze - gaze.detach()
 
     def _next_word(
         self, told: Float[Tensor, "... both"], read: Float[Tensor, "... embedding"]
