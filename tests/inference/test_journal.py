@@ -22,6 +22,11 @@ CREATE VIEW answers AS WITH RECURSIVE more(content) AS (
 TRIGGER = f"""{TABLES}
 CREATE TRIGGER bomb AFTER INSERT ON pictures BEGIN DELETE FROM answers; END;
 """
+NOT_TEXT = f"""{TABLES}
+CREATE TABLE other (column);
+PRAGMA writable_schema = ON;
+UPDATE sqlite_master SET sql = sql || ' -- ' || CAST(x'80' AS TEXT) WHERE name = 'other';
+"""
 
 
 @pytest.fixture
@@ -51,7 +56,7 @@ def list_again(out: Path, picture: Path) -> list[object]:
         return list(journal.rows())
 
 
-@pytest.mark.parametrize("script", [VIEW, TRIGGER, "CREATE TABLE pictures (path)"])
+@pytest.mark.parametrize("script", [VIEW, TRIGGER, NOT_TEXT, "CREATE TABLE pictures (path)"])
 def test_other_tables_views_and_triggers_are_refused_and_none_is_run(script, stranger, out):
     stranger(script)
 

@@ -113,6 +113,8 @@ def _receive(remote: RemoteFile, part: Path, timeout: float) -> Iterator[tuple[i
         if error.code == 416 and have:  # already complete, if the checksum agrees
             return
         raise
+    except MemoryError:  # urllib reads the body of a redirect whole, however long it says it is
+        raise HTTPException("the server redirects with a body larger than memory") from None
     with response:
         start, total = _range_of(response)
         _check_size(remote, part, total)

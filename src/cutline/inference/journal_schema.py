@@ -50,8 +50,10 @@ def connect(path: Path, *, timeout: float, **options: Any) -> sqlite3.Connection
     try:
         base.execute("PRAGMA trusted_schema = OFF")
         _require_own_tables(base, path)
-    except BaseException:
+    except BaseException as error:
         base.close()
+        if isinstance(error, UnicodeDecodeError):  # the message quotes what is in the file
+            raise sqlite3.DatabaseError("malformed database schema") from None
         raise
     return base
 
@@ -84,7 +86,8 @@ def require_own_files(path: Path) -> None:
 
 def _require_own_tables(base: sqlite3.Connection, path: Path) -> None:
     """Raise `DataError` for other tables, triggers and views, which would be run."""
-    kept = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+    names = ", ".join(f"CAST({name} AS BLOB)" for name in ("type", "name", "sql"))  # any bytes
+    kept = f"SELECT {names} FROM sqlite_master ORDER BY name"
     with closing(sqlite3.connect(":memory:")) as ours:
         ours.executescript(TABLES)
         wanted = ours.execute(kept).fetchall()
