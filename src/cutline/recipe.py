@@ -175,6 +175,11 @@ class Recipe:
         return any(":" in kind for kind in (*kinds, *(each["kind"] for each in self.mixed)))
 
     @property
+    def language(self) -> str:
+        """The language of the captions, as a tag."""
+        return str(self.sections["vocabulary"]["language"])
+
+    @property
     def trainings(self) -> list[Any]:
         """The trainings of the run, in order."""
         part = find("training", {})

@@ -224,6 +224,7 @@ def test_shared_options_have_the_same_spellings_everywhere():
         "--out": ["-o", "--out"],
         "--quiet": ["-q", "--quiet"],
         "--json": ["--json"],
+        "--language": ["--language"],
         "--device": ["--device"],
     }
     assert set(spellings) == {re.findall(r"--\w+", name)[-1] for name in table("option")}

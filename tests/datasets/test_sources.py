@@ -778,3 +778,24 @@ def test_a_source_of_ones_own_is_held_to_the_contract(tmp_path):
         ("c.jpg", "there is no such picture"),
         ("c.jpg", "has an empty caption"),
     ]
+
+
+def test_flickr8k_in_another_language_has_the_photographs_with_captions_in_it(tmp_path):
+    flickr_as_unzipped(tmp_path)
+    english = tmp_path / "Flickr8k_text/Flickr8k.token.txt"
+    first = english.read_text(encoding="utf8").partition("#")[0]
+    german = english.with_name("Flickr8k.german.token.txt")
+    german.write_text(f"{first}#0\tEin Mädchen läuft.\n", encoding="utf8")
+
+    [example] = Flickr8k(tmp_path, language="de")
+
+    assert (example.id, example.captions) == (first, ("Ein Mädchen läuft.",))
+    with pytest.raises(DataError, match="Flickr8k has no captions in 'fr' that are known by name"):
+        Flickr8k(tmp_path, language="fr")
+
+
+def test_german_flickr8k_has_its_published_counts(shared):
+    examples = list(Flickr8k(shared / "data/flickr8k", language="de"))
+
+    assert Counter(e.split for e in examples) == {"train": 5528, "validation": 934, "test": 929}
+    assert sum(len(e.captions) for e in examples) == 36_955

@@ -379,3 +379,17 @@ def test_an_image_without_references_and_an_unknown_metric_are_refused():
 
 def part(images: Images) -> tuple[list[Words], list[list[Words]]]:
     return [words for words, _ in images], [list(others) for _, others in images]
+
+
+def test_scores_of_other_languages_say_the_language_and_leave_english_alone():
+    predictions, references = (
+        {"a": "Ein Mädchen", "b": "Ein Hund"},
+        {"a": ["ein mädchen."], "b": ["Ein Hund!"]},
+    )
+    report = score(predictions, references, language="de")
+
+    assert report.scores["BLEU-1"] == pytest.approx(1)
+    assert all("|tok:words|lang:de|" in signature for signature in report.signatures)
+    for name in ("METEOR", "SPICE"):
+        with pytest.raises(RecipeError, match=f"{name} cannot score captions in 'de'"):
+            score(predictions, references, metrics=[name], language="de")

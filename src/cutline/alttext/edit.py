@@ -11,14 +11,15 @@ it.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from cutline.alttext.audit import Picture, State
 from cutline.alttext.diff import Edit, as_diff
-from cutline.alttext.language import differs
+from cutline.alttext.language import differs, is_same
 from cutline.alttext.pages import Page, Skipped, find_pages
 from cutline.alttext.urls import Inline, Local, Place, Remote
 from cutline.errors import CutlineError, DataError, FetchError, ImageError
@@ -30,8 +31,16 @@ CaptionEach = Callable[[Iterable[Path | bytes]], Iterator[Caption | ImageError]]
 """A caption or error for every picture, in order: `Captioner.caption_each`."""
 Fetch = Callable[[str], bytes]
 """Download the image at a URL or raise `FetchError`: `fetch.fetch_picture`."""
-Answers = dict[Place, Caption | CutlineError]
+Answers = dict[tuple[str, Place | None], Caption | CutlineError]
+"""By the language of the captions and the picture."""
 FETCHED_AT_ONCE = 4
+
+
+class Speaker(NamedTuple):
+    """A captioner, and the confidence below which its captions are not used."""
+
+    caption_each: CaptionEach
+    min_confidence: float
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,7 @@ def fill(
     min_confidence: float = 0.0,
     placeholders: bool = False,
     language: str = "en",
+    others: Mapping[str, Speaker] | None = None,
     hedge: str = "",
 ) -> Iterator[Captioned | Change | Skipped | DataError]:
     """Caption images without alt text: a `Change` per page, a `DataError` for an unreadable one.
@@ -103,7 +113,8 @@ def fill(
     Images on other hosts are skipped unless `fetch` is given, captions below `min_confidence` are
     not used, and nothing is written: `apply` does that. With `placeholders`, texts such as
     `IMG_1234` are replaced. `language` is that of the captions; where the page has another one,
-    `lang` is added in HTML. `hedge` is put before each text: `Maybe: A dog.`
+    `lang` is added in HTML. Pages in the language of one of the `others` get captions of that
+    captioner. `hedge` is put before each text: `Maybe: A dog.`
     """
     pages = list[Page]()
     for page in find_pages(paths, roots):
@@ -114,19 +125,30 @@ def fill(
     states = {State.MISSING, State.REMOTE} | ({State.PLACEHOLDER} if placeholders else set())
     kinds = (Local, Inline, Remote) if fetch else (Local, Inline)
     shown = (picture for page in pages for picture in page.pictures if picture.state in states)
-    places = list[Place](dict.fromkeys(p.place for p in shown if isinstance(p.place, kinds)))
+    asked = dict.fromkeys(
+        (_spoken(p, language, others), p.place) for p in shown if isinstance(p.place, kinds)
+    )
+    speakers = {language: Speaker(caption_each, min_confidence), **(others or {})}
     answers: Answers = {}
-    for place, answer in _caption(places, caption_each, fetch):
-        answers[place] = answer
-        yield Captioned(len(answers), len(places))
+    for tag, speaker in speakers.items():
+        places: list[Place] = [place for spoken, place in asked if spoken == tag]
+        for place, answer in _caption(places, speaker.caption_each, fetch) if places else ():
+            answers[tag, place] = answer
+            yield Captioned(len(answers), len(asked))
     for page in pages:
-        pictures = tuple(
-            _judge(picture, answers[picture.place], min_confidence, language, hedge)
-            if picture.state in states and picture.place in answers
-            else picture
-            for picture in page.pictures
-        )
-        yield _fill_page(page, pictures, language)
+        pictures = []
+        for picture in page.pictures:
+            tag = _spoken(picture, language, others)
+            found = answers.get((tag, picture.place)) if picture.state in states else None
+            if found is not None:
+                picture = _judge(picture, found, speakers[tag].min_confidence, tag, hedge)
+            pictures.append(picture)
+        yield _fill_page(page, tuple(pictures), partial(_spoken, language=language, others=others))
+
+
+def _spoken(picture: Picture, language: str, others: Mapping[str, Speaker] | None) -> str:
+    """The language of a picture's caption: that of its page, if there is a captioner for it."""
+    return next((tag for tag in others or () if is_same(tag, picture.language)), language)
 
 
 def _caption(
@@ -163,9 +185,11 @@ def _open(place: Place, *, fetch: Fetch | None) -> Path | bytes | FetchError:
     raise AssertionError(f"{place} cannot be opened")
 
 
-def _fill_page(page: Page, pictures: tuple[Picture, ...], language: str) -> Change:
+def _fill_page(
+    page: Page, pictures: tuple[Picture, ...], spoken: Callable[[Picture], str]
+) -> Change:
     edits = tuple(
-        Edit(picture.byte, picture.end, insertion(picture, page.encoding, language))
+        Edit(picture.byte, picture.end, insertion(picture, page.encoding, spoken(picture)))
         for picture in pictures  # in the order of the file
         if picture.state is State.FILLED
     )

@@ -28,5 +28,10 @@ def read_front_matter(text: str) -> str:
 
 def differs(one: str, other: str) -> bool:
     """Whether two known languages differ, regions aside: `en-GB` is `en`."""
+    return bool(one and other) and not is_same(one, other)
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two languages are the same, regions aside."""
     first, second = (re.split("[-_]", each.lower())[0] for each in (one, other))
-    return bool(first and second and first != second)
+    return first == second

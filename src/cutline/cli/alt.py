@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,11 @@ from cutline.alttext.audit import Picture, State
 from cutline.alttext.pages import Skipped
 from cutline.cli.alt_check import FORMATS, note_skipped, plain, print_json, run_check, where
 from cutline.cli.options import (
+    choose_model,
     device_option,
     json_option,
     min_confidence_option,
-    model_option,
+    models_option,
     quiet_option,
     server_options,
     style_options,
@@ -28,9 +29,11 @@ from cutline.cli.progress import note, warn
 from cutline.cli.terminal import plural
 from cutline.errors import CutlineError, WritingError
 from cutline.text.style import Style
+from cutline.text.words import ENGLISH, primary_language
 
 if TYPE_CHECKING:
-    from cutline.alttext.edit import Change
+    from cutline.alttext.edit import Change, Speaker
+    from cutline.inference.captioner import Captioner
     from cutline.metadata.undo_journal import UndoJournal
 
 MAX_WIDTH = 400
@@ -58,14 +61,14 @@ CONTEXT = 100
 )
 @min_confidence_option("the threshold in the model's card")
 @click.option("--placeholders", is_flag=True, help="Also replace texts such as IMG_1234 or image.")
-@click.option("--language", default="en", show_default=True, help="Language of the captions.")
+@click.option("--language", help="Language of the captions [default: the model's, or en].")
 @click.option("--hedge", default="", help='Text before each caption, such as "Maybe: ".')
 @click.option("--format", "form", type=click.Choice(FORMATS), help="With --check: output format.")
 @click.option("--baseline", type=Path, help="With --check: file of known gaps, which are accepted.")
 @click.option("--update-baseline", is_flag=True, help="With --check: write the gaps to --baseline.")
 @click.option("--journal", type=Path, help="Undo journal [default: alt.undo.jsonl].")
 @partial(style_options, neutral=True)
-@model_option
+@models_option
 @device_option
 @threads_option
 @server_options
@@ -121,29 +124,35 @@ def _fill(
     as_json: bool,
     min_confidence: float | None,
     style: Style,
-    model: Path | str | None,
+    models: Mapping[str, Path | str],
+    language: str | None,
+    asked: dict[str, Any],
     device: str,
     threads: int | None,
-    asked: dict[str, Any],
     **options: Any,
 ) -> int:
     """Caption what is missing, and write the pages or show a diff. Returns the exit code."""
     from cutline.alttext.edit import Captioned, Change, fill
     from cutline.alttext.fetch import fetch_picture
-    from cutline.cli.models import note_usage, open_captioner
+    from cutline.cli.models import note_usage
     from cutline.cli.progress import Bars
 
-    captioner = open_captioner(
-        model, style, asked, threads=threads, device=device, min_confidence=min_confidence
+    captioners = _open_captioners(
+        models, language, style, asked, threads, device=device, min_confidence=min_confidence
     )
+    speakers = {name: _speaker(each, style, min_confidence) for name, each in captioners.items()}
+    language = language or next(iter(captioners.values())).language
+    first = speakers.pop(next(iter(speakers)))
     bars = Bars()
     pictures, skipped, failed = list[Picture](), list[Skipped](), False
     for event in fill(
         paths,
-        partial(captioner.caption_each, style=style),
+        first.caption_each,
         roots=roots,
         fetch=fetch_picture if do_fetch else None,
-        min_confidence=captioner.threshold if min_confidence is None else min_confidence,
+        min_confidence=first.min_confidence,
+        language=language,
+        others=speakers,
         **options,
     ):
         wrong = list[str]()
@@ -160,11 +169,39 @@ def _fill(
         for sentence in wrong:
             failed = True
             warn(sentence)
-    note_usage(captioner)
+    for each in captioners.values():
+        note_usage(each)
     note_skipped(skipped)
     _note_languages(pictures)
     note(_summarize(pictures, "filled" if undo else "to fill (--apply writes them)"))
     return 1 if failed else 0
+
+
+def _open_captioners(
+    models: Mapping[str, Path | str],
+    language: str | None,
+    style: Style,
+    asked: dict[str, Any],
+    threads: int | None,
+    **options: Any,
+) -> dict[str, "Captioner"]:
+    """The captioners by language, with the one for pages in any other language first."""
+    from cutline.cli.models import open_captioner
+
+    tag = primary_language(language or "")
+    chosen = {tag: choose_model(models, tag or ENGLISH)}
+    chosen |= {name: models[name] for name in models if name not in ("", tag)}
+    return {
+        name: open_captioner(model, style, asked, threads=threads, language=name or None, **options)
+        for name, model in chosen.items()
+    }
+
+
+def _speaker(captioner: "Captioner", style: Style, min_confidence: float | None) -> "Speaker":
+    from cutline.alttext.edit import Speaker
+
+    least = captioner.threshold if min_confidence is None else min_confidence
+    return Speaker(partial(captioner.caption_each, style=style), least)
 
 
 def _take(

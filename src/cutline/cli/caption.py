@@ -19,6 +19,7 @@ from cutline.cli.options import (
     json_option,
     keywords_option,
     min_confidence_option,
+    model_by_language,
     model_option,
     out_option,
     overwrite_option,
@@ -56,7 +57,7 @@ def _refer_to_submit(_: click.Context, __: click.Parameter, listed: str | None) 
 
 @click.command()
 @click.argument("paths", nargs=-1)
-@model_option
+@model_by_language
 @device_option
 @threads_option
 @server_options
@@ -94,6 +95,7 @@ def _refer_to_submit(_: click.Context, __: click.Parameter, listed: str | None) 
 def caption(
     paths: tuple[str, ...],
     model: Path | str | None,
+    language: str | None,
     device: str,
     threads: int | None,
     recursive: bool,
@@ -133,12 +135,11 @@ def caption(
     if out:
         avoided = click.get_current_context().params.get("avoid")  # the style has only its words
         _check_outputs(out, form, (file_of(model), avoided, *map(Path, paths)), overwrite=overwrite)
-    least = min_confidence or 0.0
     captioner = open_captioner(
-        model, style, asked, device=device, threads=threads,
-        best=best, gaze=gaze, min_confidence=least,
+        model, style, asked, device=device, threads=threads, language=language,
+        best=best, gaze=gaze, min_confidence=min_confidence,
     )  # fmt: skip
-    options = CaptionOptions(best, gaze or form == "html", least, style)
+    options = CaptionOptions(best, gaze or form == "html", min_confidence or 0.0, style)
     if out:
         given: Any = {"recursive": recursive, "retry_failed": retry_failed, "part": part}
         events = (watch if watched else caption_library)(captioner, paths, out, options, **given)

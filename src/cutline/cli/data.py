@@ -10,6 +10,7 @@ import click
 
 from cutline.cli.options import (
     json_option,
+    language_option,
     out_option,
     overwrite_option,
     quiet_option,
@@ -21,6 +22,7 @@ from cutline.datasets import SOURCES
 from cutline.datasets.catalog import DOWNLOADABLE, Plan, get_all
 from cutline.datasets.catalog import plan as plan_download
 from cutline.errors import CutlineError, FetchError
+from cutline.text.words import ENGLISH
 
 if TYPE_CHECKING:
     from cutline.datasets.validation import Problem
@@ -182,25 +184,33 @@ def _format_size(count: int) -> str:
 @data.command()
 @click.argument("folder", type=Path)
 @folder_kind_option
+@language_option
 @out_option("Also write an HTML page.")
 @overwrite_option
 @skip_bad_option
 @json_option("the same figures")
 @quiet_option
 def show(
-    folder: Path, kind: str, out: Path | None, overwrite: bool, skip_bad: bool, as_json: bool
+    folder: Path,
+    kind: str,
+    language: str | None,
+    out: Path | None,
+    overwrite: bool,
+    skip_bad: bool,
+    as_json: bool,
 ) -> None:
     """Summarize a data set: counts, lengths, words, damaged and duplicate pictures."""
-    from cutline.datasets import open_dataset
+    from cutline.datasets import open_in_language
     from cutline.io.atomic import write_text_file
     from cutline.io.outputs import require_page_output
     from cutline.reports.dataset import Summary, format_summary, render_summary, summarize
 
     if out:
         require_page_output(out, overwrite=overwrite)
-    source, bars = open_dataset({"kind": kind}, folder), Bars()
+    language = language or ENGLISH
+    source, bars = open_in_language(kind, folder, language), Bars()
     examples = _read_valid(source) if skip_bad else list(source)
-    for event in summarize(examples):
+    for event in summarize(examples, language=language):
         if not isinstance(event, Summary):
             bars.show("checking", event.done, event.total)
             continue
@@ -236,18 +246,19 @@ def _as_json(summary: "Summary") -> dict[str, Any]:
 @data.command()
 @click.argument("folder", type=Path)
 @folder_kind_option
+@language_option
 @json_option("one object per problem")
 @quiet_option
-def check(folder: Path, kind: str, as_json: bool) -> None:
+def check(folder: Path, kind: str, language: str | None, as_json: bool) -> None:
     """List all problems of a data set, by file and line.
 
     Problems that prevent training come last. The others, such as damaged pictures, which training
     leaves out, come first.
     """
-    from cutline.datasets import open_dataset
+    from cutline.datasets import open_in_language
     from cutline.datasets.validation import check_reading, find_copies, read
 
-    reading = read(open_dataset({"kind": kind}, folder))
+    reading = read(open_in_language(kind, folder, language or ENGLISH))
     problems = [*check_reading(reading), *find_copies(reading.examples)]
     problems += _find_unreadable(reading.examples)
     for problem in sorted(problems, key=lambda problem: problem.is_fatal):

@@ -32,6 +32,9 @@ from cutline.metrics import DEFAULT_METRICS
 from cutline.types import Example, Report
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from cutline.evaluation.diagnose import Inspection
     from cutline.evaluation.evaluate import Captioned
     from cutline.inference.captioner import Captioner
@@ -117,8 +120,10 @@ def evaluate(
         shown = [(each.example.image, each.text) for each in captioned[:100]]
         save_drawing(draw_contact_sheet(shown), sheet)
     named = only or ",".join(DEFAULT_METRICS)
-    chosen = choose_metrics(named, df="refs", train=None, warn=warn, watch=Bars().show)
-    report = score_split(captioned, metrics=chosen, draws=draws)
+    chosen = choose_metrics(
+        named, df="refs", train=None, warn=warn, watch=Bars().show, language=captioner.language
+    )
+    report = score_split(captioned, metrics=chosen, draws=draws, language=captioner.language)
     echo(json.dumps(report.as_json(), indent=2) if as_json else format_scores(report))
     if record:
         with needs_training():
@@ -131,7 +136,9 @@ def score_model(model: Path, data: Path, split: str) -> Report:
     from cutline.evaluation.evaluate import score_split
     from cutline.inference.captioner import load
 
-    return score_split(_caption_split(load(model), data, None, split))
+    captioner = load(model)
+    captioned = _caption_split(captioner, data, None, split)
+    return score_split(captioned, language=captioner.language)
 
 
 def _caption_split(
@@ -155,11 +162,13 @@ def find_examples(
 
     Raises `DataError` when there are none.
     """
-    from cutline.datasets import detect_source, open_dataset
+    from cutline.datasets import detect_source, open_dataset, open_in_language
+    from cutline.inference.network import language_of
 
-    source = open_dataset(
-        {"kind": kind} if kind else detect_source(card.get("source", {}), data), data
-    )
+    if kind:
+        source = open_in_language(kind, data, language_of(card))
+    else:
+        source = open_dataset(detect_source(card.get("source", {}), data), data)
     examples = [example for example in source if example.split == split and example.captions]
     if not examples:
         raise DataError(f"{data} has no pictures with captions in the split {split!r}")
@@ -206,7 +215,6 @@ def calibrate(
     """
     import numpy as np
 
-    from cutline.evaluation.evaluate import calibration_data
     from cutline.inference.calibration import (
         RIGHT,
         Calibration,
@@ -222,7 +230,7 @@ def calibrate(
         from cutline.models.onnx_export import record
     path = own_model(model) or PACKAGED
     captioner = load(model, device=device)
-    judged = [calibration_data(_caption_split(captioner, each, kind, split)) for each in data]
+    judged = [_judge(captioner, each, kind, split) for each in data]
     evidence = [own for each, _ in judged for own in each]
     good = np.concatenate([each for _, each in judged])
     confidence = cross_fit(evidence, good)
@@ -248,6 +256,16 @@ def calibrate(
         return
     echo(f"{fitted.rule}: {good.mean():.0%} are good; expected calibration error {error:.3f}")
     echo(f"threshold {found['threshold']:.2f}: {RIGHT:.0%} with that confidence or more are good")
+
+
+def _judge(
+    captioner: "Captioner", data: Path, kind: str | None, split: str
+) -> "tuple[list[dict[str, float]], NDArray[np.bool_]]":
+    """The evidence for each caption of a split, and whether it is good."""
+    from cutline.evaluation.evaluate import calibration_data
+
+    captioned = _caption_split(captioner, data, kind, split)
+    return calibration_data(captioned, language=captioner.language)
 
 
 @click.command()

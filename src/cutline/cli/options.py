@@ -1,7 +1,7 @@
 """Options shared by several commands, defined once so that they mean the same everywhere."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +12,7 @@ from cutline.cli.progress import set_quiet
 from cutline.engines import split_name
 from cutline.errors import CutlineError, ModelError
 from cutline.text.style import Form, Style, read_words
+from cutline.text.words import ENGLISH, primary_language
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -84,9 +85,86 @@ def _model_option(help: str) -> Decorator:
     return click.option("-m", "--model", type=_ModelName(), metavar="MODEL", help=help)
 
 
-model_option = _model_option(
-    "Model folder, one-file model, or hf:, onnx:, openai: or ollama:NAME [default: built in]."
+_MODEL_HELP = "Model folder, one-file model, or hf:, onnx:, openai: or ollama:NAME"
+model_option = _model_option(f"{_MODEL_HELP} [default: built in].")
+
+
+def _check_language(_: click.Context, __: click.Parameter, tag: str | None) -> str | None:
+    """The language of a tag without its region; raises `BadParameter` if it is not one."""
+    if tag is None:
+        return None
+    if not (language := primary_language(tag)):
+        raise click.BadParameter(f"{tag!r} is not a language tag such as en, de or pt-BR")
+    return language
+
+
+language_option = click.option(
+    "--language",
+    metavar="TAG",
+    callback=_check_language,
+    help="Language of the captions, such as de [default: the model's, or en].",
 )
+
+
+class _SpokenModel(_ModelName):
+    """A model, or `de=MODEL` for one that writes in that language; a pair of language and model."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The language, empty if none is named, and the path or name."""
+        if isinstance(value, tuple):
+            return value
+        tag, equals, rest = value.partition("=")
+        language = primary_language(tag) if equals and rest else ""
+        return language, super().convert(rest if language else value, param, ctx)
+
+
+def models_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`-m/--model` for one or several languages; the command receives `models` by language."""
+
+    @wraps(command)
+    def naming(*given: Any, model: Sequence[tuple[str, Path | str]], **options: Any) -> Any:
+        models = dict(model)
+        if len(models) < len(model):
+            raise click.UsageError("two models are named for the same language")
+        return command(*given, models=models, **options)
+
+    return click.option(
+        "-m",
+        "--model",
+        type=_SpokenModel(),
+        multiple=True,
+        metavar="MODEL",
+        help=f"{_MODEL_HELP}; de=MODEL for German [default: built in].",
+    )(naming)
+
+
+def model_by_language(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--model` and `--language`; the command receives the `model` of the `language`."""
+
+    @wraps(command)
+    def chosen(
+        *given: Any, models: Mapping[str, Path | str], language: str | None, **options: Any
+    ) -> Any:
+        model = choose_model(models, language)
+        return command(*given, model=model, language=language, **options)
+
+    return models_option(language_option(chosen))
+
+
+def choose_model(models: Mapping[str, Path | str], language: str | None) -> Path | str | None:
+    """The model of a language, or the one for any; None for the built-in one.
+
+    Raises `ModelError` if no model for the language was named.
+    """
+    if language is None and len(models) == 1:
+        return next(iter(models.values()))
+    if "" in models or language in (None, ENGLISH, *models):
+        return models.get(language or "", models.get(""))
+    named = f"; those named are for {', '.join(models)}" if models else ""
+    raise ModelError(
+        f"the built-in model writes English{named}: name a model for captions in {language!r} with "
+        f"--model {language}=PATH (docs/languages.md)"
+    )
 
 
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from cutline.cli.options import (
     df_option,
     draws_option,
     json_option,
+    language_option,
     overwrite_option,
     partial_option,
     quiet_option,
@@ -32,6 +33,7 @@ from cutline.evaluation.tables import (
 from cutline.io.outputs import require_output
 from cutline.io.references import read_predictions
 from cutline.metrics import METRICS
+from cutline.text.words import ENGLISH
 
 only_option = click.option(
     "--only",
@@ -48,6 +50,7 @@ only_option = click.option(
 @only_option
 @df_option
 @click.option("--train", type=Path, help="Training captions; captions not among them are novel.")
+@language_option
 @draws_option
 @click.option("--per-image", type=Path, help="Write the scores of each image here, as JSON Lines.")
 @overwrite_option
@@ -61,6 +64,7 @@ def score(
     only: str | None,
     df: str,
     train: Path | None,
+    language: str | None,
     draws: int,
     per_image: Path | None,
     overwrite: bool,
@@ -71,6 +75,7 @@ def score(
     The scores equal those of the COCO caption evaluator. The signatures record how each was
     computed.
     """
+    language = language or ENGLISH
     given = read_predictions(predictions)
     if per_image and not per_image.parent.is_dir():
         raise DataError(f"--per-image {per_image}: there is no folder {per_image.parent}")
@@ -80,8 +85,11 @@ def score(
     measurement = metrics.measure(
         given,
         load_references(references, split),
-        metrics=choose_metrics(only, df=df, train=train, warn=warn, watch=Bars().show),
+        metrics=choose_metrics(
+            only, df=df, train=train, warn=warn, watch=Bars().show, language=language
+        ),
         partial=partial,
+        language=language,
     )
     report = measurement.report(draws=draws)
     if per_image:
@@ -97,6 +105,7 @@ def score(
 @partial_option
 @only_option
 @df_option
+@language_option
 @click.option(
     "--draws",
     type=click.IntRange(min=20),
@@ -121,6 +130,7 @@ def compare(
     partial: bool,
     only: str | None,
     df: str,
+    language: str | None,
     draws: int,
     by: str | None,
     show: int,
@@ -130,13 +140,19 @@ def compare(
 
     ONE and OTHER are captions of the same images. Also shows the images that differ most.
     """
+    language = language or ENGLISH
     expected = load_references(references, split)
     captions = [read_predictions(path) for path in (one, other)]
     if partial:
         both = captions[0].keys() & captions[1].keys()
         captions = [{id: own[id] for id in own if id in both} for own in captions]
-    chosen = choose_metrics(only, df=df, train=None, warn=warn, watch=Bars().show)
-    measured = [metrics.measure(own, expected, metrics=chosen, partial=partial) for own in captions]
+    chosen = choose_metrics(
+        only, df=df, train=None, warn=warn, watch=Bars().show, language=language
+    )
+    measured = [
+        metrics.measure(own, expected, metrics=chosen, partial=partial, language=language)
+        for own in captions
+    ]
     differences = metrics.compare(*measured, draws=draws)
     if as_json:
         click.echo(json.dumps(differences_as_json(differences), indent=2))

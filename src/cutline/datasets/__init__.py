@@ -13,8 +13,9 @@ from typing import Any
 
 from cutline.errors import RecipeError
 from cutline.recipe import complete, find
+from cutline.text.words import ENGLISH
 
-__all__ = ["SOURCES", "detect_source", "open_dataset"]
+__all__ = ["SOURCES", "detect_source", "open_dataset", "open_in_language"]
 
 SOURCES = {
     "coco": "cutline.datasets.coco:Coco",
@@ -42,6 +43,14 @@ def open_dataset(options: Mapping[str, Any], folder: Path) -> Any:
         raise RecipeError(f"the source {options['kind']!r} is custom code, which is not run")
     chosen = {name: v for name, v in complete("source", options).items() if name != "kind"}
     return find("source", options)(folder, **chosen)
+
+
+def open_in_language(kind: str, folder: Path, language: str) -> Any:
+    """Open a data set of this kind, with the captions in that language if it has several."""
+    options = {"kind": kind}
+    if language != ENGLISH and "language" in complete("source", options):
+        options["language"] = language
+    return open_dataset(options, folder)
 
 
 def detect_source(options: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:

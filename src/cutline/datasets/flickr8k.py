@@ -11,7 +11,7 @@ Photographs in none of the three lists (91 of them) are left out.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -26,8 +26,13 @@ from cutline.datasets.validation import (
     read_lines,
 )
 from cutline.errors import DataError
+from cutline.text.words import ENGLISH
 from cutline.types import Example
 
+ENGLISH_CAPTIONS = "Flickr8k.token.txt"
+"""The authors' own captions, of all photographs; files of other captions may have fewer."""
+CAPTIONS = {"de": "Flickr8k.german.token.txt", "ar": "Flickr8k.arabic.full.txt"}
+"""Files of captions in other languages."""
 _LISTS = {
     "train": "Flickr_8k.trainImages.txt",
     "validation": "Flickr_8k.devImages.txt",
@@ -50,10 +55,19 @@ _ADVICE = (
 class Flickr8k:
     """Flickr8k in the authors' split: 6,000, 1,000 and 1,000 photographs."""
 
-    def __init__(self, folder: Path | str, *, captions: str = "Flickr8k.token.txt") -> None:
-        """`captions` may name another file of the same format: `Flickr8k.arabic.full.txt`."""
+    def __init__(
+        self, folder: Path | str, *, captions: str = ENGLISH_CAPTIONS, language: str = ENGLISH
+    ) -> None:
+        """The `captions` are another file of the same format if the `language` is `de` or `ar`.
+
+        Any other file can be named. Photographs without captions in such a file are left out.
+        """
         self.folder = Path(folder)
-        self.captions = captions
+        if language != ENGLISH and captions == ENGLISH_CAPTIONS:
+            if language not in CAPTIONS:
+                raise DataError(f"Flickr8k has no captions in {language!r} that are known by name")
+            captions = CAPTIONS[language]
+        self.captions, self.language = captions, language
 
     def __iter__(self) -> Iterator[Example]:
         return self.read().require_valid()
@@ -67,7 +81,12 @@ class Flickr8k:
                 self.folder, None, f"has no folder of photographs; looked for {looked}"
             )
             return Reading((), (problem,))
-        return assemble(chain(self._split_entries(), self._captions()), list_pictures(folder))
+        captions = list(self._captions())
+        entries: Iterable[Entry | Problem] = self._split_entries()
+        if self.captions != ENGLISH_CAPTIONS:
+            captioned = {entry.picture for entry in captions if isinstance(entry, Entry)}
+            entries = (e for e in entries if isinstance(e, Problem) or e.picture in captioned)
+        return assemble(chain(entries, captions), list_pictures(folder))
 
     def _split_entries(self) -> Iterator[Entry | Problem]:
         for split, name in _LISTS.items():

@@ -152,14 +152,17 @@ def inspect(
     if len(examples) < 2:
         raise DataError("an inspection needs at least two pictures that can be read")
     captions = _caption(engine, regions)
-    report = _score(examples, [caption.text for caption in captions])
+    language = engine.vocabulary.language
+    report = _score(examples, [caption.text for caption in captions], language)
     black = _caption(engine, encode(engine.model.encoder, _black(engine.view)))[0]
     scores = np.array([report.per_image[example.id][JUDGE] for example in examples])
     tried = examples[:VIEW_PICTURES]
     return Inspection(
         pictures=len(examples),
         report=report,
-        shuffled=_score(examples, [c.text for c in (*captions[1:], captions[0])]).scores[JUDGE],
+        shuffled=_score(examples, [c.text for c in (*captions[1:], captions[0])], language).scores[
+            JUDGE
+        ],
         like_black=float(np.mean([caption.text == black.text for caption in captions])),
         black_caption=black.text,
         habits=DegenerationStats.of([caption.words for caption in captions]),
@@ -263,10 +266,10 @@ def _caption(engine: TorchEngine, regions: Tensor) -> list[Caption]:
     ]
 
 
-def _score(examples: Sequence[Example], texts: Sequence[str]) -> Report:
+def _score(examples: Sequence[Example], texts: Sequence[str], language: str) -> Report:
     predictions = {example.id: text for example, text in zip(examples, texts, strict=True)}
     references = {example.id: example.captions for example in examples}
-    return metrics.score(predictions, references, partial=True)
+    return metrics.score(predictions, references, partial=True, language=language)
 
 
 def _black(view: View) -> NDArray[np.uint8]:
@@ -332,4 +335,5 @@ def _score_neighbours(
     mean, std = theirs.mean(dim=0), theirs.std(dim=0) + 1e-2
     unit = [torch.nn.functional.normalize((x - mean) / std, dim=1) for x in (ours, theirs)]
     nearest = (unit[0] @ unit[1].T).argmax(dim=1).tolist()
-    return _score(examples, [known[row].captions[0] for row in nearest]).scores[JUDGE]
+    texts = [known[row].captions[0] for row in nearest]
+    return _score(examples, texts, engine.vocabulary.language).scores[JUDGE]

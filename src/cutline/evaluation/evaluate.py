@@ -11,6 +11,7 @@ from cutline.inference.calibration import GOOD, JUDGE, weigh_evidence
 from cutline.inference.captioner import Captioner
 from cutline.metrics import DEFAULT_METRICS, Metric, score
 from cutline.text.style import Style
+from cutline.text.words import ENGLISH
 from cutline.types import Caption, Example, Report
 
 
@@ -40,20 +41,23 @@ def score_split(
     *,
     metrics: Sequence[str | Metric] = DEFAULT_METRICS,
     draws: int = 0,
+    language: str = ENGLISH,
 ) -> Report:
     """Score the captions against the references; a damaged picture counts as an empty caption."""
     pairs = list(captioned)
     predictions = {each.example.id: each.text for each in pairs}
     references = {each.example.id: each.example.captions for each in pairs}
-    return score(predictions, references, metrics=metrics, draws=draws, partial=True)
+    return score(
+        predictions, references, metrics=metrics, draws=draws, partial=True, language=language
+    )
 
 
 def calibration_data(
-    captioned: Iterable[Captioned],
+    captioned: Iterable[Captioned], *, language: str = ENGLISH
 ) -> tuple[list[dict[str, float]], NDArray[np.bool_]]:
     """The evidence for each caption, and whether it is good by `calibration.RULE`."""
     pairs = [each for each in captioned if isinstance(each.answer, Caption)]
-    per_image = score_split(pairs, metrics=[JUDGE]).per_image
+    per_image = score_split(pairs, metrics=[JUDGE], language=language).per_image
     good = np.array([per_image[each.example.id][JUDGE] >= GOOD for each in pairs])
     captions = (each.answer for each in pairs)
     return [weigh_evidence(c) for c in captions if isinstance(c, Caption)], good

@@ -13,13 +13,13 @@ from cutline.datasets import detect_source, open_dataset
 from cutline.errors import CutlineError, DataError, RecipeError, nearest
 from cutline.io.atomic import write_text_file
 from cutline.io.references import read_references
-from cutline.metrics import METRICS, Metric, open_metric
+from cutline.metrics import ENGLISH_ONLY, METRICS, Metric, open_metric
 from cutline.metrics.cider import Cider, CiderD, DocumentFrequencies
 from cutline.metrics.diversity import Diversity
 from cutline.metrics.meteor import Meteor
 from cutline.metrics.meteor_lexicon import find_dictionaries
 from cutline.metrics.significance import Difference
-from cutline.text.tokenizer import split_words
+from cutline.text.words import ENGLISH, words_in
 from cutline.types import Report
 
 UNITS = {"length": 1.0}
@@ -37,15 +37,23 @@ def choose_metrics(
     train: Path | None,
     warn: Callable[[str], None],
     watch: Callable[[str, int, int], None],
+    language: str = ENGLISH,
 ) -> list[Metric]:
-    """The metrics named in `only`, by default all but SPICE; without its data METEOR is left out.
+    """The metrics named in `only`, by default all but SPICE; METEOR is left out without its data.
 
     `df` are the document frequencies of CIDEr: `refs`, `coco` or a file. Captions in `train` do not
-    count as novel. `warn` is called with a sentence if METEOR is left out.
+    count as novel. `warn` is called with a sentence if METEOR is left out, as it is in
+    languages other than English.
     """
-    names = [name.strip() for name in only.split(",")] if only else _default_names(warn)
-    documents = _open_documents(df) if any(name.startswith("CIDEr") for name in names) else None
-    known = [split_words(text) for text in _read_all(train)] if train else ()
+    if df == "coco" and language != ENGLISH:
+        raise DataError(
+            f"--df coco has the frequencies of English words, not those in {language!r}"
+        )
+    names = [name.strip() for name in only.split(",")] if only else _default_names(warn, language)
+    documents = (
+        _open_documents(df, language) if any(name.startswith("CIDEr") for name in names) else None
+    )
+    known = [words_in(text, language) for text in _read_all(train)] if train else ()
     special: dict[str, Callable[[], Metric]] = {
         "CIDEr": lambda: Cider(documents),
         "CIDEr-D": lambda: CiderD(documents),
@@ -162,8 +170,11 @@ def differences_as_json(differences: Mapping[str, Difference]) -> dict[str, Any]
     }
 
 
-def _default_names(warn: Callable[[str], None]) -> list[str]:
+def _default_names(warn: Callable[[str], None], language: str) -> list[str]:
     names = [name for name in METRICS if name != "SPICE"]
+    if language != ENGLISH:
+        warn(f"METEOR is left out: {ENGLISH_ONLY['METEOR']} are of English")
+        return [name for name in names if name not in ENGLISH_ONLY]
     try:
         find_dictionaries()
     except CutlineError as error:
@@ -172,7 +183,7 @@ def _default_names(warn: Callable[[str], None]) -> list[str]:
     return names
 
 
-def _open_documents(df: str) -> DocumentFrequencies | None:
+def _open_documents(df: str, language: str) -> DocumentFrequencies | None:
     """COCO's, those of a file, or None for those of the references that are scored."""
     if df == "refs":
         return None
@@ -183,7 +194,8 @@ def _open_documents(df: str) -> DocumentFrequencies | None:
         return DocumentFrequencies.load(path)
     if not path.exists():
         raise DataError(f"--df {df}: must be refs, coco or a file{nearest(df, ('refs', 'coco'))}")
-    texts = [[split_words(text) for text in own] for own in read_references(path).values()]
+    references = read_references(path).values()
+    texts = [[words_in(text, language) for text in own] for own in references]
     return DocumentFrequencies.of(texts, name=path.name)
 
 

@@ -19,7 +19,7 @@ from cutline.engines import split_name
 from cutline.errors import ImageError, ModelError
 from cutline.images.load import Readable, Source, View
 from cutline.images.prefetch import Decoded, Undecoded, batches_of, decode, decode_ahead, in_order
-from cutline.inference.network import read_threshold
+from cutline.inference.network import language_of, read_threshold
 from cutline.inference.onnx import OnnxEngine
 from cutline.text.style import UNCONSTRAINED, Style
 from cutline.types import Abilities, Caption
@@ -95,6 +95,11 @@ class Captioner:
     def card(self) -> Mapping[str, Any]:
         """The model card: training data, scores, calibration."""
         return self.engine.card
+
+    @property
+    def language(self) -> str:
+        """The language of the captions, as a tag such as `de`."""
+        return language_of(self.card)
 
     @property
     def threshold(self) -> float:

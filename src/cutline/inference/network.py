@@ -18,8 +18,8 @@ from cutline.images.load import View
 from cutline.inference.calibration import Calibration, weigh_evidence
 from cutline.inference.fallback import finish, shorten
 from cutline.text.style import UNCONSTRAINED, Style
-from cutline.text.tokenizer import join_words
 from cutline.text.vocabulary import PAD, Vocabulary
+from cutline.text.words import ENGLISH, primary_language
 from cutline.types import Abilities, Caption, Concept, Written
 
 
@@ -107,6 +107,12 @@ def read_threshold(card: Mapping[str, Any], part: str) -> float:
     return float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 0.0
 
 
+def language_of(card: Mapping[str, Any]) -> str:
+    """The language of a model's captions by its card, which is untrusted; English by default."""
+    tag = card.get("language")
+    return (primary_language(tag) if isinstance(tag, str) else "") or ENGLISH
+
+
 def _read_candidate(written: Written, row: int, candidate: int, vocabulary: Vocabulary) -> Caption:
     ids = written.words[row, candidate]
     words = vocabulary.decode(ids.tolist())
@@ -120,7 +126,7 @@ def _read_candidate(written: Written, row: int, candidate: int, vocabulary: Voca
     if written.photograph is not None:
         photograph = float(written.photograph[row])
     concepts = _read_concepts(written, row, vocabulary)
-    text = join_words(words)
+    text = vocabulary.join(words)
     return Caption(
         text, words, sum(each), each, gaze=gaze, concepts=concepts, photograph=photograph
     )

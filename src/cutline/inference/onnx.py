@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cutline.errors import ModelError
 from cutline.images.load import View
-from cutline.inference.network import Network
+from cutline.inference.network import Network, language_of
 from cutline.models.onnx_format import FORMAT
 from cutline.models.onnx_runtime import (
     ended_after,
@@ -75,12 +75,13 @@ class OnnxEngine(Network):
         if self._metadata.get("format") != FORMAT:
             raise ModelError(f"{path} was made by a different version of cutline: export it again")
         try:
-            self.vocabulary = Vocabulary.of_lines(self._metadata["vocabulary"])
-            """The words by id."""
             self.view = View.from_dict(self._table("view"))
             """How pictures become pixels."""
             self.card: Mapping[str, Any] = self._table("card")
             """The model card: training data, scores, calibration."""
+            words, language = self._metadata["vocabulary"], language_of(self.card)
+            self.vocabulary = Vocabulary.of_lines(words, language=language)
+            """The words by id."""
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
 

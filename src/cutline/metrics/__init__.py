@@ -18,7 +18,7 @@ from cutline.metrics.cider import Cider
 from cutline.metrics.diversity import Diversity, count_distinct
 from cutline.metrics.ngrams import Floats, Words
 from cutline.metrics.significance import Difference, bootstrap_intervals, compare_paired
-from cutline.text.tokenizer import split_words
+from cutline.text.words import ENGLISH, words_in
 from cutline.types import Report
 from cutline.version import __version__
 
@@ -36,6 +36,12 @@ METRICS = {
 DEFAULT_METRICS = ("BLEU", "ROUGE-L", "CIDEr-D")
 """The default: fast, without extra dependencies."""
 TOKENIZER = "ptb"
+"""The tokenizer of English; of other languages it is `words` (`cutline.text.words`)."""
+ENGLISH_ONLY = {
+    "METEOR": "its stems, synonyms, paraphrases and weights",
+    "SPICE": "its parser",
+}
+"""Metrics with parts that exist only for English."""
 AT_ONCE = 20_000
 """Images whose words are in memory at a time; more than any usual test set has."""
 
@@ -115,14 +121,18 @@ def score(
     metrics: Sequence[str | Metric] = DEFAULT_METRICS,
     partial: bool = False,
     draws: int = 0,
+    language: str = ENGLISH,
 ) -> Report:
     """Score captions against references, as fractions, for the set and for each image.
 
     `draws` bootstrap samples give 95 % confidence intervals. Raises `DataError` if ids do not match
     (`partial` scores those that do) or an image has no reference, `RecipeError` for an unknown
-    metric. Warns if there is only one image, for which CIDEr is meaningless.
+    metric or one that does not know the `language`. Warns if there is only one image, for which
+    CIDEr is meaningless.
     """
-    measurement = measure(predictions, references, metrics=metrics, partial=partial)
+    measurement = measure(
+        predictions, references, metrics=metrics, partial=partial, language=language
+    )
     return measurement.report(draws=draws)
 
 
@@ -133,21 +143,27 @@ def measure(
     metrics: Sequence[str | Metric] = DEFAULT_METRICS,
     partial: bool = False,
     at_once: int = AT_ONCE,
+    language: str = ENGLISH,
 ) -> Measurement:
     """The statistics of each metric; raises what `score` raises.
 
     The words of `at_once` images are in memory at a time.
     """
     opened = [open_metric(metric) for metric in metrics]
+    for name in map(_name, opened):
+        if language != ENGLISH and name in ENGLISH_ONLY:
+            raise RecipeError(
+                f"{name} cannot score captions in {language!r}: {ENGLISH_ONLY[name]} are of English"
+            )
     pairs = pair(predictions, references, partial=partial)
     _check(pairs, opened)
-    chunks = _Chunks(list(pairs.values()), at_once)
+    chunks = _Chunks(list(pairs.values()), at_once, language)
     ready = [_prepare(metric, chunks) for metric in opened]
     found = [list[Floats]() for _ in opened]
     for predicted, expected in zip(chunks.predicted(), chunks.expected(), strict=True):
         for metric, rows in zip(ready, found, strict=True):
             rows.append(metric.statistics(predicted, expected))
-    signed = [_sign(metric, pairs, len(references)) for metric in opened]
+    signed = [_sign(metric, pairs, len(references), language) for metric in opened]
     measured = map(Measured, opened, map(np.concatenate, found), signed)
     diverse = any(isinstance(metric, Diversity) for metric in opened)
     counts = count_distinct(chain.from_iterable(chunks.predicted())) if diverse else {}
@@ -160,14 +176,15 @@ class _Chunks:
 
     pairs: Sequence[tuple[str, Sequence[str]]]
     size: int
+    language: str
 
     def predicted(self) -> Iterator[list[Words]]:
         for some in self._slices():
-            yield [split_words(caption) for caption, _ in some]
+            yield [words_in(caption, self.language) for caption, _ in some]
 
     def expected(self) -> Iterator[list[list[Words]]]:
         for some in self._slices():
-            yield [[split_words(text) for text in texts] for _, texts in some]
+            yield [[words_in(text, self.language) for text in texts] for _, texts in some]
 
     def _slices(self) -> Iterator[Sequence[tuple[str, Sequence[str]]]]:
         for start in range(0, len(self.pairs), self.size):
@@ -212,10 +229,13 @@ def _check(pairs: Mapping[str, tuple[str, Sequence[str]]], metrics: Sequence[Met
         )
 
 
-def _sign(metric: Metric, pairs: Mapping[str, tuple[str, Sequence[str]]], given: int) -> str:
+def _sign(
+    metric: Metric, pairs: Mapping[str, tuple[str, Sequence[str]]], given: int, language: str
+) -> str:
     images = f"{len(pairs)}" if len(pairs) == given else f"{len(pairs)}/{given}"
     references = sum(len(texts) for _, texts in pairs.values()) / len(pairs)
-    parts = {"tok": TOKENIZER, **metric.settings, "images": images, "refs": f"{references:.1f}"}
+    rules = {"tok": TOKENIZER} if language == ENGLISH else {"tok": "words", "lang": language}
+    parts = {**rules, **metric.settings, "images": images, "refs": f"{references:.1f}"}
     parts["cutline"] = __version__
     return "|".join([_name(metric), *(f"{key}:{value}" for key, value in parts.items())])
 

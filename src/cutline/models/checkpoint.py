@@ -113,7 +113,8 @@ def read_model(folder: Path, *, trust: bool = False) -> Checkpoint:
     """
     if folder.suffix == ".onnx":
         return _read_graph(folder, trust=trust)
-    recipe, vocabulary = read_recipe(folder, trust=trust), Vocabulary.load(folder / VOCABULARY)
+    recipe = read_recipe(folder, trust=trust)
+    vocabulary = Vocabulary.load(folder / VOCABULARY, language=recipe.language)
     if not (folder / WEIGHTS).exists():
         raise ModelError(f"{folder} has no {WEIGHTS} yet: its training has not completed an epoch")
     try:
@@ -173,9 +174,10 @@ def _read_graph(path: Path, *, trust: bool) -> Checkpoint:
     metadata = {entry.key: entry.value for entry in graph.metadata_props}
     if "recipe" not in metadata:
         raise ModelError(f"{path} carries no recipe: it was not made by `cutline export`")
+    recipe = Recipe.of(_read_table(metadata["recipe"], "recipe", path), trust=trust)
     return Checkpoint(
-        Recipe.of(_read_table(metadata["recipe"], "recipe", path), trust=trust),
-        Vocabulary.of_lines(metadata.get("vocabulary", "")),
+        recipe,
+        Vocabulary.of_lines(metadata.get("vocabulary", ""), language=recipe.language),
         tensors,
         _read_table(metadata.get("card", "{}"), "card", path),
     )

@@ -16,7 +16,7 @@ from cutline.images.shards import read_bytes, size_of
 from cutline.reports.charts import bar_chart
 from cutline.reports.html import render_page
 from cutline.reports.thumbnails import Progress, Thumbnail, try_thumbnail
-from cutline.text.tokenizer import split_words
+from cutline.text.words import ENGLISH, words_in
 from cutline.types import SPLITS, Example
 
 THRESHOLDS = (1, 2, 3, 4, 5, 8, 10, 20)
@@ -54,7 +54,9 @@ class Summary:
         return sum(length * count for length, count in self.lengths.items()) / captions
 
 
-def summarize(examples: Sequence[Example]) -> Iterator[Progress | Summary]:
+def summarize(
+    examples: Sequence[Example], *, language: str = ENGLISH
+) -> Iterator[Progress | Summary]:
     """Read every caption and every picture; the summary comes last."""
     damaged = []
     done = 0
@@ -62,7 +64,7 @@ def summarize(examples: Sequence[Example]) -> Iterator[Progress | Summary]:
         damaged += [str(answer) for answer in batch if isinstance(answer, ImageError)]
         done += len(batch)
         yield Progress(done, len(examples))
-    split = [(e.split, split_words(caption)) for e in examples for caption in e.captions]
+    split = [(e.split, words_in(caption, language)) for e in examples for caption in e.captions]
     words = Counter(word for name, caption in split if name == "train" for word in caption)
     lengths = Counter(len(caption) for _, caption in split)
     yield Summary(

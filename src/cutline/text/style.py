@@ -97,7 +97,7 @@ class Style:
 
     def avoided(self, words: Sequence[str]) -> NDArray[np.bool_]:
         """A mask (words,): whether each word is to be avoided."""
-        return np.array([word in self.avoid for word in words])
+        return np.array([word.lower() in self.avoid for word in words])
 
     def format(self, text: str) -> str:
         """Format the search's output as a sentence if `sentence` is set."""

@@ -334,7 +334,8 @@ class Experiment:
         if not self.folder.exists() and distributed.is_first():
             create_folder(self.folder, self.recipe, vocabulary)
         distributed.gather()
-        if Vocabulary.load(self.folder / "vocabulary.txt") != vocabulary:
+        path, language = self.folder / "vocabulary.txt", self.recipe.language
+        if Vocabulary.load(path, language=language) != vocabulary:
             raise DataError(
                 f"the captions of {self._places} have changed since the run in {self.folder} "
                 "started"
@@ -467,6 +468,7 @@ class Experiment:
     ) -> dict[str, Any]:
         return {
             **{name: value for name, value in self.recipe.claim.items() if name != "expected"},
+            "language": self.recipe.language,
             "source": dict(self.recipe.sections["source"]),
             **stage.card,
             "scores": {"validation": report.as_json()} if report else {},

@@ -27,6 +27,7 @@ from cutline.models.weights import (
 from cutline.recipe import Recipe
 from cutline.text.nouns import PERSON as PERSON_WORDS
 from cutline.text.vocabulary import Vocabulary
+from cutline.text.words import ENGLISH
 from cutline.training.batch_inputs import EncoderInput, TrainingInputs
 from cutline.training.concept_fitting import (
     PERSON,
@@ -143,6 +144,17 @@ def describe_data(
 
 def check_parts(recipe: Recipe) -> None:
     """Raise `RecipeError` if parts of a recipe are valid alone but not together."""
+    for options in (recipe.sections["source"], *recipe.mixed):
+        if options.get("language", recipe.language) != recipe.language:
+            raise RecipeError(
+                f"the captions of the source are in {options['language']!r}, but vocabulary."
+                f"language is {recipe.language!r}"
+            )
+    if uses_concepts(recipe) and recipe.language != ENGLISH:
+        raise RecipeError(
+            "a decoder with concepts needs English captions, whose nouns are known: "
+            'decoder.kind = "show-attend-tell" works in every language'
+        )
     alone = any(options["kind"] == "sentences" for options in recipe.mixed)
     if alone and any(options.accumulate > 1 for options in recipe.trainings):
         raise RecipeError("training.accumulate needs a recipe without sentences alone")

@@ -56,7 +56,10 @@ def validate(
         return Validation(captions, None, total / words if words else None)
     predictions = {e.id: c.text for e, c in zip(examples, captions, strict=True)}
     references = {example.id: example.captions for example in examples}
-    report = metrics.score(predictions, references, partial=True) if len(examples) > 1 else None
+    report = None
+    if len(examples) > 1:
+        language = engine.vocabulary.language
+        report = metrics.score(predictions, references, partial=True, language=language)
     return Validation(captions, report, total / words if words else None)
 
 

@@ -96,6 +96,7 @@
     // a phrase in place of a sentence has words, but looked nowhere
     if (!words.length) return make("p", "caption", told.caption);
     const shown = make("p", "caption");
+    shown.dir = "auto";
     shown.setAttribute("role", "toolbar");
     shown.setAttribute("aria-label", "the caption, word by word");
     const buttons = words.map((word, i) => {
