@@ -67,6 +67,12 @@ def test_the_cost_of_a_million_pictures_is_what_was_measured(monkeypatch):
     assert f"<!-- measured -->{told}<!-- /measured -->" in cluster.DOCUMENT.read_text()
 
 
+def test_the_figures_of_large_numbers_are_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    scale = importlib.import_module("scale")
+    assert scale.tell(json.loads(scale.RESULTS.read_text())) == scale.DOCUMENT.read_text()
+
+
 def test_the_card_in_the_documents_is_the_models_own():
     from cutline.reports.model_card import format_card
 
