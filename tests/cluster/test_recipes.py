@@ -43,7 +43,12 @@ def test_a_recipe_captions_as_cutline_does(engine, tmp_path):
     for photo in photos:
         shutil.copy(photo, tmp_path / "photos")
     (tmp_path / "recipe.py").write_text(_guard(RECIPES[engine]))
-    quiet = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    quiet = {
+        "HF_HUB_OFFLINE": "1",
+        "DO_NOT_TRACK": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ADDRESS": "local",
+    }
     quiet |= {"HF_HOME": str(tmp_path / "cache"), "PYSPARK_PYTHON": sys.executable}
 
     ran = subprocess.run(
