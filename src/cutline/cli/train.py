@@ -97,6 +97,12 @@ def recipes(as_json: bool) -> None:
     multiple=True,
     help="A data set to calibrate int8 and to measure its cost in CIDEr-D; may be repeated.",
 )
+@click.option(
+    "--to-hub-folder", "hub", type=Path, help="Write a folder for the Hugging Face hub instead."
+)
+@click.option(
+    "--preview", type=Path, multiple=True, help="With --to-hub-folder: picture to show; repeatable."
+)
 @trust_option
 @quiet_option
 def export(
@@ -105,15 +111,35 @@ def export(
     overwrite: bool,
     precision: str,
     data: tuple[Path, ...],
+    hub: Path | None,
+    preview: tuple[Path, ...],
     trust: bool,
 ) -> None:
-    """Export a model folder to one ONNX file: pixels in, captions out, no torch needed."""
+    """Export a model folder to one ONNX file: pixels in, captions out, no torch needed.
+
+    With --to-hub-folder, write a folder that `hf upload` takes as it is: the model (exported before,
+    or a one-file model), its card with the scores, and a preview of captions.
+    """
     from cutline.io.outputs import require_output
 
+    if hub:
+        _write_hub_folder(model, hub, preview, overwrite=overwrite)
+        return
     out = out or model / "model.onnx"
     own = [path for path in model.glob("*") if path.name != "model.onnx"]
     require_output(out, (*data, *(own or [model])), overwrite=overwrite)
     _export(model, out, precision, data, trust=trust)
+
+
+def _write_hub_folder(
+    model: Path, folder: Path, pictures: tuple[Path, ...], *, overwrite: bool
+) -> None:
+    from cutline.inference.captioner import load
+    from cutline.reports.hub_folder import write_hub_folder
+
+    sizes = write_hub_folder(load(model), folder, pictures=pictures, overwrite=overwrite)
+    note(f"{folder}: {sum(sizes.values()) / 1e6:.1f} MB in {', '.join(sizes)}")
+    note(f"`hf upload OWNER/NAME {quote(str(folder))}` puts it on the hub")
 
 
 def _export(

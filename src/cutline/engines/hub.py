@@ -52,6 +52,8 @@ class Repository:
         with needs("huggingface_hub", "hub"):
             from huggingface_hub import hf_hub_download
             from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
+            from huggingface_hub.utils import logging
+        logging.set_verbosity_error()  # its errors are raised, too
         with as_model_error(self.name):
             try:
                 return Path(hf_hub_download(self.name, file, revision=self.revision))
