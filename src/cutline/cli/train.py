@@ -117,8 +117,8 @@ def export(
 ) -> None:
     """Export a model folder to one ONNX file: pixels in, captions out, no torch needed.
 
-    With --to-hub-folder, write a folder that `hf upload` takes as it is: the model (exported before,
-    or a one-file model), its card with the scores, and a preview of captions.
+    With --to-hub-folder, write a folder that `hf upload` takes as it is: the model (exported
+    before, or a one-file model), its card with the scores, and a preview of captions.
     """
     from cutline.io.outputs import require_output
 

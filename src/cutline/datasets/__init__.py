@@ -21,9 +21,13 @@ SOURCES = {
     "coco": "cutline.datasets.coco:Coco",
     "flickr8k": "cutline.datasets.flickr8k:Flickr8k",
     "folder": "cutline.datasets.folder:Folder",
+    "hf": "cutline.datasets.hub:HubDataset",
     "shapes": "cutline.datasets.shapes:Shapes",
     "shards": "cutline.datasets.shards:Shards",
 }
+
+HUB = "hf:"
+"""How the name of a data set begins that the library datasets opens."""
 
 MIXTURE_ONLY = {
     "sentences": "cutline.datasets.sentences:Sentences",
@@ -54,7 +58,13 @@ def open_in_language(kind: str, folder: Path, language: str) -> Any:
 
 
 def detect_source(options: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-    """The source options for a folder: `options`, or `folder` if it has a `captions.csv`."""
-    own = any((folder / name).is_file() for name in ("captions.csv", "captions.jsonl"))
+    """The source options for a folder: `options`, or `folder` if it has a `captions.csv`.
+
+    For a name such as `hf:owner/name`, those of a data set of the library datasets.
+    """
+    if str(folder).startswith(HUB):
+        return {"kind": "hf"}
+    names = ("captions.csv", "captions.jsonl", "metadata.csv", "metadata.jsonl")
+    own = any((folder / name).is_file() for name in names)
     kind = options.get("kind") if isinstance(options, Mapping) else None
     return {"kind": "folder"} if own and kind in ("flickr8k", "coco") else options

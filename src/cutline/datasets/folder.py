@@ -1,4 +1,4 @@
-"""A folder of pictures with captions in one of four formats.
+"""A folder of pictures with captions in one of five formats.
 
 - `captions.jsonl`, one picture per line:
   `{"image": "dog.jpg", "captions": ["a dog", "a brown dog"], "split": "train"}`
@@ -7,6 +7,8 @@
   `image,caption,split`; one line per caption, several for a picture with several captions;
 - `captions.json` in COCO's format: `images` with `id`, `file_name` and optionally `split`,
   `annotations` with `image_id` and `caption`;
+- `metadata.jsonl` or `metadata.csv` as in `imagefolder` of the library datasets, with `file_name`
+  and `text` for `image` and `caption`;
 - a text file beside each picture (`dog.txt` beside `dog.jpg`), one caption per line.
 
 Pictures may be in subfolders; lines refer to them by their path in the folder, or by the bare file
@@ -34,7 +36,16 @@ from cutline.images.formats import is_picture
 from cutline.types import SPLITS, Example
 
 _SYNONYMS = {"dev": "validation", "val": "validation", "valid": "validation"}
-_FILES = ("captions.jsonl", "captions.csv", "captions.txt", "captions.json")
+_FILES = (
+    "captions.jsonl",
+    "captions.csv",
+    "captions.txt",
+    "captions.json",
+    "metadata.jsonl",
+    "metadata.csv",
+)
+_IMAGEFOLDER = {"file_name": "image", "text": "caption"}
+"""The names of imagefolder, for ours."""
 _COLUMNS = ("image", "caption", "split")
 
 
@@ -177,6 +188,8 @@ def _parse_object(line: str, *, names: Mapping[str, str]) -> list[Fields]:
         raise DataError("broken JSON: it is nested too deeply") from None
     except ValueError:
         raise DataError("broken JSON: it contains a number with thousands of digits") from None
+    if isinstance(record, dict):
+        record = {_IMAGEFOLDER.get(name, name): value for name, value in record.items()}
     if not isinstance(record, dict) or not isinstance(record.get("image"), str):
         raise DataError("a line must be an object with the name of an 'image'")
     picture, split = _resolve(record["image"], names), parse_split(record.get("split"))
@@ -206,6 +219,7 @@ def _read_csv(file: Path, names: Mapping[str, str]) -> Iterator[Entry | Problem]
     header = first.decode("utf-8-sig", errors="replace").strip()
     separator = max(",;\t", key=header.count)
     columns = [column.strip(' "').lower() for column in header.split(separator)]
+    columns = [_IMAGEFOLDER.get(column, column) for column in columns]
     wrong = [column for column in columns if column not in _COLUMNS]
     if wrong or columns.count("image") != 1 or columns.count("caption") != 1:
         named = (

@@ -53,7 +53,7 @@ class Repository:
             from huggingface_hub import hf_hub_download
             from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
             from huggingface_hub.utils import logging
-        logging.set_verbosity_error()  # its errors are raised, too
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # its errors are raised, too
         with as_model_error(self.name):
             try:
                 return Path(hf_hub_download(self.name, file, revision=self.revision))

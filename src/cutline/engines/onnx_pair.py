@@ -17,15 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cutline.engines.hub import Repository, digest, needs
-from cutline.engines.texts import caption_of, choose, require_candidates
+from cutline.engines.texts import TOKENS, caption_of, choose, require_candidates
 from cutline.errors import ModelError
 from cutline.images.load import WholeView
 from cutline.models.onnx_runtime import onnxruntime, session_options, usable_cores
 from cutline.text.style import UNCONSTRAINED, Style
 from cutline.types import Abilities, Caption
 
-MOST_WORDS = 64
-"""Tokens of a caption, unless the model's own limit is lower."""
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
@@ -169,8 +167,8 @@ class _Tokens:
         start = _first(tables, "decoder_start_token_id", "bos_token_id")
         ends = _first(tables, "eos_token_id")
         self.start, self.ends = start, ends if isinstance(ends, list) else [ends]
-        most = _first(tables, "max_length") or MOST_WORDS
-        self.most = min(int(most), MOST_WORDS) if isinstance(most, int) and most > 1 else MOST_WORDS
+        most = _first(tables, "max_length") or TOKENS
+        self.most = min(int(most), TOKENS) if isinstance(most, int) and most > 1 else TOKENS
         numbers = [self.start, *self.ends]
         words = decoder.get("vocab_size", 0)
         size = self._tokenizer.get_vocab_size()

@@ -16,6 +16,8 @@ PROMPT = (
     "Answer with the sentence only."
 )
 """What models that read a prompt are asked, unless told otherwise."""
+TOKENS = 60
+"""The longest caption, in tokens, of a model that runs here."""
 LONGEST = 2_000
 """Characters of a caption; what is longer is no caption."""
 _THOUGHTS = re.compile(r"^\s*<think>.*?(</think>|$)", re.DOTALL)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cutline.engines.hub import Repository, digest_files
-from cutline.engines.texts import PROMPT, caption_of, choose, require_candidates
+from cutline.engines.texts import PROMPT, TOKENS, caption_of, choose, require_candidates
 from cutline.errors import ModelError
 from cutline.images.load import WholeView
 from cutline.models.device import resolve_device
@@ -27,8 +27,6 @@ from cutline.types import Abilities, Caption
 
 CANDIDATES = 10
 """The largest number of beams, each a candidate."""
-WORDS = 60
-"""The longest caption, in tokens."""
 TASKS = {"florence2": "<CAPTION>"}
 """What models that know a few tasks are asked, by type."""
 BATCH = 4
@@ -62,7 +60,7 @@ class TransformersEngine:
         self._beams = self._model.generation_config.num_beams or 1
         commit = getattr(config, "_commit_hash", None)
         version = digest_files(repository.folder) if repository.folder else commit
-        about = [version, str(self._model.dtype), self._asked, self._beams, WORDS]
+        about = [version, str(self._model.dtype), self._asked, self._beams, TOKENS]
         self.card: Mapping[str, Any] = {
             "title": name,
             "fingerprint": sha256(json.dumps(about).encode()).hexdigest(),
@@ -91,7 +89,7 @@ class TransformersEngine:
                 num_beams=beams,
                 num_return_sequences=beams,
                 do_sample=False,
-                max_new_tokens=WORDS,
+                max_new_tokens=TOKENS,
                 output_scores=True,
                 return_dict_in_generate=True,
             )
