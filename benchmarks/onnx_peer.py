@@ -30,8 +30,10 @@ class Decoder(torch.nn.Module):
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         for layer in range(len(past) // 2):
             cache.self_attention_cache.update(past[2 * layer], past[2 * layer + 1], layer)
+        length = past[0].shape[2]
         found = self.decoder(
             input_ids=input_ids,
+            position_ids=torch.arange(length, length + input_ids.shape[1])[None],
             encoder_hidden_states=encoder_hidden_states,
             past_key_values=cache,
             use_cache=True,
