@@ -75,3 +75,13 @@ def test_a_folder_of_parts_is_read_like_one_table(tiny, album, tmp_path):
         "part-000000.parquet",
         "part-000001.parquet",
     ]
+
+
+def test_an_engine_needs_a_folder_and_takes_no_options_of_files(run):
+    code, _, err = run("caption", ".", "--engine", "daft", "--sentence", "--threads", 2)
+    assert code == 2 and "--engine needs what to caption and a folder" in err
+
+    for option in ("--json", "--gaze", "--watch", "--overwrite", "--best=2"):
+        code, _, err = run("caption", ".", "--engine", "daft", option)
+        assert code == 2 and "cannot be combined with --engine" in err
+    assert run("caption", ".", "--ray", "auto")[0] == 2

@@ -15,11 +15,9 @@ from cutline.text.style import Style
 if TYPE_CHECKING:
     from cutline.inference.parts import Part
 
-UNUSED = (
-    *("device", "as_json", "gaze", "best", "overwrite", "watched", "form", "apply", "keywords"),
-    *("part", "asked", "prompt", "timeout"),
-)
-"""Parameters of `cutline caption` that mean nothing with --engine."""
+USED = ("paths", "model", "threads", "recursive", "min_confidence", "style", "out", "retry_failed")
+"""Parameters of `cutline caption` that mean the same with --engine, beside those of the style."""
+STYLE = ("style_form", "any_picture", "sentence", "is_neutral", "avoid", "max_chars")
 
 
 def _parse_part(_: click.Context, __: click.Parameter, text: str | None) -> "Part | None":
@@ -49,8 +47,7 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 raise click.UsageError("--ray needs --engine daft")
             return command(**given)
         _refuse_unused()
-        used = {name: value for name, value in given.items() if name not in UNUSED}
-        sys.exit(_caption_on_daft(ray=ray, **used))
+        sys.exit(_caption_on_daft(ray=ray, **{name: given[name] for name in USED}))
 
     address = click.option(
         "--ray", metavar="ADDRESS", help="With --engine: a Ray cluster (experimental)."
@@ -68,7 +65,8 @@ def _refuse_unused() -> None:
     context = click.get_current_context()
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in UNUSED and source is ParameterSource.COMMANDLINE:
+        known = parameter.name in ("engine", "ray", "quiet", *USED, *STYLE)
+        if source is ParameterSource.COMMANDLINE and not known:
             raise click.UsageError(f"{parameter.opts[0]} cannot be combined with --engine")
 
 
