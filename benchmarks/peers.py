@@ -8,7 +8,7 @@ Each captioner is a process of its own with one thread. The peers have their rea
 random weights (they cost what trained ones cost), start from pixels and write 20 tokens, greedily.
 cutline runs before and after all of them, from the file to the caption, by beam search. CPU-seconds
 are of the process, so other work on the machine hardly counts. Writes benchmarks/peers.json and the
-marked parts of README.md and docs/engines.md.
+marked part of README.md.
 """
 
 import json
@@ -300,14 +300,16 @@ def tell(results: Mapping[str, Any]) -> str:
         for name, found in measured.items()
     ]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    again = results.get("cutline_after_to_before")
+    stable = f"; a second run at the end took {again} times as long" if again else ""
+    missing = ", ".join(name for name in PEERS if name not in measured)
     notes = (
         f"One picture on one core, warm, in a process of its own; {about['machine']}, "
         f"{about['date']}, {versions}, by `python benchmarks/peers.py`. cutline goes from the file "
-        f"to the caption (beam search, 8 bits); a second run at the end took "
-        f"{results.get('cutline_after_to_before', 1)} times as long. The others have their real "
-        f"configurations and random weights, start from pixels and write {TOKENS} tokens greedily, "
-        "in single precision unless it says int8; SmolVLM reads 832 tokens of the picture, LFM2-VL "
-        "256. Trained ones caption better than cutline, at this cost."
+        f"to the caption (beam search, 8 bits){stable}. The others have their real configurations "
+        f"and random weights, start from pixels and write {TOKENS} tokens greedily, in single "
+        "precision unless it says int8. Trained ones caption better than cutline, at this cost."
+        + (f" Not measured yet: {missing}." if missing else "")
     )
     head = (
         "| | CPU-seconds a picture | cutline's cost times | memory at its peak |\n|---|---|---|---|"

@@ -73,6 +73,13 @@ def test_the_figures_of_large_numbers_are_what_was_measured(monkeypatch):
     assert scale.tell(json.loads(scale.RESULTS.read_text())) == scale.DOCUMENT.read_text()
 
 
+def test_the_cost_of_other_captioners_is_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    peers = importlib.import_module("peers")
+    told = peers.tell(json.loads(peers.RESULTS.read_text()))
+    assert f"<!-- peers -->{told}<!-- /peers -->" in README
+
+
 def test_the_card_in_the_documents_is_the_models_own():
     from cutline.reports.model_card import format_card
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from cutline.errors import DataError, ModelError
 from cutline.inference.captioner import Captioner
+from cutline.inference.network import language_of
 from cutline.io.atomic import atomic_write, write_text_file
 from cutline.reports.attention import draw_contact_sheet, save_drawing
 from cutline.reports.model_card import format_card
@@ -92,6 +93,7 @@ def _metadata(card: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "license", "mit" if is_mit else "other"
     if licence and not is_mit:
         yield "license_name", licence[:100]
+    yield "language", language_of(card)
     yield "tags", ["image-captioning", "alt-text", "onnx", "cutline"]
     results = list(_results(card))
     if results:
