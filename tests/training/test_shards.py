@@ -105,6 +105,7 @@ def test_tar_shards_train_as_the_same_pictures_in_a_folder_and_resume_to_the_sam
     assert before + after == from_folder
 
 
+@pytest.mark.slow
 def test_a_table_trains_as_the_same_pictures_in_a_folder(home, table, from_folder):
     assert train(home, "table", "from-table") == from_folder
 
