@@ -79,7 +79,9 @@ image::dog.png[link=https://example.org]
 
 image::dog.png[image,100]
 
+|===
 a|image::dog.png[]
+|===
 
 * item
 +
@@ -247,9 +249,8 @@ def test_docutils_reads_the_texts_and_nothing_else_has_changed():
     page = RST.replace("code-block", "code")
     before, after = read(page), read(filled("a.rst", page).content.decode())
     texts = [image.get("alt") for image in after.findall(nodes.image)]
-    assert texts == ["Zyx wvu."] * 2 + ["image", "Zyx wvu.", "a", "b", "a", "b", "Zyx wvu."] or (
-        texts.count("Zyx wvu.") == 4
-    )
+    assert texts.count("Zyx wvu.") == 4
+    assert texts.count("image") == 1
     for image in after.findall(nodes.image):
         if image.get("alt") == "Zyx wvu.":
             del image["alt"]

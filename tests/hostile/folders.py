@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import posixpath
 import sqlite3
 import struct
 import zipfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 from warnings import catch_warnings, simplefilter
+from xml.sax.saxutils import quoteattr
 
 from hostile.material import Material
 from hostile.mutations import (
@@ -251,6 +253,49 @@ def make_zip(dice: Random, folder: Path, material: Material) -> Path:
     return path
 
 
+def make_document(dice: Random, folder: Path, material: Material) -> Path:
+    """A book, document or presentation, mutated in its text or as a zip."""
+    name, member, text = dice.choice(DOCUMENTS)
+    if dice.random() < 0.6:
+        text = mutate_text(dice, text)
+    if dice.random() < 0.05:
+        text += dice.choice(("<a>", "&b;", "<!--", '<wp:docPr x="')) * 50_000
+    inside = encode_strangely(dice, text)
+    inside = mutate_bytes(dice, inside) if dice.random() < 0.3 else inside
+    if dice.random() < 0.02:
+        inside += bytes(2 * 10**8)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(member, inside)
+        archive.writestr(f"{posixpath.dirname(member)}/img/w0.png", material.picture)
+        rels = f"{posixpath.dirname(member)}/_rels/{posixpath.basename(member)}.rels"
+        target = dice.choice(("img/w0.png", "/etc/passwd", "../../../home/precious", *TEXTS))
+        relations = mutate_text(dice, _RELATIONS.format(quoteattr(target)))
+        archive.writestr(rels, relations.encode("utf8", "surrogatepass"))
+    content = file.getvalue()
+    path = folder / name
+    path.write_bytes(mutate_bytes(dice, content) if dice.random() < 0.3 else content)
+    return path
+
+
+_PICTURE = (
+    '<wp:inline><wp:docPr id="1" name="x" descr=""/><a:graphic><pic:pic><a:blip r:embed="r1"/>'
+    "</pic:pic></a:graphic></wp:inline>"
+)
+_SPACES = 'xmlns:wp="w" xmlns:a="a" xmlns:pic="p" xmlns:r="r" xmlns:p="p"'
+_RELATIONS = '<Relationships>\n<Relationship Id="r1" Target={}/>\n</Relationships>'
+DOCUMENTS = (
+    ("a.epub", "OEBPS/one.xhtml", '<html xmlns="x">\n<p><img src="img/w0.png"/></p>\n</html>'),
+    ("a.docx", "word/document.xml", f"<w {_SPACES}>\n{_PICTURE}\n{_PICTURE}\n</w>"),
+    (
+        "a.pptx",
+        "ppt/slides/slide1.xml",
+        f'<s {_SPACES}>\n<p:pic><p:nvPicPr><p:cNvPr id="1" name="x"/></p:nvPicPr>\n'
+        '<p:blipFill><a:blip r:embed="r1"/></p:blipFill></p:pic>\n</s>',
+    ),
+)
+
+
 def _member(dice: Random, number: int) -> str:
     plain = (f"annotations/{number}.json", f"{number}.json", "annotations", "a/b/c/d/e.txt")
     bad = (
@@ -278,8 +323,18 @@ def _member(dice: Random, number: int) -> str:
 # ------------------------------------------------------------------------------------------ pages
 
 
+CONSTRUCTS = (
+    "{{< figure ", '{{< figure src="', "{% include image ", "image:a", "image::a[", "pass:[", "/[",
+    ".. image:: a\n ", "import a\n", "`${", "<a b={", "{/**/", "<p>{a < ",
+    ".. figure::\n   :alt: x\n",
+)  # fmt: skip
+"""What begins something in JSX, AsciiDoc, reStructuredText or a shortcode."""
+
+
 def make_page(dice: Random, folder: Path, material: Material) -> Path:
     """A page of `hostile_pages`, beside its pictures, mutated as text and as bytes."""
+    if dice.random() < 0.2:
+        return make_document(dice, folder, material)
     (folder / "img").mkdir()
     for name in WANTED:
         (folder / "img" / name.replace("%20", " ")).write_bytes(material.picture)
@@ -290,7 +345,7 @@ def make_page(dice: Random, folder: Path, material: Material) -> Path:
     if dice.random() < 0.5:
         text = mutate_text(dice, text)
     if dice.random() < 0.03:
-        text += dice.choice(("<div>", "> ", "![](", "<!--", "{{", "[", "`")) * 20_000
+        text += dice.choice(("<div>", "> ", "![](", "<!--", "{{", "[", "`", *CONSTRUCTS)) * 20_000
     content = encode_strangely(dice, text)
     path = folder / name
     path.write_bytes(mutate_bytes(dice, content) if dice.random() < 0.4 else content)

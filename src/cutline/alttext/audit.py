@@ -7,7 +7,7 @@ tree of the W3C's Web Accessibility Initiative: https://www.w3.org/WAI/tutorials
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from html import unescape
@@ -21,7 +21,19 @@ from cutline.alttext.language import find_language
 from cutline.alttext.markdown import Document, Image
 from cutline.alttext.page_text import PageText
 from cutline.alttext.placeholders import is_placeholder
-from cutline.alttext.urls import Inline, Local, NotFound, Outside, Place, Remote, Templated, locate
+from cutline.alttext.urls import (
+    Inline,
+    Local,
+    Member,
+    NotFound,
+    Outside,
+    Place,
+    Remote,
+    Templated,
+    locate,
+)
+from cutline.errors import DataError
+from cutline.io.zips import read_member
 
 MAX_TINY_SIDE = 2
 """Pixels: images at most this wide or high are spacers or tracking pixels."""
@@ -89,6 +101,8 @@ class Picture:
     """What is written before and after the alt text: ` alt="` and `"`."""
     language: str = ""
     """The language in which readers will take the alt text: `de-AT`; empty if unknown."""
+    lang_name: str = "lang"
+    """The attribute for a language: `xml:lang` in books."""
     in_json: bool = False
     """Whether it is in a JSON string, as in a notebook."""
     has_own_language: bool = False
@@ -102,6 +116,20 @@ class Picture:
         """Whether a needed alt text is missing."""
         fine = (State.PRESENT, State.DECORATIVE, State.UNKNOWN, State.FILLED)
         return self.state not in fine
+
+
+@dataclass(frozen=True)
+class Page:
+    """A file as it was when it was read, or a member of an archive."""
+
+    path: Path
+    content: bytes
+    """Empty for an archive, which is read again to be written."""
+    pictures: tuple[Picture, ...]
+    encoding: str
+    """The encoding for new alt texts: `utf-8`, `utf-16-le`, or `ascii` if uncertain."""
+    members: tuple["Page", ...] = ()
+    """Of an archive: the parts that have pictures."""
 
 
 _ALT = re.compile(r"(?::|v-bind:|x-bind:|th:|data-th-|ng-attr-|bind:|\[|\[attr\.)?alt\]?(?:\.\w+)?")
@@ -132,8 +160,15 @@ _CONTROL = re.compile(
 class Reader:
     """Finds the images of one page."""
 
-    def __init__(self, page: PageText, roots: tuple[Path, ...], language: str = "") -> None:
+    def __init__(
+        self,
+        page: PageText,
+        roots: tuple[Path, ...],
+        language: str = "",
+        locate: Callable[[str], Place] | None = None,
+    ) -> None:
         self.text, self.roots, self.base, self.language = page, roots, "", language
+        self.locate = locate or self.find
         self.links = list[_Link]()
         """The links and buttons of the page that were closed."""
         self.imports = Imports({}, frozenset())
@@ -233,6 +268,10 @@ class Reader:
                 picture = replace(picture, place=Templated())
         return replace(picture, language=own or self.language, has_own_language=bool(own))
 
+    def find(self, source: str) -> Place:
+        """The place of a URL."""
+        return locate(source, self.text.path, self.roots, base=self.base)
+
     def replace_value(self, picture: Picture, alt: Attribute) -> Picture:
         """The image, with the span of its placeholder as what the new alt text replaces."""
         written = alt.value or ""
@@ -256,7 +295,7 @@ class Reader:
         picture = replace(picture, quote=quote, opening=opening, closing=quote)
         if state and state is not State.PLACEHOLDER:
             return replace(picture, state=state)
-        place = locate(source, self.text.path, self.roots, base=self.base)
+        place = self.locate(source)
         picture = replace(picture, place=place)
         if state is State.PLACEHOLDER:
             picture = replace(picture, state=state)
@@ -332,6 +371,13 @@ def _is_operable(tag: Tag) -> bool:
     return addressed and tag.get("aria-hidden") != "true" and tag.get("hidden") is None
 
 
+def judge_text(text: str, source: str) -> tuple[State, str]:
+    """Whether an alt text says something, and the reason; blanks mark a decorative image."""
+    if is_placeholder(text, source):
+        return State.PLACEHOLDER, describe_placeholder(text)
+    return (State.PRESENT, "") if text.strip() else (State.DECORATIVE, EMPTY)
+
+
 def describe_placeholder(text: str) -> str:
     """Why a text is none."""
     return f'its alt text is a placeholder: "{text.strip()}"'
@@ -400,6 +446,8 @@ def _why_decorative(place: Place, source: str) -> str:
     match place:
         case Local(path):
             content = _read_start(path)
+        case Member(archive, name):
+            content = _read_member_start(archive, name)
         case Inline(content):
             pass
         case _:
@@ -409,6 +457,13 @@ def _why_decorative(place: Place, source: str) -> str:
     if _SPACER.search(source):
         return "its name is that of a spacer"
     return "it is at most two pixels wide or high" if _is_tiny(content) else ""
+
+
+def _read_member_start(archive: Path, name: str) -> bytes:
+    try:
+        return read_member(archive, name, MAX_TINY_BYTES + 1)
+    except DataError:  # the captioner will report it
+        return b""
 
 
 def _read_start(path: Path) -> bytes:

@@ -10,6 +10,7 @@ it.
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,14 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from cutline.alttext.audit import Picture, State
+from cutline.alttext.audit import Page, Picture, State
 from cutline.alttext.diff import Edit, as_diff
 from cutline.alttext.language import differs, is_same
-from cutline.alttext.pages import Page, Skipped, find_pages
-from cutline.alttext.urls import Inline, Local, Place, Remote
+from cutline.alttext.pages import Skipped, find_pages
+from cutline.alttext.urls import Inline, Local, Member, Place, Remote
 from cutline.errors import CutlineError, DataError, FetchError, ImageError
 from cutline.images.prefetch import in_order
 from cutline.io.atomic import atomic_write, explain_hard_links, require_writable
+from cutline.io.zips import DAMAGED, read_member, replace_members
 from cutline.types import Caption
 
 CaptionEach = Callable[[Iterable[Path | bytes]], Iterator[Caption | ImageError]]
@@ -71,7 +73,16 @@ class Change:
     def diff(self) -> bytes:
         """A unified diff for `patch -p1` or `git apply`; in UTF-8 for UTF-16 pages."""
         page = self.page
+        if page.members:  # `patch` passes over such lines
+            filled = (each for each in self.pictures if each.state is State.FILLED)
+            return b"".join(os.fsencode(_as_line(each)) for each in filled)
         return as_diff(page.path.as_posix().lstrip("/"), page.content, self.edits, page.encoding)
+
+
+def _as_line(picture: Picture) -> str:
+    """`book.epub/text/one.xhtml:12: img/dog.png: A dog.`"""
+    line = f"{picture.page}:{picture.line}: {picture.source}: {picture.alt}"
+    return "".join(sign if sign.isprintable() else " " for sign in line) + "\n"
 
 
 # ------------------------------------------------------------------------------------------ check
@@ -123,7 +134,7 @@ def fill(
         else:
             pages.append(page)
     states = {State.MISSING, State.REMOTE} | ({State.PLACEHOLDER} if placeholders else set())
-    kinds = (Local, Inline, Remote) if fetch else (Local, Inline)
+    kinds = (Local, Member, Inline, *([Remote] if fetch else []))
     shown = (picture for page in pages for picture in page.pictures if picture.state in states)
     asked = dict.fromkeys(
         (_spoken(p, language, others), p.place) for p in shown if isinstance(p.place, kinds)
@@ -135,15 +146,20 @@ def fill(
         for place, answer in _caption(places, speaker.caption_each, fetch) if places else ():
             answers[tag, place] = answer
             yield Captioned(len(answers), len(asked))
+    spoken_in = partial(_spoken, language=language, others=others)
+
+    def judge(picture: Picture) -> Picture:
+        tag = spoken_in(picture)
+        found = answers.get((tag, picture.place)) if picture.state in states else None
+        if found is None:
+            return picture
+        return _judge(picture, found, speakers[tag].min_confidence, tag, hedge)
+
     for page in pages:
-        pictures = []
-        for picture in page.pictures:
-            tag = _spoken(picture, language, others)
-            found = answers.get((tag, picture.place)) if picture.state in states else None
-            if found is not None:
-                picture = _judge(picture, found, speakers[tag].min_confidence, tag, hedge)
-            pictures.append(picture)
-        yield _fill_page(page, tuple(pictures), partial(_spoken, language=language, others=others))
+        try:
+            yield _fill_page(page, judge, spoken_in)
+        except DataError as error:
+            yield error
 
 
 def _spoken(picture: Picture, language: str, others: Mapping[str, Speaker] | None) -> str:
@@ -160,7 +176,7 @@ def _caption(
     def had() -> Iterator[Path | bytes]:
         opened = in_order(partial(_open, fetch=fetch), places, workers=FETCHED_AT_ONCE)
         for place, source in zip(places, opened, strict=True):
-            if isinstance(source, FetchError):
+            if isinstance(source, CutlineError):
                 failed.append((place, source))
             else:
                 asked.append(place)  # the captioner reads ahead, so answers lag behind
@@ -171,23 +187,28 @@ def _caption(
     yield from failed
 
 
-def _open(place: Place, *, fetch: Fetch | None) -> Path | bytes | FetchError:
+def _open(place: Place, *, fetch: Fetch | None) -> Path | bytes | CutlineError:
     try:
         match place:
             case Local(path):
                 return path
+            case Member(archive, name):
+                return read_member(archive, name)
             case Inline(content):
                 return content
             case Remote(address) if fetch:
                 return fetch(address)
-    except FetchError as error:
+    except (FetchError, DataError) as error:
         return error
     raise AssertionError(f"{place} cannot be opened")
 
 
 def _fill_page(
-    page: Page, pictures: tuple[Picture, ...], spoken: Callable[[Picture], str]
+    page: Page, judge: Callable[[Picture], Picture], spoken: Callable[[Picture], str]
 ) -> Change:
+    if page.members:
+        return _fill_archive(page, [_fill_page(part, judge, spoken) for part in page.members])
+    pictures = tuple(map(judge, page.pictures))
     edits = tuple(
         Edit(picture.byte, picture.end, insertion(picture, page.encoding, spoken(picture)))
         for picture in pictures  # in the order of the file
@@ -198,6 +219,26 @@ def _fill_page(
         parts += [page.content[at : edit.start], edit.text]
         at = edit.end
     return Change(page, b"".join([*parts, page.content[at:]]), pictures, edits)
+
+
+def _fill_archive(page: Page, parts: list[Change]) -> Change:
+    """The changes of the members as one of the archive, which is read again."""
+    pictures = tuple(picture for part in parts for picture in part.pictures)
+    new = {part.page.path.relative_to(page.path).as_posix(): part for part in parts}
+    new = {name: part for name, part in new.items() if not part.is_empty}
+    if not new:
+        return Change(page, page.content, pictures)
+    try:
+        content = page.path.read_bytes()
+        for name, part in new.items():
+            if read_member(page.path, name) != part.page.content:
+                raise DataError(f"{page.path} has changed since it was read: run it again")
+        changed = replace_members(content, {name: part.content for name, part in new.items()})
+    except OSError as error:
+        raise DataError(f"{page.path} cannot be read: {error.strerror}") from None
+    except DAMAGED:
+        raise DataError(f"{page.path} is damaged") from None
+    return Change(replace(page, content=content), changed, pictures)
 
 
 def _judge(
@@ -253,9 +294,9 @@ def insertion(picture: Picture, encoding: str, language: str = "en") -> bytes:
         quote = picture.quote
         # the quotation mark that follows a placeholder closes the last attribute
         text += (
-            f" lang={quote}{language}{quote}"
+            f" {picture.lang_name}={quote}{language}{quote}"
             if picture.closing
-            else f"{quote} lang={quote}{language}"
+            else f"{quote} {picture.lang_name}={quote}{language}"
         )
     text = json.dumps(text, ensure_ascii=False)[1:-1] if picture.in_json else text
     return text.encode(encoding, "xmlcharrefreplace")

@@ -6,15 +6,13 @@ from dataclasses import replace
 
 from cutline.alttext.asciidoc import Macro, read_macros
 from cutline.alttext.audit import (
-    EMPTY,
     Picture,
     Reader,
     State,
     Syntax,
-    describe_placeholder,
+    judge_text,
     mark_functional,
 )
-from cutline.alttext.placeholders import is_placeholder
 from cutline.alttext.restructuredtext import Directive, find_sphinx, read_directives
 from cutline.alttext.urls import NotFound
 
@@ -70,11 +68,11 @@ def _judge(
     """The state of a picture, by the first address that leads to a file."""
     start, at, span = where
     text = reader.text.read(alt).strip() if alt is not None else None
-    state, why, end = None, "", at
-    if text is not None and is_placeholder(text, sources[0]):
-        state, why, (at, end) = State.PLACEHOLDER, describe_placeholder(text), span
-    elif text is not None:
-        state, why = (State.PRESENT, "") if text else (State.DECORATIVE, EMPTY)
+    end, state, why = at, None, ""
+    if text is not None:
+        state, why = judge_text(text, sources[0])
+    if state is State.PLACEHOLDER:
+        at, end = span
     pictures = _place_each(reader, sources, start, at, state, why)
     first = next(pictures)
     picture = next(

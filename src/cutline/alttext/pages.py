@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cutline.alttext.audit import Picture, Reader
+from cutline.alttext.archives import read_archive
+from cutline.alttext.audit import Page, Reader
 from cutline.alttext.html import Dialect
 from cutline.alttext.ignore_rules import IgnoreRules
 from cutline.alttext.jsx import UnclearError, read_astro, read_jsx
@@ -26,10 +27,11 @@ MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd")
 NOTEBOOK = ".ipynb"
 SPHINX = (".rst", ".rest")
 COMPONENTS = (".jsx", ".tsx", ".astro")
+ARCHIVES = (".epub", ".docx", ".pptx")
 ASCIIDOC = (".adoc", ".asciidoc")
-READ = (*HTML, *MARKDOWN, NOTEBOOK, *SPHINX, *ASCIIDOC, *COMPONENTS)
+READ = (*HTML, *MARKDOWN, NOTEBOOK, *SPHINX, *ASCIIDOC, *COMPONENTS, *ARCHIVES)
 UNREAD = (
-    ".epub", ".docx", ".pptx", ".odt", ".odp", ".docm", ".pptm", ".pug", ".haml", ".slim", ".org",
+    ".odt", ".odp", ".docm", ".pptm", ".pug", ".haml", ".slim", ".org",
     ".textile",
 )  # fmt: skip
 """Suffixes of files that may hold pictures, but are not read."""
@@ -41,17 +43,6 @@ TEMPLATES = (
 )  # fmt: skip
 """Suffixes of templates, alone or after a page's: `list.tmpl`, `post.md.erb`; not `menu.js.erb`."""
 MOST_BYTES = 50 * 10**6
-
-
-@dataclass(frozen=True)
-class Page:
-    """A file as it was when it was read."""
-
-    path: Path
-    content: bytes
-    pictures: tuple[Picture, ...]
-    encoding: str
-    """The encoding for new alt texts: `utf-8`, `utf-16-le`, or `ascii` if uncertain."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +65,15 @@ def read_page(path: Path, roots: Sequence[Path] = ()) -> Page:
     No image outside of these, the page's folder and the working directory is read. Raises
     `DataError` for a file that cannot be read, or whose encoding cannot be preserved.
     """
+    kind = kind_of(path)
+    if kind in ARCHIVES:
+        return read_archive(path, kind)
     try:
         if path.stat().st_size > MOST_BYTES:
             raise DataError(f"{path} is too large for a page: more than 50 megabytes")
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    kind = kind_of(path)
     if kind == NOTEBOOK:
         found = read_notebook(path, content, tuple(roots) or (path.parent,))
         return Page(path, content, tuple(found), "utf-8")
@@ -178,7 +171,7 @@ def _search_below(
 ) -> Iterator[Path | Skipped]:
     rules = rules.enter(folder, below)
     for path in folder.iterdir():
-        if path.name.startswith(".") or path.name == "node_modules":
+        if path.name.startswith((".", "~$")) or path.name == "node_modules":
             continue
         is_folder = path.is_dir() and not path.is_symlink()
         is_page = not is_folder and bool(kind_of(path))

@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cutline.alttext.audit import (
-    EMPTY,
     Picture,
     Reader,
     State,
-    describe_placeholder,
+    judge_text,
     mark_functional,
 )
-from cutline.alttext.placeholders import is_placeholder
 
 _HUGO = re.compile(
     r"\{\{(?P<mark>[<%])\s*(?P<name>[\w/-]+)(?P<inside>\s(?:[^\"`{]|\"(?:[^\"\\]|\\.)*\"|`[^`]*`)*?)"
@@ -74,10 +72,10 @@ def _judge(
     alt, at, end = parameters.get("alt"), source.after, source.after
     text = reader.text.read(alt.value).strip() if alt else ""
     state, why = None, ""
-    if alt and not alt.is_variable and is_placeholder(text, address):
-        state, why, at, end = State.PLACEHOLDER, describe_placeholder(text), alt.start, alt.end
-    elif alt:
-        state, why = (State.PRESENT, "") if text else (State.DECORATIVE, EMPTY)
+    if alt:
+        state, why = (State.PRESENT, "") if alt.is_variable else judge_text(text, address)
+        if state is State.PLACEHOLDER:
+            at, end = alt.start, alt.end
     elif is_hugo and takes_alt and "caption" in parameters:
         state, why = State.PRESENT, "its caption is its alt text"
     elif not takes_alt:

@@ -1,8 +1,8 @@
 """Resolves the URLs of images in pages.
 
 `img/a%20dog.jpg?v=3`, the path of the page and the folders of the site determine one of `Local`,
-`Inline`, `Remote`, `NotFound`, `Outside`, `Templated`. Nothing is opened, and no file outside the
-site is resolved: an untrusted page must not lead to `../../private.jpg`.
+`Member`, `Inline`, `Remote`, `NotFound`, `Outside`, `Templated`. Nothing is opened, and no file
+outside the site is resolved: an untrusted page must not lead to `../../private.jpg`.
 """
 
 import os
@@ -58,7 +58,15 @@ class Templated:
     """A URL that a template generates."""
 
 
-Place = Local | Inline | Remote | NotFound | Outside | Templated
+@dataclass(frozen=True)
+class Member:
+    """A file in a zip file, such as a book."""
+
+    archive: Path
+    name: str
+
+
+Place = Local | Member | Inline | Remote | NotFound | Outside | Templated
 
 _CODE = re.compile(r"\{\{|\{%|\{!!|<\?|<%|\$\{|#\{|^\{|<\w+:")
 _PERHAPS_CODE = re.compile(r"^[@~]|\[\[|\{\w+\}|%[A-Z_]{3,}%")

@@ -89,8 +89,8 @@ def alt(
 ) -> None:
     """Fill in missing alt texts in web pages and documents with captions.
 
-    PATHS are files and folders: .html, .md, .jsx, .rst, .adoc, templates and more. Only the new alt
-    texts change, no other byte. Decorative pictures are left alone, and so are links and buttons
+    PATHS are files and folders: .html, .md, .jsx, .rst, .adoc, .docx, templates and more. Only the
+    new alt texts change. Decorative pictures are left alone, and so are links and buttons
     that contain only a picture: a person has to write what they do.
     """
     if not do_check and (form or baseline or update_baseline):

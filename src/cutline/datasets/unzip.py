@@ -14,15 +14,10 @@ from pathlib import Path, PurePosixPath
 from cutline.datasets.download import DownloadProgress
 from cutline.errors import FetchError
 from cutline.io.atomic import RefusedError, atomic_write, remove_partial_files, require_regular_file
+from cutline.io.zips import find_problem
 
-MAX_RATIO = 20
-"""Maximum ratio of unpacked to packed size; that of annotations is three."""
-MIN_ALLOWED = 100 * 10**6
-"""Bytes to which any archive may unpack, whatever the ratio."""
 LONGEST_NAME = 255
 """Maximum bytes in the name of a file or folder on common file systems."""
-ENCRYPTED = 1
-"""Bit of a member's flags (APPNOTE.TXT, 4.4.4)."""
 
 
 def unpack(archive: Path, folder: Path) -> Iterator[DownloadProgress]:
@@ -35,7 +30,7 @@ def unpack(archive: Path, folder: Path) -> Iterator[DownloadProgress]:
         with zipfile.ZipFile(archive) as opened:
             members = [m for m in opened.infolist() if not m.filename.endswith("/")]
             total = sum(member.file_size for member in members)
-            _refuse_hostile(archive, members, total)
+            _refuse_hostile(archive, members)
             done = 0
             for inside in _make_folders(archive, members, folder):
                 remove_partial_files(inside)  # partial files of an interrupted run
@@ -53,7 +48,7 @@ def unpack(archive: Path, folder: Path) -> Iterator[DownloadProgress]:
         ) from None
 
 
-def _refuse_hostile(archive: Path, members: list[zipfile.ZipInfo], total: int) -> None:
+def _refuse_hostile(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
         path = PurePosixPath(member.filename)
         outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename
@@ -63,16 +58,8 @@ def _refuse_hostile(archive: Path, members: list[zipfile.ZipInfo], total: int) -
             raise FetchError(f"{archive}: the name {member.filename[:40]!r}... is too long")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise FetchError(f"{archive}: {member.filename!r} is a link, not a file")
-        if member.header_offset < 0:
-            raise FetchError(f"{archive} is damaged: {member.filename!r} begins before the file")
-        if member.flag_bits & ENCRYPTED:
-            raise FetchError(f"{archive}: {member.filename!r} is encrypted")
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise FetchError(
-                f"{archive}: {member.filename!r} uses a compression other than deflate"
-            )
-    if total > max(MIN_ALLOWED, MAX_RATIO * archive.stat().st_size):
-        raise FetchError(f"{archive} would unpack to {total / 1e9:,.1f} GB, too much for its size")
+    if problem := find_problem(archive, members, archive.stat().st_size):
+        raise FetchError(problem)
 
 
 def _make_folders(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> Iterator[Path]:
