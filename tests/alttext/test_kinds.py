@@ -308,6 +308,25 @@ def test_code_that_cannot_be_told_from_markup_is_left_alone_and_counted(page):
     assert found == Skipped(Path("a.tsx"), "unclear")
 
 
+def test_a_script_is_read_if_it_has_elements_of_a_library():
+    element = 'export default () => <img src="dog.png"/>;\n'
+    pages = {
+        "a.js": f'import React from "react";\n{element}',
+        "b.js": f"const Link = require('gatsby');\n{element}",
+        "c.min.js": f'import "react";\n{element}',
+        "d.js": element,
+        "e.js": 'import "react";\nconst a = 1 < 2;\n',
+    }
+    for name, page in pages.items():
+        Path(name).write_text(page)
+
+    *_, first, second = fill(["."], Double("zyx wvu").caption_each)
+
+    assert [change.page.path.name for change in (first, second)] == ["a.js", "b.js"]
+    expected = pages["a.js"].replace('"dog.png"', '"dog.png" alt="Zyx wvu."')
+    assert first.content.decode() == expected
+
+
 def test_astro_pages_may_leave_elements_open():
     tags = [tag.name for tag in read_astro("<ul><li><img><li>{a && <br>}</ul><p>") if tag.name]
 

@@ -24,9 +24,7 @@ _ANY_SUFFIX = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 
 def read_restructuredtext(reader: Reader, text: str) -> list[Picture]:
     """The pictures of `image` and `figure` directives."""
-    base = find_sphinx(reader.text.path, reader.roots)
-    if base:
-        reader.roots = (base, *reader.roots)
+    reader.roots = (*find_sphinx(reader.text.path, reader.roots), *reader.roots)
     return [_judge_directive(reader, each) for each in read_directives(text)]
 
 

@@ -43,6 +43,8 @@ TEMPLATES = (
 )  # fmt: skip
 """Suffixes of templates, alone or after a page's: `list.tmpl`, `post.md.erb`; not `menu.js.erb`."""
 MOST_BYTES = 50 * 10**6
+MOST_SCRIPT_BYTES = 10**6
+"""Larger scripts are bundles."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,13 @@ def read_page(path: Path, roots: Sequence[Path] = ()) -> Page:
 
 
 def kind_of(path: Path) -> str:
-    """The suffix without templates', `.md` for `post.md.erb`; empty for other files."""
+    """The suffix without templates', `.md` for `post.md.erb`; empty for other files.
+
+    A script counts as `.jsx` if it imports a library of components and has elements in it.
+    """
     suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-1:] == [".js"] and suffixes[-2:-1] != [".min"] and _has_elements(path):
+        return ".jsx"
     while suffixes and suffixes[-1] in TEMPLATES:
         if len(suffixes) == 1:
             return ".html"
@@ -112,6 +119,20 @@ def kind_of(path: Path) -> str:
     return suffixes[-1] if suffixes and suffixes[-1] in READ else ""
 
 
+def _has_elements(script: Path) -> bool:
+    try:
+        if not script.is_file() or script.stat().st_size > MOST_SCRIPT_BYTES:
+            return False
+        content = script.read_bytes()
+    except OSError:  # it is reported where it is named
+        return False
+    return bool(_LIBRARY.search(content) and re.search(rb"/>|</", content))
+
+
+_LIBRARY = re.compile(
+    rb"""(?:from\s{0,9}|require\(\s{0,9}|import\s{0,9})["']"""
+    rb"""(?:react|preact|next/[\w-]+|gatsby[\w-]*|@docusaurus/[\w/-]+|@theme/[\w/-]+)["']"""
+)
 _RAZOR = re.compile(
     r"""@\*(?s:.*?)(?:\*@|\Z) | @"(?:[^"]|"")*" | ^[ \t]*(?![ \t<@]).*;[ \t\r]*$""", re.M | re.X
 )

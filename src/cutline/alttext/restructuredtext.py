@@ -74,14 +74,19 @@ def _begin_verbatim(line: str, directive: re.Match[str] | None, following: str) 
     return _width(lead[0]) if lead and line.endswith("::") else None
 
 
-def find_sphinx(page: Path, roots: tuple[Path, ...]) -> Path | None:
-    """The folder of Sphinx's `conf.py` above a page, but not above the site."""
+def find_sphinx(page: Path, roots: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The folder of Sphinx's `conf.py` above a page, not above the site, and those between.
+
+    One of them is the root of the documents: `sphinx-build -c docs docs/user`.
+    """
+    passed = list[Path]()
     for folder in page.parents:
+        passed.append(folder)
         if (folder / "conf.py").is_file():
-            return folder
+            return tuple(reversed(passed))
         if folder in roots:
             break
-    return None
+    return ()
 
 
 def _read_picture(lines: list[re.Match[str]], number: int, directive: re.Match[str]) -> Directive:
