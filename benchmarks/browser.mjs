@@ -1,8 +1,8 @@
 // For browser.py: pixels and captions of pictures in a browser, and the CPU time that they take.
 // JSON on standard input: {browser, site, folder, pixels: [name], captions: [name]}; JSON leaves.
-import { readdirSync, readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { launch, serve } from "../tests/browser/site.mjs";
+import { cpuSeconds } from "./processes.mjs";
 
 const { browser: name, site, folder, pixels, captions } = JSON.parse(await text(process.stdin));
 const server = await serve(site, folder);
@@ -11,19 +11,6 @@ const root = browser.process().pid;
 const page = await browser.newPage();
 page.setDefaultTimeout(0);
 await page.goto(`${server.url}captioner.json`);
-
-/** Seconds of CPU that the browser's processes have used (proc(5): utime and stime, 100 a second). */
-function cpuSeconds() {
-  const stats = new Map();
-  for (const pid of readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {
-    try {
-      const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ");
-      stats.set(Number(pid), { parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) });
-    } catch { /* it has ended */ }
-  }
-  const isOurs = (pid) => pid === root || (stats.has(pid) && isOurs(stats.get(pid).parent));
-  return [...stats].filter(([pid]) => isOurs(pid)).reduce((sum, [, { ticks }]) => sum + ticks / 100, 0);
-}
 
 const differing = {};
 for (const each of pixels) {
@@ -46,10 +33,10 @@ const caption = (each) => page.evaluate(async (picture, url) => {
   return { ...(await window.captioner.caption(blob)), milliseconds: window.captioner.milliseconds };
 }, each, server.url);
 await caption(captions[0]); // the first one also compiles
-const begun = cpuSeconds();
+const begun = cpuSeconds(root);
 const told = {};
 for (const each of captions) told[each] = await caption(each);
-const cpu = (cpuSeconds() - begun) / captions.length;
+const cpu = (cpuSeconds(root) - begun) / captions.length;
 process.stdout.write(JSON.stringify({ version: await browser.version(), differing, told, cpu }));
 await browser.close();
 server.close();
