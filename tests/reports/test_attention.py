@@ -49,6 +49,17 @@ def test_a_model_that_does_not_look_is_told(gaze, reason):
         draw_gaze(GREY, Caption("x", ("x",), -1.0, (-1.0, 0.0), gaze=gaze))
 
 
+def test_a_sheet_shows_letters_of_other_languages(tmp_path):
+    from cutline.reports.attention import _font
+
+    if _font("ä") is None:
+        pytest.skip("none of the fonts for other languages is installed")
+    Image.new("RGB", (8, 8), "grey").save(tmp_path / "a.png")
+    sheets = [draw_contact_sheet([(tmp_path / "a.png", text)]) for text in ("ä", "ö", "ß", "م")]
+
+    assert len({sheet.tobytes() for sheet in sheets}) == 4
+
+
 def test_a_sheet_holds_every_picture(tmp_path):
     for number in range(5):
         Image.fromarray(GREY).save(tmp_path / f"{number}.png")

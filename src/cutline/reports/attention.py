@@ -7,11 +7,12 @@ with a panel for each word, in colour where the model looked and pale grey elsew
 import math
 import textwrap
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from cutline.errors import CutlineError, ModelError
 from cutline.io.atomic import atomic_write
@@ -19,6 +20,8 @@ from cutline.io.outputs import SOFTWARE
 from cutline.types import Caption
 from cutline.version import __version__
 
+FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")
+"""Fonts with the letters of most languages, on Linux, macOS and Windows."""
 COLUMNS = 5
 """Panels in a row; the first shows the picture itself."""
 LABEL_HEIGHT = 18
@@ -49,7 +52,7 @@ def draw_gaze(pixels: NDArray[np.uint8], caption: Caption) -> Image.Image:
     for number, (word, panel) in enumerate(panels):
         left, top = number % COLUMNS * size, number // COLUMNS * row_height
         drawn.paste(panel, (left, top + LABEL_HEIGHT))
-        pen.text((left + 4, top + 3), word if number else "", fill="black")
+        pen.text((left + 4, top + 3), word if number else "", fill="black", font=_font(word))
     return drawn
 
 
@@ -66,8 +69,23 @@ def draw_contact_sheet(pairs: Sequence[tuple[Path, str]], *, columns: int = 4) -
             small = ImageOps.contain(picture.convert("RGB"), (width - 8, height))
         sheet.paste(small, (left + (width - small.width) // 2, top))
         lines = textwrap.wrap(text, 38)[:3]
-        pen.multiline_text((left + 4, top + height + 2), "\n".join(lines), fill="black", spacing=2)
+        place, written = (left + 4, top + height + 2), "\n".join(lines)
+        pen.multiline_text(place, written, fill="black", spacing=2, font=_font(text))
     return sheet
+
+
+@cache
+def _font(text: str) -> ImageFont.FreeTypeFont | None:
+    """A font of the system for letters that Pillow's own lacks: umlauts, Cyrillic, Arabic.
+
+    None for Pillow's own font: for English, and where none of `FONTS` is installed.
+    """
+    for name in () if text.isascii() else FONTS:
+        try:
+            return ImageFont.truetype(name, 11)
+        except OSError:
+            continue
+    return None
 
 
 def save_drawing(drawing: Image.Image, out: Path) -> None:
