@@ -112,3 +112,8 @@ def needs_training() -> Iterator[None]:
             f"this command trains and needs {error.name}: pip install 'cutline[train]', "
             "or '.[train]' in a clone"
         ) from None
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 error`, `2,000 errors`."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -26,6 +26,22 @@ class Example:
     """One of `SPLITS`."""
 
 
+@dataclass(frozen=True, slots=True)
+class ExistingText:
+    """A text that a picture carries already, and that cutline did not write."""
+
+    text: str
+    field: str
+    """`alt text`, `description`, `IPTC caption` and so on."""
+    file: Path
+    """The picture, or its sidecar."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As the line of a picture has it: the text is its caption."""
+        existing = {"field": self.field, "file": str(self.file)}
+        return {"caption": self.text, "existing": existing}
+
+
 class Concept(NamedTuple):
     """A noun, and the probability that people would name it in a caption of the picture."""
 

@@ -8,7 +8,7 @@ import click
 import pytest
 from PIL import Image
 
-from albums import draw_album, lines_of, write_lines
+from albums import draw, draw_album, lines_of, write_lines
 from conftest import ROOT
 from cutline.alttext.audit import State
 from cutline.cli.main import commands
@@ -75,9 +75,14 @@ def test_the_fields_of_a_caption_are_those_that_are_written(run, tmp_path, monke
     write_lines(Path("captions.jsonl"), [bad, {**cat, "caption": "a cat of ours"}, red])
     assert run(*command)[0] == 1
 
+    exif = Image.Exif()
+    exif[270] = "our lake"
+    Image.new("RGB", (64, 48)).save("lake.jpg", exif=exif)
+    [lake] = objects(run("caption", "lake.jpg", "--prefer-existing", "--json")[1])
+
     Review(Path("captions.jsonl")).decide(1, "edited", "our cat")
     written = objects(Path("captions.jsonl").read_text())
-    found = {name for line in (*written, cat) for name in fields_of(line)}
+    found = {name for line in (*written, cat, lake) for name in fields_of(line)}
     parts = ("best[]", "model.view.", "review.model_line.")
     nested = {name for name in found if name.startswith(parts)}
     documented = {*table("field")} - {"action"}
@@ -89,6 +94,8 @@ def test_the_actions_of_write_and_undo_are_those_that_are_printed(run, tmp_path,
     monkeypatch.chdir(tmp_path)
     album = draw_album(Path("album"))
     Path("album/png.txt").write_text("mine")
+    Path("album/webp.txt").touch()
+    draw(album / "new.png")
     first, *lines = lines_of(album)
     lines += [{**first, "caption": None, "left_out": "unsure"}, {**first, "path": "album/none.jpg"}]
     captions = write_lines(Path("captions.jsonl"), lines)

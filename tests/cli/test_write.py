@@ -47,9 +47,9 @@ def test_write_and_undo_print_what_they_do(run, album):
 
     journal = album.parent / "captions.undo.jsonl"
     code, out, err = run("undo", journal)
-    assert (code, out.count("would restore\t")) == (0, 3)
+    assert (code, out.count("would delete\t")) == (0, 3)
     code, out, _ = run("undo", journal, "--apply")
-    assert (code, out.count("restored\t")) == (0, 3)
+    assert (code, out.count("deleted\t")) == (0, 3)
     assert content_of(album.parent).keys() == before.keys() - {"album/jpg.jpg"}
     code, _, err = run("undo", journal)
     assert (code, "there is no journal" in err) == (1, True)
@@ -66,12 +66,12 @@ def test_caption_as_xmp_shows_and_then_writes_sidecars(run, tiny, album):
 
     code, out, err = run(*command, "--apply")
     assert (code, out.count("\nwritten\t")) == (0, 3)
-    assert "4 of 4 pictures are done already" in err
+    assert "4 of 4 pictures done already" in err
     lines = [json.loads(told) for told in Path("captions.jsonl").read_text().splitlines()]
     for told in lines:
         assert read_packet(Path(f"{told['path']}.xmp").read_bytes()).holds(told["caption"], "en")
 
-    assert run("undo", "--apply")[1].count("restored\t") == 4
+    assert run("undo", "--apply")[1].count("deleted\t") == 4
     assert content_of(album) == before
 
 

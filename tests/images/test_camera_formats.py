@@ -3,9 +3,13 @@
 import io
 import logging
 import struct
+import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 import pytest
@@ -135,6 +139,74 @@ def test_without_pillow_heif_a_sentence_says_what_to_install(monkeypatch) -> Non
 # --------------------------------------------------------------------------------------------- raw
 
 
+def orf_of(preview: bytes, *, order: str = "<", orientation: int = 1, old: bool = False) -> bytes:
+    """An ORF file; its preview is named in the maker note, or in the camera settings there."""
+    note, base, data = 300, 0 if old else 300, 600
+    magic = b"IIRO" if order == "<" else b"MMOR"
+    content = magic + struct.pack(f"{order}I", 8)
+    head = {274: ("H", orientation), 34665: ("I", 100)}
+    content = (content + directory(order, 8, head, 0)).ljust(100, b"\0")
+    exif = directory(order, 100, {37500: ("I", note)}, 0)
+    kind_and_count = struct.pack(f"{order}HI", 7, 200)
+    content = (content + exif[:4] + kind_and_count + exif[10:]).ljust(note, b"\0")
+    where = {"I": data - base, "length": len(preview)}
+    if old:
+        tags = {0x1036: ("I", where["I"]), 0x1037: ("I", where["length"])}
+        content += b"OLYMP\0\1\0" + directory(order, 0, tags, 0)
+    else:
+        begin = b"OLYMPUS\0" + (b"II" if order == "<" else b"MM") + struct.pack(f"{order}H", 3)
+        content += begin + directory(order, 0, {0x2020: ("I", 100)}, 0)
+        tags = {0x101: ("I", where["I"]), 0x102: ("I", where["length"])}
+        content = content.ljust(note + 100, b"\0") + directory(order, 0, tags, 0)
+    return content.ljust(data, b"\0") + preview
+
+
+def box(kind: bytes, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def cr3_of(preview: bytes, *, order: str = "<", orientation: int = 1) -> bytes:
+    """A CR3 file: metadata in the movie box, then the preview, then sensor data."""
+    tiff = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8)
+    tiff += directory(order, 8, {274: ("H", orientation)}, 0)
+    canon = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+    moov = box(b"moov", box(b"uuid", canon, box(b"CNCV", bytes(30)), box(b"CMT1", tiff)))
+    uuid = bytes.fromhex("eaf42b5e1c984b88b9fbb7dc406e4d16")
+    fields = struct.pack(">IHHHHI", 0, 1, 600, 400, 1, len(preview))
+    shown = box(b"uuid", uuid, struct.pack(">II", 0, 1), box(b"PRVW", fields, preview))
+    ftyp = box(b"ftyp", b"crx ", struct.pack(">I", 1), b"crx isom")
+    sensor = struct.pack(">I4sQ", 1, b"mdat", 16 + 5000) + bytes(5000)
+    return ftyp + moov + shown + sensor
+
+
+MAKERS = {
+    "orf": orf_of,
+    "old.orf": partial(orf_of, old=True),
+    "cr3": cr3_of,
+}
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_preview_in_a_box_or_a_maker_note_is_found_and_turned(
+    cat: Image.Image, seen: np.ndarray, kind: str, order: str, tmp_path: Path
+) -> None:
+    make = partial(MAKERS[kind], order=order)
+    upright = open_image(make(preview := jpeg_of(cat)), VIEW)
+    turned = make(jpeg_of(cat.transpose(Image.Transpose.ROTATE_90)), orientation=6)
+
+    assert (upright == seen).all()
+    assert np.abs(open_image(turned, VIEW) - seen).mean() < 3
+    for cut in range(0, 700, 39):  # no end of a file is more than a sentence
+        with suppress(ImageError):
+            open_image(make(preview)[: cut + 1], VIEW)
+    if which("exiftool"):  # another reader finds the same preview
+        (tmp_path / f"a.{kind}").write_bytes(make(preview))
+        command = ["exiftool", "-b", "-PreviewImage", tmp_path / f"a.{kind}"]
+        assert subprocess.run(command, capture_output=True, check=True).stdout == preview
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("kind", ["cr2", "nef", "dng", "pef"])
 def test_a_raw_file_is_its_largest_preview(
@@ -245,7 +317,7 @@ def test_the_names_of_jpegs_and_raw_files_are_known() -> None:
 
 def test_what_a_folder_skips_is_counted(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    for name in ("a.heic", "b.HEIC", "c.cr3", "d.txt", ".e.heic", "f.jpg"):
+    for name in ("a.heic", "b.HEIC", "c.psd", "d.txt", ".e.heic", "f.jpg"):
         (tmp_path / name).touch()
     skipped = Counter[str]()
 
@@ -253,8 +325,8 @@ def test_what_a_folder_skips_is_counted(tmp_path: Path, monkeypatch) -> None:
 
     assert [(Path(path).name, problem) for path, problem in found] == [("f.jpg", None)]
     assert describe_skipped(skipped) == (
-        "1 CR3 file skipped: the format is not supported; "
-        "2 HEIC files skipped: pip install 'cutline[heif]'"
+        "2 HEIC files skipped: pip install 'cutline[heif]'; "
+        "1 PSD file skipped: the format is not supported"
     )
 
 
@@ -262,8 +334,8 @@ def test_the_command_line_counts_what_it_skips_and_warns_of_truncated_pictures(
     run, tiny, tmp_path: Path
 ) -> None:
     (tmp_path / "b.jpg").write_bytes(CAT.read_bytes()[:-20])
-    (tmp_path / "c.cr3").touch()
-    sentence = "1 CR3 file skipped: the format is not supported"
+    (tmp_path / "c.psd").touch()
+    sentence = "1 PSD file skipped: the format is not supported"
 
     out = tmp_path / "captions.jsonl"
     for more in ((), ("--out", out)):

@@ -64,7 +64,7 @@ def change(out: Path, stem: str, caption: str | None) -> None:
             row["caption"] = caption if Path(row["path"]).stem == stem else row["caption"]
         parquet.write_table(pyarrow.Table.from_pylist(rows), out)
         return
-    with out.open(newline="") as file:
+    with out.open(newline="", encoding="utf-8-sig") as file:
         table = csv.DictReader(file)
         rows = list(table)
     for row in rows:

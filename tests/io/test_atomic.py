@@ -233,7 +233,7 @@ def test_links_planted_in_an_album_overwrite_nothing(form, here, precious):
 
     events = list(write(lines_of(album), form=form, journal=here / "c.undo.jsonl", apply=True))
     assert {event.action for event in events} == {"written"}
-    assert {each.action for each in undo(here / "c.undo.jsonl", apply=True)} == {"restored"}
+    assert {each.action for each in undo(here / "c.undo.jsonl", apply=True)} == {"deleted"}
 
     assert precious.read_text() == "precious"
 

@@ -176,6 +176,6 @@ def test_pictures_elsewhere_are_taken_back_where_their_folder_is_named(run, tmp_
     assert len(list(pictures.glob("*.xmp"))) == 4
 
     code, out, _ = run("undo", "captions.undo.jsonl", pictures, "--apply")
-    assert (code, out.count("restored\t")) == (0, 4)
+    assert (code, out.count("deleted\t")) == (0, 4)
     assert not list(pictures.glob("*.xmp"))
     assert list(here.iterdir()) == []

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
+from albums import draw, write_lines
 from conftest import ROOT
 from cutline.errors import CutlineError, DataError
 from cutline.images.load import View
@@ -423,3 +424,33 @@ def test_many_pictures_are_on_several_pages_that_lead_to_each_other(tmp_path):
     (tmp_path / "page-2.html").write_text("somebody's")
     with pytest.raises(DataError, match="page-2.html exists, and is not known to be cutline's"):
         next(write_report(path, tmp_path / "page.html"))
+
+
+def test_a_persons_captions_are_shown_as_such_even_before_a_run_has_marked_them(
+    run, tiny, tmp_path
+):
+    pictures = [draw(tmp_path / f"{name}.png", seed) for seed, name in enumerate("abc")]
+    out = tmp_path / "captions.jsonl"
+    run("caption", *pictures, "--model", tiny, "--out", out)
+    first, second, third = map(json.loads, out.read_text().splitlines())
+    existing = {"field": "IPTC caption", "file": "b.png"}
+    write_lines(
+        out,
+        [
+            {**first, "caption": "my cat"},
+            {"path": second["path"], "caption": "Oma", "existing": existing},
+            third,
+        ],
+    )
+
+    list(write_report(out, tmp_path / "report.html"))
+
+    page = Page((tmp_path / "report.html").read_text())
+    text = (tmp_path / "report.html").read_text()
+    assert page.captions[:2] == ["my cat", "Oma"]
+    assert [card["alt"] for card in page.data][:2] == ["my cat", "Oma"]
+    assert page.data[2]["alt"].endswith("(machine-written)")
+    assert [w[0].strip() for w in page.data[0]["lines"][0]] == []  # the model's words are not shown
+    assert "by a person (2)" in text and text.count("data-human") == 2
+    assert '<p class="label human">edited</p>' in text
+    assert "the picture&#39;s IPTC caption" in text

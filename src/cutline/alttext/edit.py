@@ -22,18 +22,21 @@ from cutline.alttext.audit import Page, Picture, State
 from cutline.alttext.diff import Edit, as_diff
 from cutline.alttext.language import differs, is_same
 from cutline.alttext.pages import Skipped, find_pages
+from cutline.alttext.placeholders import is_placeholder
 from cutline.alttext.urls import Inline, Local, Member, Place, Remote
 from cutline.errors import CutlineError, DataError, FetchError, ImageError
 from cutline.images.prefetch import in_order
 from cutline.io.atomic import atomic_write, explain_hard_links, require_writable
 from cutline.io.zips import DAMAGED, read_member, replace_members
-from cutline.types import Caption
+from cutline.types import Caption, ExistingText
 
 CaptionEach = Callable[[Iterable[Path | bytes]], Iterator[Caption | ImageError]]
 """A caption or error for every picture, in order: `Captioner.caption_each`."""
 Fetch = Callable[[str], bytes]
 """Download the image at a URL or raise `FetchError`: `fetch.fetch_picture`."""
-Answers = dict[tuple[str, Place | None], Caption | CutlineError]
+Existing = Callable[[Path], ExistingText | None]
+"""The text that a picture has already: `cutline.metadata.find_text`."""
+Answers = dict[tuple[str, Place | None], Caption | ExistingText | CutlineError]
 """By the language of the captions and the picture."""
 FETCHED_AT_ONCE = 4
 
@@ -118,6 +121,7 @@ def fill(
     language: str = "en",
     others: Mapping[str, Speaker] | None = None,
     hedge: str = "",
+    existing: Existing = lambda path: None,
 ) -> Iterator[Captioned | Change | Skipped | DataError]:
     """Caption images without alt text: a `Change` per page, a `DataError` for an unreadable one.
 
@@ -125,7 +129,8 @@ def fill(
     not used, and nothing is written: `apply` does that. With `placeholders`, texts such as
     `IMG_1234` are replaced. `language` is that of the captions; where the page has another one,
     `lang` is added in HTML. Pages in the language of one of the `others` get captions of that
-    captioner. `hedge` is put before each text: `Maybe: A dog.`
+    captioner. `hedge` is put before each text: `Maybe: A dog.` A text that a picture has already,
+    as `existing` finds it, is taken as it is, instead of a caption.
     """
     pages = list[Page]()
     for page in find_pages(paths, roots):
@@ -140,9 +145,15 @@ def fill(
         (_spoken(p, language, others), p.place) for p in shown if isinstance(p.place, kinds)
     )
     speakers = {language: Speaker(caption_each, min_confidence), **(others or {})}
-    answers: Answers = {}
+    answers: Answers = {
+        (tag, place): text
+        for tag, place in asked
+        if isinstance(place, Local) and (text := existing(place.path))
+        if not is_placeholder(text.text, place.path.name)
+    }
     for tag, speaker in speakers.items():
-        places: list[Place] = [place for spoken, place in asked if spoken == tag]
+        lacking = (key for key in asked if key not in answers)
+        places: list[Place] = [place for spoken, place in lacking if spoken == tag]
         for place, answer in _caption(places, speaker.caption_each, fetch) if places else ():
             answers[tag, place] = answer
             yield Captioned(len(answers), len(asked))
@@ -242,10 +253,19 @@ def _fill_archive(page: Page, parts: list[Change]) -> Change:
 
 
 def _judge(
-    picture: Picture, answer: Caption | CutlineError, least: float, language: str, hedge: str
+    picture: Picture,
+    answer: Caption | ExistingText | CutlineError,
+    least: float,
+    language: str,
+    hedge: str,
 ) -> Picture:
     if isinstance(answer, CutlineError):
         return replace(picture, state=State.UNREADABLE, why=str(answer))
+    if isinstance(answer, ExistingText):
+        why = f"the {answer.field} of {answer.file.name}"
+        text = " ".join(answer.text.split())  # in whatever language
+        filled = replace(picture, state=State.FILLED, alt=text, why=why)
+        return replace(filled, has_own_language=True)
     if answer.left_out:
         return replace(picture, state=State.UNSURE, why=answer.left_out)
     alt = as_sentence(answer.text)

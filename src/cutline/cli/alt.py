@@ -17,6 +17,7 @@ from cutline.cli.alt_check import FORMATS, note_skipped, plain, print_json, run_
 from cutline.cli.options import (
     choose_model,
     device_option,
+    existing_option,
     json_option,
     min_confidence_option,
     models_option,
@@ -67,6 +68,7 @@ CONTEXT = 100
 @click.option("--baseline", type=Path, help="With --check: file of known gaps, which are accepted.")
 @click.option("--update-baseline", is_flag=True, help="With --check: write the gaps to --baseline.")
 @click.option("--journal", type=Path, help="Undo journal [default: alt.undo.jsonl].")
+@existing_option(default=True)
 @partial(style_options, neutral=True)
 @models_option
 @device_option
@@ -129,6 +131,7 @@ def _fill(
     asked: dict[str, Any],
     device: str,
     threads: int | None,
+    prefer_existing: bool,
     **options: Any,
 ) -> int:
     """Caption what is missing, and write the pages or show a diff. Returns the exit code."""
@@ -137,6 +140,10 @@ def _fill(
     from cutline.cli.models import note_usage
     from cutline.cli.progress import Bars
 
+    if prefer_existing:
+        from cutline.metadata.existing import find_text
+
+        options["existing"] = find_text
     captioners = _open_captioners(
         models, language, style, asked, threads, device=device, min_confidence=min_confidence
     )
@@ -172,7 +179,7 @@ def _fill(
     for each in captioners.values():
         note_usage(each)
     note_skipped(skipped)
-    _note_languages(pictures)
+    _note_texts(pictures)
     note(_summarize(pictures, "filled" if undo else "to fill (--apply writes them)"))
     return 1 if failed else 0
 
@@ -261,9 +268,12 @@ def _default_journal(paths: tuple[str, ...]) -> Path:
         return Path("alt.undo.jsonl")
 
 
-def _note_languages(pictures: list[Picture]) -> None:
-    """Say how many texts are in another language than their page."""
-    others = [p for p in pictures if p.state is State.FILLED and p.why]
+def _note_texts(pictures: list[Picture]) -> None:
+    """Say how many texts the pictures had, and how many are in another language than their page."""
+    texts = [p for p in pictures if p.state is State.FILLED and p.confidence is None]
+    if texts:
+        note(f"{plural(len(texts), 'text')} that the pictures had already (--ignore-existing)")
+    others = [p for p in pictures if p.state is State.FILLED and p.why and p not in texts]
     if others:
         languages = ", ".join(sorted({picture.language for picture in others}))
         count = plural(len(others), "text")

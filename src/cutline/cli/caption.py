@@ -1,26 +1,38 @@
 """The commands that caption pictures and libraries, and draw attention: caption, gaze."""
 
 import json
+import os
 import sys
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cutline.cli.answers import (
+    Answer,
+    answer_each,
+    downloader,
+    find_named,
+    print_each,
+    read_null_names,
+    text_finder,
+)
 from cutline.cli.engine import engine_options, part_option
 from cutline.cli.options import (
     Option,
     device_option,
+    existing_option,
     file_of,
     json_option,
     keywords_option,
     min_confidence_option,
     model_by_language,
     model_option,
+    null_option,
     out_option,
     overwrite_option,
     quiet_option,
@@ -30,11 +42,9 @@ from cutline.cli.options import (
 )
 from cutline.cli.progress import Bars, Stopped, note, stop_after_the_event, warn
 from cutline.cli.terminal import echo, plural
-from cutline.errors import CutlineError, ImageError, ModelError
-from cutline.images.find import find_pictures
-from cutline.images.formats import describe_skipped
+from cutline.errors import CutlineError, ModelError
 from cutline.text.style import Style
-from cutline.types import Caption, leave_out_unsure
+from cutline.types import ExistingText, leave_out_unsure
 
 if TYPE_CHECKING:
     from cutline.inference.captioner import Captioner
@@ -72,6 +82,7 @@ def _refer_to_submit(_: click.Context, __: click.Parameter, listed: str | None) 
     help="Number of candidate captions per picture.",
 )
 @min_confidence_option("0")
+@existing_option(default=False)
 @style_options
 @out_option("Write all captions to one .jsonl, .csv or .parquet file.")
 @overwrite_option
@@ -90,20 +101,19 @@ def _refer_to_submit(_: click.Context, __: click.Parameter, listed: str | None) 
 @part_option
 @click.option("--coco", callback=_refer_to_submit, expose_value=False, is_eager=True, hidden=True)
 @click.option("--images", expose_value=False, hidden=True)  # of 0.1.0, with --coco
+@null_option
+@click.option(
+    "--allow-urls",
+    is_flag=True,
+    help="Download pictures that are named by an http or https address, from public hosts only.",
+)
 @quiet_option
 @engine_options
 def caption(
     paths: tuple[str, ...],
-    model: Path | str | None,
-    language: str | None,
-    device: str,
-    threads: int | None,
     recursive: bool,
     as_json: bool,
-    gaze: bool,
-    best: int,
-    min_confidence: float | None,
-    style: Style,
+    prefer_existing: bool,
     out: Path | None,
     overwrite: bool,
     retry_failed: bool,
@@ -111,8 +121,10 @@ def caption(
     form: str | None,
     apply: bool,
     keywords: bool,
-    asked: dict[str, Any],
     part: "Part | None",
+    null: bool,
+    allow_urls: bool,
+    **asking: Any,
 ) -> None:
     """Write a caption for each picture.
 
@@ -126,70 +138,63 @@ def caption(
     The captions stay in captions.jsonl or the file named by --out; `cutline undo` reverts what
     --apply wrote. With --watch and --apply, new captions are written as they appear.
     """
-    from cutline.cli.models import note_usage, open_captioner
-    from cutline.inference.library import CaptionOptions, caption_library, watch
+    from cutline.cli.models import note_usage
 
     out = _check_options(paths, out, part, needed=watched or retry_failed, watched=watched)
+    if allow_urls and (out or form):
+        raise click.UsageError("--allow-urls cannot be combined with --out or --as")
+    paths = tuple(read_null_names(paths)) if null else paths
     if form or apply or keywords:
         out = _choose_out(form, out, alone=not watched, apply=apply, keywords=keywords)
     if out:
         avoided = click.get_current_context().params.get("avoid")  # the style has only its words
-        _check_outputs(out, form, (file_of(model), avoided, *map(Path, paths)), overwrite=overwrite)
-    captioner = open_captioner(
-        model, style, asked, device=device, threads=threads, language=language,
-        best=best, gaze=gaze, min_confidence=min_confidence,
-    )  # fmt: skip
-    options = CaptionOptions(best, gaze or form == "html", min_confidence or 0.0, style)
+        inputs = [file_of(asking["model"]), avoided, *map(Path, paths)]
+        _check_outputs(out, form, inputs, overwrite=overwrite)
+    captioner, options = _prepare(form, **asking)
+    existing = text_finder() if prefer_existing else None
     if out:
-        given: Any = {"recursive": recursive, "retry_failed": retry_failed, "part": part}
-        events = (watch if watched else caption_library)(captioner, paths, out, options, **given)
+        from cutline.inference.library import caption_library, watch
+
+        run: Callable[..., Generator[Event]] = watch if watched else caption_library
+        given = {"recursive": recursive, "retry_failed": retry_failed, "part": part}
+        events = run(captioner, paths, out, options, existing=existing, **given)
         pass_on = _passer_on(captioner, out, form, paths, apply, keywords, as_json)
-        code = show_progress(
-            _write_each_round(events, pass_on) if watched and form else events, out
-        )
+        events = _write_each_round(events, pass_on) if watched and form else events
+        code = show_progress(events, out)
         note_usage(captioner)
         sys.exit(code if form is None or code > 128 else pass_on() or code)
-    code = _print_all(captioner, paths, options, recursive=recursive, as_json=as_json)
+    found = find_named(paths, recursive=recursive, addresses=allow_urls)
+    caption_each = partial(captioner.caption_each, best=options.best, style=options.style)
+    answers = answer_each(found, caption_each, existing, downloader() if allow_urls else None)
+    lines = ((path, answer, _as_json(path, answer, options)) for path, answer in answers)
+    alone, end = len(found) == 1 and not null, "\0" if null else "\n"
+    code = print_each(lines, as_json=as_json, alone=alone, end=end)
     note_usage(captioner)
     sys.exit(code)
 
 
-def _print_all(
-    captioner: "Captioner",
-    paths: Sequence[str],
-    options: "CaptionOptions",
+def _prepare(
+    form: str | None,
     *,
-    recursive: bool,
-    as_json: bool,
-) -> int:
-    """Print the caption of each picture; returns the exit code."""
-    skipped = Counter[str]()
-    found = list(find_pictures(paths, recursive=recursive, skipped=skipped))
-    if skipped:
-        note(describe_skipped(skipped))
-    pictures = (Path(path) for path, wrong in found if not wrong)
-    answers = captioner.caption_each(pictures, best=options.best, style=options.style)
-    return _print_each(found, answers, as_json, options.gaze, options.min_confidence)
-
-
-def _print_each(
-    found: Sequence[tuple[str, CutlineError | None]],
-    answers: Iterator[Caption | ImageError],
-    as_json: bool,
+    model: Path | str | None,
+    language: str | None,
+    device: str,
+    threads: int | None,
     gaze: bool,
-    min_confidence: float,
-) -> int:
-    """Print a line per picture, never half of one; returns the exit code."""
-    failed = False
-    with stop_after_the_event() as stop:
-        for path, problem in found:
-            answer = problem or next(answers)
-            failed |= isinstance(answer, CutlineError)
-            line = _as_json(path, answer, gaze=gaze, min_confidence=min_confidence)
-            _print(line, answer, as_json=as_json, alone=len(found) == 1)
-            if stop.is_set():
-                return stop.code
-    return 1 if failed else 0
+    best: int,
+    min_confidence: float | None,
+    style: Style,
+    asked: dict[str, Any],
+) -> "tuple[Captioner, CaptionOptions]":
+    """The model, and how each picture is captioned."""
+    from cutline.cli.models import open_captioner
+    from cutline.inference.library import CaptionOptions
+
+    captioner = open_captioner(
+        model, style, asked, device=device, threads=threads, language=language,
+        best=best, gaze=gaze, min_confidence=min_confidence,
+    )  # fmt: skip
+    return captioner, CaptionOptions(best, gaze or form == "html", min_confidence or 0.0, style)
 
 
 def _check_options(
@@ -220,16 +225,18 @@ def show_progress(events: Generator["Event"], out: Path) -> int:
                         reported.add(skipped)
                         note(skipped)
                     if known and not summary:
-                        note(f"{out}: {known} of {found} pictures are done already")
+                        note(f"{out}: {known} of {plural(found, 'picture')} done already")
                 case PictureDone(problem=problem, done=done, total=total):
                     if problem and problem not in reported:
                         reported.add(problem)
                         warn(problem)
                     bars.show("captioning", done, total, unit="pictures")
-                case Finished(captioned, unsure, failed):
+                case Finished(captioned, unsure, failed, existing):
+                    had = f" ({existing} of them the pictures' own texts)" if existing else ""
                     less = f", {unsure} left out (unsure or not a photograph)" if unsure else ""
                     more = f", {failed} failed (--retry-failed tries again)" if failed else ""
-                    before, summary = summary, f"{out}: {plural(captioned, 'caption')}{less}{more}"
+                    before = summary
+                    summary = f"{out}: {plural(captioned, 'caption')}{had}{less}{more}"
                     if summary != before:
                         note(summary)
             if stop.is_set():
@@ -319,31 +326,18 @@ def _passer_on(
     return draw
 
 
-def _print(
-    line: dict[str, Any], answer: Caption | CutlineError, *, as_json: bool, alone: bool
-) -> None:
-    if as_json:
-        click.echo(json.dumps(line))
-    elif isinstance(answer, CutlineError):
-        warn(str(answer))
-    elif "left_out" in line:
-        warn(f"{line['path']} has no caption: {line['left_out']}")
-    else:
-        for candidate in (answer, *answer.alternatives):
-            echo(*([] if alone else [line["path"]]), candidate.text)
-
-
-def _as_json(
-    picture: str, answer: Caption | CutlineError, *, gaze: bool, min_confidence: float
-) -> dict[str, Any]:
+def _as_json(picture: str, answer: Answer, options: "CaptionOptions") -> dict[str, Any]:
     if isinstance(answer, CutlineError):
         return {"path": picture, "error": str(answer)}
-    return {"path": picture, **leave_out_unsure(answer.as_json(gaze=gaze), min_confidence)}
+    if isinstance(answer, ExistingText):
+        return {"path": picture, **answer.as_json()}
+    line = answer.as_json(gaze=options.gaze)
+    return {"path": picture, **leave_out_unsure(line, options.min_confidence)}
 
 
 @click.command()
 @click.argument("picture", type=Path)
-@out_option("The drawing: a .png or .jpg file.", required=True)
+@out_option("The drawing: a .png or .jpg file [default: PICTURE.gaze.png, in this folder].")
 @overwrite_option
 @model_option
 @device_option
@@ -351,7 +345,7 @@ def _as_json(
 @quiet_option
 def gaze(
     picture: Path,
-    out: Path,
+    out: Path | None,
     overwrite: bool,
     model: Path | str | None,
     device: str,
@@ -363,6 +357,7 @@ def gaze(
     from cutline.io.outputs import require_output
     from cutline.reports.attention import draw_gaze, save_drawing
 
+    out = out or _free_name(f"{picture.stem}.gaze")
     require_output(out, (picture, file_of(model)), overwrite=overwrite)
     captioner = load(model, device=device)
     if not captioner.engine.abilities.attention:
@@ -370,5 +365,12 @@ def gaze(
     caption = captioner.caption(picture, style=Style(any_picture=True))
     drawing = draw_gaze(open_image(picture, captioner.engine.view), caption)
     save_drawing(drawing, out)
+    note(f"{out} written")
     line = {"path": str(picture), **caption.as_json(gaze=True)}
     echo(json.dumps(line) if as_json else caption.text)
+
+
+def _free_name(stem: str) -> Path:
+    """A name in the current folder that no file has: `dog.gaze.png`, `dog.gaze-2.png`."""
+    names = chain([f"{stem}.png"], (f"{stem}-{number}.png" for number in count(2)))
+    return next(path for path in map(Path, names) if not os.path.lexists(path))

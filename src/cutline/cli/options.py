@@ -263,15 +263,44 @@ quiet_option = click.option(
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Replace existing files that cutline did not create."
 )
+
+
+def _check_threads(_: click.Context, __: click.Parameter, threads: int | None) -> int | None:
+    if threads is not None and threads < 1:
+        raise click.BadParameter(f"{threads} cores cannot caption: name 1 or more, or leave it out")
+    return threads
+
+
 threads_option = click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=int,
+    metavar="NUMBER",
+    callback=_check_threads,
     help="Number of CPU cores to use, or of requests at a time to a server [default: all; 4].",
 )
+
+
+def existing_option(*, default: bool) -> Decorator:
+    """`--prefer-existing`: the text that a picture has already, instead of a caption."""
+    return click.option(
+        "--prefer-existing/--ignore-existing",
+        "prefer_existing",
+        default=default,
+        show_default=True,
+        help="Take the description or alt text that a picture or its sidecar already has.",
+    )
+
+
 keywords_option = click.option(
     "--keywords",
     is_flag=True,
     help="Add the nouns of each caption to the keywords of its picture.",
+)
+null_option = click.option(
+    "-0",
+    "--null",
+    is_flag=True,
+    help="Names on standard input and lines of output end with a null character: find -print0.",
 )
 trust_option = click.option(
     "--trust", is_flag=True, help="Run third-party code that the recipe names."

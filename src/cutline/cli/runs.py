@@ -20,6 +20,7 @@ from cutline.cli.options import (
     trust_option,
 )
 from cutline.cli.progress import Bars, note, stop_after_the_event, warn
+from cutline.datasets.validation import Readable
 from cutline.errors import CutlineError, needs_training
 from cutline.recipe import Recipe, find_recipe
 
@@ -144,6 +145,8 @@ def open_experiment(
         trust=options.trust,
     )
     places = locate(recipe, options.data)
+    if isinstance(places, Path) and places.is_file():
+        _note_what_is_used(recipe.build("source", places))
     return Experiment(
         recipe,
         places,
@@ -165,6 +168,13 @@ def open_experiment(
             start=start,
         ),
     )
+
+
+def _note_what_is_used(source: Any) -> None:
+    """Say how many captions of a file of `cutline caption` are a person's, and what is left out."""
+    if isinstance(source, Readable):
+        for problem in source.read().problems[:1]:
+            note(str(problem))
 
 
 def _other_arguments(overrides: tuple[str, ...], *, start: Path | None, **given: Any) -> str:

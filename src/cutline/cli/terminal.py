@@ -6,6 +6,10 @@ writing direction. Files and pipes receive text unchanged, so that programs find
 
 import sys
 
+from cutline.errors import plural as plural
+
+_BREAKS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
 
 def visible(text: str, *, keep: str = "") -> str:
     """Escape unprintable characters as `\\x1b`, `\\u202e`, except those in `keep`."""
@@ -19,8 +23,11 @@ def visible(text: str, *, keep: str = "") -> str:
 def echo(*cells: str, end: str = "\n") -> None:
     """Print tab-separated cells on standard output; escaped if that is a terminal.
 
-    A single cell may hold newlines and tabs of our own; several cells may not.
+    A single cell may hold newlines and tabs of our own. In several cells they are escaped, unless
+    the line ends with a null character (`--null`).
     """
+    if len(cells) > 1 and end != "\0":
+        cells = tuple(cell.translate(_BREAKS) for cell in cells)
     if sys.stdout is None:  # closed by the parent process
         return
     if sys.stdout.isatty():
@@ -28,8 +35,3 @@ def echo(*cells: str, end: str = "\n") -> None:
         cells = tuple(visible(cell, keep=keep) for cell in cells)
     sys.stdout.write("\t".join(cells) + end)  # click.echo would strip escapes from file names
     sys.stdout.flush()
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 error`, `2 errors`."""
-    return f"{count} {noun}{'s' * (count != 1)}"

@@ -6,6 +6,7 @@ import click
 
 from cutline.cli.options import model_option, overwrite_option, quiet_option
 from cutline.cli.progress import Bars, note
+from cutline.errors import plural
 from cutline.webapp.runtime import INTEGRITY, NAME, TARBALL, VERSION
 
 
@@ -48,5 +49,5 @@ def web(
         for event in download_runtime(runtime.parent):
             bars.show("downloading", event.done, event.total, unit="B")
     sizes = write_site(out, captioner, read_runtime(runtime), overwrite=overwrite)
-    note(f"{out}: {sum(sizes.values()) / 1e6:.1f} MB in {len(sizes)} files")
+    note(f"{out}: {sum(sizes.values()) / 1e6:.1f} MB in {plural(len(sizes), 'file')}")
     note(f"`python -m http.server -d {out}` shows it at http://localhost:8000")

@@ -19,7 +19,11 @@ from cutline.cli.options import (
 from cutline.cli.progress import Bars, note, stop_after_the_event, warn
 from cutline.cli.terminal import echo
 
-_PASSIVE = {"would write": "would be written", "would restore": "would be restored"}
+_PASSIVE = {
+    "would write": "would be written",
+    "would restore": "would be restored",
+    "would delete": "would be deleted",
+}
 
 
 @click.command()

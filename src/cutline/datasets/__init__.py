@@ -60,11 +60,12 @@ def open_in_language(kind: str, folder: Path, language: str) -> Any:
 def detect_source(options: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     """The source options for a folder: `options`, or `folder` if it has a `captions.csv`.
 
-    For a name such as `hf:owner/name`, those of a data set of the library datasets.
+    A file is one of `cutline caption --out`, which the kind `folder` reads, too. For a name such as
+    `hf:owner/name`, the options are those of a data set of the library datasets.
     """
     if str(folder).startswith(HUB):
         return {"kind": "hf"}
     names = ("captions.csv", "captions.jsonl", "metadata.csv", "metadata.jsonl")
-    own = any((folder / name).is_file() for name in names)
+    own = folder.is_file() or any((folder / name).is_file() for name in names)
     kind = options.get("kind") if isinstance(options, Mapping) else None
     return {"kind": "folder"} if own and kind in ("flickr8k", "coco") else options

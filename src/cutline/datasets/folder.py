@@ -14,6 +14,8 @@
 Pictures may be in subfolders; lines refer to them by their path in the folder, or by the bare file
 name if it is unique. Pictures without captions are left out.
 
+In place of the folder, a file of `cutline caption --out` can be named (`caption_file`).
+
 Without an explicit split, a hash of the path without its suffix decides, so that adding a picture
 never moves another, and `dog.png` gets the split of `dog.jpg`. By default, a tenth each is
 validation and test on average; with a dozen pictures, a split may be empty.
@@ -30,6 +32,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from unicodedata import normalize
 
+from cutline.datasets.caption_file import read_caption_file
 from cutline.datasets.validation import Entry, Fields, Problem, Reading, assemble, read_lines
 from cutline.errors import DataError, nearest
 from cutline.images.formats import is_picture
@@ -65,6 +68,8 @@ class Folder:
 
     def read(self) -> Reading:
         """Examples in the order of the lines, or of the file names with one file per picture."""
+        if self.folder.is_file():
+            return read_caption_file(self.folder, self._split_by_name)
         if not self.folder.is_dir():
             return Reading((), (Problem(self.folder, None, "there is no such folder"),))
         pictures = _find_pictures(self.folder)
@@ -191,7 +196,11 @@ def _parse_object(line: str, *, names: Mapping[str, str]) -> list[Fields]:
     if isinstance(record, dict):
         record = {_IMAGEFOLDER.get(name, name): value for name, value in record.items()}
     if not isinstance(record, dict) or not isinstance(record.get("image"), str):
-        raise DataError("a line must be an object with the name of an 'image'")
+        ours = isinstance(record, dict) and isinstance(record.get("path"), str)
+        hint = "; for a file of `cutline caption`, name the file instead of its folder"
+        raise DataError(
+            f"a line must be an object with the name of an 'image'{hint if ours else ''}"
+        )
     picture, split = _resolve(record["image"], names), parse_split(record.get("split"))
     return [(picture, caption, split) for caption in _list_captions(record)] or [
         (picture, None, split)

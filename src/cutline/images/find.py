@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,23 +13,40 @@ from cutline.images.formats import is_picture, skipped_suffix
 
 NOT_ALBUMS = frozenset(("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "lost+found"))
 """Folders of thumbnails and deleted files that network drives and systems create."""
+_ADDRESS = re.compile("https?://", re.IGNORECASE)
+
+
+def is_address(path: str) -> bool:
+    """Whether a name is the address of a picture on a host."""
+    return bool(_ADDRESS.match(path))
 
 
 def find_pictures(
-    paths: Iterable[str], *, recursive: bool, skipped: Counter[str] | None = None
+    paths: Iterable[str],
+    *,
+    recursive: bool,
+    skipped: Counter[str] | None = None,
+    addresses: bool = False,
 ) -> Iterator[tuple[str, DataError | None]]:
     """Yield named files, the sorted pictures of folders, and the matches of glob patterns.
 
     A folder or pattern without pictures is yielded with an error, as is a folder that cannot be
     read; the others continue. Hidden folders and `NOT_ALBUMS` are skipped unless named explicitly.
-    Pictures in folders whose format cannot be read here are counted in `skipped`, by suffix.
+    Pictures in folders whose format cannot be read here are counted in `skipped`, by suffix. An
+    address (`https://...`) is yielded with an error, too, unless `addresses` are wanted.
     """
     skipped = Counter() if skipped is None else skipped
     for path in paths:
         if path == "-":
             lines = (line.rstrip("\r\n") for line in sys.stdin)
             named = (line for line in lines if line)
-            yield from find_pictures(named, recursive=recursive, skipped=skipped)
+            yield from find_pictures(
+                named, recursive=recursive, skipped=skipped, addresses=addresses
+            )
+            continue
+        if is_address(path):
+            why = f"{path} is an address: `cutline caption --allow-urls` downloads it"
+            yield path, None if addresses else DataError(why)
             continue
         try:
             yield from _expand(path, skipped, recursive=recursive)

@@ -21,12 +21,13 @@ Left out are formats that start a program (EPS) and those decoded while they are
 file that is named explicitly is opened whatever its suffix.
 """
 RAW = frozenset(
-    (".cr2", ".nef", ".nrw", ".arw", ".sr2", ".dng", ".pef", ".srw", ".erf", ".rw2", ".raf")
+    (".cr2", ".cr3", ".nef", ".nrw", ".arw", ".sr2", ".dng", ".orf", ".pef", ".srw", ".erf")
+    + (".rw2", ".raf")
 )
 """Suffixes of camera raw files, which are read by their embedded JPEG preview."""
 HEIF = frozenset((".heic", ".heif", ".hif"))
 """Suffixes of the files of phones that pillow-heif reads."""
-UNREAD = frozenset((".cr3", ".crw", ".orf", ".x3f", ".iiq", ".3fr", ".jxl", ".psd"))
+UNREAD = frozenset((".crw", ".x3f", ".iiq", ".3fr", ".jxl", ".psd"))
 """Suffixes of pictures that cannot be read; those in a folder are counted and reported."""
 INSTALL_HEIF = "pip install 'cutline[heif]'"
 
@@ -52,7 +53,7 @@ def has_heif() -> bool:
 
 
 def describe_skipped(counts: Mapping[str, int]) -> str:
-    """`12 HEIC files skipped: pip install ...; 1 CR3 file skipped: the format is not supported`."""
+    """`12 HEIC files skipped: pip install ...; 1 PSD file skipped: the format is not supported`."""
     parts = []
     for suffix, count in sorted(counts.items()):
         why = INSTALL_HEIF if f".{suffix.lower()}" in HEIF else "the format is not supported"

@@ -334,7 +334,8 @@ def _identify(stream: headers.Metered) -> ImageFile.ImageFile:
             return factory(stream, "")  # type: ignore[arg-type]  # it reads and seeks
     if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf"):
         return open_heif(stream)
-    _refuse_unless(start != b"FUJIFILMCCD-RAW ", "is a raw file without a JPEG preview")
+    is_raw = start == b"FUJIFILMCCD-RAW " or start[4:12] == b"ftypcrx "
+    _refuse_unless(not is_raw, "is a raw file without a JPEG preview")
     raise RefusalError(_describe_unknown(start))
 
 

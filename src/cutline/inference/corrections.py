@@ -14,12 +14,15 @@ from typing import Any
 
 from cutline.errors import DataError
 from cutline.inference.journal_schema import connect
-from cutline.io.predictions import BY, HUMAN
+from cutline.io.predictions import BY, EXISTING, HUMAN
 
 REVIEW = "review"
 """The column for the verdict of `cutline review`."""
-_OF_THE_MODEL = ("confidence", "log_prob", "words", "best", "model", "date", "left_out", "error")
-"""Columns that describe a caption of the model, and are dropped from a person's row."""
+_NOT_A_PERSONS = (
+    *("confidence", "log_prob", "words", "best", "model", "date", "left_out", "error"),
+    EXISTING,
+)
+"""Columns that describe a caption of the model or its origin, and are not in a person's row."""
 _HUMAN_DIGEST = b"a person's"
 """Shorter than any digest, so that no caption has it."""
 
@@ -113,7 +116,7 @@ def path_key(path: object) -> bytes:
 
 def as_human_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row marked as a person's, without the columns that describe a model's caption."""
-    kept = {name: value for name, value in row.items() if name not in _OF_THE_MODEL}
+    kept = {name: value for name, value in row.items() if name not in _NOT_A_PERSONS}
     return {**kept, BY: HUMAN}
 
 

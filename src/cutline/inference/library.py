@@ -9,13 +9,13 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from cutline.errors import DataError, ImageError, NoPictureError
+from cutline.errors import DataError, ImageError, NoPictureError, plural
 from cutline.images.find import find_pictures
 from cutline.images.formats import describe_skipped
 from cutline.inference.captioner import Captioner
@@ -23,9 +23,10 @@ from cutline.inference.corrections import path_key
 from cutline.inference.journal import CaptionJournal, JournalRow, journal_path
 from cutline.inference.parts import Part
 from cutline.io.atomic import atomic_write, require_writable
+from cutline.io.predictions import EXISTING
 from cutline.io.tables import WRITERS, import_parquet, read_rows
 from cutline.text.style import UNCONSTRAINED, Style
-from cutline.types import Caption, leave_out_unsure
+from cutline.types import Caption, ExistingText, leave_out_unsure
 from cutline.version import __version__
 
 WATCH_EVERY = 2.0
@@ -72,11 +73,15 @@ class PictureDone:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The output is written: numbers of pictures with a caption, without, and unreadable."""
+    """The output is written: numbers of pictures with a caption, without, and unreadable.
+
+    `existing` of the captions are texts that the pictures had already.
+    """
 
     captioned: int = 0
     unsure: int = 0
     failed: int = 0
+    existing: int = 0
 
 
 Event = Scanned | PictureDone | Finished
@@ -105,6 +110,7 @@ def caption_library(
     retry_failed: bool = False,
     settled: float = 0.0,
     part: Part | None = None,
+    existing: Callable[[Path], ExistingText | None] | None = None,
 ) -> Generator[Event]:
     """Caption pictures into a `.jsonl`, `.csv` or `.parquet` file; the same call resumes.
 
@@ -114,6 +120,8 @@ def caption_library(
     and are tried again with `retry_failed`; those that could not be read are tried every time, and
     the captions in a folder that cannot be listed stay. Files that changed less than `settled`
     seconds ago wait for the next call. Of the pictures, only those of `part` are captioned.
+    `existing` finds a text that a picture has already
+    (`cutline.metadata.find_text`), which is taken instead of a caption.
 
     Raises `DataError` if there is nothing to caption, if a folder can no longer be read, or if the
     output cannot be written; all answers so far are kept.
@@ -122,6 +130,8 @@ def caption_library(
     skipped = Counter[str]()
     found = _require_pictures(find_pictures(roots, recursive=recursive, skipped=skipped))
     found = part.select(found, roots) if part else found
+    if existing:
+        found = output.set_aside(found, existing)
     for event in caption_into(
         output, captioner, found, roots, options, retry_failed=retry_failed, settled=settled
     ):
@@ -154,7 +164,7 @@ def caption_into(
             journal.commit()
             finished = output.write(journal, complete=complete)
         if journal.lost_folder:
-            answered = f"{journal.done} of {journal.total} pictures have an answer"
+            answered = f"{journal.done} of {plural(journal.total, 'picture')} answered"
             raise DataError(f"{journal.lost_folder}; {answered}; the same call resumes")
     yield finished  # with the journal closed, so that the caller may use the file
 
@@ -250,8 +260,19 @@ class _CaptionFile:
         if path.suffix == ".parquet":  # say that pyarrow is missing before captioning
             import_parquet()
         self.path, self._min_confidence = path, min_confidence
+        self._existing: dict[bytes, dict[str, Any]] = {}
         # without a journal, the file is not known to be cutline's
         self._is_ours = journal_path(path).exists()
+
+    def set_aside(
+        self, found: Found, existing: Callable[[Path], ExistingText | None]
+    ) -> Iterator[tuple[str, DataError | None]]:
+        """The pictures without a text of their own; the rows of the others are kept."""
+        for path, problem in found:
+            if problem is None and (text := existing(Path(path))):
+                self._existing[path_key(path)] = {"path": path, **text.as_json()}
+            else:
+                yield path, problem
 
     def prepare(self, journal: CaptionJournal) -> None:
         """Raise `DataError` for an existing file that cannot be read or replaced."""
@@ -267,11 +288,14 @@ class _CaptionFile:
                 row = changed.pop(path_key(each.path), None) or self._as_row(each)
                 if row:
                     yield count(row)
+            for key, row in self._existing.items():
+                yield count(changed.pop(key, row))
             yield from map(count, changed.values())  # of pictures that are not named this time
 
         def count(row: dict[str, Any]) -> dict[str, Any]:
             kind = "failed" if "error" in row else "captioned" if row.get("caption") else "unsure"
             counts[kind] += 1
+            counts["existing"] += EXISTING in row
             journal.written.record(row)
             return row
 

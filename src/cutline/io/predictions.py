@@ -7,7 +7,7 @@ where they are. From the formats of other captioners (`references`) come id and 
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +20,8 @@ from cutline.images.load import View, WholeView
 from cutline.io.references import LONGEST, name_of, read_predictions
 from cutline.io.tables import TABLES, read_rows
 
+EXISTING = "existing"
+"""The column that says where in a picture or its sidecar a text was found."""
 BY, HUMAN = "by", "human"
 """A row that a person wrote or changed has `"by": "human"`."""
 SHAPE = (
@@ -77,8 +79,10 @@ class Prediction:
     """Confidence of the caption, even if it was left out."""
     model: Model = Model()
     date: str = ""
+    existing: str = ""
+    """The field in which the picture had this text already: `IPTC caption`."""
     human: bool = False
-    """Whether a person wrote or changed the caption, or removed it."""
+    """Whether a person wrote, changed or removed the caption, or it was in the picture already."""
 
     @property
     def text(self) -> str:
@@ -128,14 +132,19 @@ class PictureLocator:
         return {id: path for path in pictures for id in _ids_of(path.name)}
 
 
-def read_captions(path: Path) -> list[Prediction]:
+def read_captions(
+    path: Path, mark: Callable[[list[dict[str, Any]]], None] = lambda rows: None
+) -> list[Prediction]:
     """What a file says about every picture; the last row of a picture counts.
 
+    `mark` may mark rows that a person changed: `inference.corrections.mark_human_rows`.
     A torn last line, as a killed process leaves it, is ignored. Raises `DataError` that names the
     first row that cannot be read, and `CutlineError` for Parquet without pyarrow.
     """
     if _has_our_rows(path):
-        read = (Prediction.from_row(row, where) for where, row in read_rows(path))
+        rows = [(where, dict(row)) for where, row in read_rows(path)]
+        mark([row for _, row in rows])
+        read = (Prediction.from_row(row, where) for where, row in rows)
         found = {each.path: each for each in read}
     else:
         others = read_predictions(path)
@@ -192,9 +201,13 @@ def _read_row(row: Any) -> Prediction:
     if not isinstance(path, str) or not path or "\0" in path:
         raise DataError(f"no path; a line is {SHAPE}")
     text, error, left_out = row.get("caption"), row.get("error"), row.get("left_out")
-    human = row.get(BY) == HUMAN
+    human = row.get(BY) == HUMAN or EXISTING in row
     if not text and human:
         return Prediction(path, None, left_out="a person removed it", human=True)
+    if human:  # what the row may say of the model's words is about another text
+        existing = row.get(EXISTING)
+        field = str(existing.get("field") or "") if isinstance(existing, dict) else ""
+        return Prediction(path, _read_candidate({"caption": text}), existing=field, human=True)
     if not text and error:
         return Prediction(path, None, str(error))
     confidence = _read_share(row.get("confidence"), "confidence")
@@ -202,7 +215,6 @@ def _read_row(row: Any) -> Prediction:
         "confidence": confidence,
         "model": _read_model(row.get("model")),
         "date": str(row.get("date") or ""),
-        "human": human,
     }
     if text is None and isinstance(left_out, str):
         return Prediction(path, None, left_out=left_out, **about)

@@ -61,13 +61,18 @@ def _read_lines(path: Path) -> Iterator[Row]:
 def _read_csv(path: Path) -> Iterator[Row]:
     # file names may be any bytes
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        table = csv.DictReader(file, strict=True, restkey="more")
+        header = file.readline()
+        file.seek(0)
+        separator = max(",;\t", key=header.count)  # Excel saves what is usual in its country
+        table = csv.DictReader(file, delimiter=separator, strict=True, restkey="more")
         try:
             _require_columns(table.fieldnames or (), path)
             for row in table:
                 where = f"{path}, line {table.line_num}"
                 if not _is_text(row["caption"]):
-                    raise DataError(f"{where}: the caption is not text in UTF-8")
+                    raise DataError(
+                        f"{where}: the caption is not text in UTF-8 (in Excel: save as CSV UTF-8)"
+                    )
                 yield Row(
                     where, _explain({name: _unescape_formula(cell) for name, cell in row.items()})
                 )
@@ -185,6 +190,7 @@ def _write_lines(records: Iterator[Mapping[str, Any]], file: BinaryIO) -> None:
 
 def _write_csv(records: Iterator[Mapping[str, Any]], file: BinaryIO) -> None:
     text = io.TextIOWrapper(file, encoding="utf8", errors="surrogateescape", newline="")
+    text.write("\ufeff")  # without this byte order mark, Excel garbles names that are not English
     try:
         table = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
         table.writeheader()

@@ -70,7 +70,7 @@ class Found:
         """The end of a sentence about a person's text; empty if there is none."""
         for name, texts in self.texts.items():
             for text in texts.values():
-                if not _BY_CAMERAS.fullmatch(text) and hash_text(text) != self.text_hash:
+                if not is_by_camera(text) and hash_text(text) != self.text_hash:
                     start = text if len(text) <= 40 else f"{text[:39]}…"
                     return f"the {name} says {' '.join(start.split())!r}"
         if self.text_hash and not {DESCRIPTION, ALT} <= self.texts.keys():
@@ -94,6 +94,11 @@ class Found:
         wanted = {"x-default": text, language: text}
         mark = "" if human else hash_text(text)
         return self.text_hash == mark and all(t == wanted for t in said.values())
+
+
+def is_by_camera(text: str) -> bool:
+    """Whether a text is what a camera puts into the description of every picture."""
+    return bool(_BY_CAMERAS.fullmatch(text))
 
 
 def hash_text(text: str) -> str:

@@ -57,7 +57,8 @@ class Undone:
 
     target: Path
     action: str
-    """`restored`, `would restore`, `unchanged`, `kept` or `failed`."""
+    """`restored`, `deleted` (it did not exist before), `would restore`, `would delete`,
+    `unchanged`, `kept` or `failed`."""
     sentence: str = ""
     """Why it was not restored."""
 
@@ -338,10 +339,10 @@ def _undo_one(
     require_target(target)
     if not apply:
         supposed[target] = before
-        return Undone(target, "would restore")
+        return Undone(target, "would restore" if change.before else "would delete")
     assert content is not None
     journal.restore(change, content)
-    return Undone(target, "restored")
+    return Undone(target, "restored" if change.before else "deleted")
 
 
 def _common_prefix(one: bytes, other: bytes) -> int:

@@ -5,12 +5,17 @@ opens from disk. `comparison` does the same for two files.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from cutline import metrics
+from cutline.errors import DataError
 from cutline.evaluation.tables import format_scores
 from cutline.images.load import View
 from cutline.inference.calibration import JUDGE
+from cutline.inference.corrections import mark_human_rows
+from cutline.inference.journal import journal_path
 from cutline.io.predictions import PictureLocator, Prediction, find_references, read_captions
 from cutline.metrics import DEFAULT_METRICS, Metric
 from cutline.reports.gallery import CaptionLine, Card, Order, write_gallery
@@ -44,7 +49,7 @@ def write_report(
     and for references of none of its pictures.
     """
     predictions, out = Path(predictions), Path(out)
-    predicted, locator = read_captions(predictions), PictureLocator(predictions, images)
+    predicted, locator = _read(predictions), PictureLocator(predictions, images)
     expected = {each.path: find_references(each.path, references or {}) for each in predicted}
     report = _score(predicted, expected, scores) if references is not None else None
     per_image = report.per_image if report else {}
@@ -75,6 +80,16 @@ def write_report(
     )
 
 
+def _read(path: Path) -> list[Prediction]:
+    """The captions of a file; those that a person edited are marked, if its journal can be read."""
+
+    def mark(rows: list[dict[str, Any]]) -> None:
+        with suppress(DataError):  # it may be in use
+            mark_human_rows(rows, journal_path(path))
+
+    return read_captions(path, mark)
+
+
 def _score(
     predictions: Sequence[Prediction],
     expected: Mapping[str, Sequence[str]],
@@ -98,10 +113,15 @@ def _make_card(
     if JUDGE in scores:
         sort_keys["score"] = scores[JUDGE]
     facts += [f"{name} {100 * scores[name]:.1f}" for name in SHOWN if name in scores]
+    whose = ""
+    if prediction.human:
+        whose = f"the picture's {existing}" if (existing := prediction.existing) else "edited"
+    caption = prediction.caption
     return Card(
         picture,
         prediction.path,
-        lines=(CaptionLine(prediction.caption, view=view),) if prediction.caption else (),
+        lines=(CaptionLine(caption, whose, view=view),) if caption else (),
+        human=prediction.human,
         error=prediction.error,
         left_out=prediction.left_out,
         facts=tuple(facts),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from cutline.errors import plural
 from cutline.inference.calibration import Bin, expected_error
 from cutline.reports.html import render
 
@@ -105,7 +106,8 @@ def reliability_diagram(curve: Sequence[Bin]) -> Markup:
         "Reliability diagram",
         f"Expected calibration error {expected_error(curve):.3f}. "
         + "; ".join(
-            f"{b.captions} captions of confidence {b.confidence:.2f}, {b.good:.2f} of them good"
+            f"{plural(b.captions, 'caption')} of confidence {b.confidence:.2f}, {b.good:.2f} of "
+            "them good"
             for b in curve
         ),
         RELIABILITY_SIDE + 12,

@@ -38,7 +38,7 @@ class CaptionLine:
 
     candidate: Candidate
     label: str = ""
-    """The captioner, where there are several."""
+    """The captioner, where there are several, or where a person's caption comes from."""
     changed: tuple[bool, ...] = ()
     """For each word whether the other caption lacks it."""
     view: View = View()
@@ -64,6 +64,8 @@ class Card:
     """Why there is no caption."""
     left_out: str = ""
     """Why the caption was left out."""
+    human: bool = False
+    """Whether a person wrote the caption, or removed it."""
     facts: tuple[str, ...] = ()
     """Such as `confidence 61%`."""
     sort_keys: Mapping[str, float] = field(default_factory=dict)
@@ -121,6 +123,7 @@ def write_gallery(
             folder=_find_folder([card.name for card in shown]),
             errors=sum(bool(card.error) for card in cards),
             left_out=sum(bool(card.left_out) for card in cards),
+            human=sum(card.human for card in cards),
             has_confidence=any("confidence" in card.sort_keys for card in cards),
             **context,
         )
@@ -206,10 +209,10 @@ def _describe_box(view: View, picture: Thumbnail) -> list[float] | None:
 
 
 def _describe_picture(card: Card) -> str:
-    """The alternative text: the caption, marked as machine-written."""
+    """The alternative text: the caption, marked as machine-written unless it is a person's."""
     if not card.lines:
         return "a picture without a caption"
-    return f"{card.lines[0].candidate.text} (machine-written)"
+    return card.lines[0].candidate.text + ("" if card.human else " (machine-written)")
 
 
 def _describe_words(

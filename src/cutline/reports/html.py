@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from cutline.errors import plural
 from cutline.io.outputs import GENERATOR
 from cutline.version import __version__
 
@@ -65,6 +66,7 @@ def _environment() -> Environment:
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters["thousands"] = "{:,}".format
+    environment.filters["counted"] = plural
     environment.filters["percent"] = "{:.0%}".format
     return environment
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cutline.errors import ModelError
+from cutline.errors import ModelError, plural
 
 NOT_STATED = "not stated"
 
@@ -29,7 +29,11 @@ def _format_sections(card: Mapping[str, Any]) -> list[str]:
         f"Paper: {card.get('paper', 'none named')}",
         f"Recipe: `{card.get('command', NOT_STATED)}` ({versions}; "
         f"epoch {card.get('epoch', '?')} was the best on validation)",
-        *([f"Averaged: the mean of the weights of {len(averaged)} models"] if averaged else []),
+        *(
+            [f"Averaged: the mean of the weights of {plural(len(averaged), 'model')}"]
+            if averaged
+            else []
+        ),
         f"Encoder's weights: {encoder.get('weights', NOT_STATED)}",
         f"View: {view.get('fit', NOT_STATED)} to {size} x {size} pixels",
         f"Data: {_list({**card.get('source', {}), **card.get('data', {})}) or NOT_STATED}",

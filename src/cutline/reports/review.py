@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from cutline.errors import DataError
+from cutline.errors import DataError, plural
 from cutline.inference.corrections import REVIEW, as_human_row
 from cutline.io.atomic import atomic_write
 from cutline.io.jsonl import format_jsonl
@@ -41,8 +41,9 @@ class Progress:
             return f"Review the sample of {self.sample:,} to learn how many captions are wrong."
         bound = upper_bound(self.sample_wrong, self.sample_reviewed)
         return (
-            f"Of {self.captions:,} captions at most {bound:.0%} were wrong as the model wrote them "
-            f"({CONFIDENCE:.0%} sure, from {self.sample_reviewed:,} of the sample reviewed)."
+            f"Of {plural(self.captions, 'caption')} at most {bound:.0%} were wrong as the model "
+            f"wrote them ({CONFIDENCE:.0%} sure, from {self.sample_reviewed:,} of the sample "
+            "reviewed)."
         )
 
 

@@ -255,7 +255,7 @@
     }
     arrange();
     if (under) find("#bar").value = `${bar}%`;
-    const all = `${cards.length.toLocaleString("en")} pictures`;
+    const all = `${cards.length.toLocaleString("en")} picture${cards.length === 1 ? "" : "s"}`;
     find("#count").textContent = left === cards.length ? all : `${left.toLocaleString("en")} of ${all}`;
   }
 
