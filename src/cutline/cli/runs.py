@@ -145,7 +145,8 @@ def open_experiment(
         trust=options.trust,
     )
     places = locate(recipe, options.data)
-    if isinstance(places, Path) and places.is_file():
+    is_folder = not recipe.mixed and recipe.sections["source"]["kind"] == "folder"
+    if is_folder and isinstance(places, Path) and places.is_file():
         _note_what_is_used(recipe.build("source", places))
     return Experiment(
         recipe,
