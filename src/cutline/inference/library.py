@@ -120,8 +120,8 @@ def caption_library(
     and are tried again with `retry_failed`; those that could not be read are tried every time, and
     the captions in a folder that cannot be listed stay. Files that changed less than `settled`
     seconds ago wait for the next call. Of the pictures, only those of `part` are captioned.
-    `existing` finds a text that a picture has already
-    (`cutline.metadata.find_text`), which is taken instead of a caption.
+    `existing` finds a text that a picture has already (`cutline.metadata.find_text`), which is
+    taken instead of a caption.
 
     Raises `DataError` if there is nothing to caption, if a folder can no longer be read, or if the
     output cannot be written; all answers so far are kept.
