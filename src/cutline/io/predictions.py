@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ BY, HUMAN = "by", "human"
 SHAPE = (
     '{"path": "album/dog.jpg", "caption": "a dog runs", ...}, as `cutline caption --json` writes'
 )
+_MARKED_AT_ONCE = 20_000
 _MAX_AMOUNT = 10**9
 """Attention is in thousandths; Python's JSON reader accepts `Infinity`."""
 
@@ -142,10 +144,11 @@ def read_captions(
     first row that cannot be read, and `CutlineError` for Parquet without pyarrow.
     """
     if _has_our_rows(path):
-        rows = [(where, dict(row)) for where, row in read_rows(path)]
-        mark([row for _, row in rows])
-        read = (Prediction.from_row(row, where) for where, row in rows)
-        found = {each.path: each for each in read}
+        rows, found = read_rows(path), dict[str, Prediction]()
+        while some := [(where, dict(row)) for where, row in islice(rows, _MARKED_AT_ONCE)]:
+            mark([row for _, row in some])
+            read = (Prediction.from_row(row, where) for where, row in some)
+            found |= {each.path: each for each in read}
     else:
         others = read_predictions(path)
         found = {id: Prediction(id, Candidate(caption)) for id, caption in others.items()}
