@@ -106,8 +106,10 @@ def alt(
     if do_check:
         form = "json" if as_json else form or "text"
         sys.exit(run_check(paths, roots, form=form, baseline=baseline, update=update_baseline))
+    from cutline.metadata.existing import find_text
     from cutline.metadata.undo_journal import UndoJournal
 
+    options |= {"existing": find_text} if options.pop("prefer_existing") else {}
     undo = UndoJournal(journal or _default_journal(paths)) if do_apply else None
     try:
         code = _fill(paths, roots, undo, do_fetch=do_fetch, as_json=as_json, **options)
@@ -131,7 +133,6 @@ def _fill(
     asked: dict[str, Any],
     device: str,
     threads: int | None,
-    prefer_existing: bool,
     **options: Any,
 ) -> int:
     """Caption what is missing, and write the pages or show a diff. Returns the exit code."""
@@ -140,10 +141,6 @@ def _fill(
     from cutline.cli.models import note_usage
     from cutline.cli.progress import Bars
 
-    if prefer_existing:
-        from cutline.metadata.existing import find_text
-
-        options["existing"] = find_text
     captioners = _open_captioners(
         models, language, style, asked, threads, device=device, min_confidence=min_confidence
     )

@@ -141,8 +141,7 @@ def caption(
     from cutline.cli.models import note_usage
 
     out = _check_options(paths, out, part, needed=watched or retry_failed, watched=watched)
-    if allow_urls and (out or form):
-        raise click.UsageError("--allow-urls cannot be combined with --out or --as")
+    _refuse_urls(allow_urls and (out or form))
     paths = tuple(read_null_names(paths)) if null else paths
     if form or apply or keywords:
         out = _choose_out(form, out, alone=not watched, apply=apply, keywords=keywords)
@@ -161,16 +160,21 @@ def caption(
         pass_on = _passer_on(captioner, out, form, paths, apply, keywords, as_json)
         events = _write_each_round(events, pass_on) if watched and form else events
         code = show_progress(events, out)
-        note_usage(captioner)
-        sys.exit(code if form is None or code > 128 else pass_on() or code)
-    found = find_named(paths, recursive=recursive, addresses=allow_urls)
-    caption_each = partial(captioner.caption_each, best=options.best, style=options.style)
-    answers = answer_each(found, caption_each, existing, downloader() if allow_urls else None)
-    lines = ((path, answer, _as_json(path, answer, options)) for path, answer in answers)
-    alone, end = len(found) == 1 and not null, "\0" if null else "\n"
-    code = print_each(lines, as_json=as_json, alone=alone, end=end)
+        code = code if form is None or code > 128 else pass_on() or code
+    else:
+        found = find_named(paths, recursive=recursive, addresses=allow_urls)
+        caption_each = partial(captioner.caption_each, best=options.best, style=options.style)
+        answers = answer_each(found, caption_each, existing, downloader() if allow_urls else None)
+        lines = ((path, answer, _as_json(path, answer, options)) for path, answer in answers)
+        alone, end = len(found) == 1 and not null, "\0" if null else "\n"
+        code = print_each(lines, as_json=as_json, alone=alone, end=end)
     note_usage(captioner)
     sys.exit(code)
+
+
+def _refuse_urls(is_combined: object) -> None:
+    if is_combined:
+        raise click.UsageError("--allow-urls cannot be combined with --out or --as")
 
 
 def _prepare(
