@@ -139,6 +139,7 @@ def caption(
     --apply wrote. With --watch and --apply, new captions are written as they appear.
     """
     from cutline.cli.models import note_usage
+    from cutline.inference.library import caption_library, watch
 
     out = _check_options(paths, out, part, needed=watched or retry_failed, watched=watched)
     _refuse_urls(allow_urls and (out or form))
@@ -152,8 +153,6 @@ def caption(
     captioner, options = _prepare(form, **asking)
     existing = text_finder() if prefer_existing else None
     if out:
-        from cutline.inference.library import caption_library, watch
-
         run: Callable[..., Generator[Event]] = watch if watched else caption_library
         given = {"recursive": recursive, "retry_failed": retry_failed, "part": part}
         events = run(captioner, paths, out, options, existing=existing, **given)
