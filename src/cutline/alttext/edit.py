@@ -145,12 +145,7 @@ def fill(
         (_spoken(p, language, others), p.place) for p in shown if isinstance(p.place, kinds)
     )
     speakers = {language: Speaker(caption_each, min_confidence), **(others or {})}
-    answers: Answers = {
-        (tag, place): text
-        for tag, place in asked
-        if isinstance(place, Local) and (text := existing(place.path))
-        if not is_placeholder(text.text, place.path.name)
-    }
+    answers = _find_existing(asked, existing)
     for tag, speaker in speakers.items():
         lacking = (key for key in asked if key not in answers)
         places: list[Place] = [place for spoken, place in lacking if spoken == tag]
@@ -171,6 +166,16 @@ def fill(
             yield _fill_page(page, judge, spoken_in)
         except DataError as error:
             yield error
+
+
+def _find_existing(asked: Iterable[tuple[str, Place | None]], existing: Existing) -> Answers:
+    """The texts that pictures have already, unless they say nothing."""
+    return {
+        (tag, place): text
+        for tag, place in asked
+        if isinstance(place, Local) and (text := existing(place.path))
+        if not is_placeholder(text.text, place.path.name)
+    }
 
 
 def _spoken(picture: Picture, language: str, others: Mapping[str, Speaker] | None) -> str:
