@@ -185,10 +185,7 @@ def beam(
     `diversity` for every time that an earlier group chose it at this step (diverse beam search,
     Vijayakumar et al. 2018, arXiv 1610.02424, with Hamming diversity).
     """
-    if width % groups:
-        raise RecipeError(f"search.width is {width}, which is no multiple of groups, {groups}")
-    if groups > 1 and limits is not None:
-        raise RecipeError("a search in groups cannot limit the words of captions")
+    _require_whole_groups(width, groups, limits)
     if width == 1 and not (min_words or no_repeat_ngram):  # the same captions, much cheaper
         found = greedy(decoder, regions, max_words=max_words, limits=limits)
         return _rank(found, length_penalty)
@@ -201,11 +198,10 @@ def beam(
         branches = (totals[:, None] + likely).view(-1, width * vocabulary)
         if groups > 1:
             best = _choose_in_groups(branches, width, groups, diversity)
-        elif limits is None:
-            _, best = branches.topk(width, dim=-1)
+        elif limits:
+            best = _choose_within(limits, branches, (words != PAD).sum(dim=-1).view(-1, width))
         else:
-            lengths = (words != PAD).sum(dim=-1).view(-1, width)
-            best = _choose_within(limits, branches, lengths)
+            best = branches.topk(width, dim=-1).indices
         gained = likely.view_as(branches).gather(1, best).flatten()
         source = best.div(vocabulary, rounding_mode="floor")
         rows = (first_rows + source).flatten()
@@ -222,6 +218,13 @@ def beam(
         limits=limits,
     )
     return _rank(found, length_penalty, prefer_ended=prefer_ended)
+
+
+def _require_whole_groups(width: int, groups: int, limits: Limits | None) -> None:
+    if width % groups:
+        raise RecipeError(f"search.width is {width}, which is no multiple of groups, {groups}")
+    if groups > 1 and limits is not None:
+        raise RecipeError("a search in groups cannot limit the words of captions")
 
 
 def can_limit_length(search: Callable[..., SearchResult]) -> bool:
