@@ -707,6 +707,7 @@ def test_ctrl_c_does_not_wait_for_a_silent_server(silent, tmp_path):
         call.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_in_circles_is_one_line(server, tmp_path):
     server.fault = "goes in circles"
 

@@ -155,7 +155,13 @@ def test_what_passes_is_asked_again(rude, album, way):
     assert "1 requests repeated" in captioner.engine.usage
 
 
-@pytest.mark.parametrize("way", ["stalls", "too many requests", "HTML", "half a JSON", "hangs up"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param("stalls", marks=pytest.mark.slow),
+        *("too many requests", "HTML", "half a JSON", "hangs up"),
+    ],
+)
 def test_a_server_that_never_recovers_stops_captioning_and_the_next_run_has_everything(
     rude, album, tmp_path, way
 ):

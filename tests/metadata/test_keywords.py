@@ -126,7 +126,10 @@ def test_where_there_are_no_keywords_the_error_says_so(tmp_path, options, senten
 
 
 @needs_exiftool
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize(
+    "suffix",
+    ["jpg", *(pytest.param(name, marks=pytest.mark.slow) for name in ("png", "tif", "webp"))],
+)
 def test_a_picture_gets_keywords_that_exiftool_reads_and_undo_restores_it(tmp_path, suffix):
     picture = draw(tmp_path / f"a.{suffix}")
     if suffix != "webp":  # ExifTool 12.57 writes no WebP

@@ -409,6 +409,7 @@ def test_captioning_does_not_import_the_template_engine():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_many_pictures_are_on_several_pages_that_lead_to_each_other(tmp_path):
     path = tmp_path / "captions.jsonl"
     names = [f"gone/{number}.png" for number in range(PAGE_SIZE + 2)]

@@ -48,6 +48,7 @@ def test_the_table_has_mean_and_spread_of_the_best_epochs(tmp_path):
     assert curve == [(1.0, pytest.approx(30)), (2.0, pytest.approx(20))]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_the_command_line_trains_each_setting_once(run, drawn, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.toml").write_text(SMALL)
