@@ -17,19 +17,21 @@ import subprocess
 import tarfile
 import tempfile
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from run import ROOT, machine, write_marked
 
 from browser import RUNTIME
 from cutline.inference.captioner import load
+from cutline.models.onnx_runtime import onnxruntime
 from cutline.webapp import read_runtime, write_site
 
+quantization = import_module(f"{onnxruntime.__name__}.quantization")  # reports stay switched off
 RESULTS = ROOT / "benchmarks" / "browser_peers.json"
 PICTURES = ("lake", "tourist", "astronaut")
 PACKED = {
@@ -165,7 +167,9 @@ def write_peer(name: str, folder: Path) -> int:
         out = folder / "onnx" / f"{part}_quantized.onnx"
         parameters += sum(int(np.prod(each.dims)) for each in model.graph.initializer)
         how = {"MatMulConstBOnly": True}
-        quantize_dynamic(model, out, weight_type=QuantType.QUInt8, extra_options=how)
+        quantization.quantize_dynamic(
+            model, out, weight_type=quantization.QuantType.QUInt8, extra_options=how
+        )
         if part != "encoder_model":
             share_words(out)
     decoder = {

@@ -12,7 +12,7 @@ FREQUENT = {
     "fr": "un une le la les des du et avec sur est dans sont deux au qui homme femme en",
     "es": "un una el la los las del y con en es está están dos que sobre por hombre mujer",
     "it": "un una il la lo gli dei e con su è sono due che di nel della uomo donna in",
-    "pt": "um uma o a os as do da e com em é está dois que no na homem mulher sobre",
+    "pt": "um uma o a os as da e com em é está dois que na ao homem mulher sobre",
     "nl": "een het de van en met op is zijn twee in die dat man vrouw aan voor bij",
     "sv": "en ett och med på är som av den det två i till man kvinna hund för står",
 }
