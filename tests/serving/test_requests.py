@@ -230,10 +230,16 @@ def test_unknown_addresses_and_methods(server):
     assert server.ask("POST", "/api/pull", "{}")[0] == 404
 
 
-def test_a_body_over_the_limit_is_refused_before_it_is_sent(server):
+def test_a_body_over_the_limit_is_refused_before_it_is_sent_and_counted(server):
+    def rejected() -> int:
+        text = server.ask("GET", "/metrics")[2].decode()
+        return int(text.split('\ncutline_rejections_total{status="413"} ')[1].split()[0])
+
+    before = rejected()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as line:
         line.sendall(b"POST /caption HTTP/1.1\r\nHost: x\r\nContent-Length: 27000001\r\n\r\n")
         assert line.recv(1000).startswith(b"HTTP/1.1 413 ")
+    assert rejected() == before + 1
 
 
 def test_chunks_without_an_end_are_refused_at_the_limit(server):

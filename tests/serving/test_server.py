@@ -97,17 +97,20 @@ def test_several_processes_share_the_port_and_the_counters(start, pictures, told
     for _ in range(8):  # whichever process answers
         assert count(running, 'pictures_total{result="captioned"}') == 32
     children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
-    first, *others = [pid for pid in children.read_text().split() if _serves(pid)]
+    first, *others = _serving(children)
     os.kill(int(first), signal.SIGKILL)
     assert len(others) == 1
-    while len([pid for pid in children.read_text().split() if _serves(pid)]) < 2:
+    while running.process.poll() is None and len(_serving(children)) < 2:
         time.sleep(0.05)
     assert running.ask("GET", "/health")[0] == 200
+    assert count(running, 'pictures_total{result="captioned"}') == 32
     assert running.stop() == 0
 
 
-def _serves(pid: str) -> bool:
-    return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+def _serving(children: Path) -> list[str]:
+    """The process ids of the servers among the children."""
+    ids = children.read_text().split()
+    return [pid for pid in ids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 @pytest.mark.slow

@@ -193,7 +193,7 @@ class Gate:
         self, error: RequestError, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Respond, then discard the rest of the body so that the client can read the response."""
-        self._metrics.add("refusals_total", 1, status=str(error.status))
+        self._metrics.add("rejections_total", 1, status=str(error.status))
         if error.status == 503:  # slows down clients that retry immediately
             await asyncio.sleep(self._settings.queued_seconds)
         response = error_response(scope["path"], error)

@@ -1,9 +1,11 @@
 """Metrics in Prometheus' text format.
 
 The values are in memory shared by all processes of a server, so any process can report them all.
+Each process adds only to its own row, without a lock that a killed process could leave locked.
 """
 
-from multiprocessing import get_context
+from copy import copy
+from multiprocessing.sharedctypes import RawArray
 
 from cutline.version import __version__
 
@@ -41,18 +43,33 @@ def _keys() -> list[tuple[str, tuple[tuple[str, str], ...]]]:
 
 
 class Metrics:
-    """Metrics, shared with child processes that receive this object as an argument."""
+    """Metrics, shared with child processes that receive this object as an argument.
 
-    def __init__(self) -> None:
+    To be used from the thread of the event loop only.
+    """
+
+    def __init__(self, processes: int = 1) -> None:
         self._places = {key: place for place, key in enumerate(_keys())}
-        self._values = get_context("spawn").Array("d", len(self._places))
+        self._values = RawArray("d", processes * len(self._places))
+        self._start = 0
+
+    def of(self, process: int) -> "Metrics":
+        """The metrics as the process of this number adds to them; what it holds starts at zero.
+
+        The counters go on where a process that died has left them.
+        """
+        own = copy(self)
+        own._start = process * len(self._places)
+        for (name, _), place in self._places.items():
+            if _KINDS.get(name, ("",))[0] == "gauge":
+                self._values[own._start + place] = 0
+        return own
 
     def add(self, name: str, amount: float, **labels: str) -> None:
         """Add to a metric; unknown labels are ignored."""
         place = self._places.get((name, tuple(labels.items())))
         if place is not None:
-            with self._values.get_lock():
-                self._values[place] += amount
+            self._values[self._start + place] += amount
 
     def observe(self, seconds: float) -> None:
         """Record the duration of a request."""
@@ -73,7 +90,7 @@ class Metrics:
             if family not in described:
                 described.add(family)
                 lines += [f"# HELP cutline_{family} {text}", f"# TYPE cutline_{family} {kind}"]
-            value = self._values[place]
+            value = sum(self._values[place :: len(self._places)])
             if name == "request_seconds_bucket":  # buckets are cumulative in this format
                 value = cumulative = cumulative + value
             shown = ",".join(f'{label}="{value}"' for label, value in labels)

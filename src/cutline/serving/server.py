@@ -7,12 +7,12 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 from typing import Any
 
 import h11
@@ -35,8 +35,6 @@ MAX_CONNECTIONS = 512
 BACKLOG = 1024
 M_MMAP_THRESHOLD = -3
 """The constant of that name in malloc.h."""
-MIN_LIFETIME = 5.0
-"""A process that ends within this time is not restarted, because it failed to start."""
 HEADERS = [("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store")]
 TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -188,11 +186,13 @@ def _return_memory() -> None:
         ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 10**6)
 
 
-def _run_child(settings: Settings, listener: socket.socket, metrics: Metrics) -> None:
+def _run_child(
+    settings: Settings, listener: socket.socket, metrics: Metrics, serving: Event
+) -> None:
     """Serve in a child process, which stops when its parent dies."""
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
-        _run(settings, listener, metrics)
+        _run(settings, listener, metrics, serving.set)
     except CutlineError as error:
         sys.exit(f"cutline: {error}")
 
@@ -204,23 +204,29 @@ def _stop_with_parent() -> None:
 
 
 def _supervise(settings: Settings, listener: socket.socket, workers: int) -> None:
-    """Run child processes and restart those that die, until a `KeyboardInterrupt`."""
-    metrics, context = Metrics(), get_context("spawn")
+    """Run child processes and restart those that die, until a `KeyboardInterrupt`.
 
-    def start() -> tuple[SpawnProcess, float]:
-        process = context.Process(target=_run_child, args=(settings, listener, metrics))
+    A process that dies before it serves is not restarted: it would fail in the same way again.
+    """
+    metrics, context = Metrics(workers), get_context("spawn")
+
+    def start(place: int) -> tuple[SpawnProcess, Event]:
+        serving = context.Event()
+        process = context.Process(
+            target=_run_child, args=(settings, listener, metrics.of(place), serving)
+        )
         process.start()
-        return process, time.monotonic()
+        return process, serving
 
-    running = [start() for _ in range(workers)]
+    running = [start(place) for place in range(workers)]
     try:
         while True:
             wait([process.sentinel for process, _ in running])
-            for place, (process, began) in enumerate(running):
+            for place, (process, serving) in enumerate(running):
                 if process.exitcode is not None:
-                    if time.monotonic() - began < MIN_LIFETIME:
+                    if not serving.is_set():
                         raise CutlineError("a server process failed to start")
-                    running[place] = start()
+                    running[place] = start(place)
     except KeyboardInterrupt:
         pass  # the normal way to stop
     finally:
