@@ -1,6 +1,7 @@
 """Whatever a page is like: only alt texts are added, at the right images, and only once."""
 
 import re
+import time
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +11,7 @@ from PIL import Image
 
 from cutline.alttext.audit import State
 from cutline.alttext.edit import Change, apply, fill
+from cutline.alttext.markdown import read_markdown
 from cutline.alttext.pages import Skipped
 from cutline.errors import DataError, ImageError
 from cutline.types import Caption
@@ -144,3 +146,12 @@ def test_the_pages_are_of_every_kind():
     assert len(HOSTILE) == 200
     assert len(told) == 20
     assert sum(page.is_whole for page in HOSTILE) > 50
+
+
+@pytest.mark.parametrize("sign", ["{{< figure ", "{% ", "<!-- "])
+def test_many_signs_without_an_end_take_time_in_proportion(sign):
+    began = time.process_time()
+
+    assert not read_markdown(sign * 20_000).images
+
+    assert time.process_time() - began < 2

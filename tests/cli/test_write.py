@@ -93,6 +93,18 @@ def test_pictures_without_captions_are_left_out_and_change_the_exit_code(run, ti
     assert not list(album.glob("*.txt"))
 
 
+def test_a_given_confidence_replaces_the_threshold_of_the_model(run, album):
+    """With `--as`, the model's threshold holds unless `--min-confidence` is given, even as 0."""
+    photo = Path(__file__).parents[2] / "examples" / "hikers.jpg"
+    command = ("caption", photo, "--as", "xmp")
+
+    _, out, err = run(*command)
+    assert (out, "1 caption too unsure (--min-confidence 0 writes it, too)" in err) == ("", True)
+    assert "the confidence is" not in err
+
+    assert run(*command, "--min-confidence", "0")[1].startswith("would write\t")
+
+
 def test_keywords_are_shown_and_written(run, album):
     captions = write_lines(album.parent / "captions.jsonl", lines_of(album, "dogs on a beach"))
 

@@ -63,10 +63,11 @@ class Handler(BaseHTTPRequestHandler):
         if content is None:
             self.send_error(404)
             return
-        if fault in ("goes in circles", "redirects with an endless body"):
+        if fault == "goes in circles" or fault.startswith("redirects"):
             self.send_response(302)
-            self.send_header("Location", f"{server.address}{self.path}")
-            self.send_header("Content-Length", str(10**18 * (fault != "goes in circles")))
+            nowhere = "http://[::1/" if fault == "redirects to no address" else server.address
+            self.send_header("Location", f"{nowhere}{self.path}")
+            self.send_header("Content-Length", str(10**18 * fault.endswith("endless body")))
             self.end_headers()
             return
         if fault == "busy at first" and server.count[self.path] <= 2:
@@ -152,7 +153,13 @@ def test_a_file_comes_whole_whatever_the_server_does(fault, server, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "fault", ["says less", "answers with another range", "redirects with an endless body"]
+    "fault",
+    [
+        "says less",
+        "answers with another range",
+        "redirects with an endless body",
+        "redirects to no address",
+    ],
 )
 def test_a_file_that_cannot_come_whole_does_not_come(fault, server, tmp_path):
     server.fault = fault

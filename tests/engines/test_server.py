@@ -19,11 +19,34 @@ from cutline.text.style import Style
 
 SECONDS = 0.5
 """Time for one request."""
-DOCUMENT = {"response": "A dog runs.", "prompt_eval_count": 100, "eval_count": 4}
+KINDS = ("openai", "ollama")
+VERSIONS = {"dog:latest": "d1", "cat:latest": "c1"}
+LISTS = {
+    "openai": {"data": [{"id": name} for name in VERSIONS]},
+    "ollama": {"models": [{"name": n, "digest": digest} for n, digest in VERSIONS.items()]},
+}
+
+
+def write_answer(kind: str, text: object) -> bytes:
+    """The document in which a server sends a text."""
+    openai = {
+        "choices": [{"message": {"content": text}}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 4},
+    }
+    ollama = {"response": text, "prompt_eval_count": 100, "eval_count": 4}
+    return json.dumps(openai if kind == "openai" else ollama).encode()
+
+
+def read_picture(kind: str, body: dict) -> str:
+    """The picture of a request, in base64."""
+    if kind == "ollama":
+        return body["images"][0]
+    [message] = body["messages"]
+    return message["content"][1]["image_url"]["url"].partition(",")[2]
 
 
 class Rude(ThreadingHTTPServer):
-    """An Ollama server that answers request n as `behave(n, picture)` says."""
+    """A server of either API that answers request n as `behave(n, picture)` says."""
 
     daemon_threads = True
 
@@ -50,9 +73,12 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
+    @property
+    def kind(self) -> str:
+        return "openai" if self.path.startswith("/v1/") else "ollama"
+
     def do_GET(self) -> None:  # noqa: N802  (as the class wants it)
-        models = [{"name": "dog:latest", "digest": "d1"}, {"name": "cat:latest", "digest": "c1"}]
-        self.send(200, json.dumps({"models": models}).encode())
+        self.send(200, json.dumps(LISTS[self.kind]).encode())
 
     def do_POST(self) -> None:  # noqa: N802
         rude = self.server
@@ -64,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
             rude.at_once += 1
             rude.most_at_once = max(rude.most_at_once, rude.at_once)
         try:
-            WAYS[rude.behave(number, body["images"][0])](self)
+            WAYS[rude.behave(number, read_picture(self.kind, body))](self)
         finally:
             with rude.lock:
                 rude.at_once -= 1
@@ -77,6 +103,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    def say(self, text: object) -> None:
+        self.send(200, write_answer(self.kind, text))
+
+    def break_off(self, *, told: bool) -> None:
+        whole = write_answer(self.kind, TEXT)
+        self.send(200, whole[:20], len(whole) if told else None)
+
     def trickle(self) -> None:
         self.send_response(200)
         self.send_header("Content-Length", "1000")
@@ -86,26 +119,27 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
 
 
-GOOD = json.dumps(DOCUMENT).encode()
+TEXT = "A dog runs."
 WAYS: dict[str, Callable[[_Handler], None]] = {
-    "well": lambda h: h.send(200, GOOD),
-    "slowly": lambda h: (time.sleep(0.1), h.send(200, GOOD)),
+    "well": lambda h: h.say(TEXT),
+    "slowly": lambda h: (time.sleep(0.1), h.say(TEXT)),
     "stalls": lambda h: h.server.over.wait(5),
     "trickles": _Handler.trickle,
     "too many requests": lambda h: h.send(429, b"", Retry_After="0"),
     "broken": lambda h: h.send(500, b'{"error": "out of memory"}'),
     "HTML": lambda h: h.send(200, b"<html><body>It works!</body></html>"),
-    "half a JSON": lambda h: h.send(200, GOOD[:20]),
-    "breaks off": lambda h: h.send(200, GOOD[:20], len(GOOD)),
+    "half a JSON": lambda h: h.break_off(told=False),
+    "breaks off": lambda h: h.break_off(told=True),
     "another shape": lambda h: h.send(200, b'{"choices": []}'),
-    "a number": lambda h: h.send(200, b'{"response": 7}'),
-    "endless": lambda h: h.send(200, json.dumps({"response": "a" * 10**6}).encode()),
-    "a novel": lambda h: h.send(200, json.dumps({"response": "a " * 10**4}).encode()),
+    "a number": lambda h: h.say(7),
+    "endless": lambda h: h.say("a" * 10**6),
+    "a novel": lambda h: h.say("a " * 10**4),
     "deep": lambda h: h.send(200, b"[" * 100_000),
     "hangs up": lambda h: h.connection.close(),
     "no HTTP": lambda h: h.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n"),
 }
 PASSING = [way for way in WAYS if way not in ("well", "slowly")]
+WAITING = ("stalls", "trickles")
 
 
 @pytest.fixture
@@ -118,9 +152,12 @@ def rude() -> Iterator[Rude]:
     server.server_close()
 
 
-def open_captioner(rude: Rude, model: str = "dog", **options: object) -> Captioner:
-    server = Server(rude.address, "secret", SECONDS, (0.01, 0.01))
-    return Captioner(ServerEngine("ollama", server, model, **options))
+def open_captioner(
+    rude: Rude, model: str = "dog", kind: str = "ollama", **options: object
+) -> Captioner:
+    address = rude.address + "/v1" * (kind == "openai")
+    server = Server(address, "secret", SECONDS, (0.01, 0.01))
+    return Captioner(ServerEngine(kind, server, model, **options))
 
 
 @pytest.fixture
@@ -133,8 +170,9 @@ def album(tmp_path) -> list[Path]:
     return paths
 
 
-def test_a_server_is_an_engine_without_probabilities(rude, album):
-    captioner = open_captioner(rude)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_is_an_engine_without_probabilities(rude, album, kind):
+    captioner = open_captioner(rude, kind=kind)
 
     caption = captioner.caption(album[0])
 
@@ -146,36 +184,67 @@ def test_a_server_is_an_engine_without_probabilities(rude, album):
     assert "1 answered" in captioner.engine.usage and "100 tokens read" in captioner.engine.usage
 
 
-@pytest.mark.parametrize("way", PASSING)
-def test_what_passes_is_asked_again(rude, album, way):
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ({"content": None, "refusal": "not a photograph"}, "not a photograph"),
+        ({"content": "", "refusal": None}, "the model wrote nothing"),
+        ({"content": None, "reasoning": "Hmm."}, "the model wrote nothing"),
+    ],
+)
+def test_a_refusal_is_an_answer(rude, album, message, why):
+    rude.behave = lambda *_: "refuses"
+    WAYS["refuses"] = lambda h: h.send(
+        200, json.dumps({"choices": [{"message": message}]}).encode()
+    )
+
+    caption = open_captioner(rude, kind="openai").caption(album[0])
+
+    assert (caption.text, caption.left_out, len(rude.bodies)) == ("", why, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [
+        pytest.param(kind, way, marks=[pytest.mark.slow] * (kind == "openai" and way in WAITING))
+        for kind in KINDS
+        for way in PASSING
+    ],
+)
+def test_what_passes_is_asked_again(rude, album, kind, way):
     rude.behave = lambda number, _: way if number == 1 else "well"
-    captioner = open_captioner(rude)
+    captioner = open_captioner(rude, kind=kind)
 
     assert captioner.caption(album[0]).text == "A dog runs."
     assert "1 requests repeated" in captioner.engine.usage
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "way",
     [
-        pytest.param("stalls", marks=pytest.mark.slow),
-        *("too many requests", "HTML", "half a JSON", "hangs up"),
+        "too many requests",
+        *(
+            pytest.param(way, marks=pytest.mark.slow)
+            for way in ("stalls", "broken", "HTML", "half a JSON", "a number", "hangs up")
+        ),
     ],
 )
 def test_a_server_that_never_recovers_stops_captioning_and_the_next_run_has_everything(
-    rude, album, tmp_path, way
+    rude, album, tmp_path, way, kind
 ):
     rude.behave = lambda number, _: "well" if number <= 2 else way
     out = tmp_path / "captions.jsonl"
-    events = []
+    captioner = open_captioner(rude, kind=kind, concurrent=1)
 
     with pytest.raises(ModelError, match=f"{LOST} pictures in a row were lost"):
-        events.extend(caption_library(open_captioner(rude, concurrent=1), album, out))
+        list(caption_library(captioner, album, out))
 
     kept = [json.loads(line) for line in out.read_text().splitlines()]
     assert [line["caption"] for line in kept if "caption" in line] == ["A dog runs."] * 2
+    assert f"{2 * LOST} requests repeated" in captioner.engine.usage
     rude.behave, before = lambda *_: "well", len(rude.bodies)
-    again = list(caption_library(open_captioner(rude), album, out))
+    again = list(caption_library(open_captioner(rude, kind=kind), album, out))
     assert again[-1] == Finished(captioned=len(album))
     assert len(rude.bodies) - before == len(album) - 2  # none was asked for twice
 
@@ -192,7 +261,9 @@ def test_a_picture_that_the_server_refuses_is_reported_and_the_others_are_captio
 
     assert events[-1] == Finished(captioned=len(album) - 1, failed=1)
     [lost] = [e for e in events if isinstance(e, PictureDone) and e.problem]
-    assert lost.path == str(album[2]) and "it answered 500 (out of memory)" in lost.problem
+    assert lost.path == str(album[2])
+    assert lost.problem.startswith(f"{album[2]}: ")
+    assert "it answered 500 (out of memory)" in lost.problem
     [answer] = captioner.caption_each([album[2]])
     assert isinstance(answer, ImageError) and answer.kind == "unanswered"
 
@@ -246,7 +317,9 @@ def test_a_style_keeps_what_fits_and_says_why_the_rest_is_missing(rude, album, t
             "ollama:{address}",
             "has several models: add #MODEL; there are 'cat:latest', 'dog:latest'",
         ),
-        ("openai:{address}/v1#dog", "its answer is not understood ("),
+        ("openai:{address}/v1#horse", "has no model 'horse'; there are 'cat:latest', 'dog:latest'"),
+        ("openai:{address}#dog", "its answer is not understood ("),
+        ("openai:http://127.0.0.1:9/v1#dog", "no OpenAI server answers at http://127.0.0.1:9/v1: "),
         ("ollama:http://127.0.0.1:9#dog", "no Ollama server answers at http://127.0.0.1:9: "),
         ("openai:ftp://a.b/v1#dog", "is no address of a server"),
         ("openai:http://a.b:x/v1#dog", "is no address of a server"),

@@ -222,3 +222,23 @@ def test_a_list_that_is_none_is_one_sentence(run, tiny, tmp_path):
 
     assert code == 1
     assert "a.png is not a COCO image list" in err
+
+
+def test_an_id_that_is_no_number_is_one_sentence(run, tiny, tmp_path):
+    listed = tmp_path / "images.json"
+    listed.write_text('{"images": [{"id": 1e999, "file_name": "a.png"}]}')
+
+    code, _, err = run("submit", listed, "--model", tiny, "--out", tmp_path / OUT)
+
+    assert code == 1
+    assert "images.json is not a COCO image list" in err
+
+
+def test_a_name_that_no_file_can_have_is_a_picture_that_failed(run, tiny, tmp_path):
+    listed = tmp_path / "images.json"
+    listed.write_text(json.dumps({"images": [{"id": 1, "file_name": "a\0b/c.png"}]}))
+
+    code, _, err = run("submit", listed, "--model", tiny, "--out", tmp_path / OUT)
+
+    assert code == 1
+    assert "Traceback" not in err

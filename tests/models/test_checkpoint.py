@@ -23,6 +23,7 @@ from cutline.models.checkpoint import (
     read_model,
     read_recipe,
     read_resume,
+    save_card,
     save_model,
     save_resume,
 )
@@ -103,6 +104,12 @@ def test_the_card_in_the_weights_is_the_card_for_people(folder):
         inside = json.loads(file.metadata()["card"])
 
     assert inside == json.loads((folder / "card.json").read_text(encoding="utf8")) == CARD
+
+
+def test_a_card_with_half_a_character_is_written_as_json(tmp_path):
+    save_card(tmp_path, {"notes": "\ud800"})
+
+    assert json.loads((tmp_path / "card.json").read_text(encoding="utf8")) == {"notes": "\ud800"}
 
 
 def test_the_recipe_of_a_folder_has_every_default_written_out(folder):

@@ -102,14 +102,47 @@ def test_8_bits_write_the_same_alone_and_in_company(narrow, pixels):
         assert np.array_equal(together.words[number], alone.words[0])
 
 
-def test_the_loop_computes_in_whole_numbers(narrow, tmp_path):
+def optimise(model, path):
+    """The model as onnxruntime runs it."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-    onnxruntime.InferenceSession(narrow, options, providers=["CPUExecutionProvider"])
+    options.optimized_model_filepath = str(path)
+    onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnx.load(path)
 
-    (_, _), (body, _) = graphs(onnx.load(tmp_path / "optimised.onnx"))
+
+def test_images_are_pooled_in_whole_numbers(pixels, tmp_path):
+    random = np.random.default_rng(0)
+    shapes = {"stem": (32, 3, 7, 7), "next": (32, 32, 3, 3)}
+    weights = [
+        numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "stem"], ["seen"]),
+        helper.make_node("Relu", ["seen"], ["bright"]),
+        helper.make_node("MaxPool", ["bright"], ["pooled"], kernel_shape=[3, 3], strides=[2, 2]),
+        helper.make_node("Conv", ["pooled", "next"], ["features"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, ["rows", 32, 32, 3]),
+        helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, None),
+    ]
+    graph = helper.make_graph(nodes, "pooling", ends[:1], ends[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    quantise(model, [pixels[:8]])
+
+    nodes = optimise(model.SerializeToString(), tmp_path / "optimised.onnx").graph.node
+    maker = {output: node.op_type for node in nodes for output in node.output}
+    [pool] = [node for node in nodes if node.op_type.endswith("MaxPool")]
+    assert maker[pool.input[0]] != "DequantizeLinear"
+
+
+def test_the_loop_computes_in_whole_numbers(narrow, tmp_path):
+    (_, _), (body, _) = graphs(optimise(narrow, tmp_path / "optimised.onnx"))
     kinds = [node.op_type for node in body.node]
     assert kinds.count("QGemm") == 2  # the two of the LSTM; the words of shapes are few
     assert "DequantizeLinear" not in kinds

@@ -248,7 +248,7 @@ def test_every_file_of_a_library_becomes_a_page(suffix, captioner, album, tmp_pa
     [left] = [each for each in told if each.left_out]
     assert left.confidence == pytest.approx(unsure.confidence, abs=1e-4)
     assert f"left out: {left.left_out}" in page
-    assert "3 pictures, 1 without a caption, 1 left out" in page
+    assert "3 pictures, 1 could not be captioned, 1 left out" in page
 
 
 def test_the_file_tells_how_the_model_saw_its_pictures(captioner, album, tmp_path):

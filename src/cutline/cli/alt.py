@@ -284,7 +284,7 @@ _SUMMARY = (
     (State.DECORATIVE, "decorative"),
     (State.UNKNOWN, "decided by a template"),
     (State.FILLED, ""),
-    (State.UNSURE, "too unsure"),
+    (State.UNSURE, "too unsure (--min-confidence 0 fills them)"),
     (State.REMOTE, "on other hosts (--fetch captions them)"),
     (State.TEMPLATED, "with an address in a template"),
     (State.FILE_NOT_FOUND, "not found"),

@@ -136,7 +136,8 @@ def _print(
     if as_json:
         click.echo(json.dumps(line))
     elif isinstance(answer, CutlineError):
-        warn(str(answer) if path in str(answer) or not is_address(path) else f"{path}: {answer}")
+        unnamed = is_address(path) or getattr(answer, "kind", "") == "unanswered"
+        warn(f"{path}: {answer}" if unnamed and path not in str(answer) else str(answer))
     elif "left_out" in line:
         warn(f"{path} has no caption: {line['left_out']}")
     else:

@@ -81,7 +81,7 @@ def _refer_to_submit(_: click.Context, __: click.Parameter, listed: str | None) 
     show_default=True,
     help="Number of candidate captions per picture.",
 )
-@min_confidence_option("0")
+@min_confidence_option("0; with --as, the threshold in the model's card")
 @existing_option(default=False)
 @style_options
 @out_option("Write all captions to one .jsonl, .csv or .parquet file.")
@@ -156,7 +156,9 @@ def caption(
         run: Callable[..., Generator[Event]] = watch if watched else caption_library
         given = {"recursive": recursive, "retry_failed": retry_failed, "part": part}
         events = run(captioner, paths, out, options, existing=existing, **given)
-        pass_on = _passer_on(captioner, out, form, paths, apply, keywords, as_json)
+        asked_for = {"apply": apply, "keywords": keywords, "as_json": as_json}
+        asked_for["min_confidence"] = asking["min_confidence"]
+        pass_on = _passer_on(captioner, out, form, paths, asked_for)
         events = _write_each_round(events, pass_on) if watched and form else events
         code = show_progress(events, out)
         code = code if form is None or code > 128 else pass_on() or code
@@ -305,18 +307,14 @@ def _passer_on(
     out: Path,
     form: str | None,
     paths: Sequence[str],
-    apply: bool,
-    keywords: bool,
-    as_json: bool,
+    asked: dict[str, Any],
 ) -> Callable[..., int]:
     """The function that writes the captions of a file elsewhere; it returns the exit code."""
     if form and form != "html":
         from cutline.cli.write import publish
 
         within = [Path(path) for path in paths if Path(path).is_dir()]
-        return partial(
-            publish, out, form, apply=apply, keywords=keywords, as_json=as_json, within=within
-        )
+        return partial(publish, out, form, within=within, **asked)
     from cutline.reports.captions import write_report
 
     def draw() -> int:

@@ -14,7 +14,7 @@ from cutline.cli.terminal import echo, plural
 
 @click.command()
 @click.argument("query")
-@click.argument("captions", type=Path)
+@click.argument("captions", type=Path, default=Path("captions.jsonl"))
 @json_option("the line of each picture")
 @quiet_option
 def find(query: str, captions: Path, as_json: bool) -> None:
@@ -22,8 +22,9 @@ def find(query: str, captions: Path, as_json: bool) -> None:
 
     QUERY is one or more words, all of which must occur in the caption, also as a synonym, a plural
     or something narrower: `cutline find "dog beach"` finds puppies on the beach, and `animal` finds
-    dogs. CAPTIONS is a .jsonl, .csv or .parquet file of `cutline caption --out`. Prints the path
-    and the caption of each; the exit code is 1 if there is none.
+    dogs. CAPTIONS is a .jsonl, .csv or .parquet file of `cutline caption --out`
+    [default: captions.jsonl]. Prints the path and the caption of each; the exit code is 1 if there
+    is none.
     """
     from cutline.io.tables import read_rows
     from cutline.text.tokenizer import split_words

@@ -17,7 +17,7 @@ from cutline.cli.options import (
     quiet_option,
 )
 from cutline.cli.progress import Bars, note, stop_after_the_event, warn
-from cutline.cli.terminal import echo
+from cutline.cli.terminal import echo, plural
 
 _PASSIVE = {
     "would write": "would be written",
@@ -103,6 +103,7 @@ def publish(
     from cutline.metadata.writer import write as write_captions
 
     found, counts, bars = read_captions(captions), Counter[str](), Bars()
+    unsure = 0
     events = write_captions(
         found,
         form=form,
@@ -118,10 +119,13 @@ def publish(
     with stop_after_the_event() as stop, closing(events):
         for done, event in enumerate(events, 1):
             counts[event.action] += 1
+            unsure += event.unsure
             if not unchanged and event.action not in ("written", "failed"):
                 pass
             elif as_json:
                 click.echo(json.dumps(event.as_json()))
+            elif event.unsure:
+                pass  # most of an album may be; the summary counts them
             elif event.sentence:
                 warn(f"{event.action}: {event.sentence}")
             else:
@@ -131,7 +135,8 @@ def publish(
             if stop.is_set():
                 break
     bars.close()
-    return _summarize(counts, apply=apply, stopped=stop.code if stop.is_set() else 0)
+    code = stop.code if stop.is_set() else 0
+    return _summarize(counts, apply=apply, stopped=code, unsure=unsure)
 
 
 @click.command()
@@ -175,9 +180,12 @@ def _find_common(pictures: Sequence[Path]) -> list[Path]:
     return [] if common == Path(common.anchor) else [common]
 
 
-def _summarize(counts: Counter[str], *, apply: bool, stopped: int) -> int:
+def _summarize(counts: Counter[str], *, apply: bool, stopped: int, unsure: int = 0) -> int:
     """Print how many files had which outcome; returns the exit code."""
     parts = (f"{count} {_PASSIVE.get(action, action)}" for action, count in counts.most_common())
+    if unsure:
+        them = "it" if unsure == 1 else "them"
+        note(f"{plural(unsure, 'caption')} too unsure (--min-confidence 0 writes {them}, too)")
     dry_run = "" if apply else "; this was a dry run: add --apply to change files"
     note(f"{', '.join(parts) or 'nothing to do'}{dry_run}")
     return 1 if counts["failed"] else stopped

@@ -115,6 +115,8 @@ def _receive(remote: RemoteFile, part: Path, timeout: float) -> Iterator[tuple[i
         raise
     except MemoryError:  # urllib reads the body of a redirect whole, however long it says it is
         raise HTTPException("the server redirects with a body larger than memory") from None
+    except ValueError as error:  # a malformed address, also of a redirect
+        raise FetchError(f"{remote.address} cannot be downloaded: {error}") from None
     with response:
         start, total = _range_of(response)
         _check_size(remote, part, total)

@@ -30,11 +30,15 @@ Read = TypeVar("Read")
 
 
 class FailedError(Exception):
-    """A request failed; `passing` failures may not happen again after `pause` seconds."""
+    """A request failed; `passing` failures may not happen again after `pause` seconds.
+
+    `repeated` is how often it was repeated before.
+    """
 
     def __init__(self, reason: str, *, passing: bool, status: int = 0, pause: float = 0.0) -> None:
         super().__init__(reason)
         self.passing, self.status, self.pause = passing, status, pause
+        self.repeated = 0
 
 
 @dataclass(frozen=True)
@@ -82,14 +86,17 @@ class Server:
         self, path: str, body: Mapping[str, Any], read: Callable[[Any], Read]
     ) -> tuple[Read, int]:
         """As `ask`, repeated after passing failures; also how often it was repeated."""
-        for number, pause in enumerate(self.pauses):
+        number = 0
+        while True:
             try:
                 return self.ask(path, body, read), number
             except FailedError as error:
-                if not error.passing:
+                error.repeated = number
+                if not error.passing or number == len(self.pauses):
                     raise
-                time.sleep(max(pause * random.uniform(1, 2), min(error.pause, LONGEST_PAUSE)))
-        return self.ask(path, body, read), len(self.pauses)
+                pause = self.pauses[number] * random.uniform(1, 2)
+                time.sleep(max(pause, min(error.pause, LONGEST_PAUSE)))
+                number += 1
 
     def _exchange(self, path: str, body: bytes | None) -> bytes:
         parts, began = self._parts, time.monotonic()

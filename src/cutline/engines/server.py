@@ -49,6 +49,8 @@ class Reply:
     text: str
     read: int = 0
     written: int = 0
+    refusal: str = ""
+    """Why there is no text, if the server says so."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,10 @@ def _openai_body(model: str, prompt: str, picture: str) -> dict[str, Any]:
 
 def _openai_reply(document: Any) -> Reply:
     message, usage = document["choices"][0]["message"], document.get("usage") or {}
-    counts = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
-    return Reply(as_text(message["content"]), *counts)
+    read, written = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+    text = message["content"]  # null: refused, or nothing written but thoughts
+    refusal = message.get("refusal") or ""
+    return Reply("" if text is None else as_text(text), read, written, as_text(refusal))
 
 
 def _ollama_body(model: str, prompt: str, picture: str) -> dict[str, Any]:
@@ -88,8 +92,8 @@ def _ollama_body(model: str, prompt: str, picture: str) -> dict[str, Any]:
 
 
 def _ollama_reply(document: Any) -> Reply:
-    counts = (_count(document.get(name)) for name in ("prompt_eval_count", "eval_count"))
-    return Reply(as_text(document["response"]), *counts)
+    read, written = (_count(document.get(name)) for name in ("prompt_eval_count", "eval_count"))
+    return Reply(as_text(document["response"]), read, written)
 
 
 def _ollama_models(document: Any) -> dict[str, str]:
@@ -196,12 +200,15 @@ class ServerEngine:
             tally.repeated += repeated
             tally.read += reply.read
             tally.written += reply.written
-        return choose([Caption(reply.text, tuple(reply.text.split()), None, ())], 1, style)
+        words = tuple(reply.text.split())
+        caption = Caption(reply.text, words, None, (), left_out=reply.refusal)
+        return choose([caption], 1, style)
 
     def _lose(self, error: FailedError) -> ImageError:
         """The answer for a picture without a caption; raises `ModelError` after too many."""
         _refuse_hopeless(error, self._server, self._model)
         with self._tally.lock:
+            self._tally.repeated += error.repeated
             self._tally.lost += 1
             lost = self._tally.lost
         why = f"{self._server.address} gave no caption: {error}"

@@ -59,9 +59,11 @@ def choose(candidates: Sequence[Caption], best: int, style: Style) -> Caption:
         candidates = [_neutralize(caption) for caption in candidates]
     fitting = [c for c in candidates if c.text and not _find_fault(c.text, style)]
     if not fitting:
-        why = _find_fault(candidates[0].text, style) or "the model wrote nothing"
-        return replace(candidates[0], text="", left_out=why)
-    first, *others = [replace(c, text=_format(c.text, style)) for c in fitting]
+        refused, fault = candidates[0].left_out, _find_fault(candidates[0].text, style)
+        return replace(
+            candidates[0], text="", left_out=refused or fault or "the model wrote nothing"
+        )
+    first, *others = [replace(c, text=_format(c.text, style), left_out="") for c in fitting]
     return replace(first, alternatives=tuple(others[: best - 1]))
 
 

@@ -76,7 +76,7 @@ def read_images(path: Path) -> dict[int, str]:
         raise DataError(f"there is no {path}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         raise DataError(f"{path} is not a COCO image list") from None
 
 

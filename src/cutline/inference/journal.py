@@ -330,8 +330,8 @@ def _explain_loss(folder: Path) -> str | None:
     try:
         with os.scandir(folder) as entries:
             next(entries, None)
-    except OSError as error:
-        return f"{folder} can no longer be read ({error.strerror})"
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        return f"{folder} can no longer be read ({getattr(error, 'strerror', None) or error})"
     return None
 
 

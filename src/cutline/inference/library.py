@@ -239,7 +239,7 @@ def _caption_pending(
         if isinstance(answer, ImageError):
             passing = answer.kind == "unanswered"
             for path in journal.store_answer(str(answer), passing=passing):
-                yield done(path, None, str(answer))
+                yield done(path, None, f"{path}: {answer}" if passing else str(answer))
         else:
             date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             row = {**answer.as_json(gaze=options.gaze), **about, "date": date}

@@ -54,6 +54,8 @@ class Event:
     """Why nothing was written."""
     keywords: tuple[str, ...] = ()
     """The keywords that cutline adds."""
+    unsure: bool = False
+    """Whether there is a caption, left out because its confidence is too low."""
 
     def as_json(self) -> dict[str, Any]:
         """Ready for `json.dumps`."""
@@ -127,7 +129,8 @@ def write(
             prediction = each if isinstance(each, Prediction) else Prediction.from_row(each)
             picture = Path(prediction.path)
             if why := _why_left_out(prediction, min_confidence):
-                yield Event(picture, picture, "left out", "", why)
+                is_unsure = prediction.caption is not None
+                yield Event(picture, picture, "left out", "", why, unsure=is_unsure)
             else:
                 yield _write_one(writer, prediction, opened, renew, folders, apply=apply)
 

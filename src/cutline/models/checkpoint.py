@@ -90,7 +90,7 @@ def save_card(folder: Path, card: Mapping[str, Any]) -> None:
     """Replace the readable copy of the card."""
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     with atomic_write(folder / CARD) as file:
-        file.write(text.encode("utf8"))
+        file.write(text.encode("utf8", "backslashreplace"))  # lone surrogates as JSON's escapes
 
 
 def record_in_folder(folder: Path, entries: Mapping[str, Any]) -> None:

@@ -52,6 +52,8 @@ def quantise(model: ModelProto, pixels: Iterable[NDArray[np.uint8]]) -> None:
     outer = _Graph(main, store)
     inner = [_Graph(body, store, outside=outer.measured) for body in loops]
     ranges = measure_ranges(model, [each.own for each in (outer, *inner)], pixels)
+    for each in (outer, *inner):
+        each.keep_ranges_of_pooling(ranges)
     for each in (*inner, outer):  # bodies first: rewriting a graph copies its nodes
         each.rewrite(ranges)
     _drop_unused(model)
@@ -166,6 +168,16 @@ class _Graph:
         """The activations that operators read in 8 bits."""
         self.own = [name for name in self.measured if name not in outside]
         """Those of them that this graph quantises."""
+
+    def keep_ranges_of_pooling(self, ranges: dict[str, Range]) -> None:
+        """Give what max pooling returns the range of its input.
+
+        With different ranges, onnxruntime pools in single precision, which takes four times the
+        memory.
+        """
+        for node in self.graph.node:
+            if node.op_type == "MaxPool" and node.output[0] in ranges:
+                ranges[node.output[0]] = ranges[node.input[0]]
 
     def rewrite(self, ranges: dict[str, Range]) -> None:
         """Quantise every measured activation and every large weight."""
