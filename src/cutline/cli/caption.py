@@ -156,9 +156,8 @@ def caption(
         run: Callable[..., Generator[Event]] = watch if watched else caption_library
         given = {"recursive": recursive, "retry_failed": retry_failed, "part": part}
         events = run(captioner, paths, out, options, existing=existing, **given)
-        asked_for = {"apply": apply, "keywords": keywords, "as_json": as_json}
-        asked_for["min_confidence"] = asking["min_confidence"]
-        pass_on = _passer_on(captioner, out, form, paths, asked_for)
+        wanted = {"apply": apply, "keywords": keywords, "as_json": as_json}
+        pass_on = _passer_on(captioner, out, form, paths, asking["min_confidence"], wanted)
         events = _write_each_round(events, pass_on) if watched and form else events
         code = show_progress(events, out)
         code = code if form is None or code > 128 else pass_on() or code
@@ -307,14 +306,15 @@ def _passer_on(
     out: Path,
     form: str | None,
     paths: Sequence[str],
-    asked: dict[str, Any],
+    min_confidence: float | None,
+    wanted: dict[str, bool],
 ) -> Callable[..., int]:
     """The function that writes the captions of a file elsewhere; it returns the exit code."""
     if form and form != "html":
         from cutline.cli.write import publish
 
         within = [Path(path) for path in paths if Path(path).is_dir()]
-        return partial(publish, out, form, within=within, **asked)
+        return partial(publish, out, form, within=within, min_confidence=min_confidence, **wanted)
     from cutline.reports.captions import write_report
 
     def draw() -> int:
