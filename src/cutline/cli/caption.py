@@ -156,8 +156,7 @@ def caption(
         run: Callable[..., Generator[Event]] = watch if watched else caption_library
         given = {"recursive": recursive, "retry_failed": retry_failed, "part": part}
         events = run(captioner, paths, out, options, existing=existing, **given)
-        wanted = {"apply": apply, "keywords": keywords, "as_json": as_json}
-        pass_on = _passer_on(captioner, out, form, paths, asking["min_confidence"], wanted)
+        pass_on = _passer_on(captioner, out, form, paths, asking, apply, keywords, as_json)
         events = _write_each_round(events, pass_on) if watched and form else events
         code = show_progress(events, out)
         code = code if form is None or code > 128 else pass_on() or code
@@ -306,15 +305,26 @@ def _passer_on(
     out: Path,
     form: str | None,
     paths: Sequence[str],
-    min_confidence: float | None,
-    wanted: dict[str, bool],
+    asking: dict[str, Any],
+    apply: bool,
+    keywords: bool,
+    as_json: bool,
 ) -> Callable[..., int]:
     """The function that writes the captions of a file elsewhere; it returns the exit code."""
     if form and form != "html":
         from cutline.cli.write import publish
 
         within = [Path(path) for path in paths if Path(path).is_dir()]
-        return partial(publish, out, form, within=within, min_confidence=min_confidence, **wanted)
+        return partial(
+            publish,
+            out,
+            form,
+            apply=apply,
+            keywords=keywords,
+            as_json=as_json,
+            within=within,
+            min_confidence=asking["min_confidence"],
+        )
     from cutline.reports.captions import write_report
 
     def draw() -> int:
