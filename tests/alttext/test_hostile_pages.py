@@ -148,7 +148,7 @@ def test_the_pages_are_of_every_kind():
     assert sum(page.is_whole for page in HOSTILE) > 50
 
 
-@pytest.mark.parametrize("sign", ["{{< figure ", "{% ", "<!-- "])
+@pytest.mark.parametrize("sign", ["{{< figure ", "{% ", "<!-- ", "![a]({{ "])
 def test_many_signs_without_an_end_take_time_in_proportion(sign):
     began = time.process_time()
 

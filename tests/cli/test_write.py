@@ -99,7 +99,7 @@ def test_a_given_confidence_replaces_the_threshold_of_the_model(run, album):
     command = ("caption", photo, "--as", "xmp")
 
     _, out, err = run(*command)
-    assert (out, "1 caption too unsure (--min-confidence 0 writes it, too)" in err) == ("", True)
+    assert (out, "1 caption too unsure (--min-confidence 0 writes it too)" in err) == ("", True)
     assert "the confidence is" not in err
 
     assert run(*command, "--min-confidence", "0")[1].startswith("would write\t")

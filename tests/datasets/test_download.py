@@ -65,8 +65,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         if fault == "goes in circles" or fault.startswith("redirects"):
             self.send_response(302)
-            nowhere = "http://[::1/" if fault == "redirects to no address" else server.address
-            self.send_header("Location", f"{nowhere}{self.path}")
+            host = "http://[::1" if fault == "redirects to no address" else server.address
+            self.send_header("Location", f"{host}{self.path}")
             self.send_header("Content-Length", str(10**18 * fault.endswith("endless body")))
             self.end_headers()
             return

@@ -236,15 +236,19 @@ class _Blocks:
 
 # -------------------------------------------------------------------------------------- images
 
-_SIGN = re.compile(r"\\[!-/:-@\[-`{-~]|`+|<!--|<|\{\{|\{%|!\[|\[|\]")
-_INLINE_TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z](?:(?!!\[)[^\"'<>]|\"[^\"]*\"|'[^']*')*+>", re.S)
-_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.S)
-_CLOSINGS = {"<!--": "-->", "{{": "}}", "{%": "%}"}
+_SIGN = re.compile(r"\\[!-/:-@\[-`{-~]|`+|<|\{\{|\{%|!\[|\[|\]")
+# Templates and comments end before the next one begins: a search for the missing end of each would
+# read to the end of the text every time.
+_BRACES = r"\{\{(?:(?!\{\{).)*?\}\}|\{%(?:(?!\{%).)*?%\}"
+_INLINE_TAG = re.compile(
+    r"<!--(?:(?!<!--).)*?-->|</?[a-zA-Z](?:(?!!\[)[^\"'<>]|\"[^\"]*\"|'[^']*')*+>", re.S
+)
+_TEMPLATE = re.compile(_BRACES, re.S)
 _TEXT = re.compile(r"!\[((?:[^\[\]\\]|\\.|\[(?:[^\[\]\\]|\\.)*+\])*+)\]", re.S)
 _ADDRESS = re.compile(
-    r"""\(\s*(?:
+    rf"""\(\s*(?:
         <(?P<pointed>(?:[^<>\n\\]|\\.)*+)>
-        | (?P<bare>(?!<)(?:\{\{.*?\}\}|\{%.*?%\}|[^\s()\\]|\\.
+        | (?P<bare>(?!<)(?:{_BRACES}|[^\s()\\]|\\.
             |\((?:[^\s()\\]|\\.|\((?:[^\s()\\]|\\.)*+\))*+\))*+)
     )(?:\s+(?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\((?:[^()\\]|\\.)*+\)))?\s*\)""",
     re.S | re.X,
@@ -259,7 +263,6 @@ def _read_inline(
     """Images in a span of text, and spans of inline code."""
     at, found = start, list[Image]()
     opened = list[int]()  # offsets of the `[` that may begin a link
-    last = {sign: text.rfind(closing, start, end) for sign, closing in _CLOSINGS.items()}
     while sign := _SIGN.search(text, at, end):
         at = sign.end()
         if sign[0].startswith("\\"):
@@ -272,10 +275,9 @@ def _read_inline(
         elif sign[0] in "[]":
             _take_bracket(text, sign, end, opened, found, addresses)
         elif sign[0] != "![":
-            if last.get(sign[0], end) >= at:  # without this, a search to the end for every sign
-                pattern = _INLINE_TAG if sign[0][0] == "<" else _TEMPLATE
-                passed = pattern.match(text, sign.start(), end)
-                at = passed.end() if passed else at
+            pattern = _INLINE_TAG if sign[0] == "<" else _TEMPLATE
+            if passed := pattern.match(text, sign.start(), end):
+                at = passed.end()
         elif image := _read_image(text, sign.start(), end, addresses):
             found.append(image)
             at = image.end

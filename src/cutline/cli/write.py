@@ -185,7 +185,7 @@ def _summarize(counts: Counter[str], *, apply: bool, stopped: int, unsure: int =
     parts = (f"{count} {_PASSIVE.get(action, action)}" for action, count in counts.most_common())
     if unsure:
         them = "it" if unsure == 1 else "them"
-        note(f"{plural(unsure, 'caption')} too unsure (--min-confidence 0 writes {them}, too)")
+        note(f"{plural(unsure, 'caption')} too unsure (--min-confidence 0 writes {them} too)")
     dry_run = "" if apply else "; this was a dry run: add --apply to change files"
     note(f"{', '.join(parts) or 'nothing to do'}{dry_run}")
     return 1 if counts["failed"] else stopped

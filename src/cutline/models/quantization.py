@@ -170,10 +170,9 @@ class _Graph:
         """Those of them that this graph quantises."""
 
     def keep_ranges_of_pooling(self, ranges: dict[str, Range]) -> None:
-        """Give what max pooling returns the range of its input.
+        """Give the output of max pooling the range of its input.
 
-        With different ranges, onnxruntime pools in single precision, which takes four times the
-        memory.
+        With different ranges, onnxruntime pools in single precision and needs more memory.
         """
         for node in self.graph.node:
             if node.op_type == "MaxPool" and node.output[0] in ranges:

@@ -45,7 +45,7 @@ def _keys() -> list[tuple[str, tuple[tuple[str, str], ...]]]:
 class Metrics:
     """Metrics, shared with child processes that receive this object as an argument.
 
-    To be used from the thread of the event loop only.
+    Use it only from the event loop's thread.
     """
 
     def __init__(self, processes: int = 1) -> None:
@@ -54,9 +54,9 @@ class Metrics:
         self._start = 0
 
     def of(self, process: int) -> "Metrics":
-        """The metrics as the process of this number adds to them; what it holds starts at zero.
+        """The same metrics, for the process of this number to add to; resets its gauges.
 
-        The counters go on where a process that died has left them.
+        Counters go on from where its predecessor left them.
         """
         own = copy(self)
         own._start = process * len(self._places)

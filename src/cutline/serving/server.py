@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Event
+from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 import h11
@@ -187,12 +187,16 @@ def _return_memory() -> None:
 
 
 def _run_child(
-    settings: Settings, listener: socket.socket, metrics: Metrics, serving: Event
+    settings: Settings, listener: socket.socket, metrics: Metrics, serving: ctypes.c_bool
 ) -> None:
-    """Serve in a child process, which stops when its parent dies."""
+    """Serve in a child process, which stops when its parent dies; sets `serving` once it does."""
     threading.Thread(target=_stop_with_parent, daemon=True).start()
+
+    def announce() -> None:
+        serving.value = True
+
     try:
-        _run(settings, listener, metrics, serving.set)
+        _run(settings, listener, metrics, announce)
     except CutlineError as error:
         sys.exit(f"cutline: {error}")
 
@@ -210,8 +214,10 @@ def _supervise(settings: Settings, listener: socket.socket, workers: int) -> Non
     """
     metrics, context = Metrics(workers), get_context("spawn")
 
-    def start(place: int) -> tuple[SpawnProcess, Event]:
-        serving = context.Event()
+    def start(place: int) -> tuple[SpawnProcess, ctypes.c_bool]:
+        serving = RawValue(
+            ctypes.c_bool, False
+        )  # an Event has a lock, which a kill can leave locked
         process = context.Process(
             target=_run_child, args=(settings, listener, metrics.of(place), serving)
         )
@@ -224,7 +230,7 @@ def _supervise(settings: Settings, listener: socket.socket, workers: int) -> Non
             wait([process.sentinel for process, _ in running])
             for place, (process, serving) in enumerate(running):
                 if process.exitcode is not None:
-                    if not serving.is_set():
+                    if not serving.value:
                         raise CutlineError("a server process failed to start")
                     running[place] = start(place)
     except KeyboardInterrupt:
